@@ -1,0 +1,27 @@
+"""What can go wrong, each as one sentence for a person: what, where, and the remedy."""
+
+from __future__ import annotations
+
+
+class Flux2Error(Exception):
+    """Base of every error this project raises on purpose; its text is shown to the user as it is."""
+
+
+class RequestError(Flux2Error, ValueError):
+    """The request can't be carried out as asked: size, steps, quantization, prompt, model name."""
+
+
+class CheckpointError(Flux2Error):
+    """A checkpoint file is missing, truncated, wrong-shaped, of an unknown architecture, or unreadable."""
+
+
+class NumericalError(Flux2Error):
+    """NaN or infinity where finite numbers were expected."""
+
+
+class WorkerError(Flux2Error):
+    """The worker process could not be started, reached, or understood."""
+
+
+class GenerationCancelled(Flux2Error):  # noqa: N818 — the field's usual name for it; it is not a failure
+    """The run was cancelled by the user; raised out of the pipeline to unwind it."""

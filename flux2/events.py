@@ -1,0 +1,219 @@
+"""Everything that can happen during a run, as dataclasses; also the wire format and the journal's.
+
+The pipeline emits them, the worker adds its own, and whoever watches — the command line, the screen, the journal —
+reads the same ones. `to_wire`/`from_wire` turn them into JSON-ready dicts and one optional blob (a preview's PNG).
+Times are seconds, memory is bytes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar, Literal
+
+Phase = Literal["encode", "load", "denoise", "decode", "save"]
+PHASES: tuple[Phase, ...] = ("encode", "load", "denoise", "decode", "save")
+"""In the order of a run; a phase whose result is kept from an earlier run (prompt, transformer) is left out of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """One reading of the meter, in bytes."""
+
+    active: int
+    """mx.get_active_memory(): held by live arrays."""
+    peak: int
+    """mx.get_peak_memory(): the most that was active since the phase began."""
+    cache: int
+    """mx.get_cache_memory(): freed by arrays, kept by the allocator; part of the process's footprint."""
+    footprint: int = 0
+    """The process's own memory as the system counts it: phys_footprint on macOS, resident set size elsewhere."""
+    available: int = 0
+    """What the system could still hand out."""
+    swap: int = 0
+    """Swap used on the machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened, when, and in which run ("" for what concerns no run)."""
+
+    run: str = ""
+    time: float = field(default_factory=time.time)
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    request: dict[str, Any]
+    """The GenerationRequest as carried out: every default filled in, the seed chosen."""
+    phases: tuple[str, ...]
+    """Those that this run will go through, in order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseStarted(Event):
+    phase: str
+    memory: Memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseProgress(Event):
+    """How far a phase other than denoise has come."""
+
+    phase: str
+    done: int
+    total: int
+    unit: str
+    """"layers", "tensors", "bytes", "bands"…"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseFinished(Event):
+    phase: str
+    started: float
+    """Seconds since the epoch."""
+    seconds: float
+    memory: Memory
+    """At its end; `peak` is the phase's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFinished(Event):
+    """One denoising step is done."""
+
+    step: int
+    """1 for the first."""
+    steps: int
+    sigma: float
+    """Noise level the step started from, in (0, 1]."""
+    seconds: float
+    memory: Memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview(Event):
+    """A small picture of the clean-image estimate x0 = x − σ·v after `step`."""
+
+    step: int
+    steps: int
+    width: int
+    height: int
+    png: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned(Event):
+    """Something the user should know, though the run goes on."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished(Event):
+    path: str
+    """The PNG."""
+    seed: int
+    seconds: float
+    peaks: dict[str, int]
+    """Peak of MLX's active memory by phase, bytes."""
+    timings: dict[str, float]
+    """Seconds by phase."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFailed(Event):
+    message: str
+    """One sentence for a person."""
+    details: str = ""
+    """The traceback, for the log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCancelled(Event):
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemorySampled(Event):
+    """From the worker's sampler, four times a second."""
+
+    phase: str
+    memory: Memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueChanged(Event):
+    """The worker's queue, whole: the running request first."""
+
+    items: tuple[dict[str, Any], ...]
+    """{"id": …, "state": "running" | "queued", "request": {…}}"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logged(Event):
+    level: str
+    """"info", "warning" or "error"."""
+    message: str
+
+
+EventHandler = Callable[[Event], None]
+
+EVENT_TYPES: dict[str, type[Event]] = {
+    cls.__name__: cls
+    for cls in (
+        RunStarted,
+        PhaseStarted,
+        PhaseProgress,
+        PhaseFinished,
+        StepFinished,
+        Preview,
+        Warned,
+        RunFinished,
+        RunFailed,
+        RunCancelled,
+        MemorySampled,
+        QueueChanged,
+        Logged,
+    )
+}
+
+
+class _Wire:
+    """Which fields need more than JSON's own types."""
+
+    MEMORY: ClassVar = "memory"
+    BLOB: ClassVar = "png"
+    TUPLES: ClassVar = ("phases", "items")
+
+
+def to_wire(event: Event) -> tuple[dict[str, Any], bytes]:
+    """The event as a JSON-ready dict with its type's name under "event", and its blob (b"" for all but previews)."""
+    data = asdict(event)
+    blob = data.pop(_Wire.BLOB, b"")
+    return {"event": type(event).__name__, **data}, blob
+
+
+def from_wire(data: dict[str, Any], blob: bytes = b"") -> Event:
+    """Undo `to_wire`; fields that this version does not know are ignored.
+
+    Raises:
+        ValueError: if the type is unknown or a field is missing.
+    """
+    cls = EVENT_TYPES.get(str(data.get("event")))
+    if cls is None:
+        raise ValueError(f"unknown event {data.get('event')!r}")
+    values = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+    for name in _Wire.TUPLES:
+        if name in values:
+            values[name] = tuple(values[name])
+    if _Wire.MEMORY in values:
+        known = {f.name for f in fields(Memory)}
+        values[_Wire.MEMORY] = Memory(**{k: v for k, v in dict(values[_Wire.MEMORY]).items() if k in known})
+    if cls is Preview:
+        values[_Wire.BLOB] = blob
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise ValueError(f"{cls.__name__}: {error}") from error

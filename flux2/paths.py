@@ -1,0 +1,61 @@
+"""Where things are kept on this machine: one place, the system's own conventions (platformdirs).
+
+`FLUX2_HOME` moves everything but the pictures under one folder, for tests and for people who want that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import platformdirs
+
+APP = "flux2-tui"
+_SUN_PATH_LIMIT = 100  # bytes; macOS allows 104 with the closing zero, Linux 108
+
+
+def _folder(kind: str) -> Path:
+    if home := os.environ.get("FLUX2_HOME"):
+        return Path(home).expanduser() / kind
+    return Path(getattr(platformdirs, f"user_{kind}_dir")(APP))
+
+
+def config_dir() -> Path:
+    """Settings, key maps, the user's themes."""
+    return _folder("config")
+
+
+def cache_dir() -> Path:
+    """What can be made again: prompt embeddings, quantized weights, preview projections."""
+    return _folder("cache")
+
+
+def state_dir() -> Path:
+    """The worker's journal, prompt history, logs."""
+    return _folder("state")
+
+
+def pictures_dir() -> Path:
+    """Where the worker saves pictures: FLUX2_OUTPUT, or `flux2` in the user's pictures folder."""
+    if chosen := os.environ.get("FLUX2_OUTPUT"):
+        return Path(chosen).expanduser()
+    return Path(platformdirs.user_pictures_dir()) / "flux2"
+
+
+def socket_path() -> Path:
+    """The worker's Unix socket.
+
+    It lies in the state folder, or, where that path is longer than a socket address may be, in a folder of the
+    user's own under /tmp whose name is derived from it.
+    """
+    wanted = state_dir() / "run" / "worker.sock"
+    if len(os.fsencode(wanted)) <= _SUN_PATH_LIMIT:
+        return wanted
+    digest = hashlib.sha256(os.fsencode(wanted)).hexdigest()[:12]
+    return Path("/tmp") / f"flux2-{os.getuid()}-{digest}" / "worker.sock"
+
+
+def pocket_checkpoint() -> Path:
+    """The embedded model's folder."""
+    return Path(__file__).parent / "pocket" / "checkpoint"

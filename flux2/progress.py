@@ -1,0 +1,118 @@
+"""What a watcher knows of a run, folded from its events: phase, step, pace, remaining time, memory.
+
+The screen, the command line's bar and the worker's snapshot for a late-comer all show this one state.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, field
+
+from flux2 import events as ev
+
+RUNNING, FINISHED, FAILED, CANCELLED = "running", "finished", "failed", "cancelled"
+
+
+@dataclass(slots=True)
+class RunProgress:
+    """The state of one run. `apply` its events in order."""
+
+    run: str
+    request: dict[str, object] = field(default_factory=dict)
+    phases: tuple[str, ...] = ()
+    state: str = RUNNING
+    started: float = 0.0
+    """Seconds since the epoch; 0 before the run began."""
+    ended: float = 0.0
+    phase: str = ""
+    """The phase under way, "" between phases."""
+    phase_started: float = 0.0
+    phase_done: int = 0
+    phase_total: int = 0
+    """Of a phase's own units (layers, tensors); 0 while unknown."""
+    phase_unit: str = ""
+    step: int = 0
+    """Steps finished."""
+    steps: int = 0
+    sigma: float = 1.0
+    step_seconds: list[float] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    """By finished phase."""
+    peaks: dict[str, int] = field(default_factory=dict)
+    """Bytes, by finished phase."""
+    memory: ev.Memory | None = None
+    """The last reading."""
+    peak: int = 0
+    """The run's highest peak so far, bytes."""
+    warnings: list[str] = field(default_factory=list)
+    error: str = ""
+    path: str = ""
+    seed: int | None = None
+    tail_seconds: float = 0.0
+    """What decode and save are expected to take together: from the last run of the same model and size, if any."""
+
+    def apply(self, event: ev.Event) -> None:
+        """Take one event in. Events of other runs are ignored."""
+        if event.run != self.run:
+            return
+        memory = getattr(event, "memory", None)
+        if isinstance(memory, ev.Memory):
+            self.memory = memory
+            self.peak = max(self.peak, memory.peak)
+        match event:
+            case ev.RunStarted():
+                self.request, self.phases, self.started = dict(event.request), event.phases, event.time
+                seed, steps = event.request.get("seed"), event.request.get("steps")
+                self.seed = seed if isinstance(seed, int) else None
+                self.steps = steps if isinstance(steps, int) else 0
+            case ev.PhaseStarted():
+                self.phase, self.phase_started = event.phase, event.time
+                self.phase_done = self.phase_total = 0
+            case ev.PhaseProgress():
+                self.phase_done, self.phase_total, self.phase_unit = event.done, event.total, event.unit
+            case ev.PhaseFinished():
+                self.seconds[event.phase] = event.seconds
+                self.peaks[event.phase] = event.memory.peak
+                self.phase = ""
+            case ev.StepFinished():
+                self.step, self.steps, self.sigma = event.step, event.steps, event.sigma
+                self.step_seconds.append(event.seconds)
+            case ev.Warned():
+                self.warnings.append(event.message)
+            case ev.RunFinished():
+                self._end(FINISHED, event)
+                self.path, self.seed = event.path, event.seed
+            case ev.RunFailed():
+                self._end(FAILED, event)
+                self.error = event.message
+            case ev.RunCancelled():
+                self._end(CANCELLED, event)
+
+    def _end(self, state: str, event: ev.Event) -> None:
+        self.state, self.ended, self.phase = state, event.time, ""
+
+    @property
+    def median_step(self) -> float | None:
+        """Seconds per step; the first step is left out once there is a second, for it also warms caches up."""
+        if not self.step_seconds:
+            return None
+        return statistics.median(self.step_seconds[1:] or self.step_seconds)
+
+    def elapsed(self, now: float) -> float:
+        """Seconds since the run began, up to `now` or its end."""
+        return (self.ended or now) - self.started if self.started else 0.0
+
+    def eta(self, now: float) -> float | None:
+        """Seconds until the picture is there; None until the first step is done, when nothing honest can be said."""
+        if self.state != RUNNING:
+            return 0.0
+        median = self.median_step
+        if median is None:
+            return None
+        tail = max(0.0, self.tail_seconds - sum(self.seconds.get(phase, 0.0) for phase in ("decode", "save")))
+        if self.phase == "denoise" and self.step < self.steps:
+            in_step = now - self.phase_started - sum(self.step_seconds)
+            return (self.steps - self.step) * median - min(max(in_step, 0.0), median) + tail
+        if self.phase in ("decode", "save"):
+            return max(0.0, tail - max(0.0, now - self.phase_started))
+        return (self.steps - self.step) * median + tail

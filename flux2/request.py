@@ -1,0 +1,120 @@
+"""What a user asks for: one picture, as plain data that travels over the socket and into the PNG."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from flux2.errors import RequestError
+
+QUANTIZATIONS = ("bf16", "qint8", "int4")
+SIZE_MULTIPLE = 16  # one transformer token is 16×16 pixels: 8× by the autoencoder, 2× by patchifying
+MIN_SIZE, MAX_SIZE = 64, 4096  # pixels per side
+MAX_STEPS = 1000  # the scheduler's num_train_timesteps
+MAX_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationRequest:
+    """One picture to make. `None` means the model's default (size, steps, guidance) or "choose one" (seed, output)."""
+
+    prompt: str
+    negative_prompt: str | None = None
+    model: str = "pocket"
+    """A catalog name, a Hub repository id, or a folder."""
+    quantization: str = "bf16"
+    width: int | None = None
+    """Pixels."""
+    height: int | None = None
+    """Pixels."""
+    steps: int | None = None
+    guidance: float | None = None
+    seed: int | None = None
+    output: str | None = None
+    """Path of the PNG; the worker and the command line choose one where it is None. Never overwritten silently."""
+
+    def validated(self) -> GenerationRequest:
+        """Itself, if it can be carried out by some model.
+
+        Raises:
+            RequestError: one sentence naming the value and what would do instead.
+        """
+        for check in _CHECKS:
+            if complaint := check(self):
+                raise RequestError(complaint)
+        return self
+
+    def with_seed(self) -> GenerationRequest:
+        """Itself with a random seed where it has none."""
+        return self if self.seed is not None else replace(self, seed=secrets.randbelow(MAX_SEED + 1))
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> GenerationRequest:
+        """Read one from JSON; fields that this version does not know are ignored.
+
+        Raises:
+            RequestError: if a value has the wrong type.
+        """
+        if not isinstance(data.get("prompt"), str):
+            raise RequestError(f"The request has no prompt: {data!r}; send one with a text in `prompt`.")
+        known = {field.name: data[field.name] for field in fields(cls) if field.name in data}
+        for name, value in known.items():
+            if value is not None and (not isinstance(value, _TYPES[name]) or isinstance(value, bool)):
+                raise RequestError(f"The request's {name} is {value!r}, which is not a {_TYPES[name][-1].__name__}.")
+        return cls(**known)
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("prompt", "negative_prompt", "model", "quantization", "output"), (str,)),
+    **dict.fromkeys(("width", "height", "steps", "seed"), (int,)),
+    "guidance": (int, float),
+}
+
+
+def _check_prompt(request: GenerationRequest) -> str | None:
+    return None if request.prompt.strip() else "The prompt is empty; say what the picture should show."
+
+
+def _check_quantization(request: GenerationRequest) -> str | None:
+    if request.quantization in QUANTIZATIONS:
+        return None
+    return f"Quantization {request.quantization!r} is unknown; choose one of {', '.join(QUANTIZATIONS)}."
+
+
+def _check_size(request: GenerationRequest) -> str | None:
+    for name, value in (("width", request.width), ("height", request.height)):
+        if value is None:
+            continue
+        if not MIN_SIZE <= value <= MAX_SIZE:
+            return f"The {name} {value} is out of range; choose {MIN_SIZE} to {MAX_SIZE} pixels."
+        if value % SIZE_MULTIPLE:
+            lower = max(MIN_SIZE, value // SIZE_MULTIPLE * SIZE_MULTIPLE)
+            return (
+                f"The {name} {value} is not a multiple of {SIZE_MULTIPLE}; choose {lower} or {lower + SIZE_MULTIPLE}."
+            )
+    return None
+
+
+def _check_steps(request: GenerationRequest) -> str | None:
+    if request.steps is None or 1 <= request.steps <= MAX_STEPS:
+        return None
+    return f"{request.steps} steps are out of range; choose 1 to {MAX_STEPS}."
+
+
+def _check_guidance(request: GenerationRequest) -> str | None:
+    if request.guidance is None or 0.0 <= request.guidance <= 100.0:
+        return None
+    return f"Guidance {request.guidance} is out of range; choose 0 to 100."
+
+
+def _check_seed(request: GenerationRequest) -> str | None:
+    if request.seed is None or 0 <= request.seed <= MAX_SEED:
+        return None
+    return f"Seed {request.seed} is out of range; choose 0 to {MAX_SEED}."
+
+
+_CHECKS = (_check_prompt, _check_quantization, _check_size, _check_steps, _check_guidance, _check_seed)

@@ -1,0 +1,1 @@
+"""The process that owns MLX: protocol, server, client, journal."""

@@ -1,0 +1,1 @@
+"""The screen: knows the worker only by its client, never imports MLX."""
