@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from flux2.pipeline import Flux2Pipeline as Flux2Pipeline
     from flux2.pipeline import Flux2PipelineOutput as Flux2PipelineOutput
 
+__version__ = "0.1.0"
+"""The one place that states it; pyproject.toml reads it from here."""
+
 _HOME_OF = {
     "Flux2Pipeline": "flux2.pipeline",
     "Flux2PipelineOutput": "flux2.pipeline",
