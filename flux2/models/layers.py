@@ -1,0 +1,52 @@
+"""Small functions that the networks share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+
+from flux2.mlx_backend import mx, on_cpu
+
+FLOAT16_MAX = 65504.0
+
+
+def fused(function: Callable[..., mx.array]) -> Callable[..., mx.array]:
+    """Compile a chain of elementwise operations into one kernel, on the GPU only.
+
+    On the CPU MLX compiles by calling a C++ compiler at run time, which costs about a second per function and needs
+    one installed.
+    """
+    compiled = mx.compile(function, shapeless=True)
+
+    @wraps(function)
+    def call(*arrays: mx.array) -> mx.array:
+        return function(*arrays) if on_cpu() else compiled(*arrays)
+
+    return call
+
+
+@fused
+def silu(x: mx.array) -> mx.array:
+    """x · sigmoid(x)."""
+    return x * mx.sigmoid(x)
+
+
+@fused
+def gated_silu(gate: mx.array, x: mx.array) -> mx.array:
+    """silu(gate) · x: the middle of a SwiGLU feed-forward."""
+    return gate * mx.sigmoid(gate) * x
+
+
+@fused
+def scale_and_shift(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
+    return (1 + scale) * x + shift
+
+
+@fused
+def add_gated(x: mx.array, gate: mx.array, update: mx.array) -> mx.array:
+    return x + gate * update
+
+
+def clip_float16(x: mx.array) -> mx.array:
+    """Keep float16 activations finite, as diffusers does at the end of each block; other types pass unchanged."""
+    return mx.clip(x, -FLOAT16_MAX, FLOAT16_MAX) if x.dtype == mx.float16 else x

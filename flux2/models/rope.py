@@ -1,0 +1,92 @@
+"""Rotary position embeddings: where every token is, and how queries and keys are turned by it.
+
+A token's position in FLUX.2 has four axes (t, h, w, l), each turning its own share of a head's features. Text varies
+along l only, the image along h and w, and reference image i lies at t = 10 + 10·i (diffusers' `Flux2PosEmbed`,
+`_prepare_text_ids`, `_prepare_latent_ids`, `_prepare_image_ids`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from flux2.mlx_backend import mx
+
+REFERENCE_TIME_STEP = 10  # of the t axis, between one reference image and the next
+
+Positions = npt.NDArray[np.int64]  # [tokens, 4]
+
+
+class Rotation(NamedTuple):
+    """Cosines and sines of each token's angles, float32 [tokens, head_dim / 2]."""
+
+    cos: mx.array
+    sin: mx.array
+
+
+def text_positions(length: int) -> Positions:
+    """(0, 0, 0, l) for every text token, [length, 4]."""
+    return _grid(1, 1, 1, length)
+
+
+def image_positions(height: int, width: int) -> Positions:
+    """(0, h, w, 0) for every image token, row by row, [height · width, 4]; sizes in tokens of 16×16 pixels."""
+    return _grid(1, height, width, 1)
+
+
+def reference_positions(sizes: Sequence[tuple[int, int]]) -> Positions:
+    """(10 + 10·i, h, w, 0) for the tokens of each reference image i, given their (height, width) in tokens."""
+    grids = [_grid(1, height, width, 1) for height, width in sizes]
+    for index, grid in enumerate(grids):
+        grid[:, 0] = REFERENCE_TIME_STEP * (index + 1)
+    return np.concatenate(grids)
+
+
+def axial_rotation(positions: Positions, axes_dims: Sequence[int], theta: float) -> Rotation:
+    """The rotation of each token: axis i turns `axes_dims[i]` features by position[i] · theta^(−2k / axes_dims[i]).
+
+    The angles are computed in float64, as diffusers does, so that far positions stay exact.
+    """
+    angles = np.concatenate(
+        [
+            np.outer(positions[:, axis], theta ** (-np.arange(0, dim, 2, dtype=np.float64) / dim))
+            for axis, dim in enumerate(axes_dims)
+        ],
+        axis=1,
+    )
+    return _rotation(angles)
+
+
+def sequence_rotation(length: int, head_dim: int, theta: float) -> Rotation:
+    """The rotation of a language model's tokens 0 … length − 1 (transformers' `Qwen3RotaryEmbedding`)."""
+    return _rotation(np.outer(np.arange(length), theta ** (-np.arange(0, head_dim, 2, dtype=np.float64) / head_dim)))
+
+
+def rotate_pairs(x: mx.array, rotation: Rotation) -> mx.array:
+    """Turn neighbouring features (2k, 2k + 1) of x [batch, tokens, heads, head_dim], in float32 (FLUX.2's form)."""
+    pairs = x.astype(mx.float32).reshape(*x.shape[:-1], -1, 2)
+    turned = mx.stack(_turn(pairs[..., 0], pairs[..., 1], rotation), axis=-1)
+    return turned.reshape(x.shape).astype(x.dtype)
+
+
+def rotate_halves(x: mx.array, rotation: Rotation) -> mx.array:
+    """Turn features (k, k + head_dim / 2) of x [batch, tokens, heads, head_dim], in float32 (Qwen3's form)."""
+    first, second = mx.split(x.astype(mx.float32), 2, axis=-1)
+    return mx.concatenate(_turn(first, second, rotation), axis=-1).astype(x.dtype)
+
+
+def _turn(x: mx.array, y: mx.array, rotation: Rotation) -> list[mx.array]:
+    cos, sin = rotation.cos[:, None, :], rotation.sin[:, None, :]  # the same for every head
+    return [x * cos - y * sin, y * cos + x * sin]
+
+
+def _grid(*sizes: int) -> Positions:
+    axes = np.meshgrid(*(np.arange(size, dtype=np.int64) for size in sizes), indexing="ij")
+    return np.stack(axes, axis=-1).reshape(-1, len(sizes))
+
+
+def _rotation(angles: npt.NDArray[np.float64]) -> Rotation:
+    return Rotation(mx.array(np.cos(angles).astype(np.float32)), mx.array(np.sin(angles).astype(np.float32)))

@@ -1,0 +1,363 @@
+"""The FLUX.2 diffusion transformer: predicts the velocity of the image tokens at one noise level.
+
+Parameter names and shapes are those of diffusers' `Flux2Transformer2DModel`, so that loading is a lookup.
+What is the same for every step of a run (text projection, rotations, modulations) is computed once, by `condition`.
+"""
+
+# mlx.nn brings no types:
+# mypy: allow-subclassing-any, no-warn-return-any
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from flux2.mlx_backend import mx, nn
+from flux2.models.config import MAX_LAYERS, ConfigReader
+from flux2.models.layers import add_gated, clip_float16, gated_silu, scale_and_shift, silu
+from flux2.models.rope import Positions, Rotation, axial_rotation, rotate_pairs
+
+TIMESTEP_SCALE = 1000.0  # the embedding's unit: a noise level of 1 is timestep 1000
+SINUSOID_MAX_PERIOD = 10_000.0
+
+AfterBlock = Callable[..., Any]
+"""Called with the arrays that a block produced; `mx.eval` bounds memory to one block's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flux2TransformerConfig:
+    """The constants of transformer/config.json, under diffusers' names."""
+
+    in_channels: int
+    out_channels: int
+    num_layers: int
+    num_single_layers: int
+    attention_head_dim: int
+    num_attention_heads: int
+    joint_attention_dim: int
+    timestep_guidance_channels: int
+    mlp_ratio: float
+    axes_dims_rope: tuple[int, ...]
+    rope_theta: float
+    eps: float
+    guidance_embeds: bool
+
+    @property
+    def width(self) -> int:
+        """Features of a token inside the network."""
+        return self.num_attention_heads * self.attention_head_dim
+
+    @property
+    def mlp_width(self) -> int:
+        return int(self.width * self.mlp_ratio)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], file: str = "transformer/config.json") -> Flux2TransformerConfig:
+        """Read config.json; unknown keys are ignored.
+
+        Raises:
+            CheckpointError: naming `file`, key and value of what is missing or makes no sense.
+        """
+        read = ConfigReader(values, file)
+        read.require("_class_name", "Flux2Transformer2DModel")
+        read.require("patch_size", 1)
+        in_channels = read.integer("in_channels")
+        config = cls(
+            in_channels=in_channels,
+            out_channels=read.integer("out_channels") if read.has("out_channels") else in_channels,
+            num_layers=read.integer("num_layers", maximum=MAX_LAYERS),
+            num_single_layers=read.integer("num_single_layers", maximum=MAX_LAYERS),
+            attention_head_dim=read.integer("attention_head_dim", multiple_of=2),
+            num_attention_heads=read.integer("num_attention_heads"),
+            joint_attention_dim=read.integer("joint_attention_dim"),
+            timestep_guidance_channels=read.integer("timestep_guidance_channels", 256, multiple_of=2),
+            mlp_ratio=read.number("mlp_ratio", 3.0),
+            axes_dims_rope=read.integers("axes_dims_rope", multiple_of=2),
+            rope_theta=read.number("rope_theta", 2000),
+            eps=read.number("eps", 1e-6),
+            guidance_embeds=read.flag("guidance_embeds", True),
+        )
+        if len(config.axes_dims_rope) != 4 or sum(config.axes_dims_rope) != config.attention_head_dim:
+            rule = f"its 4 values must sum to attention_head_dim, {config.attention_head_dim}"
+            raise read.refuse("axes_dims_rope", rule)
+        return config
+
+
+class Modulation(NamedTuple):
+    """What one timestep does to every block: shifts, scales and gates, each [1, 1, k · width]."""
+
+    image: mx.array
+    """(shift, scale, gate) of the attention, then of the feed-forward; k = 6."""
+    text: mx.array
+    single: mx.array
+    """(shift, scale, gate); k = 3."""
+    out: mx.array
+    """(scale, shift) of the last norm; k = 2."""
+
+
+class Conditioning(NamedTuple):
+    """What stays the same through a run; all of its arrays are lazy until evaluated.
+
+    For a second pass with another prompt of the same length, `_replace(text=transformer.context_embedder(other))`.
+    """
+
+    text: mx.array
+    """Projected prompt, [batch, text tokens, width]; its dtype is the one computed in."""
+    rotation: Rotation
+    """Of text and image tokens, in this order."""
+    modulations: list[Modulation]
+    """One per step."""
+
+
+class Flux2Transformer2DModel(nn.Module):
+    """`condition` once per run, then call once per step."""
+
+    def __init__(self, config: Flux2TransformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.time_guidance_embed = TimestepGuidanceEmbeddings(config)
+        self.double_stream_modulation_img = ModulationProjection(width, parts=6)
+        self.double_stream_modulation_txt = ModulationProjection(width, parts=6)
+        self.single_stream_modulation = ModulationProjection(width, parts=3)
+        self.x_embedder = nn.Linear(config.in_channels, width, bias=False)
+        self.context_embedder = nn.Linear(config.joint_attention_dim, width, bias=False)
+        self.transformer_blocks = [TransformerBlock(config) for _ in range(config.num_layers)]
+        self.single_transformer_blocks = [SingleTransformerBlock(config) for _ in range(config.num_single_layers)]
+        self.norm_out = ModulationProjection(width, parts=2)
+        self.proj_out = nn.Linear(width, config.out_channels, bias=False)
+
+    def condition(
+        self,
+        encoder_hidden_states: mx.array,
+        timesteps: Sequence[float],
+        text_positions: Positions,
+        image_positions: Positions,
+        guidance: float | None = None,
+    ) -> Conditioning:
+        """Everything that does not depend on the latents.
+
+        Args:
+            encoder_hidden_states: prompt embeddings, [batch, text tokens, joint_attention_dim]; their dtype is the
+                one the network computes in.
+            timesteps: noise level of each step, in (0, 1].
+            text_positions: [text tokens, 4], from `flux2.models.rope`.
+            image_positions: [image tokens, 4]; reference images' positions follow the latents'.
+            guidance: scale for networks with a guidance embedding; the others ignore it, as in diffusers.
+        """
+        positions = np.concatenate([text_positions, image_positions])
+        return Conditioning(
+            text=self.context_embedder(encoder_hidden_states),
+            rotation=axial_rotation(positions, self.config.axes_dims_rope, self.config.rope_theta),
+            modulations=self.modulate(timesteps, guidance, encoder_hidden_states.dtype),
+        )
+
+    def modulate(self, timesteps: Sequence[float], guidance: float | None, dtype: mx.Dtype) -> list[Modulation]:
+        """The modulation of every step, computed for all of them at once."""
+        embedding = self.time_guidance_embed(timesteps, guidance, dtype)
+        parts = Modulation(
+            image=self.double_stream_modulation_img(embedding),
+            text=self.double_stream_modulation_txt(embedding),
+            single=self.single_stream_modulation(embedding),
+            out=self.norm_out(embedding),
+        )
+        return [Modulation(*(part[step, None, None] for part in parts)) for step in range(len(timesteps))]
+
+    def __call__(
+        self, hidden_states: mx.array, conditioning: Conditioning, step: int, after_block: AfterBlock | None = None
+    ) -> mx.array:
+        """The velocity [batch, image tokens, out_channels] of packed latents [batch, image tokens, in_channels].
+
+        `after_block` is called after each block with its results: to evaluate them, to count, or to stop by raising.
+        """
+        after_block = after_block or _do_nothing
+        modulation, rotation = conditioning.modulations[step], conditioning.rotation
+        text = conditioning.text
+        image = self.x_embedder(hidden_states.astype(text.dtype))
+        for block in self.transformer_blocks:
+            image, text = block(image, text, modulation.image, modulation.text, rotation)
+            after_block(image, text)
+        joint = mx.concatenate([text, image], axis=1)
+        del image
+        for single_block in self.single_transformer_blocks:
+            joint = single_block(joint, modulation.single, rotation)
+            after_block(joint)
+        return self.finish(joint[:, text.shape[1] :], modulation.out)
+
+    def finish(self, image: mx.array, modulation: mx.array) -> mx.array:
+        """The last norm and the projection to channels. Its scale comes before its shift, unlike the blocks'."""
+        scale, shift = mx.split(modulation, 2, axis=-1)
+        return self.proj_out(_modulated_norm(image, shift, scale, self.config.eps))
+
+
+class TimestepGuidanceEmbeddings(nn.Module):
+    """Noise level and, where the network has it, guidance scale → one vector."""
+
+    def __init__(self, config: Flux2TransformerConfig) -> None:
+        super().__init__()
+        self._channels = config.timestep_guidance_channels
+        self.timestep_embedder = TimestepEmbedding(self._channels, config.width)
+        if config.guidance_embeds:
+            self.guidance_embedder = TimestepEmbedding(self._channels, config.width)
+
+    def __call__(self, timesteps: Sequence[float], guidance: float | None, dtype: mx.Dtype) -> mx.array:
+        """[steps, width]."""
+        embedding = self.timestep_embedder(sinusoid(timesteps, self._channels, dtype))
+        if guidance is not None and "guidance_embedder" in self:
+            embedding = embedding + self.guidance_embedder(sinusoid([guidance], self._channels, dtype))
+        return embedding
+
+
+class TimestepEmbedding(nn.Module):
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(channels, width, bias=False)
+        self.linear_2 = nn.Linear(width, width, bias=False)
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return self.linear_2(silu(self.linear_1(x)))
+
+
+class ModulationProjection(nn.Module):
+    """The embedding's share for one kind of block, [steps, parts · width]."""
+
+    def __init__(self, width: int, parts: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, parts * width, bias=False)
+
+    def __call__(self, embedding: mx.array) -> mx.array:
+        return self.linear(silu(embedding))
+
+
+class TransformerBlock(nn.Module):
+    """Double-stream block: image and text have their own weights and meet in the attention."""
+
+    def __init__(self, config: Flux2TransformerConfig) -> None:
+        super().__init__()
+        self._eps = config.eps
+        self.attn = JointAttention(config)
+        self.ff = FeedForward(config)
+        self.ff_context = FeedForward(config)
+
+    def __call__(
+        self, image: mx.array, text: mx.array, image_modulation: mx.array, text_modulation: mx.array, rotation: Rotation
+    ) -> tuple[mx.array, mx.array]:
+        shift, scale, gate, ff_shift, ff_scale, ff_gate = mx.split(image_modulation, 6, axis=-1)
+        c_shift, c_scale, c_gate, c_ff_shift, c_ff_scale, c_ff_gate = mx.split(text_modulation, 6, axis=-1)
+        eps = self._eps
+        attended, attended_text = self.attn(
+            _modulated_norm(image, shift, scale, eps), _modulated_norm(text, c_shift, c_scale, eps), rotation
+        )
+        image = add_gated(image, gate, attended)
+        image = add_gated(image, ff_gate, self.ff(_modulated_norm(image, ff_shift, ff_scale, eps)))
+        text = add_gated(text, c_gate, attended_text)
+        text = add_gated(text, c_ff_gate, self.ff_context(_modulated_norm(text, c_ff_shift, c_ff_scale, eps)))
+        return image, clip_float16(text)
+
+
+class JointAttention(nn.Module):
+    """Attention of text and image tokens over both."""
+
+    def __init__(self, config: Flux2TransformerConfig) -> None:
+        super().__init__()
+        width, head_dim = config.width, config.attention_head_dim
+        self._head_dim = head_dim
+        for name in ("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"):
+            setattr(self, name, nn.Linear(width, width, bias=False))
+        for name in ("norm_q", "norm_k", "norm_added_q", "norm_added_k"):
+            setattr(self, name, nn.RMSNorm(head_dim, config.eps))
+        self.to_out = [nn.Linear(width, width, bias=False)]
+
+    def __call__(self, image: mx.array, text: mx.array, rotation: Rotation) -> tuple[mx.array, mx.array]:
+        text_q, text_k, text_v = (
+            self._heads(proj(text)) for proj in (self.add_q_proj, self.add_k_proj, self.add_v_proj)
+        )
+        q, k, v = (self._heads(proj(image)) for proj in (self.to_q, self.to_k, self.to_v))
+        attended = _attend(
+            mx.concatenate([self.norm_added_q(text_q), self.norm_q(q)], axis=1),
+            mx.concatenate([self.norm_added_k(text_k), self.norm_k(k)], axis=1),
+            mx.concatenate([text_v, v], axis=1),
+            rotation,
+        )
+        text_tokens = text.shape[1]
+        return self.to_out[0](attended[:, text_tokens:]), self.to_add_out(attended[:, :text_tokens])
+
+    def _heads(self, x: mx.array) -> mx.array:
+        return x.reshape(*x.shape[:-1], -1, self._head_dim)
+
+
+class FeedForward(nn.Module):
+    """SwiGLU with gate and value in one projection, the gate first."""
+
+    def __init__(self, config: Flux2TransformerConfig) -> None:
+        super().__init__()
+        self.linear_in = nn.Linear(config.width, 2 * config.mlp_width, bias=False)
+        self.linear_out = nn.Linear(config.mlp_width, config.width, bias=False)
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return self.linear_out(gated_silu(*mx.split(self.linear_in(x), 2, axis=-1)))
+
+
+class SingleTransformerBlock(nn.Module):
+    """Single-stream block: text and image share weights; attention and feed-forward run side by side."""
+
+    def __init__(self, config: Flux2TransformerConfig) -> None:
+        super().__init__()
+        self._eps = config.eps
+        self.attn = ParallelSelfAttention(config)
+
+    def __call__(self, joint: mx.array, modulation: mx.array, rotation: Rotation) -> mx.array:
+        shift, scale, gate = mx.split(modulation, 3, axis=-1)
+        update = self.attn(_modulated_norm(joint, shift, scale, self._eps), rotation)
+        return clip_float16(add_gated(joint, gate, update))
+
+
+class ParallelSelfAttention(nn.Module):
+    """Attention and SwiGLU fed by one projection and gathered by another (ViT-22B's parallel block)."""
+
+    def __init__(self, config: Flux2TransformerConfig) -> None:
+        super().__init__()
+        width, mlp_width = config.width, config.mlp_width
+        self._head_dim = config.attention_head_dim
+        self._parts = [width, 2 * width, 3 * width, 3 * width + mlp_width]  # where k, v, gate and value begin
+        self.to_qkv_mlp_proj = nn.Linear(width, 3 * width + 2 * mlp_width, bias=False)
+        self.norm_q = nn.RMSNorm(config.attention_head_dim, config.eps)
+        self.norm_k = nn.RMSNorm(config.attention_head_dim, config.eps)
+        self.to_out = nn.Linear(width + mlp_width, width, bias=False)
+
+    def __call__(self, x: mx.array, rotation: Rotation) -> mx.array:
+        q, k, v, gate, value = mx.split(self.to_qkv_mlp_proj(x), self._parts, axis=-1)
+        q, k, v = (part.reshape(*part.shape[:-1], -1, self._head_dim) for part in (q, k, v))
+        attended = _attend(self.norm_q(q), self.norm_k(k), v, rotation)
+        return self.to_out(mx.concatenate([attended, gated_silu(gate, value)], axis=-1))
+
+
+def sinusoid(values: Sequence[float], channels: int, dtype: mx.Dtype) -> mx.array:
+    """Cosines, then sines, of 1000 · value at `channels` / 2 frequencies, [values, channels] in `dtype`.
+
+    The value is rounded to `dtype` before it is scaled, and the angles are float32, as in diffusers.
+    """
+    scaled = np.array((mx.array(list(values), dtype=mx.float32).astype(dtype) * TIMESTEP_SCALE).astype(mx.float32))
+    half = channels // 2
+    frequencies = np.exp(np.arange(half, dtype=np.float32) * np.float32(-math.log(SINUSOID_MAX_PERIOD)) / half)
+    angles = scaled[:, None] * frequencies
+    return mx.array(np.concatenate([np.cos(angles), np.sin(angles)], axis=-1)).astype(dtype)
+
+
+def _modulated_norm(x: mx.array, shift: mx.array, scale: mx.array, eps: float) -> mx.array:
+    return scale_and_shift(mx.fast.layer_norm(x, None, None, eps), scale, shift)
+
+
+def _attend(q: mx.array, k: mx.array, v: mx.array, rotation: Rotation) -> mx.array:
+    """Attention of [batch, tokens, heads, head_dim] without a mask → [batch, tokens, width]."""
+    q, k, v = (part.swapaxes(1, 2) for part in (rotate_pairs(q, rotation), rotate_pairs(k, rotation), v))
+    attended = mx.fast.scaled_dot_product_attention(q, k, v, scale=q.shape[-1] ** -0.5)
+    return attended.swapaxes(1, 2).flatten(-2)
+
+
+def _do_nothing(*_: mx.array) -> None:
+    pass
