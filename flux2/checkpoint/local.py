@@ -1,0 +1,47 @@
+"""Where a model lies on this machine. Asks the disk alone: no network, and nothing heavy imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flux2.catalog import MODELS, find_card
+from flux2.paths import pocket_checkpoint
+
+_INDEX = "model_index.json"
+
+
+def find_local(model: str) -> Path | None:
+    """The folder of a catalog name, Hub repository or folder; None if this machine has none.
+
+    A repository counts where the Hub's cache holds a snapshot of it; the one that `refs/main` names goes first.
+    """
+    card = find_card(model)
+    if card and not card.repo:
+        return pocket_checkpoint()
+    if not card and (folder := Path(model).expanduser()).is_dir():
+        return folder
+    return _cached_snapshot(card.repo if card else model)
+
+
+def default_model() -> str:
+    """What is used where no model is named: the first of the catalog that was downloaded, else the embedded one."""
+    cards = MODELS.values()
+    downloaded = (card.name for card in cards if card.repo and find_local(card.name))
+    return next(downloaded, next(card.name for card in cards if not card.repo))
+
+
+def _cached_snapshot(repo: str) -> Path | None:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    # The cache's documented layout; the library's own look-up takes ten times as long to import.
+    # https://huggingface.co/docs/huggingface_hub/guides/manage-cache
+    cache = Path(HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
+    try:
+        snapshots = sorted(folder for folder in (cache / "snapshots").iterdir() if (folder / _INDEX).is_file())
+    except OSError:
+        return None
+    try:
+        main = cache / "snapshots" / (cache / "refs" / "main").read_text().strip()
+    except OSError:
+        main = None
+    return main if main in snapshots else next(iter(snapshots), None)

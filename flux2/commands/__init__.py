@@ -1,0 +1,1 @@
+"""The commands of `flux2`: each module adds its parser and runs itself."""

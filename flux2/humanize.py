@@ -1,0 +1,39 @@
+"""Values as people read them: one form of bytes and of seconds for every message, table and screen."""
+
+from __future__ import annotations
+
+
+def size(count: float) -> str:
+    """Bytes in binary units, three figures: `412 MiB`, `7.22 GiB`.
+
+    >>> size(2_194_669_568)
+    '2.04 GiB'
+    """
+    units = ("B", "KiB", "MiB", "GiB", "TiB")
+    power = 0
+    while abs(count) >= 999.5 and power < len(units) - 1:
+        count /= 1024
+        power += 1
+    return f"{_three_figures(count) if power else int(count)} {units[power]}"
+
+
+def seconds(value: float) -> str:
+    """A measured duration, three figures below a minute: `0.42 s`, `12.3 s`, `29:18`, `1:02:03`."""
+    return f"{_three_figures(value)} s" if value < 59.95 else clock(value)
+
+
+def clock(value: float) -> str:
+    """A running time or a countdown: `0:07`, `29:18`, `1:02:03`."""
+    whole = round(value)
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def printable(text: str) -> str:
+    """Text from a file or the network without what a terminal would obey: escape sequences, bells, cursor moves."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
+def _three_figures(value: float) -> str:
+    magnitude = abs(value)
+    return f"{value:.{2 if magnitude < 9.995 else 1 if magnitude < 99.95 else 0}f}"
