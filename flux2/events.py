@@ -205,15 +205,15 @@ def from_wire(data: dict[str, Any], blob: bytes = b"") -> Event:
     if cls is None:
         raise ValueError(f"unknown event {data.get('event')!r}")
     values = {f.name: data[f.name] for f in fields(cls) if f.name in data}
-    for name in _Wire.TUPLES:
-        if name in values:
-            values[name] = tuple(values[name])
-    if _Wire.MEMORY in values:
-        known = {f.name for f in fields(Memory)}
-        values[_Wire.MEMORY] = Memory(**{k: v for k, v in dict(values[_Wire.MEMORY]).items() if k in known})
-    if cls is Preview:
-        values[_Wire.BLOB] = blob
     try:
+        for name in _Wire.TUPLES:
+            if name in values:
+                values[name] = tuple(values[name])
+        if _Wire.MEMORY in values:
+            known = {f.name for f in fields(Memory)}
+            values[_Wire.MEMORY] = Memory(**{k: v for k, v in dict(values[_Wire.MEMORY]).items() if k in known})
+        if cls is Preview:
+            values[_Wire.BLOB] = blob
         return cls(**values)
     except TypeError as error:
         raise ValueError(f"{cls.__name__}: {error}") from error

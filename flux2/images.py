@@ -33,6 +33,7 @@ from PIL import Image, PngImagePlugin
 from flux2 import __version__
 from flux2.catalog import find_card, label
 from flux2.errors import Flux2Error, RequestError
+from flux2.paths import expand
 from flux2.request import GenerationRequest
 
 SOFTWARE = f"flux2-tui {__version__}"
@@ -123,12 +124,14 @@ def output_path(chosen: str | None, folder: Path, request: GenerationRequest, se
 
     Raises:
         RequestError: if the name chosen is that of another image format.
+        Flux2Error: if the system can't even look for it.
     """
     if not chosen:
         return default_path(folder, request, seed)
-    path = Path(chosen).expanduser()
-    if chosen.endswith(("/", os.sep)) or path.is_dir():
-        return default_path(path, request, seed)
+    path = expand(chosen)
+    with _told(path):
+        if chosen.endswith(("/", os.sep)) or path.is_dir():
+            return default_path(path, request, seed)
     if path.suffix.lower() in _OTHER_FORMATS:
         raise RequestError(f"Pictures are saved as PNG, not {path.suffix}; call it {path.with_suffix('.png')}.")
     return path if path.suffix.lower() == ".png" else path.with_name(path.name + ".png")

@@ -15,9 +15,17 @@ APP = "flux2-tui"
 _SUN_PATH_LIMIT = 100  # bytes; macOS allows 104 with the closing zero, Linux 108
 
 
+def expand(text: str) -> Path:
+    """What a user typed as a path, with ~ and ~name made out where there is such a user."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
 def _folder(kind: str) -> Path:
     if home := os.environ.get("FLUX2_HOME"):
-        return Path(home).expanduser() / kind
+        return expand(home).absolute() / kind
     return Path(getattr(platformdirs, f"user_{kind}_dir")(APP))
 
 
@@ -39,7 +47,7 @@ def state_dir() -> Path:
 def pictures_dir() -> Path:
     """Where the worker saves pictures: FLUX2_OUTPUT, or `flux2` in the user's pictures folder."""
     if chosen := os.environ.get("FLUX2_OUTPUT"):
-        return Path(chosen).expanduser()
+        return expand(chosen).absolute()
     return Path(platformdirs.user_pictures_dir()) / "flux2"
 
 

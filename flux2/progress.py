@@ -49,7 +49,7 @@ class RunProgress:
     path: str = ""
     seed: int | None = None
     tail_seconds: float = 0.0
-    """What decode and save are expected to take together: from the last run of the same model and size, if any."""
+    """What decode and save are expected to take together: from the last run of that model and size; 0 if unknown."""
 
     def apply(self, event: ev.Event) -> None:
         """Take one event in. Events of other runs are ignored."""
@@ -100,14 +100,17 @@ class RunProgress:
 
     def elapsed(self, now: float) -> float:
         """Seconds since the run began, up to `now` or its end."""
-        return (self.ended or now) - self.started if self.started else 0.0
+        return max(0.0, (self.ended or now) - self.started) if self.started else 0.0
 
     def eta(self, now: float) -> float | None:
-        """Seconds until the picture is there; None until the first step is done, when nothing honest can be said."""
+        """Seconds until the picture is there; None while nothing honest can be said.
+
+        That is before the first step is done and, where `tail_seconds` is unknown, after the last one.
+        """
         if self.state != RUNNING:
             return 0.0
         median = self.median_step
-        if median is None:
+        if median is None or (self.step >= self.steps and not self.tail_seconds):
             return None
         tail = max(0.0, self.tail_seconds - sum(self.seconds.get(phase, 0.0) for phase in ("decode", "save")))
         if self.phase == "denoise" and self.step < self.steps:

@@ -54,17 +54,19 @@ class GenerationRequest:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> GenerationRequest:
-        """Read one from JSON; fields that this version does not know are ignored.
+        """Read one from JSON; null is a field's default, and fields that this version does not know are ignored.
 
         Raises:
             RequestError: if a value has the wrong type.
         """
         if not isinstance(data.get("prompt"), str):
-            raise RequestError(f"The request has no prompt: {data!r}; send one with a text in `prompt`.")
-        known = {field.name: data[field.name] for field in fields(cls) if field.name in data}
+            raise RequestError(f"The request has no prompt: {data!r:.200}; send one with a text in `prompt`.")
+        known = {field.name: data[field.name] for field in fields(cls) if data.get(field.name) is not None}
         for name, value in known.items():
-            if value is not None and (not isinstance(value, _TYPES[name]) or isinstance(value, bool)):
-                raise RequestError(f"The request's {name} is {value!r}, which is not a {_TYPES[name][-1].__name__}.")
+            if not isinstance(value, _TYPES[name]) or isinstance(value, bool):
+                raise RequestError(
+                    f"The request's {name} is {value!r:.80}, which is not a {_TYPES[name][-1].__name__}."
+                )
         return cls(**known)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flux2.catalog import MODELS, find_card
-from flux2.paths import pocket_checkpoint
+from flux2.paths import expand, pocket_checkpoint
 
 _INDEX = "model_index.json"
 
@@ -18,7 +18,7 @@ def find_local(model: str) -> Path | None:
     card = find_card(model)
     if card and not card.repo:
         return pocket_checkpoint()
-    if not card and (folder := Path(model).expanduser()).is_dir():
+    if not card and model and _is_folder(folder := expand(model)):
         return folder
     return _cached_snapshot(card.repo if card else model)
 
@@ -30,6 +30,13 @@ def default_model() -> str:
     return next(downloaded, next(card.name for card in cards if not card.repo))
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return False
+
+
 def _cached_snapshot(repo: str) -> Path | None:
     from huggingface_hub.constants import HF_HUB_CACHE
 
@@ -38,7 +45,7 @@ def _cached_snapshot(repo: str) -> Path | None:
     cache = Path(HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
     try:
         snapshots = sorted(folder for folder in (cache / "snapshots").iterdir() if (folder / _INDEX).is_file())
-    except OSError:
+    except (OSError, ValueError):
         return None
     try:
         main = cache / "snapshots" / (cache / "refs" / "main").read_text().strip()

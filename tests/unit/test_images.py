@@ -201,6 +201,8 @@ def test_chosen_names(tmp_path: Path) -> None:
     assert chosen("~/fox") == str(Path.home() / "fox.png")
     with pytest.raises(RequestError, match=r"not \.jpg; call it fox\.png"):
         chosen("fox.jpg")
+    with pytest.raises(Flux2Error, match="the name is too long"):
+        chosen("x" * 5000)
 
 
 def _png(*chunks: tuple[bytes, bytes], width: int = 1, height: int = 1) -> bytes:
