@@ -1,0 +1,1 @@
+"""The benchmark document's tables, measured: memory and time of every model at every quantization."""

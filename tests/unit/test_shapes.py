@@ -1,0 +1,112 @@
+"""The tensors that config files imply are those of the networks, ours and the reference's."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from flux2.architectures import ARCHITECTURES, scaled_down
+from flux2.mlx_backend import nn
+from flux2.models.autoencoder import AutoencoderConfig, AutoencoderKLFlux2
+from flux2.models.qwen3 import HIDDEN_STATES_LAYERS, Qwen3Config, Qwen3ForCausalLM
+from flux2.models.transformer import Flux2Transformer2DModel, Flux2TransformerConfig
+from flux2.shapes import Shapes, text_encoder_shapes, transformer_shapes, vae_shapes
+from tests.unit.checkpoints import parameter_shapes
+
+PARAMETERS = {"klein-4b": 3_875_544_576, "klein-9b": 9_078_581_248, "dev": 32_223_281_152}
+"""Of the published transformers."""
+VAE_PARAMETERS = 84_046_115
+UNUSED_BY_THE_ENGINE = ("model.norm.weight", "lm_head.weight", "bn.num_batches_tracked")
+
+
+def count(shapes: Shapes) -> int:
+    return sum(math.prod(shape) for shape in shapes.values())
+
+
+@pytest.mark.parametrize(("model", "parameters"), PARAMETERS.items())
+def test_transformers_have_the_published_number_of_parameters(model: str, parameters: int) -> None:
+    assert count(transformer_shapes(ARCHITECTURES[model].transformer)) == parameters
+
+
+def test_vae_has_the_published_number_of_parameters() -> None:
+    shapes = vae_shapes(ARCHITECTURES["klein-4b"].vae)
+    assert count({name: shape for name, shape in shapes.items() if not name.startswith("bn.")}) == VAE_PARAMETERS
+
+
+@pytest.mark.parametrize("divisor", [1, 16])
+@pytest.mark.parametrize(("model", "text_encoder"), [("klein-4b", True), ("klein-9b", True), ("dev", False)])
+def test_shapes_are_those_of_our_networks(model: str, text_encoder: bool, divisor: int) -> None:
+    architecture = scaled_down(ARCHITECTURES[model], divisor)
+    pairs: list[tuple[nn.Module, Shapes]] = [
+        (
+            Flux2Transformer2DModel(Flux2TransformerConfig.from_dict(architecture.transformer)),
+            transformer_shapes(architecture.transformer),
+        ),
+        (AutoencoderKLFlux2(AutoencoderConfig.from_dict(architecture.vae)), vae_shapes(architecture.vae)),
+    ]
+    if text_encoder:
+        network = Qwen3ForCausalLM(Qwen3Config.from_dict(architecture.text_encoder))
+        pairs.append((network, text_encoder_shapes(architecture.text_encoder)))
+    for network, shapes in pairs:
+        assert parameter_shapes(network) == {name: shape for name, shape in shapes.items() if is_used(name)}
+
+
+def is_used(name: str) -> bool:
+    parts = name.split(".")
+    late = parts[:2] == ["model", "layers"] and int(parts[2]) >= HIDDEN_STATES_LAYERS[-1]
+    return not late and name not in UNUSED_BY_THE_ENGINE
+
+
+@pytest.mark.parametrize("model", ["klein-4b", "klein-9b", "dev"])
+def test_shapes_are_those_of_the_reference(model: str) -> None:
+    torch, diffusers = pytest.importorskip("torch"), pytest.importorskip("diffusers")
+    architecture = ARCHITECTURES[model]
+    with torch.device("meta"):
+        transformer = diffusers.Flux2Transformer2DModel.from_config(architecture.transformer)
+        vae = diffusers.AutoencoderKLFlux2.from_config(architecture.vae)
+    assert reference_shapes(transformer) == transformer_shapes(architecture.transformer)
+    assert reference_shapes(vae) == vae_shapes(architecture.vae)
+
+
+@pytest.mark.parametrize("model", ["klein-4b", "klein-9b", "dev"])
+def test_text_encoder_shapes_are_those_of_the_reference(model: str) -> None:
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    architecture = ARCHITECTURES[model]
+    config = transformers.AutoConfig.for_model(**architecture.text_encoder)
+    with torch.device("meta"):
+        network = getattr(transformers, architecture.text_encoder["architectures"][0])(config)
+    mistral = architecture.text_encoder["model_type"] == "mistral3"
+    expected = {saved_name(name) if mistral else name: shape for name, shape in reference_shapes(network).items()}
+    if architecture.text_encoder.get("tie_word_embeddings"):
+        del expected["lm_head.weight"]  # the embedding table itself
+    assert text_encoder_shapes(architecture.text_encoder) == expected
+
+
+def saved_name(name: str) -> str:
+    """The name under which Mistral 3's parameters are saved, which is not the one they have in memory."""
+    if name.startswith("lm_head."):
+        return f"language_model.{name}"
+    return name.replace("model.language_model.", "language_model.model.").removeprefix("model.")
+
+
+def reference_shapes(network: Any) -> Shapes:
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+
+
+@pytest.mark.parametrize("model", ARCHITECTURES)
+def test_scaled_down_models_keep_what_quantization_and_heads_need(model: str) -> None:
+    small = scaled_down(ARCHITECTURES[model], 16)
+    linears = {name: shape for name, shape in transformer_shapes(small.transformer).items() if len(shape) == 2}
+    assert linears
+    assert all(shape[-1] % 64 == 0 for shape in linears.values())
+    assert (
+        count(transformer_shapes(small.transformer)) < count(transformer_shapes(ARCHITECTURES[model].transformer)) / 100
+    )
+
+
+def test_scaling_down_leaves_the_original_alone() -> None:
+    before = count(text_encoder_shapes(ARCHITECTURES["dev"].text_encoder))
+    scaled_down(ARCHITECTURES["dev"], 8)
+    assert count(text_encoder_shapes(ARCHITECTURES["dev"].text_encoder)) == before
