@@ -1,1 +1,1 @@
-"""Files to named tensors: the layout of a checkpoint, validated lazy reading, download."""
+"""Files to named tensors: the layout of a checkpoint, validated reading one tensor at a time, download."""

@@ -1,0 +1,145 @@
+"""Tensors into a network: everything checked before any memory is spent, then one tensor at a time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mlx.utils import tree_flatten
+
+from flux2.checkpoint.layout import Component
+from flux2.checkpoint.safetensors_file import TensorInfo, read_tensor
+from flux2.errors import CheckpointError
+from flux2.mlx_backend import mx, nn
+from flux2.quantization import Quantization, QuantizedLinear
+
+OnBytes = Callable[[int], None]
+"""Told how many bytes were read since the last call; may raise, to stop the loading."""
+Convert = Callable[[str, mx.array], mx.array]
+"""From a tensor as the file has it to the layout that MLX's layers want (convolutions)."""
+
+_KEEP_IN_CACHE = 16 * 1024**2  # bytes; freed buffers of larger tensors fit no later one and go back to the system
+
+
+@dataclass(frozen=True, slots=True)
+class WeightPlan:
+    """Which tensor of which file becomes which parameter; the promise that all of them fit."""
+
+    tensors: tuple[TensorInfo, ...]
+    """The largest first: by the time much is resident, what is still being quantized is small, which lowers the peak."""
+    linears: frozenset[str]
+    """Paths of the Linears, which quantization replaces."""
+
+    @property
+    def nbytes(self) -> int:
+        """To be read."""
+        return sum(info.nbytes for info in self.tensors)
+
+    def check_quantization(self, mode: Quantization) -> None:
+        """Raises CheckpointError if one of the Linears can't be stored in this mode."""
+        for info in self.tensors:
+            if _layer(info.name) in self.linears:
+                mode.check(f"{info.path}: {info.name}", info.shape)
+
+
+def plan_weights(
+    network: nn.Module, component: Component, unused: str = "", convert: Convert | None = None
+) -> WeightPlan:
+    """Match the component's tensors with the network's parameters by name and shape; reads and allocates nothing.
+
+    Args:
+        network: its flattened parameter names are the checkpoint's tensor names.
+        unused: a regular expression for whole names of tensors that may be there and are not needed.
+
+    Raises:
+        CheckpointError: if one is missing, has another shape, is not of floating point, or nobody knows it.
+    """
+    shapes = {name: tuple(array.shape) for name, array in tree_flatten(network.parameters())}
+    tensors = component.tensors
+    if missing := [name for name in shapes if name not in tensors]:
+        raise CheckpointError(f"{component.folder} lacks {_some(missing)}; download it again.")
+    known = re.compile(unused)
+    if unknown := [name for name in tensors if name not in shapes and not known.fullmatch(name)]:
+        raise CheckpointError(f"{component.folder} holds {_some(unknown)}, which {component.class_name} does not have.")
+    for name, shape in shapes.items():
+        info = tensors[name]
+        if info.dtype not in ("BF16", "F16", "F32"):
+            raise CheckpointError(
+                f"{info.path}: tensor {name} is {info.dtype}; use a bfloat16, float16 or float32 checkpoint."
+            )
+        blank = mx.zeros(info.shape)  # lazy, never computed: only its shape is asked for
+        found = tuple((convert(name, blank) if convert else blank).shape)
+        if found != shape:
+            raise CheckpointError(
+                f"{info.path}: tensor {name} has the shape {list(info.shape)}, which its config.json contradicts; "
+                "download the checkpoint again."
+            )
+    linears = frozenset(path for path, module in network.named_modules() if isinstance(module, nn.Linear))
+    ordered = sorted((tensors[name] for name in shapes), key=lambda info: (-info.nbytes, info.path, info.offset))
+    return WeightPlan(tuple(ordered), linears)
+
+
+def load_weights(
+    network: nn.Module,
+    plan: WeightPlan,
+    *,
+    dtype: mx.Dtype,
+    quantization: Quantization | None = None,
+    convert: Convert | None = None,
+    on_bytes: OnBytes | None = None,
+) -> None:
+    """Read every tensor of the plan into the network, quantizing Linears on the way.
+
+    At no time is more held than what is finished and one tensor as the file has it.
+
+    Args:
+        dtype: what the network computes in. Matrices of a narrower type stay as they are in the file and are widened
+            when they are used, which loses nothing and halves them; everything else is cast.
+
+    Raises:
+        CheckpointError: if a file can't be read to the end; the network is then unusable.
+    """
+    for info in plan.tensors:
+        tensor = read_tensor(info, on_bytes)
+        if convert:
+            tensor = convert(info.name, tensor)
+        layer = _layer(info.name)
+        if quantization and layer in plan.linears:
+            quantized = QuantizedLinear(tensor, quantization)
+            mx.eval(quantized.parameters())
+            _place(network, layer, quantized)
+        else:
+            tensor = mx.contiguous(tensor.astype(_stored_dtype(tensor, dtype)))
+            mx.eval(tensor)
+            _place(network, info.name, tensor)
+        del tensor
+        if info.nbytes > _KEEP_IN_CACHE:
+            mx.clear_cache()
+
+
+def _stored_dtype(tensor: mx.array, dtype: mx.Dtype) -> mx.Dtype:
+    widened = tensor.dtype.size < dtype.size
+    return tensor.dtype if tensor.ndim == 2 and widened else dtype
+
+
+def _layer(name: str) -> str:
+    """Path of the layer that a tensor belongs to."""
+    return name.rpartition(".")[0]
+
+
+def _place(network: nn.Module, path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    node: Any = network
+    for key in parents:
+        node = node[int(key)] if isinstance(node, list) else node[key]
+    if isinstance(node, list):
+        node[int(last)] = value
+    else:
+        node[last] = value
+
+
+def _some(names: list[str]) -> str:
+    others = f" and {len(names) - 1} more tensors" if len(names) > 1 else ""
+    return f"tensor {names[0]}{others}"

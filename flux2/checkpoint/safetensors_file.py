@@ -1,0 +1,165 @@
+"""One safetensors file: its header checked before anything is trusted, its tensors read one at a time.
+
+MLX's own reader returns garbage without a word where a file is shorter than its header says or a read fails.
+Here the header is checked against the file's size, and every read is either complete or an error.
+
+The format: 8 bytes of header length N (little-endian), N bytes of JSON {name: {dtype, shape, data_offsets}}, the data.
+https://github.com/huggingface/safetensors#format
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flux2.errors import CheckpointError
+from flux2.mlx_backend import mx
+
+_LENGTH_BYTES = 8
+_MAX_HEADER = 100_000_000  # bytes; the format's own limit
+_PIECE = 16 * 1024**2  # bytes read at a time, between which progress is told and a cancel is heard
+
+_MLX_DTYPES = {
+    "BF16": mx.bfloat16,
+    "F16": mx.float16,
+    "F32": mx.float32,
+    "U8": mx.uint8,
+    "I8": mx.int8,
+    "U16": mx.uint16,
+    "I16": mx.int16,
+    "U32": mx.uint32,
+    "I32": mx.int32,
+    "U64": mx.uint64,
+    "I64": mx.int64,
+    "BOOL": mx.bool_,
+}
+_ITEM_BYTES = {name: dtype.size for name, dtype in _MLX_DTYPES.items()} | {"F64": 8, "F8_E4M3": 1, "F8_E5M2": 1}
+_REMEDY = "download it again"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """What a header says of one tensor."""
+
+    name: str
+    path: Path
+    dtype: str
+    """The format's name of it: "BF16", "F32"…"""
+    shape: tuple[int, ...]
+    offset: int
+    """Of its first byte in the file."""
+    nbytes: int
+
+    @property
+    def mlx_dtype(self) -> mx.Dtype:
+        """Raises CheckpointError where MLX has no such type."""
+        if self.dtype not in _MLX_DTYPES:
+            raise CheckpointError(
+                f"{self.path}: tensor {self.name} is {self.dtype}, which MLX can't compute with; "
+                "use a bfloat16, float16 or float32 checkpoint."
+            )
+        return _MLX_DTYPES[self.dtype]
+
+
+def read_header(path: Path) -> dict[str, TensorInfo]:
+    """Every tensor of the file, by name, after checking that header and file agree.
+
+    Raises:
+        CheckpointError: one sentence naming the file, what is wrong with it, and the remedy.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+            if not 2 <= length <= min(_MAX_HEADER, size - _LENGTH_BYTES):
+                raise CheckpointError(f"{path} is not a safetensors file or is cut short ({size:,} bytes); {_REMEDY}.")
+            raw = file.read(length)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} can't be read ({error.strerror or error}); check the disk and the path."
+        ) from error
+    try:
+        header = json.loads(raw, object_pairs_hook=_refuse_duplicates)
+        header.pop("__metadata__", None)
+        data_start = _LENGTH_BYTES + length
+        tensors = {name: _tensor(path, name, entry, data_start) for name, entry in header.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} has a damaged header ({_sentence(error)}); {_REMEDY}.") from error
+    _check_extent(path, size, data_start, tensors)
+    return tensors
+
+
+def read_tensor(info: TensorInfo, on_bytes: Callable[[int], None] | None = None) -> mx.array:
+    """Read one tensor into an array of its own, without a second copy of it anywhere.
+
+    Args:
+        on_bytes: told how many bytes were read, every 16 MiB and at the end; may raise to stop the reading.
+
+    Raises:
+        CheckpointError: if the file can't be read or ends early.
+    """
+    dtype = info.mlx_dtype
+    if not info.nbytes:
+        return mx.zeros(info.shape, dtype=dtype)
+    # NumPy shares memory with an evaluated MLX array but knows no bfloat16: hence bytes, viewed as the type at the end.
+    storage = mx.zeros((info.nbytes,), dtype=mx.uint8)
+    mx.eval(storage)
+    view = np.asarray(storage).data
+    done = 0
+    try:
+        with info.path.open("rb", buffering=0) as file:
+            file.seek(info.offset)
+            while done < info.nbytes:
+                count = file.readinto(view[done : min(done + _PIECE, info.nbytes)])
+                if not count:
+                    raise CheckpointError(f"{info.path} ends inside tensor {info.name}; {_REMEDY}.")
+                done += count
+                if on_bytes:
+                    on_bytes(count)
+    except OSError as error:
+        raise CheckpointError(
+            f"{info.path}: reading tensor {info.name} failed ({error.strerror or error}); check the disk it is on."
+        ) from error
+    del view
+    return storage.view(dtype).reshape(info.shape)
+
+
+def _tensor(path: Path, name: str, entry: dict[str, Any], data_start: int) -> TensorInfo:
+    dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+    if not all(type(number) is int and number >= 0 for number in (*shape, begin, end)):
+        raise ValueError(f"{name} has a shape or offset that is not a whole number")
+    if dtype not in _ITEM_BYTES:
+        raise ValueError(f"{name} has the unknown type {dtype}")
+    nbytes = math.prod(shape) * _ITEM_BYTES[dtype]
+    if end - begin != nbytes:
+        raise ValueError(f"{name} is {dtype} {list(shape)} = {nbytes:,} bytes, but its offsets span {end - begin:,}")
+    return TensorInfo(name, path, dtype, shape, data_start + begin, nbytes)
+
+
+def _check_extent(path: Path, size: int, data_start: int, tensors: dict[str, TensorInfo]) -> None:
+    """The tensors must fill the file without gap, overlap or rest."""
+    position = data_start
+    for info in sorted(tensors.values(), key=lambda info: (info.offset, info.nbytes)):
+        if info.offset != position:
+            raise CheckpointError(f"{path}: tensor {info.name} overlaps another one or leaves a gap; {_REMEDY}.")
+        position += info.nbytes
+    if size != position:
+        state = "is cut short" if size < position else "has bytes left over"
+        raise CheckpointError(f"{path} {state}: {size:,} bytes where its header says {position:,}; {_REMEDY}.")
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        raise ValueError("it lists a name twice")
+    return dict(pairs)
+
+
+def _sentence(error: Exception) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)

