@@ -1,1 +1,4 @@
-"""The process that owns MLX: protocol, server, client, journal."""
+"""The process that owns MLX, and how to talk to it.
+
+`client` and `protocol` are for the screen and never import MLX; `process` is what `python -m flux2.worker` runs.
+"""

@@ -1,0 +1,142 @@
+"""Who may reach the worker: its own user, and nobody else; and one worker only."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import stat
+import struct
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from flux2.errors import WorkerError
+
+_MACOS_SOL_LOCAL, _MACOS_LOCAL_PEERCRED = 0, 1  # sys/un.h
+_XUCRED = struct.Struct("II")  # sys/ucred.h: cr_version, cr_uid, then the groups
+_XUCRED_SIZE = 76
+_UCRED = struct.Struct("iII")  # pid, uid, gid: unix(7)
+
+
+EXIT_ALREADY_RUNS = 3
+"""Exit code of a worker that found another."""
+
+
+class AlreadyRunning(WorkerError):  # noqa: N818 — not a failure: whoever started this worker attaches to the other
+    """Another worker of this user holds the lock."""
+
+
+def check_private(folder: Path) -> None:
+    """Make sure that nobody else can enter `folder`; a folder of one's own that is too open is closed.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        WorkerError: if it is another user's, or no folder (a link counts as none).
+    """
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise WorkerError(
+            f"{folder} is not a folder (a link, perhaps); remove it, so that the worker can make its own."
+        )
+    if found.st_uid != os.getuid():
+        raise WorkerError(
+            f"{folder} belongs to another user (uid {found.st_uid}); remove it or set FLUX2_HOME elsewhere."
+        )
+    if stat.S_IMODE(found.st_mode) != 0o700:
+        folder.chmod(0o700)
+
+
+def make_private(folder: Path) -> None:
+    """Create `folder` with mode 0700 if there is none.
+
+    Raises:
+        WorkerError: as `check_private`, and where it can't be made.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        check_private(folder)
+    except OSError as error:
+        raise WorkerError(f"{folder} can't be made ({error.strerror}); set FLUX2_HOME to a folder of yours.") from error
+
+
+def listen(path: Path) -> socket.socket:
+    """A listening socket of mode 0600 in a folder of mode 0700. Call it with the lock held: what a dead worker left at
+    `path` is removed.
+
+    Raises:
+        WorkerError: if the folder is not ours, or something else than a socket lies at `path`.
+    """
+    make_private(path.parent)
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise WorkerError(f"{path} is not a socket; move it away, so that the worker can listen there.")
+        path.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(os.fspath(path))
+    except OSError as error:
+        raise WorkerError(f"The worker can't listen at {path} ({error.strerror or error}).") from error
+    finally:
+        os.umask(before)
+    listener.listen()
+    listener.setblocking(False)
+    return listener
+
+
+def peer_uid(connection: socket.socket) -> int:
+    """The user id of the process at the other end, as the kernel knows it."""
+    if sys.platform == "darwin":
+        credentials = connection.getsockopt(_MACOS_SOL_LOCAL, _MACOS_LOCAL_PEERCRED, _XUCRED_SIZE)
+        return int(_XUCRED.unpack_from(credentials)[1])
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    return int(_UCRED.unpack(credentials)[1])
+
+
+def is_answered(path: Path) -> bool:
+    """Whether somebody accepts connections at the socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(os.fspath(path))
+        except OSError:
+            return False
+        return True
+
+
+@contextlib.contextmanager
+def only_worker(lock: Path, socket_path: Path, patience: float = 5.0) -> Iterator[None]:
+    """Hold the lock that makes this the user's only worker; the kernel lets it go when the process ends.
+
+    A worker that is about to leave holds it a moment longer than its socket: it is waited for, `patience` seconds.
+
+    Raises:
+        AlreadyRunning: naming the process that holds it.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        deadline = time.monotonic() + patience
+        while not _locked(descriptor):
+            if is_answered(socket_path) or time.monotonic() > deadline:
+                holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "unknown"
+                raise AlreadyRunning(f"A worker already runs (process {holder}); `flux2 worker stop` ends it.")
+            time.sleep(0.02)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

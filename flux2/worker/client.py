@@ -1,0 +1,359 @@
+"""The screen's side of the worker: attach to it (or start it), watch, ask. For asyncio; never imports MLX.
+
+    client = await connect_or_start()
+    client.worker                       # WorkerInfo: pid, device, memory limit; kept up to date
+    client.snapshot                     # Snapshot: queue, the last runs with their events, log, as of now
+    run = await client.enqueue(GenerationRequest(prompt="a red fox"))
+    async for event in client.events(): # every flux2.events.Event after the snapshot, in order
+        ...
+    await client.close()                # the worker and its run go on
+
+`events()` ends after `close()`, and raises `WorkerLost` when the worker is gone: `WorkerDied` (it crashed or was
+killed) or `WorkerLeft` (it was stopped, or idle for long). `connect_or_start()` starts it again. What the worker
+refuses is raised as `WorkerError`, one sentence. `flux2.progress.RunProgress` folds a run's events into what a screen
+shows.
+Everything runs on the event loop that connected.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flux2.errors import WorkerError
+from flux2.events import Event
+from flux2.paths import socket_path
+from flux2.request import GenerationRequest
+from flux2.worker import access
+from flux2.worker.launch import end_in_words, exit_in_words, is_alive, start
+from flux2.worker.logfile import last_lines, log_path
+from flux2.worker.protocol import (
+    PROTOCOL,
+    TO_WORKER,
+    Command,
+    Decoder,
+    Goodbye,
+    Happened,
+    Hello,
+    Message,
+    ProtocolError,
+    Reply,
+    Snapshot,
+    WorkerInfo,
+    encode,
+    program_version,
+)
+
+START_TIMEOUT = 10.0
+"""Seconds a new worker has to open its socket."""
+
+_GREETING_TIMEOUT = 10.0
+_REPLY_TIMEOUT = 10.0
+_ALIVE_CHECK = 0.5  # seconds between looks at the worker's process
+_EXIT_STATUS_WAIT = 0.5  # seconds for a dead child's exit status to be there
+_UNREAD_EVENTS = 4096  # beyond which the socket is not read until some have been taken
+
+
+class WorkerNotRunning(WorkerError):  # noqa: N818 — the ordinary case before a start
+    """Nobody listens at the worker's socket."""
+
+
+class WorkerLost(WorkerError):  # noqa: N818
+    """The connection to the worker has ended, and not because we closed it."""
+
+    def __init__(self, reason: str, last_lines: Sequence[str] = ()) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        """A sentence."""
+        self.last_lines = tuple(last_lines)
+        """The end of its log, oldest first, safe to show."""
+
+
+class WorkerDied(WorkerLost):
+    """It crashed or was killed."""
+
+
+class WorkerLeft(WorkerLost):
+    """It ended in good order."""
+
+
+async def connect_or_start(
+    path: Path | None = None, *, watch: bool = True, arguments: Sequence[str] = ()
+) -> WorkerClient:
+    """Attach to the user's worker; start it first, in a session of its own, where none runs.
+
+    Args:
+        path: its socket; `flux2.paths.socket_path()` if None.
+        watch: False for a client that only asks and takes no events.
+        arguments: further command line arguments for a worker that has to be started.
+
+    Raises:
+        WorkerError: one sentence, if it does not start, does not answer, or speaks another protocol.
+    """
+    path = path or socket_path()
+    with contextlib.suppress(WorkerNotRunning):
+        return await connect(path, watch=watch)
+    child = start(path, arguments)
+    deadline = asyncio.get_running_loop().time() + START_TIMEOUT
+    while asyncio.get_running_loop().time() < deadline:
+        with contextlib.suppress(WorkerNotRunning):
+            return await connect(path, watch=watch)
+        # Where two screens start a worker each, one of the two leaves at once and both attach to the other.
+        if child.poll() not in (None, access.EXIT_ALREADY_RUNS):
+            raise WorkerDied(f"The worker did not start ({exit_in_words(child.returncode)}).", _log_of(child.pid))
+        await asyncio.sleep(0.02)
+    raise WorkerLost(f"The worker did not answer within {START_TIMEOUT:.0f} seconds.", _log_of(child.pid))
+
+
+async def connect(path: Path | None = None, *, watch: bool = True) -> WorkerClient:
+    """Attach to the worker that runs.
+
+    Raises:
+        WorkerNotRunning: if none does.
+        WorkerError: if it does not answer, or speaks another protocol.
+    """
+    path = path or socket_path()
+    try:
+        access.check_private(path.parent)
+        reader, writer = await asyncio.open_unix_connection(path)
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise WorkerNotRunning("No worker is running; `flux2-tui` starts one.") from error
+    except OSError as error:
+        raise WorkerError(f"The worker's socket {path} can't be used ({error.strerror or error}).") from error
+    try:
+        uid = access.peer_uid(writer.get_extra_info("socket"))
+        if uid != os.getuid():
+            raise WorkerError(f"The worker at {path} belongs to another user (uid {uid}); remove the socket.")
+        async with asyncio.timeout(_GREETING_TIMEOUT):
+            return await _greet(reader, writer, watch)
+    except TimeoutError as error:
+        writer.close()
+        raise WorkerError("The worker does not answer; end it with `flux2 worker stop` and try again.") from error
+    except BaseException:
+        writer.close()
+        raise
+
+
+class WorkerClient:
+    """A connection to the worker; made by `connect_or_start` or `connect`."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, decoder: Decoder, snapshot: Snapshot, pid: int
+    ) -> None:
+        self.snapshot = snapshot
+        self.worker: WorkerInfo = snapshot.worker
+        self.pid = pid
+        self._reader, self._writer, self._decoder = reader, writer, decoder
+        self._events: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._replies: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._last_id = 0
+        self._goodbye = ""
+        self._refusal = ""
+        self._closed = False
+        self._lost: WorkerLost | None = None
+        self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._look_after_process())]
+
+    # --- watching ----------------------------------------------------------------------------------------------------
+
+    async def events(self) -> AsyncIterator[Event]:
+        """What happens from the snapshot on; for one reader. Ends after `close()`.
+
+        Raises:
+            WorkerLost: when the worker is gone (`WorkerDied`, `WorkerLeft`), after the last event it sent.
+        """
+        while (event := await self._events.get()) is not None:
+            if self._events.qsize() < _UNREAD_EVENTS // 2:
+                self._room.set()
+            yield event
+        self._events.put_nowait(None)  # for whoever asks again
+        if self._lost and not self._closed:
+            raise self._lost
+
+    @property
+    def lost(self) -> WorkerLost | None:
+        """Why the worker is gone; None while it is there."""
+        return self._lost
+
+    # --- asking ------------------------------------------------------------------------------------------------------
+
+    async def enqueue(self, request: GenerationRequest) -> str:
+        """Put a request at the queue's end; relative paths in it count from this process's folder.
+
+        Returns:
+            The id of the run that it becomes.
+
+        Raises:
+            WorkerError: with the worker's sentence, if it can't be carried out; `WorkerLost` if the worker is gone.
+        """
+        return str((await self._ask("enqueue", request=_with_absolute_paths(request).to_dict()))["run"])
+
+    async def cancel(self, run: str = "", *, force: bool = False) -> bool:
+        """End a run under way ("" for whichever it is). With `force` the worker ends with it, if the engine does not
+        obey within seconds. A worker that can't even do that is for `kill`.
+
+        Returns:
+            False if that run is not under way (any more).
+        """
+        return bool((await self._ask("cancel", run=run, force=force))["cancelled"])
+
+    async def remove(self, run: str) -> None:
+        """Take a waiting request out of the queue."""
+        await self._ask("remove", run=run)
+
+    async def unload(self) -> None:
+        """Free the model as soon as nothing runs."""
+        await self._ask("unload")
+
+    async def stop(self, *, now: bool = False) -> None:
+        """Let the worker end: when its queue is empty, or `now`, breaking a run off and keeping the queue on disk."""
+        await self._ask("quit", now=now)
+
+    async def ping(self) -> None:
+        """Make sure that the worker answers."""
+        await self._ask("ping")
+
+    def kill(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send the worker's process a signal: SIGTERM to let it leave, SIGKILL where it does not."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    async def close(self) -> None:
+        """Detach. The worker and its run go on."""
+        self._closed = True
+        await self._end(WorkerLost("The connection was closed."))
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    async def _ask(self, name: str, **arguments: Any) -> dict[str, Any]:
+        if self._lost:
+            raise self._lost
+        self._last_id += 1
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._replies[self._last_id] = answer
+        try:
+            self._writer.write(encode(Command(id=self._last_id, name=name, arguments=arguments), TO_WORKER))
+            async with asyncio.timeout(_REPLY_TIMEOUT):
+                return await answer
+        except TimeoutError as error:
+            raise WorkerError(f"The worker did not answer within {_REPLY_TIMEOUT:.0f} seconds.") from error
+        finally:
+            self._replies.pop(self._last_id, None)
+
+    async def _read(self) -> None:
+        try:
+            while data := await self._reader.read(256 * 1024):
+                for message in self._decoder.feed(data):
+                    self._take(message)
+                await self._room.wait()
+        except ProtocolError as error:
+            self._refusal = str(error)
+        except OSError:
+            pass  # the end, as with an empty read
+        await self._end(await self._why_lost())
+
+    def _take(self, message: Message) -> None:
+        match message:
+            case Happened(event=event):
+                self._events.put_nowait(event)
+                if self._events.qsize() >= _UNREAD_EVENTS:
+                    self._room.clear()
+            case WorkerInfo():
+                self.worker = message
+            case Goodbye():
+                self._goodbye = message.reason
+            case Reply(id=0):
+                self._refusal = message.error
+            case Reply() if (answer := self._replies.get(message.id)) and not answer.done():
+                if message.error:
+                    answer.set_exception(WorkerError(message.error))
+                else:
+                    answer.set_result(message.result)
+
+    async def _look_after_process(self) -> None:
+        """End the connection when the process is gone, should the socket not say so."""
+        while is_alive(self.pid):
+            await asyncio.sleep(_ALIVE_CHECK)
+        await asyncio.sleep(_ALIVE_CHECK)  # the socket's last messages first
+        await self._end(await self._why_lost())
+
+    async def _why_lost(self) -> WorkerLost:
+        deadline = asyncio.get_running_loop().time() + _EXIT_STATUS_WAIT
+        while is_alive(self.pid) and not self._refusal and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
+        lines = last_lines(Path(self.worker.log), self.pid)
+        if self._goodbye:
+            return WorkerLeft(f"The worker left: {self._goodbye}.", lines)
+        if is_alive(self.pid):
+            return WorkerLost(f"The worker dropped this connection: {self._refusal or 'it read too slowly.'}", lines)
+        return WorkerDied(f"The worker (process {self.pid}) died: {end_in_words(self.pid, lines)}", lines)
+
+    async def _end(self, lost: WorkerLost) -> None:
+        if self._lost:
+            return
+        self._lost = lost
+        for answer in self._replies.values():
+            if not answer.done():
+                answer.set_exception(lost)
+        self._events.put_nowait(None)
+        self._writer.close()
+        for task in self._tasks:
+            if task is not asyncio.current_task():
+                task.cancel()
+
+
+async def _greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, watch: bool) -> WorkerClient:
+    writer.write(encode(Hello(protocol=PROTOCOL, version=program_version(), pid=os.getpid(), watch=watch), TO_WORKER))
+    decoder, hello, client = Decoder(), None, None
+    while client is None and (data := await reader.read(256 * 1024)):
+        for message in decoder.feed(data):
+            match message:
+                case _ if client:
+                    client._take(message)
+                case Hello() if message.protocol != PROTOCOL:
+                    raise WorkerError(
+                        f"The worker (process {message.pid}, version {message.version}) speaks protocol "
+                        f"{message.protocol}, this program (version {program_version()}) protocol {PROTOCOL}; "
+                        "end it with `flux2 worker stop` and start again."
+                    )
+                case Hello():
+                    hello = message
+                case Reply():
+                    raise WorkerError(message.error)
+                case Snapshot() if hello:
+                    client = WorkerClient(reader, writer, decoder, message, hello.pid)
+    if client:
+        return client
+    raise WorkerNotRunning("The worker closed the connection before it said anything.")
+
+
+def _with_absolute_paths(request: GenerationRequest) -> GenerationRequest:
+    changes: dict[str, str] = {}
+    if request.output is not None:
+        changes["output"] = str(Path(request.output).expanduser().absolute())
+    if request.model.startswith((".", "~")) or (os.sep in request.model and Path(request.model).is_dir()):
+        changes["model"] = str(Path(request.model).expanduser().absolute())
+    return replace(request, **changes)  # type: ignore[arg-type]
+
+
+def _log_of(pid: int) -> list[str]:
+    return last_lines(log_path(), pid)
+
+
+__all__ = [
+    "WorkerClient",
+    "WorkerDied",
+    "WorkerLeft",
+    "WorkerLost",
+    "WorkerNotRunning",
+    "connect",
+    "connect_or_start",
+    "start",
+]

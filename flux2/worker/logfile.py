@@ -1,0 +1,61 @@
+"""The worker's log file: where its stdout and stderr go, and the last lines of it for people."""
+
+from __future__ import annotations
+
+import os
+import time
+import unicodedata
+from pathlib import Path
+
+from flux2.paths import state_dir
+
+MAX_BYTES = 1024 * 1024
+"""A log larger than this is put aside (one is kept) when the next worker starts."""
+
+_TAIL_BYTES = 64 * 1024
+
+
+def log_path() -> Path:
+    return state_dir() / "worker.log"
+
+
+def open_log(path: Path) -> int:
+    """A descriptor that appends to the log, for `subprocess` or `dup2`; the caller closes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+
+def redirect_output(path: Path) -> None:
+    """Send this process's stdout and stderr to the log and take its stdin away. Call it with the worker's lock held."""
+    if path.exists() and path.stat().st_size > MAX_BYTES:
+        path.replace(path.with_suffix(".old.log"))
+    log, nothing = open_log(path), os.open(os.devnull, os.O_RDONLY)
+    for descriptor, target in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(descriptor, target)
+    os.close(log)
+    os.close(nothing)
+
+
+def headline(pid: int, text: str) -> str:
+    """The line a worker begins its part of the log with."""
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S')} worker {pid} {text}"
+
+
+def last_lines(path: Path, pid: int | None = None, count: int = 20) -> list[str]:
+    """The last lines of the log, those of worker `pid` alone if it began any; safe to print."""
+    try:
+        with path.open("rb") as log:
+            log.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            text = log.read().decode(errors="replace")
+    except OSError:
+        return []
+    lines = [printable(line) for line in text.splitlines()]
+    if pid is not None:
+        begins = [i for i, line in enumerate(lines) if f" worker {pid} started" in line]
+        lines = lines[begins[-1] + 1 :] if begins else lines
+    return [line for line in lines if line.strip()][-count:]
+
+
+def printable(text: str) -> str:
+    """The text without control characters (escape sequences among them)."""
+    return "".join(" " if c == "\t" else c for c in text if c == "\t" or unicodedata.category(c)[0] != "C")

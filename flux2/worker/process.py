@@ -1,0 +1,125 @@
+"""The worker process: `python -m flux2.worker`. MLX on this, the main thread; the socket and the sampler on theirs."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import faulthandler
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from flux2 import events as ev
+from flux2.errors import Flux2Error, GenerationCancelled, WorkerError
+from flux2.paths import socket_path, state_dir
+from flux2.worker import access
+from flux2.worker.awake import kept_awake
+from flux2.worker.journal import Journal
+from flux2.worker.logfile import headline, log_path, redirect_output
+from flux2.worker.protocol import WorkerInfo, program_version
+from flux2.worker.runner import ENGINE, Runner, make_runner
+from flux2.worker.sampler import Sampler
+from flux2.worker.scheduler import Generate, Leave, Unload
+from flux2.worker.server import Server
+
+EXIT_FAILED = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Be the user's worker until told to leave.
+
+    Returns:
+        The exit code: 0, or `EXIT_FAILED` or `access.EXIT_ALREADY_RUNS` after a sentence on stderr.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    options = _parser().parse_args(arguments)
+    try:
+        with access.only_worker(state_dir() / "worker.lock", options.socket):
+            if not options.foreground:
+                redirect_output(log_path())
+            print(headline(os.getpid(), f"started, version {program_version()}"), file=sys.stderr, flush=True)
+            faulthandler.enable(all_threads=False)  # an abort inside MLX leaves its traceback in the log
+            with contextlib.suppress(PermissionError):  # a session of its own already
+                os.setsid()
+            _serve(options)
+            print(headline(os.getpid(), "left"), file=sys.stderr, flush=True)
+    except WorkerError as error:
+        print(error, file=sys.stderr, flush=True)
+        return access.EXIT_ALREADY_RUNS if isinstance(error, access.AlreadyRunning) else EXIT_FAILED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m flux2.worker", description="The process that owns MLX.")
+    parser.add_argument("--socket", type=Path, default=socket_path(), help="where to listen (%(default)s)")
+    parser.add_argument("--runner", default=ENGINE, help="module:class of what makes the pictures (%(default)s)")
+    parser.add_argument("--idle-timeout", type=float, default=30 * 60.0, help="seconds (%(default)g)")
+    parser.add_argument("--grace", type=float, default=5.0, help="seconds to obey a forced cancel in (%(default)g)")
+    parser.add_argument("--foreground", action="store_true", help="leave stdout and stderr as they are")
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> None:
+    runner = make_runner(options.runner)
+    info = WorkerInfo(pid=os.getpid(), version=program_version(), started=time.time(), log=str(log_path()))
+    listener = access.listen(options.socket)
+    server = Server(listener, info, Journal(state_dir()), idle_timeout=options.idle_timeout, grace=options.grace)
+    sampler = Sampler(runner.memory, lambda: server.watched, server.sample)
+    # The signal's number goes straight to the socket thread, for this one may be deep inside MLX.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(server.signal_wakeup.fileno(), warn_on_full_buffer=False)
+    server.start()
+    sampler.start()
+    try:
+        _work(runner, server)
+    finally:
+        sampler.stop()
+        options.socket.unlink(missing_ok=True)
+        server.close()
+
+
+def _work(runner: Runner, server: Server) -> None:
+    """Do one task after the other."""
+    _prepare(runner, server)
+    while True:
+        server.main_is_free(runner.model)
+        match server.next_task():
+            case Generate() as task:
+                _generate(task, runner, server)
+            case Unload():
+                runner.unload()
+            case Leave():
+                return
+
+
+def _prepare(runner: Runner, server: Server) -> None:
+    try:
+        server.ready(runner.prepare())
+    except Exception as error:
+        traceback.print_exc()
+        server.emit(ev.Logged(level="error", message=f"The engine can't be loaded: {error}"))
+
+
+def _generate(task: Generate, runner: Runner, server: Server) -> None:
+    """Make one picture; whatever goes wrong becomes an event."""
+    run = task.job.run
+    try:
+        if task.cancelled.is_set():
+            raise GenerationCancelled
+        with kept_awake():
+            runner.run(task.job.request, run=run, on_event=server.emit, should_cancel=task.cancelled.is_set)
+    except GenerationCancelled:
+        server.emit(ev.RunCancelled(run=run))
+    except Exception as error:
+        message = str(error) if isinstance(error, Flux2Error) else f"The engine failed: {_in_words(error)}."
+        traceback.print_exc()
+        server.emit(ev.RunFailed(run=run, message=message, details=traceback.format_exc()))
+
+
+def _in_words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(": .")

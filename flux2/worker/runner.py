@@ -1,0 +1,65 @@
+"""What the worker's main thread runs: the engine, behind four methods, so that tests can put another in its place."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from flux2.errors import WorkerError
+from flux2.events import EventHandler, Memory
+from flux2.request import GenerationRequest
+
+ENGINE = "flux2.worker.engine:EngineRunner"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """What computes."""
+
+    name: str
+    """For people."""
+    memory_limit: int
+    """Bytes that should not be exceeded."""
+
+
+class Runner(Protocol):
+    """Made and used on the main thread, but for `memory`."""
+
+    def prepare(self) -> Device:
+        """Import what takes long; called once, after the socket is up."""
+
+    def run(
+        self, request: GenerationRequest, *, run: str, on_event: EventHandler, should_cancel: Callable[[], bool]
+    ) -> None:
+        """Make the picture and tell of it by events, `RunStarted` first and `RunFinished` last.
+
+        Raises:
+            GenerationCancelled: soon after `should_cancel()` has become true.
+            Flux2Error: a sentence, where the run can't go on.
+        """
+
+    def unload(self) -> None:
+        """Let go of what is kept between runs."""
+
+    @property
+    def model(self) -> str:
+        """What is kept between runs, for people; "" for nothing."""
+
+    def memory(self) -> Memory | None:
+        """A reading of the meter, from any thread; None before `prepare` is through. Touches no arrays."""
+
+
+def make_runner(name: str) -> Runner:
+    """The runner called `module:class`.
+
+    Raises:
+        WorkerError: if there is none of that name.
+    """
+    module, _, cls = name.partition(":")
+    try:
+        runner: Runner = getattr(importlib.import_module(module), cls)()
+    except (ImportError, AttributeError) as error:
+        raise WorkerError(f"The runner {name!r} can't be loaded ({error}).") from error
+    return runner

@@ -1,0 +1,298 @@
+"""What the worker knows and decides: the queue, the run under way, what has happened, when to leave.
+
+It lives on the socket thread and is touched by no other. It gives the main thread one task at a time, takes events in,
+and hands every message for the clients to `publish`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from threading import Event as Flag
+
+from flux2 import events as ev
+from flux2.errors import RequestError, WorkerError
+from flux2.request import GenerationRequest
+from flux2.worker.history import ENDINGS, RunHistory
+from flux2.worker.journal import Job, Journal, Recovered, new_run_id
+from flux2.worker.protocol import Goodbye, Happened, Message, RunRecord, Snapshot, WorkerInfo
+
+MAX_QUEUED = 200
+KEPT_RUNS = 10
+"""Runs told of in a snapshot."""
+
+_KEPT_LOG = 200
+_MAX_DETAILS = 16 * 1024  # characters of a traceback that travel
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """A task for the main thread: make this picture."""
+
+    job: Job
+    cancelled: Flag = field(default_factory=Flag)
+
+
+@dataclass(frozen=True, slots=True)
+class Unload:
+    """A task for the main thread: free the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The main thread's last task."""
+
+
+Task = Generate | Unload | Leave
+
+
+class Scheduler:
+    def __init__(
+        self,
+        info: WorkerInfo,
+        journal: Journal,
+        *,
+        give: Callable[[Task], None],
+        publish: Callable[[Message], None],
+        idle_timeout: float,
+    ) -> None:
+        """
+        Args:
+            give: puts a task before the main thread.
+            publish: sends a message to every client that watches.
+            idle_timeout: seconds without a run after which the model is freed, and, with no client, the worker leaves.
+        """
+        self.info = info
+        self._journal = journal
+        self._give = give
+        self._publish = publish
+        self._idle_timeout = idle_timeout
+        self._waiting: deque[Job] = deque()
+        self._task: Task | None = None
+        self._main_is_free = False
+        self._unload_wanted = False
+        self._leaving = ""
+        """Why the worker leaves as soon as the main thread is free; "" while it stays."""
+        self._leave_when_idle = False
+        self._interruption = ""
+        """Why the run under way is being broken off by somebody other than its user; "" where it is not."""
+        self._ended = True
+        self._phase = ""
+        self._runs: deque[RunHistory] = deque(maxlen=KEPT_RUNS)
+        self._log: deque[ev.Event] = deque(maxlen=_KEPT_LOG)
+        self._last_run = self._last_use = time.monotonic()
+        self._journal_fails = False
+
+    # --- what clients ask --------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(
+            worker=self.info,
+            queue=self._items(),
+            runs=tuple(RunRecord(run=history.run, events=history.events) for history in self._runs),
+            log=tuple(self._log),
+        )
+
+    def enqueue(self, request: GenerationRequest) -> str:
+        """Put a request at the queue's end.
+
+        Returns:
+            The id of the run that it will become.
+
+        Raises:
+            RequestError: if it can't be carried out by any model, or the queue is full.
+        """
+        if self._leaving:
+            raise WorkerError(f"The worker is leaving ({self._leaving}); start it again and send the request then.")
+        if len(self._waiting) >= MAX_QUEUED:
+            raise RequestError(f"The queue is full ({MAX_QUEUED} requests wait); remove some or wait.")
+        job = Job(run=new_run_id(), request=request.validated())
+        self._waiting.append(job)
+        self._queue_changed()
+        self._next()
+        return job.run
+
+    def remove(self, run: str) -> None:
+        """Take a waiting request out of the queue.
+
+        Raises:
+            WorkerError: if it does not wait (any longer).
+        """
+        job = next((job for job in self._waiting if job.run == run), None)
+        if job is None:
+            raise WorkerError(f"Run {run} is not waiting in the queue; to end a run under way, cancel it.")
+        self._waiting.remove(job)
+        self._queue_changed()
+
+    def cancel(self, run: str) -> bool:
+        """Ask the run under way to end ("" for whichever it is). False if there is none, or it is another."""
+        if not isinstance(self._task, Generate) or self._ended or run not in ("", self._task.job.run):
+            return False
+        self._task.cancelled.set()
+        return True
+
+    def unload(self) -> None:
+        """Free the model as soon as the main thread is free."""
+        self._unload_wanted = True
+        self._next()
+
+    def leave(self, reason: str, *, now: bool, interruption: str = "") -> None:
+        """Let the worker end: when nothing runs or waits, or, with `now`, as soon as the run under way has been broken
+        off. What waits is kept on disk for the next worker. With an `interruption` the run ends as failed, saying so.
+        """
+        if now:
+            self._leaving, self._interruption = reason, interruption
+            self.cancel("")
+        else:
+            self._leave_when_idle = True
+        self._next()
+
+    # --- what the main thread and the sampler tell -------------------------------------------------------------------
+
+    def recovered(self, found: Recovered) -> None:
+        """Take up what an earlier worker left."""
+        self._runs.extend(found.runs)
+        self._waiting.extend(found.queue)
+        for note in found.notes:
+            self.log("warning", note)
+        if found.queue:
+            self.log("info", f"{len(found.queue)} requests waited in the queue and are taken up.")
+        self._save_queue()
+
+    def update(self, info: WorkerInfo) -> None:
+        if info != self.info:
+            self.info = info
+            self._publish(info)
+
+    def main_is_free(self, model: str) -> None:
+        """The main thread has done its task and keeps `model` loaded."""
+        if isinstance(self._task, Generate):
+            if not self._ended:
+                self.take(ev.RunFailed(run=self._task.job.run, message="The engine ended without a picture."))
+            self._last_run = self._last_use = time.monotonic()
+        was_running, self._task = isinstance(self._task, Generate), None
+        self._main_is_free = True
+        self.update(replace(self.info, model=model))
+        if was_running:
+            self._queue_changed()
+        self._next()
+
+    def take(self, event: ev.Event) -> None:
+        """Take in an event of the run under way, or a log line."""
+        if event.run and (not isinstance(self._task, Generate) or event.run != self._task.job.run or self._ended):
+            return
+        match event:
+            case ev.RunCancelled() if self._interruption:
+                event = ev.RunFailed(run=event.run, time=event.time, message=self._interruption)
+            case ev.RunFailed():
+                event = replace(event, details=event.details[-_MAX_DETAILS:])
+            case ev.PhaseStarted():
+                self._phase = event.phase
+            case ev.PhaseFinished():
+                self._phase = ""
+        if isinstance(event, ENDINGS):
+            self._ended, self._phase = True, ""
+        if event.run:
+            self._runs[-1].add(event)
+            self._write(lambda: self._journal.append(event))
+        elif isinstance(event, ev.Logged):
+            self._log.append(event)
+        self._publish(Happened(event=event))
+
+    def sample(self, memory: ev.Memory, at: float) -> None:
+        """Take in a reading of the meter."""
+        running = isinstance(self._task, Generate) and not self._ended and self._runs[-1].begun
+        run = self._runs[-1].run if running else ""
+        self.take(ev.MemorySampled(run=run, time=at, phase=self._phase, memory=memory))
+
+    def log(self, level: str, message: str) -> None:
+        self.take(ev.Logged(level=level, message=message))
+
+    # --- deciding ----------------------------------------------------------------------------------------------------
+
+    def client_left(self) -> None:
+        self._last_use = time.monotonic()
+
+    def tick(self, clients: int) -> None:
+        """Free the model and leave after a long idleness; called now and then."""
+        if not self._main_is_free or self._waiting:
+            return
+        now = time.monotonic()
+        if self.info.model and now - self._last_run > self._idle_timeout:
+            self.log("info", "The model was freed: no run for a while.")
+            self.unload()
+        elif not clients and now - self._last_use > self._idle_timeout:
+            self.leave("it was idle and nobody watched", now=True)
+
+    def break_off(self, reason: str) -> None:
+        """Write the run under way off: the process is about to end without waiting for the engine."""
+        if isinstance(self._task, Generate) and not self._ended:
+            self.take(ev.RunCancelled(run=self._task.job.run))
+        self._leaving = reason
+        self._task = None
+        self._save_queue()
+        self._publish(Goodbye(reason=reason))
+
+    @property
+    def busy(self) -> bool:
+        """Whether the sampler's readings are of interest even with no client."""
+        return isinstance(self._task, Generate)
+
+    @property
+    def task(self) -> Task | None:
+        """What the main thread is doing."""
+        return self._task
+
+    def _next(self) -> None:
+        if not self._main_is_free:
+            return
+        if self._leaving or (self._leave_when_idle and not self._waiting):
+            self._leaving = self._leaving or "it was asked to, once idle"
+            self._publish(Goodbye(reason=self._leaving))
+            self._hand(Leave())
+        elif self._unload_wanted:
+            self._unload_wanted = False
+            self._hand(Unload())
+        elif self._waiting:
+            job = self._waiting.popleft()
+            self._ended, self._phase, self._interruption = False, "", ""
+            if self._runs:
+                self._runs[-1].drop_samples()
+            self._runs.append(RunHistory(job.run))
+            self._hand(Generate(job))
+            self._write(lambda: self._journal.begin(job))
+            self._queue_changed()
+
+    def _hand(self, task: Task) -> None:
+        self._task, self._main_is_free = task, False
+        self._give(task)
+
+    def _items(self) -> tuple[dict[str, object], ...]:
+        items: list[dict[str, object]] = []
+        if isinstance(self._task, Generate):
+            job = self._task.job
+            items.append({"id": job.run, "state": "running", "request": job.request.to_dict()})
+        items += ({"id": job.run, "state": "queued", "request": job.request.to_dict()} for job in self._waiting)
+        return tuple(items)
+
+    def _queue_changed(self) -> None:
+        self._save_queue()
+        self.take(ev.QueueChanged(items=self._items()))
+
+    def _save_queue(self) -> None:
+        running = self._task.job if isinstance(self._task, Generate) else None
+        self._write(lambda: self._journal.save_queue(running, list(self._waiting)))
+
+    def _write(self, write: Callable[[], None]) -> None:
+        """Write to the journal; a full disk is said once and does not end the run."""
+        try:
+            write()
+            self._journal_fails = False
+        except OSError as error:
+            if not self._journal_fails:
+                self._journal_fails = True
+                self.log(
+                    "error", f"The journal can't be written ({error.strerror or error}); the run goes on without it."
+                )

@@ -1,0 +1,223 @@
+"""The worker's socket thread: accepts clients, obeys them, tells them what happens.
+
+The main thread and the sampler call the methods marked so; everything else runs on the thread's own event loop. None of
+those calls waits for a client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from flux2 import events as ev
+from flux2.errors import Flux2Error
+from flux2.request import GenerationRequest
+from flux2.worker.connection import Connection
+from flux2.worker.journal import Journal
+from flux2.worker.protocol import Command, Happened, Message, ProtocolError, Reply, WorkerInfo, encode
+from flux2.worker.runner import Device
+from flux2.worker.scheduler import KEPT_RUNS, Scheduler, Task
+
+MAX_CLIENTS = 32
+EXIT_BROKEN_OFF = 75
+"""Exit code of a worker that left without waiting for the engine (EX_TEMPFAIL of sysexits.h)."""
+
+_DROPPABLE = (ev.MemorySampled, ev.Preview)
+
+
+class Server:
+    def __init__(
+        self, listener: socket.socket, info: WorkerInfo, journal: Journal, *, idle_timeout: float, grace: float
+    ) -> None:
+        """
+        Args:
+            grace: seconds that the engine has to obey a forced cancel or a SIGTERM before the process ends without it.
+        """
+        self._listener = listener
+        self._journal = journal
+        self._tick_seconds = min(1.0, idle_timeout / 4)
+        self._grace = grace
+        self._tasks: SimpleQueue[Task] = SimpleQueue()
+        self._clients: set[Connection] = set()
+        self._scheduler = Scheduler(
+            info, journal, give=self._tasks.put, publish=self._publish, idle_timeout=idle_timeout
+        )
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="socket", daemon=True)
+        self._signals, self.signal_wakeup = socket.socketpair()
+        for end in (self._signals, self.signal_wakeup):
+            end.setblocking(False)
+        self._commands: dict[str, Callable[..., dict[str, Any]]] = {
+            "enqueue": self._enqueue,
+            "cancel": self._cancel,
+            "remove": self._remove,
+            "unload": self._unload,
+            "quit": self._quit,
+            "ping": dict,
+        }
+
+    # --- for the main thread -----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def next_task(self) -> Task:
+        """Wait for something to do."""
+        return self._tasks.get()
+
+    def ready(self, device: Device) -> None:
+        """MLX is there."""
+        self._call(
+            lambda: self._scheduler.update(
+                replace(self._scheduler.info, ready=True, device=device.name, memory_limit=device.memory_limit)
+            )
+        )
+
+    def main_is_free(self, model: str) -> None:
+        """The main thread asks for its next task; `model` is what it keeps loaded."""
+        self._call(self._scheduler.main_is_free, model)
+
+    def emit(self, event: ev.Event) -> None:
+        """Tell everybody of an event."""
+        self._call(self._scheduler.take, event)
+
+    def close(self) -> None:
+        """Let every client have what was sent to it, a second at most, and end the thread."""
+        self._call(lambda: self._loop.create_task(self._wind_up()))
+        self._thread.join(timeout=5.0)
+
+    # --- for the sampler ---------------------------------------------------------------------------------------------
+
+    @property
+    def watched(self) -> bool:
+        """Whether readings of the meter are of any use now."""
+        return bool(self._clients) or self._scheduler.busy
+
+    def sample(self, memory: ev.Memory) -> None:
+        self._call(self._scheduler.sample, memory, time.time())
+
+    # --- the thread --------------------------------------------------------------------------------------------------
+
+    def _call(self, function: Callable[..., Any], *arguments: Any) -> None:
+        # The loop is closed while the process ends; nobody is left to tell then.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._scheduler.recovered(self._journal.recover(KEPT_RUNS))
+        self._loop.add_reader(self._signals, self._on_signal)
+        self._loop.create_task(self._serve())
+        self._loop.call_later(self._tick_seconds, self._tick)
+        self._loop.run_forever()
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        self._socket_server = await self._loop.create_unix_server(lambda: Connection(self), sock=self._listener)
+
+    async def _wind_up(self) -> None:
+        self._socket_server.close()
+        for client in list(self._clients):
+            client.close()
+        deadline = time.monotonic() + 2.0
+        while self._clients and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        self._journal.close()
+        self._loop.stop()
+
+    def _tick(self) -> None:
+        self._scheduler.tick(len(self._clients))
+        self._loop.call_later(self._tick_seconds, self._tick)
+
+    def _on_signal(self) -> None:
+        for number in self._signals.recv(64):
+            name = signal.Signals(number).name
+            self._scheduler.leave(
+                f"it received {name}",
+                now=True,
+                interruption=f"The run was interrupted: the worker was told to leave by {name}. It can be run again.",
+            )
+            self._loop.call_later(self._grace, self._break_off, f"it received {name}")
+
+    def _break_off_task(self, task: Task | None) -> None:
+        if self._scheduler.task is task:
+            self._break_off("its run was cancelled")
+
+    def _break_off(self, reason: str) -> None:
+        """End the process though the engine does not answer."""
+        self._scheduler.break_off(f"{reason}; the engine did not answer within {self._grace:g} seconds")
+        self._journal.close()
+        with contextlib.suppress(OSError):
+            Path(self._listener.getsockname()).unlink()
+        for client in list(self._clients):
+            client.close()
+        self._loop.call_later(0.1, os._exit, EXIT_BROKEN_OFF)
+
+    def _publish(self, message: Message) -> None:
+        if isinstance(message, Happened) and isinstance(message.event, ev.Logged):
+            print(f"{message.event.level}: {message.event.message}", file=sys.stderr, flush=True)
+        try:
+            frame = encode(message)
+        except ProtocolError as error:
+            print(f"error: {type(message).__name__} is not sent: {error}", file=sys.stderr, flush=True)
+            return
+        droppable = isinstance(message, Happened) and isinstance(message.event, _DROPPABLE)
+        for client in list(self._clients):
+            if client.peer and client.peer.watch:
+                client.offer(frame, droppable=droppable)
+
+    # --- connections -------------------------------------------------------------------------------------------------
+
+    def is_full(self) -> bool:
+        return len(self._clients) >= MAX_CLIENTS
+
+    def attach(self, connection: Connection) -> None:
+        connection.send(self._scheduler.snapshot())
+        self._clients.add(connection)
+
+    def detach(self, connection: Connection, why: str) -> None:
+        self._clients.discard(connection)
+        self._scheduler.client_left()
+        if why:
+            self._scheduler.log("warning", f"A client was dropped: {why}")
+
+    def obey(self, connection: Connection, command: Command) -> None:
+        """Carry a client's command out and answer."""
+        try:
+            reply = Reply(id=command.id, result=self._commands[command.name](**command.arguments))
+        except Flux2Error as error:
+            reply = Reply(id=command.id, error=str(error))
+        connection.send(reply)
+
+    def _enqueue(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"run": self._scheduler.enqueue(GenerationRequest.from_dict(request))}
+
+    def _cancel(self, run: str, force: bool) -> dict[str, Any]:
+        cancelled = self._scheduler.cancel(run)
+        if cancelled and force:
+            task = self._scheduler.task
+            self._loop.call_later(self._grace, self._break_off_task, task)
+        return {"cancelled": cancelled}
+
+    def _remove(self, run: str) -> dict[str, Any]:
+        self._scheduler.remove(run)
+        return {}
+
+    def _unload(self) -> dict[str, Any]:
+        self._scheduler.unload()
+        return {}
+
+    def _quit(self, now: bool) -> dict[str, Any]:
+        self._scheduler.leave("it was asked to", now=now)
+        return {}
