@@ -29,9 +29,11 @@ class ConfigReader:
         """A whole number from 1 to `maximum`."""
         return self._integer(key, self._get(key, default), maximum, multiple_of)
 
-    def integers(self, key: str, *, maximum: int = MAX_WIDTH, multiple_of: int = 1) -> tuple[int, ...]:
+    def integers(
+        self, key: str, default: Any = _REQUIRED, *, maximum: int = MAX_WIDTH, multiple_of: int = 1
+    ) -> tuple[int, ...]:
         """A non-empty list of whole numbers from 1 to `maximum`."""
-        value = self._get(key, _REQUIRED)
+        value = self._get(key, default)
         if not isinstance(value, list | tuple) or not value:
             raise self.refuse(key, "must be a list of whole numbers")
         return tuple(self._integer(key, item, maximum, multiple_of) for item in value)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from typing import Any
 
 from flux2.mlx_backend import mx, on_cpu
+
+AfterBlock = Callable[..., Any]
+"""Called with the arrays that a block of a network produced. `mx.eval`, the default everywhere, bounds memory to one
+block's; a caller's own can also count, or stop the network by raising."""
 
 FLOAT16_MAX = 65504.0
 

@@ -9,20 +9,17 @@ norm, no layer after the last one whose hidden state is taken.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from flux2.mlx_backend import mx, nn
 from flux2.models.config import MAX_LAYERS, ConfigReader
-from flux2.models.layers import gated_silu
+from flux2.models.layers import AfterBlock, gated_silu
 from flux2.models.rope import Rotation, rotate_halves, sequence_rotation
 
 HIDDEN_STATES_LAYERS = (9, 18, 27)
 """Whose hidden states FLUX.2 Klein takes; 0 would be the embeddings (diffusers' `text_encoder_out_layers`)."""
-
-AfterLayer = Callable[[mx.array], Any]
-"""Called with each layer's hidden states; `mx.eval` bounds memory to one layer's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,9 +107,7 @@ class Qwen3ForCausalLM(nn.Module):
         rotation = sequence_rotation(tokens, self.config.head_dim, self.config.rope_theta)
         return Attendable(mask, mask.any(axis=-1)[:, 0, :, None], rotation)
 
-    def __call__(
-        self, input_ids: mx.array, attention_mask: mx.array, after_layer: AfterLayer | None = None
-    ) -> mx.array:
+    def __call__(self, input_ids: mx.array, attention_mask: mx.array, after_block: AfterBlock = mx.eval) -> mx.array:
         """Prompt embeddings [batch, tokens, 3 · hidden_size]: three hidden states side by side.
 
         Padding positions are computed too: the diffusion transformer attends to them.
@@ -122,8 +117,7 @@ class Qwen3ForCausalLM(nn.Module):
         taken = []
         for number, layer in enumerate(self.layers, start=1):
             hidden_states = layer(hidden_states, attendable)
-            if after_layer is not None:
-                after_layer(hidden_states)
+            after_block(hidden_states)
             if number in HIDDEN_STATES_LAYERS:
                 taken.append(hidden_states)
         return mx.concatenate(taken, axis=-1)

@@ -10,7 +10,7 @@ What is the same for every step of a run (text projection, rotations, modulation
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,14 +18,11 @@ import numpy as np
 
 from flux2.mlx_backend import mx, nn
 from flux2.models.config import MAX_LAYERS, ConfigReader
-from flux2.models.layers import add_gated, clip_float16, gated_silu, scale_and_shift, silu
+from flux2.models.layers import AfterBlock, add_gated, clip_float16, gated_silu, scale_and_shift, silu
 from flux2.models.rope import Positions, Rotation, axial_rotation, rotate_pairs
 
 TIMESTEP_SCALE = 1000.0  # the embedding's unit: a noise level of 1 is timestep 1000
 SINUSOID_MAX_PERIOD = 10_000.0
-
-AfterBlock = Callable[..., Any]
-"""Called with the arrays that a block produced; `mx.eval` bounds memory to one block's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,13 +165,12 @@ class Flux2Transformer2DModel(nn.Module):
         return [Modulation(*(part[step, None, None] for part in parts)) for step in range(len(timesteps))]
 
     def __call__(
-        self, hidden_states: mx.array, conditioning: Conditioning, step: int, after_block: AfterBlock | None = None
+        self, hidden_states: mx.array, conditioning: Conditioning, step: int, after_block: AfterBlock = mx.eval
     ) -> mx.array:
         """The velocity [batch, image tokens, out_channels] of packed latents [batch, image tokens, in_channels].
 
-        `after_block` is called after each block with its results: to evaluate them, to count, or to stop by raising.
+        `after_block` is called with the results of each block.
         """
-        after_block = after_block or _do_nothing
         modulation, rotation = conditioning.modulations[step], conditioning.rotation
         text = conditioning.text
         image = self.x_embedder(hidden_states.astype(text.dtype))
@@ -357,7 +353,3 @@ def _attend(q: mx.array, k: mx.array, v: mx.array, rotation: Rotation) -> mx.arr
     q, k, v = (part.swapaxes(1, 2) for part in (rotate_pairs(q, rotation), rotate_pairs(k, rotation), v))
     attended = mx.fast.scaled_dot_product_attention(q, k, v, scale=q.shape[-1] ** -0.5)
     return attended.swapaxes(1, 2).flatten(-2)
-
-
-def _do_nothing(*_: mx.array) -> None:
-    pass

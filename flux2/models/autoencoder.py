@@ -1,0 +1,322 @@
+"""FLUX.2's autoencoder: pictures ↔ latents, with the BatchNorm statistics that latents are normalised by.
+
+Parameter names and shapes are those of diffusers' `AutoencoderKLFlux2`, so that loading is a lookup. Pictures and
+latents are [batch, height, width, channels]; the transformer's packed tokens are the same array with height and width
+in one axis. Encoder and decoder run stage by stage, each evaluated before the next, so that no more than one stage's
+activations are held.
+"""
+
+# mlx.nn brings no types:
+# mypy: allow-subclassing-any, no-warn-return-any
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flux2.mlx_backend import mx, nn
+from flux2.models.config import ConfigReader
+from flux2.models.conv import Conv2d, GroupNorm
+from flux2.models.layers import AfterBlock
+
+ATTENTION_SCORES_BYTES = 64 << 20
+"""Most that the scores of a chunk of queries take in the mid-block's attention (all at once: 1 GiB at 1024²)."""
+
+Stage = Callable[[mx.array], mx.array]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutoencoderConfig:
+    """The constants of vae/config.json, under diffusers' names."""
+
+    in_channels: int
+    out_channels: int
+    block_out_channels: tuple[int, ...]
+    decoder_block_out_channels: tuple[int, ...]
+    layers_per_block: int
+    latent_channels: int
+    norm_num_groups: int
+    use_quant_conv: bool
+    use_post_quant_conv: bool
+    mid_block_add_attention: bool
+    batch_norm_eps: float
+    patch_size: tuple[int, int]
+
+    @property
+    def scale_factor(self) -> int:
+        """Pixels per latent, along each side."""
+        return 2 ** (len(self.block_out_channels) - 1)
+
+    @property
+    def patch_channels(self) -> int:
+        """Channels of a patch of latents: the transformer's."""
+        return self.latent_channels * math.prod(self.patch_size)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], file: str = "vae/config.json") -> AutoencoderConfig:
+        """Read config.json; unknown keys are ignored.
+
+        Raises:
+            CheckpointError: naming `file`, key and value of what is missing, makes no sense or is not supported.
+        """
+        read = ConfigReader(values, file)
+        read.require("_class_name", "AutoencoderKLFlux2")
+        read.require("act_fn", "silu")
+        groups = read.integer("norm_num_groups", 32)
+        widths = read.integers("block_out_channels", multiple_of=groups)
+        decoder_widths = widths
+        if read.has("decoder_block_out_channels"):
+            decoder_widths = read.integers("decoder_block_out_channels", multiple_of=groups)
+            if len(decoder_widths) != len(widths):
+                raise read.refuse("decoder_block_out_channels", f"must have {len(widths)} values")
+        read.require("down_block_types", ["DownEncoderBlock2D"] * len(widths))
+        read.require("up_block_types", ["UpDecoderBlock2D"] * len(widths))
+        patch = read.integers("patch_size", (2, 2), maximum=16)
+        if len(patch) != 2:
+            raise read.refuse("patch_size", "must have 2 values")
+        return cls(
+            in_channels=read.integer("in_channels", 3),
+            out_channels=read.integer("out_channels", 3),
+            block_out_channels=widths,
+            decoder_block_out_channels=decoder_widths,
+            layers_per_block=read.integer("layers_per_block", maximum=64),
+            latent_channels=read.integer("latent_channels"),
+            norm_num_groups=groups,
+            use_quant_conv=read.flag("use_quant_conv", True),
+            use_post_quant_conv=read.flag("use_post_quant_conv", True),
+            mid_block_add_attention=read.flag("mid_block_add_attention", True),
+            batch_norm_eps=read.number("batch_norm_eps", 1e-4),
+            patch_size=(patch[0], patch[1]),
+        )
+
+
+class AutoencoderKLFlux2(nn.Module):
+    """`decode` the transformer's latents to a picture, or `encode` a picture to such latents."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        latent = config.latent_channels
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        if config.use_quant_conv:
+            self.quant_conv = Conv2d(2 * latent, 2 * latent, 1, padding=0)
+        if config.use_post_quant_conv:
+            self.post_quant_conv = Conv2d(latent, latent, 1, padding=0)
+        self.bn = BatchNormStatistics(config.patch_channels, config.batch_norm_eps)
+
+    def decode(self, latents: mx.array, after_block: AfterBlock = mx.eval) -> mx.array:
+        """The picture [batch, H, W, 3], about −1 to 1, of normalised patches [batch, H/16, W/16, patch_channels].
+
+        `after_block` is called with the result of each of `decode_stages`, and has to evaluate it.
+        """
+        x = self.unpatchify(self.bn.denormalize(latents)).astype(self.decoder.conv_in.weight.dtype)
+        return _run(self.decode_stages(), x, after_block)
+
+    def encode(self, picture: mx.array, after_block: AfterBlock = mx.eval) -> mx.array:
+        """Normalised patches [batch, H/16, W/16, patch_channels] of a picture [batch, H, W, 3], −1 to 1.
+
+        They are the mean of the distribution that the encoder gives, as the pipelines take it for reference images.
+        """
+        x = picture.astype(self.encoder.conv_in.weight.dtype)
+        mean, _ = mx.split(_run(self.encode_stages(), x, after_block), 2, axis=-1)
+        return self.bn.normalize(self.patchify(mean.astype(mx.float32)))
+
+    def decode_stages(self) -> list[Stage]:
+        """What `decode` runs, one after the other."""
+        first = [self.post_quant_conv] if "post_quant_conv" in self else []
+        return [*first, *self.decoder.stages()]
+
+    def encode_stages(self) -> list[Stage]:
+        """What `encode` runs, one after the other."""
+        last = [self.quant_conv] if "quant_conv" in self else []
+        return [*self.encoder.stages(), *last]
+
+    def patchify(self, latents: mx.array) -> mx.array:
+        """Neighbouring latents side by side, their channels in the order (channel, row, column)."""
+        batch, height, width, channels = latents.shape
+        rows, columns = self.config.patch_size
+        patches = latents.reshape(batch, height // rows, rows, width // columns, columns, channels)
+        return patches.transpose(0, 1, 3, 5, 2, 4).reshape(batch, height // rows, width // columns, -1)
+
+    def unpatchify(self, patches: mx.array) -> mx.array:
+        """Undo `patchify`."""
+        batch, height, width, _ = patches.shape
+        rows, columns = self.config.patch_size
+        latents = patches.reshape(batch, height, width, -1, rows, columns).transpose(0, 1, 4, 2, 5, 3)
+        return latents.reshape(batch, height * rows, width * columns, -1)
+
+
+class BatchNormStatistics(nn.Module):
+    """The running mean and variance of each channel of the patches, by which latents are normalised."""
+
+    def __init__(self, channels: int, eps: float) -> None:
+        super().__init__()
+        self._eps = eps
+        self.running_mean = mx.zeros((channels,))
+        self.running_var = mx.ones((channels,))
+
+    def normalize(self, patches: mx.array) -> mx.array:
+        mean, deviation = self._float32()
+        return (patches - mean) / deviation
+
+    def denormalize(self, patches: mx.array) -> mx.array:
+        mean, deviation = self._float32()
+        return patches * deviation + mean
+
+    def _float32(self) -> tuple[mx.array, mx.array]:
+        return self.running_mean.astype(mx.float32), mx.sqrt(self.running_var.astype(mx.float32) + self._eps)
+
+
+class Encoder(nn.Module):
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        widths, groups = config.block_out_channels, config.norm_num_groups
+        self.conv_in = Conv2d(config.in_channels, widths[0])
+        self.down_blocks = [
+            DownBlock(before, width, config.layers_per_block, groups, downsample=level < len(widths) - 1)
+            for level, (before, width) in enumerate(zip((widths[0], *widths), widths, strict=False))
+        ]
+        self.mid_block = MidBlock(widths[-1], groups, config.mid_block_add_attention)
+        self.conv_norm_out = GroupNorm(groups, widths[-1])
+        self.conv_out = Conv2d(widths[-1], 2 * config.latent_channels)
+
+    def stages(self) -> Iterator[Stage]:
+        yield self.conv_in
+        for block in self.down_blocks:
+            yield from block.stages()
+        yield from self.mid_block.stages()
+        yield lambda x: self.conv_out(self.conv_norm_out.silu(x))
+
+
+class Decoder(nn.Module):
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        widths, groups = config.decoder_block_out_channels[::-1], config.norm_num_groups
+        self.conv_in = Conv2d(config.latent_channels, widths[0])
+        self.mid_block = MidBlock(widths[0], groups, config.mid_block_add_attention)
+        self.up_blocks = [
+            UpBlock(before, width, config.layers_per_block + 1, groups, upsample=level < len(widths) - 1)
+            for level, (before, width) in enumerate(zip((widths[0], *widths), widths, strict=False))
+        ]
+        self.conv_norm_out = GroupNorm(groups, widths[-1])
+        self.conv_out = Conv2d(widths[-1], config.out_channels)
+
+    def stages(self) -> Iterator[Stage]:
+        yield self.conv_in
+        yield from self.mid_block.stages()
+        for block in self.up_blocks:
+            yield from block.stages()
+        yield lambda x: self.conv_out(self.conv_norm_out.silu(x))
+
+
+class MidBlock(nn.Module):
+    def __init__(self, channels: int, groups: int, add_attention: bool) -> None:
+        super().__init__()
+        self.resnets = [ResnetBlock(channels, channels, groups) for _ in range(2)]
+        self.attentions = [SpatialAttention(channels, groups)] if add_attention else []
+
+    def stages(self) -> list[Stage]:
+        first, last = self.resnets
+        return [first, *self.attentions, last]
+
+
+class DownBlock(nn.Module):
+    def __init__(self, before: int, channels: int, layers: int, groups: int, *, downsample: bool) -> None:
+        super().__init__()
+        self.resnets = _resnets(before, channels, layers, groups)
+        self.downsamplers = [Downsample(channels)] if downsample else []
+
+    def stages(self) -> list[Stage]:
+        return [*self.resnets, *self.downsamplers]
+
+
+class UpBlock(nn.Module):
+    def __init__(self, before: int, channels: int, layers: int, groups: int, *, upsample: bool) -> None:
+        super().__init__()
+        self.resnets = _resnets(before, channels, layers, groups)
+        self.upsamplers = [Upsample(channels)] if upsample else []
+
+    def stages(self) -> list[Stage]:
+        return [*self.resnets, *self.upsamplers]
+
+
+class ResnetBlock(nn.Module):
+    def __init__(self, in_channels: int, out_channels: int, groups: int) -> None:
+        super().__init__()
+        self.norm1 = GroupNorm(groups, in_channels)
+        self.conv1 = Conv2d(in_channels, out_channels)
+        self.norm2 = GroupNorm(groups, out_channels)
+        self.conv2 = Conv2d(out_channels, out_channels)
+        if in_channels != out_channels:
+            self.conv_shortcut = Conv2d(in_channels, out_channels, 1, padding=0)
+
+    def __call__(self, x: mx.array) -> mx.array:
+        update = self.conv2(self.norm2.silu(self.conv1(self.norm1.silu(x))))
+        return (self.conv_shortcut(x) if "conv_shortcut" in self else x) + update
+
+
+class Downsample(nn.Module):
+    """Halve both sides; the padding is on the right and at the bottom alone."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = Conv2d(channels, channels, stride=2, padding=0)
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return self.conv(mx.pad(x, [(0, 0), (0, 1), (0, 1), (0, 0)]))
+
+
+class Upsample(nn.Module):
+    """Double both sides, repeating every pixel, and convolve."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = Conv2d(channels, channels)
+
+    def __call__(self, x: mx.array) -> mx.array:
+        batch, height, width, channels = x.shape
+        x = mx.broadcast_to(x[:, :, None, :, None], (batch, height, 2, width, 2, channels))
+        return self.conv(x.reshape(batch, 2 * height, 2 * width, channels))
+
+
+class SpatialAttention(nn.Module):
+    """Every pixel attends to every other, with one head as wide as the block."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__()
+        self.group_norm = GroupNorm(groups, channels)
+        self.to_q = nn.Linear(channels, channels)
+        self.to_k = nn.Linear(channels, channels)
+        self.to_v = nn.Linear(channels, channels)
+        self.to_out = [nn.Linear(channels, channels)]
+
+    def __call__(self, x: mx.array) -> mx.array:
+        tokens = self.group_norm(x).flatten(1, 2)
+        q, k, v = self.to_q(tokens), self.to_k(tokens), self.to_v(tokens)
+        return x + self.to_out[0](_attend_by_chunks(q, k, v)).reshape(x.shape)
+
+
+def _attend_by_chunks(q: mx.array, k: mx.array, v: mx.array) -> mx.array:
+    """Attention of [batch, tokens, channels], a chunk of queries at a time: fused attention has no head this wide."""
+    q = q * q.shape[-1] ** -0.5
+    keys = k.swapaxes(1, 2)
+    rows = max(1, ATTENTION_SCORES_BYTES // (4 * q.shape[0] * q.shape[1]))
+    chunks = []
+    for top in range(0, q.shape[1], rows):
+        chunks.append(mx.softmax(q[:, top : top + rows] @ keys, axis=-1, precise=True) @ v)
+        mx.eval(chunks[-1])
+    return mx.concatenate(chunks, axis=1)
+
+
+def _resnets(before: int, channels: int, layers: int, groups: int) -> list[ResnetBlock]:
+    return [ResnetBlock(channels if layer else before, channels, groups) for layer in range(layers)]
+
+
+def _run(stages: list[Stage], x: mx.array, after_block: AfterBlock) -> mx.array:
+    for stage in stages:
+        x = stage(x)
+        after_block(x)
+    return x
