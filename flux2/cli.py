@@ -7,6 +7,7 @@ none imports MLX or transformers before it needs them, so that help and listings
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -47,6 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a terminal that can't show × must not fail
     args = build_parser().parse_args(arguments)
     try:
         code: int = args.run(args)

@@ -1,3 +1,5 @@
+"""`python -m flux2.worker` is the worker process."""
+
 from __future__ import annotations
 
 import sys

@@ -1,0 +1,89 @@
+"""The walls of the house, tried out in fresh interpreters and on the tracked files."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOP_LEVEL = {"pyproject.toml", "README.md", "LICENSE", "tui", "flux2", "themes", "tests"}
+HEAVY = {"mlx", "transformers", "torch", "diffusers"}
+SCREEN = {"textual", "textual_image", "tui"}
+MIB = 2**20
+
+
+@cache
+def tracked() -> tuple[Path, ...]:
+    """The files of the repository, relative to its root."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return tuple(path for name in listed.split("\0") if name and (ROOT / (path := Path(name))).is_file())
+
+
+def loaded_by(code: str) -> set[str]:
+    """The top-level modules that a fresh interpreter holds after `code`."""
+    program = f"{code}\nimport sys; print(*{{name.partition('.')[0] for name in sys.modules}}, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    ("code", "forbidden"),
+    [
+        ("import tui.app", HEAVY),
+        ("import flux2", HEAVY | SCREEN | {"numpy", "PIL"}),
+        ("import flux2.worker.client", HEAVY | SCREEN),
+        ("import flux2.worker.__main__", SCREEN),
+        ("import flux2.cli", HEAVY | SCREEN | {"numpy", "PIL", "rich"}),
+        ("from flux2.cli import main; main(['models'])", HEAVY | SCREEN),
+        ("from flux2.cli import main; assert main(['t2i', 'fox', '--steps', '0']) == 2", HEAVY | SCREEN),
+        ("from flux2.cli import main; assert main(['info', 'gone.png']) == 1", HEAVY | SCREEN),
+        ("try:\n from flux2.cli import main; main(['--help'])\nexcept SystemExit: pass", HEAVY | SCREEN),
+        ("from flux2 import Flux2Pipeline", SCREEN),
+    ],
+)
+def test_imports_stay_on_their_side(code: str, forbidden: set[str]) -> None:
+    assert not loaded_by(code) & forbidden
+
+
+def test_the_probe_can_fail() -> None:
+    assert loaded_by("import PIL.Image") & {"PIL"}
+
+
+def test_top_level() -> None:
+    names = {path.parts[0] for path in tracked()}
+    assert {name for name in names if not name.startswith(".")} <= TOP_LEVEL
+
+
+def test_files_are_small() -> None:
+    sizes = {path: (ROOT / path).stat().st_size for path in tracked()}
+    assert {path: size for path, size in sizes.items() if size > 16 * MIB} == {}
+    checkpoint = sum(size for path, size in sizes.items() if Path("flux2/pocket/checkpoint") in path.parents)
+    assert checkpoint <= 32 * MIB
+
+
+def test_modules_are_short_and_say_what_they_are_for() -> None:
+    modules = {path: (ROOT / path).read_text() for path in tracked() if path.suffix == ".py"}
+    assert [path for path, text in modules.items() if text.count("\n") > 400] == []
+    assert [path for path, text in modules.items() if text and not re.match(r'(#!.*\n)?r?"""', text)] == []
+
+
+def test_nothing_names_the_machine_it_was_written_on() -> None:
+    private = re.compile(rb"(?<![\w.~/-])/(?:work|root|opt)/\w|\blocalhost:\d")
+    text = {".py", ".md", ".toml", ".json", ".jinja", ".tcss", ".yml", ".yaml", ".sh", ""}
+    for path in tracked():
+        if path.suffix in text and path.name != Path(__file__).name:
+            found = private.search((ROOT / path).read_bytes())
+            assert found is None, f"{path}: {found}"
+
+
+def test_the_readme_s_test_command_is_what_is_checked() -> None:
+    checked = re.search(r"^check tests '(.+)'$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    assert checked and checked[1] in (ROOT / "README.md").read_text()
