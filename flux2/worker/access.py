@@ -15,7 +15,7 @@ from pathlib import Path
 
 from flux2.errors import WorkerError
 
-_MACOS_SOL_LOCAL, _MACOS_LOCAL_PEERCRED = 0, 1  # sys/un.h
+_MACOS_SOL_LOCAL, _MACOS_LOCAL_PEERCRED, _MACOS_LOCAL_PEERPID = 0, 1, 2  # sys/un.h
 _XUCRED = struct.Struct("II")  # sys/ucred.h: cr_version, cr_uid, then the groups
 _XUCRED_SIZE = 76
 _UCRED = struct.Struct("iII")  # pid, uid, gid: unix(7)
@@ -96,6 +96,13 @@ def peer_uid(connection: socket.socket) -> int:
         return int(_XUCRED.unpack_from(credentials)[1])
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     return int(_UCRED.unpack(credentials)[1])
+
+
+def peer_pid(connection: socket.socket) -> int:
+    """The process at the other end, as the kernel knows it."""
+    if sys.platform == "darwin":
+        return int(connection.getsockopt(_MACOS_SOL_LOCAL, _MACOS_LOCAL_PEERPID))
+    return int(_UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))[0])
 
 
 def is_answered(path: Path) -> bool:

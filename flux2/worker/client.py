@@ -26,6 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from flux2 import __version__
 from flux2.errors import WorkerError
 from flux2.events import Event
 from flux2.paths import socket_path
@@ -47,7 +48,6 @@ from flux2.worker.protocol import (
     Snapshot,
     WorkerInfo,
     encode,
-    program_version,
 )
 
 START_TIMEOUT = 10.0
@@ -310,7 +310,7 @@ class WorkerClient:
 
 
 async def _greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, watch: bool) -> WorkerClient:
-    writer.write(encode(Hello(protocol=PROTOCOL, version=program_version(), pid=os.getpid(), watch=watch), TO_WORKER))
+    writer.write(encode(Hello(protocol=PROTOCOL, version=__version__, pid=os.getpid(), watch=watch), TO_WORKER))
     decoder, hello, client = Decoder(), None, None
     while client is None and (data := await reader.read(256 * 1024)):
         for message in decoder.feed(data):
@@ -320,7 +320,7 @@ async def _greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wat
                 case Hello() if message.protocol != PROTOCOL:
                     raise WorkerError(
                         f"The worker (process {message.pid}, version {message.version}) speaks protocol "
-                        f"{message.protocol}, this program (version {program_version()}) protocol {PROTOCOL}; "
+                        f"{message.protocol}, this program (version {__version__}) protocol {PROTOCOL}; "
                         "end it with `flux2 worker stop` and start again."
                     )
                 case Hello():

@@ -7,6 +7,7 @@ import os
 from collections import deque
 from typing import Protocol
 
+from flux2 import __version__
 from flux2.worker.access import peer_uid
 from flux2.worker.protocol import (
     PROTOCOL,
@@ -18,7 +19,6 @@ from flux2.worker.protocol import (
     ProtocolError,
     Reply,
     encode,
-    program_version,
 )
 
 SOFT_LIMIT = 256 * 1024
@@ -114,7 +114,7 @@ class Connection(asyncio.Protocol):
             self._why = f"it belongs to another user (uid {uid})"
             transport.abort()
             return
-        self.send(Hello(protocol=PROTOCOL, version=program_version(), pid=os.getpid()))
+        self.send(Hello(protocol=PROTOCOL, version=__version__, pid=os.getpid()))
         if self._host.is_full():
             self._refuse("Too many screens are attached; close some.")
             return
@@ -146,7 +146,7 @@ class Connection(asyncio.Protocol):
             case Hello() if self.peer is None:
                 if message.protocol != PROTOCOL:
                     raise ProtocolError(
-                        f"This worker (version {program_version()}) speaks protocol {PROTOCOL}, the client (version "
+                        f"This worker (version {__version__}) speaks protocol {PROTOCOL}, the client (version "
                         f"{message.version}) protocol {message.protocol}; end it with `flux2 worker stop`."
                     )
                 self.peer = message

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from flux2 import __version__
 from flux2 import events as ev
 from flux2.errors import Flux2Error, GenerationCancelled, WorkerError
 from flux2.paths import socket_path, state_dir
@@ -20,7 +21,7 @@ from flux2.worker import access
 from flux2.worker.awake import kept_awake
 from flux2.worker.journal import Journal
 from flux2.worker.logfile import headline, log_path, redirect_output
-from flux2.worker.protocol import WorkerInfo, program_version
+from flux2.worker.protocol import WorkerInfo
 from flux2.worker.runner import ENGINE, Runner, make_runner
 from flux2.worker.sampler import Sampler
 from flux2.worker.scheduler import Generate, Leave, Unload
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with access.only_worker(state_dir() / "worker.lock", options.socket):
             if not options.foreground:
                 redirect_output(log_path())
-            print(headline(os.getpid(), f"started, version {program_version()}"), file=sys.stderr, flush=True)
+            print(headline(os.getpid(), f"started, version {__version__}"), file=sys.stderr, flush=True)
             faulthandler.enable(all_threads=False)  # an abort inside MLX leaves its traceback in the log
             with contextlib.suppress(PermissionError):  # a session of its own already
                 os.setsid()
@@ -65,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(options: argparse.Namespace) -> None:
     runner = make_runner(options.runner)
-    info = WorkerInfo(pid=os.getpid(), version=program_version(), started=time.time(), log=str(log_path()))
+    info = WorkerInfo(pid=os.getpid(), version=__version__, started=time.time(), log=str(log_path()))
     listener = access.listen(options.socket)
     server = Server(listener, info, Journal(state_dir()), idle_timeout=options.idle_timeout, grace=options.grace)
     sampler = Sampler(runner.memory, lambda: server.watched, server.sample)

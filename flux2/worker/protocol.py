@@ -8,12 +8,10 @@ names one of the messages below; the blob is a preview's PNG, else empty. Both s
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import struct
 from collections.abc import Iterator
 from dataclasses import MISSING, asdict, dataclass, field, fields
-from functools import cache
 from typing import Any, TypeVar, get_origin, get_type_hints
 
 from flux2.errors import WorkerError
@@ -39,15 +37,6 @@ TO_CLIENT = Limits(json=16 * 1024 * 1024, blob=16 * 1024 * 1024)
 
 class ProtocolError(WorkerError):
     """The other side sent something that is no message; the connection can't be used any longer."""
-
-
-@cache
-def program_version() -> str:
-    """This program's version, for hellos and logs."""
-    try:
-        return importlib.metadata.version("flux2-tui")
-    except importlib.metadata.PackageNotFoundError:
-        return "uninstalled"
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------

@@ -1,0 +1,127 @@
+"""Looking at the worker and ending it, for the command line: plain functions that wait."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import psutil
+
+from flux2.errors import WorkerError
+from flux2.paths import socket_path
+from flux2.worker import access
+from flux2.worker.client import WorkerNotRunning, connect
+from flux2.worker.launch import is_alive
+from flux2.worker.logfile import last_lines, log_path
+from flux2.worker.protocol import Snapshot
+
+
+def status(path: Path | None = None) -> Snapshot | None:
+    """What the worker is doing; None if none runs.
+
+    Raises:
+        WorkerError: if it does not answer, or speaks another protocol.
+    """
+
+    async def ask() -> Snapshot:
+        client = await connect(path, watch=False)
+        await client.close()
+        return client.snapshot
+
+    try:
+        return asyncio.run(ask())
+    except WorkerNotRunning:
+        return None
+
+
+def stop(path: Path | None = None, *, patience: float = 10.0) -> bool:
+    """End the worker, breaking a run off; what waits in its queue is kept for the next one.
+
+    It is asked first; after `patience` seconds, or where it does not understand, it gets SIGTERM, and at last SIGKILL.
+
+    Returns:
+        False if none runs.
+
+    Raises:
+        WorkerError: if it is not ours, or survives everything.
+    """
+    path = path or socket_path()
+    pid = _pid(path)
+    if pid is None:
+        return False
+
+    async def ask() -> None:
+        client = await connect(path, watch=False)
+        await client.stop(now=True)
+        await client.close()
+
+    with contextlib.suppress(WorkerError):
+        asyncio.run(ask())
+        if _gone(pid, patience):
+            return True
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        if _gone(pid, patience):
+            return True
+    raise WorkerError(f"The worker (process {pid}) can't be ended; the system may be waiting for its device.")
+
+
+def stop_when_idle(path: Path | None = None) -> bool:
+    """Let the worker end once nothing runs or waits; does not wait for that. False if none runs.
+
+    Raises:
+        WorkerError: if it does not answer, or speaks another protocol.
+    """
+
+    async def ask() -> None:
+        client = await connect(path, watch=False)
+        await client.stop()
+        await client.close()
+
+    try:
+        asyncio.run(ask())
+    except WorkerNotRunning:
+        return False
+    return True
+
+
+def log(count: int = 20) -> list[str]:
+    """The last lines that a worker wrote, oldest first, safe to print."""
+    return last_lines(log_path(), count=count)
+
+
+def _pid(path: Path) -> int | None:
+    """The process that listens, whatever protocol it speaks."""
+    try:
+        access.check_private(path.parent)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(5.0)
+            connection.connect(os.fspath(path))
+            return access.peer_pid(connection)
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
+    except OSError as error:
+        raise WorkerError(f"The worker's socket {path} can't be used ({error.strerror or error}).") from error
+
+
+def _gone(pid: int, patience: float) -> bool:
+    deadline = time.monotonic() + patience
+    while is_alive(pid) and not _is_zombie(pid):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether it has ended and only its parent, a screen perhaps, has not yet asked how."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
