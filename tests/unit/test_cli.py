@@ -251,7 +251,7 @@ def test_info_tells_what_t2i_wrote(capsys: pytest.CaptureFixture[str]) -> None:
     assert "gone.png can't be read: No such file" in capsys.readouterr().err
 
 
-def test_a_terminal_without_unicode_still_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_terminal_without_unicode_still_shows_it() -> None:
     main(["t2i", "a 狐", "-o", "fox.png"])
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     shown = subprocess.check_output([*FAKE, "info", "fox.png"], env=environment, text=True)

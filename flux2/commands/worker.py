@@ -1,0 +1,101 @@
+"""`flux2 worker`: what the dashboard's worker process is doing, its log, and how to end it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from flux2.humanize import clock, printable, size
+from flux2.progress import RunProgress
+
+if TYPE_CHECKING:
+    from flux2.worker.protocol import Snapshot
+
+_NONE = "No worker is running; flux2-tui starts one."
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("worker", help="look at the dashboard's worker process, or end it", allow_abbrev=False)
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    status = actions.add_parser("status", help="what it is doing", allow_abbrev=False)
+    status.add_argument("--json", action="store_true", help="print one line of JSON; null where none is running")
+    status.set_defaults(run=_status)
+    stop = actions.add_parser("stop", help="end it, breaking off its run; the queue is kept", allow_abbrev=False)
+    stop.add_argument("--when-idle", action="store_true", help="let it finish its run and its queue first")
+    stop.set_defaults(run=_stop)
+    log = actions.add_parser("log", help="show what it wrote last", allow_abbrev=False)
+    log.add_argument("--lines", "-n", type=int, default=20, metavar="N", help="how many lines (default: 20)")
+    log.set_defaults(run=_log)
+
+
+def _status(args: argparse.Namespace) -> int:
+    from flux2.worker import control
+
+    snapshot = control.status()
+    if args.json:
+        print(json.dumps(_facts(snapshot) if snapshot else None))
+    else:
+        print(_text(snapshot, time.time()) if snapshot else _NONE)
+    return 0
+
+
+def _stop(args: argparse.Namespace) -> int:
+    from flux2.worker import control
+
+    if args.when_idle:
+        print("It ends when its queue is done." if control.stop_when_idle() else _NONE)
+    else:
+        print("Stopped." if control.stop() else _NONE)
+    return 0
+
+
+def _log(args: argparse.Namespace) -> int:
+    from flux2.worker import control
+
+    print("\n".join(control.log(args.lines)) or "No worker has written anything yet.")
+    return 0
+
+
+def _facts(snapshot: Snapshot) -> dict[str, Any]:
+    worker = snapshot.worker
+    return {
+        "pid": worker.pid,
+        "version": worker.version,
+        "started": worker.started,
+        "log": worker.log,
+        "ready": worker.ready,
+        "device": worker.device,
+        "memory_limit": worker.memory_limit,
+        "model": worker.model,
+        "queue": list(snapshot.queue),
+    }
+
+
+def _text(snapshot: Snapshot, now: float) -> str:
+    worker = snapshot.worker
+    lines = [
+        f"worker {worker.pid}, version {worker.version}, up {clock(now - worker.started)}",
+        f"  device   {worker.device}, limit {size(worker.memory_limit)}" if worker.ready else "  loading MLX",
+        f"  loaded   {worker.model or 'no model'}",
+        *(f"  {item['state']:<8} {_asked_for(item['request'])}{_how_far(item, snapshot)}" for item in snapshot.queue),
+        f"  log      {worker.log}",
+    ]
+    return printable("\n".join(lines))
+
+
+def _asked_for(request: dict[str, Any]) -> str:
+    prompt = " ".join(str(request.get("prompt", "")).split())
+    return f"{prompt:.60}{'…' if len(prompt) > 60 else ''} ({request.get('model')}, {request.get('quantization')})"
+
+
+def _how_far(item: dict[str, Any], snapshot: Snapshot) -> str:
+    record = next((record for record in snapshot.runs if record.run == item["id"]), None)
+    if item["state"] != "running" or record is None:
+        return ""
+    progress = RunProgress(run=record.run)
+    for event in record.events:
+        progress.apply(event)
+    step = f", step {progress.step} of {progress.steps}" if progress.phase == "denoise" else ""
+    return f": {progress.phase or 'starting'}{step}"
