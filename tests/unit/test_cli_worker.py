@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ SNAPSHOT = Snapshot(
     worker=WorkerInfo(
         pid=4711,
         version="0.1.0",
-        started=time.time() - 90.4,
+        started=1000.0,
         log="/somewhere/worker.log",
         ready=True,
         device="Apple M2 Ultra",
@@ -61,6 +60,7 @@ def test_without_a_worker_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_status(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(control, "status", lambda: SNAPSHOT)
+    monkeypatch.setattr("flux2.commands.worker.time.time", lambda: 1090.4)
     assert main(["worker", "status"]) == 0
     first, device, loaded, running, queued, log = capsys.readouterr().out.splitlines()
     assert first == "worker 4711, version 0.1.0, up 1:30"
