@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 
-# float32 against float32: what is left is the order of summation.
-RELATIVE_LIMIT = 1e-3
+from flux2.mlx_backend import on_cpu
+
+# float32 against float32: what is left is the order of summation. The largest error measured on the CPU backend, over
+# all recordings, is 1.9e-5 (a decoded picture). GPUs sum in other orders, which was not measured.
+RELATIVE_LIMIT = 1e-4 if on_cpu() else 1e-3
 SIGMA_LIMIT = 1e-6
 IMAGE_PSNR_DB = 60.0
 

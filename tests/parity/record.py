@@ -25,16 +25,13 @@ from diffusers import FlowMatchEulerDiscreteScheduler, Flux2KleinPipeline
 from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu
 from PIL import Image
 from random_checkpoints import CHECKPOINTS, SCHEDULER, save_random_checkpoint
+from recordings import BLOCK_TOKEN_STRIDE, POCKET, RECORDINGS
 from safetensors.numpy import save_file
 
-HERE = Path(__file__).parent
-RECORDINGS = HERE / "recordings"
-POCKET_RECORDINGS = RECORDINGS / "pocket"
-POCKET_CHECKPOINT = HERE.parents[1] / "flux2" / "pocket" / "checkpoint"
+POCKET_CHECKPOINT = Path(__file__).parents[2] / "flux2" / "pocket" / "checkpoint"
 
 LONG_PROMPT = "a very long prompt about a red fox in the snow, a cat on a windowsill, two boats on a lake; " * 3
 PAD_ROW_STRIDE = 32  # of the embeddings' pad rows, every 32nd is kept: all of them steer the latents anyway
-BLOCK_TOKEN_STRIDE = 4  # of the tokens inside the blocks, every fourth is kept
 
 
 @dataclass(frozen=True)
@@ -124,17 +121,17 @@ def record_schedules() -> None:
 
 def record_pocket() -> None:
     """The embedded checkpoint from one noise, at the text length it was trained with and at the pipeline's own."""
-    shutil.rmtree(POCKET_RECORDINGS, ignore_errors=True)
-    POCKET_RECORDINGS.mkdir(parents=True)
+    shutil.rmtree(POCKET, ignore_errors=True)
+    POCKET.mkdir(parents=True)
     pipeline = load_reference(POCKET_CHECKPOINT)
     noise = random_noise(pipeline, POCKET_RUN).half()  # exact in float16: the run starts from what the file holds
     tensors = {"noise": noise.numpy()}
     for length in POCKET_SEQUENCE_LENGTHS:
         image, steps = generate(pipeline, POCKET_RUN, noise.float(), max_sequence_length=length)
         tensors[f"latents_{length}"] = steps[-1].half().numpy()
-        Image.fromarray(image).save(POCKET_RECORDINGS / f"image_{length}.png", optimize=True)
-    save_file(tensors, POCKET_RECORDINGS / "run.safetensors")
-    write_json(POCKET_RECORDINGS / "run.json", {"arguments": asdict(POCKET_RUN), "versions": versions()})
+        Image.fromarray(image).save(POCKET / f"image_{length}.png", optimize=True)
+    save_file(tensors, POCKET / "run.safetensors")
+    write_json(POCKET / "run.json", {"arguments": asdict(POCKET_RUN), "versions": versions()})
 
 
 def record_run(pipeline: Flux2KleinPipeline, run: Run) -> dict[str, np.ndarray]:

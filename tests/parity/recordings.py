@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
+BLOCK_TOKEN_STRIDE = 4  # of the tokens inside the blocks, every fourth is recorded
 RECORDINGS = Path(__file__).parent / "recordings"
 POCKET = RECORDINGS / "pocket"
 
@@ -47,7 +48,7 @@ def recorded_schedules() -> list[dict[str, Any]]:
 
 ALL_RUNS = sorted(
     path.relative_to(RECORDINGS).with_suffix("").as_posix()
-    for path in RECORDINGS.glob("*/*.safetensors")
+    for path in RECORDINGS.glob("*/*.json")
     if path.parent != POCKET
 )
 RUNS_WITH_BLOCKS = [name for name in ALL_RUNS if recording(name).arguments["blocks"]]
