@@ -5,6 +5,7 @@ Sizes and layer counts are never read from here: every constant of a network com
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class ModelCard:
 
 
 _LARGE_SIZES = ((512, 512), (768, 768), (1024, 1024), (1024, 768), (768, 1024), (1280, 720), (720, 1280))
+_REPO_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 _NC = "FLUX Non-Commercial 2.1"
 
 MODELS: dict[str, ModelCard] = {
@@ -119,6 +121,11 @@ def find_card(model: str) -> ModelCard | None:
     if model in MODELS:
         return MODELS[model]
     return next((card for card in MODELS.values() if card.repo and card.repo.lower() == model.lower()), None)
+
+
+def is_repo_id(model: str) -> bool:
+    """Whether it has the form of a Hub repository's id, `owner/name`."""
+    return bool(_REPO_ID.fullmatch(model))
 
 
 def label(model: str) -> str:

@@ -1,113 +1,27 @@
-"""Pictures on disk: PNGs that say how they were made, written whole or not at all, never over another file.
-
-A PNG of ours carries four text chunks, written before the pixels so that a reader needs only the file's first bytes:
-
-- ``parameters``: the form that image generators share (prompt, negative prompt, one line of settings);
-- ``flux2``: the same and more as JSON, which `read_metadata` turns back into a request;
-- ``XML:com.adobe.xmp``: XMP with the IPTC fields for generated pictures (Photo Metadata Standard 2025.1): the digital
-  source type ``trainedAlgorithmicMedia``, the AI system and the prompt;
-- ``Software``: a keyword of the PNG specification.
-"""
+"""Pictures on disk: PNGs that say how they were made, written whole or not at all, never over another file."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import html
-import json
 import os
 import re
 import secrets
-import sys
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib import metadata as packages
 from itertools import count
 from pathlib import Path
-from typing import Any
 
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
-from flux2 import __version__
-from flux2.catalog import find_card, label
 from flux2.errors import Flux2Error, RequestError
+from flux2.image_metadata import CHUNK, ImageMetadata, text_chunks
 from flux2.paths import expand
 from flux2.request import GenerationRequest
 
-SOFTWARE = f"flux2-tui {__version__}"
-SCHEMA = 1
-DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 MAX_SLUG = 60  # characters of the prompt in a file's name
 MAX_FILE = 128 * 2**20  # bytes; the largest picture a request can ask for is 48 MiB uncompressed
 _OTHER_FORMATS = {".avif", ".bmp", ".gif", ".heic", ".jpeg", ".jpg", ".tif", ".tiff", ".webp"}
-_HUB_REPO = re.compile(r"[\w-][\w.-]*/[\w.-]+")
-_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def _versions() -> dict[str, str]:
-    versions = {"flux2-tui": __version__, "python": ".".join(map(str, sys.version_info[:3]))}
-    with contextlib.suppress(packages.PackageNotFoundError):
-        versions["mlx"] = packages.version("mlx")
-    return versions
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageMetadata:
-    """How a picture came to be."""
-
-    request: GenerationRequest
-    """As carried out: every default filled in, the seed chosen. `output` is not kept in the file."""
-    timings: dict[str, float] = field(default_factory=dict)
-    """Seconds by phase."""
-    peaks: dict[str, int] = field(default_factory=dict)
-    """Peak of MLX's active memory by phase, bytes."""
-    versions: dict[str, str] = field(default_factory=_versions)
-    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
-    """ISO 8601."""
-
-    def to_dict(self) -> dict[str, Any]:
-        request = self.request.to_dict()
-        del request["output"]
-        return {
-            "schema": SCHEMA,
-            "software": SOFTWARE,
-            "ai_generated": True,
-            **request,
-            "model": _public_model_name(self.request.model),
-            "created": self.created,
-            "versions": self.versions,
-            "timings": self.timings,
-            "peaks": self.peaks,
-        }
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> ImageMetadata:
-        """Undo `to_dict`.
-
-        Raises:
-            ValueError: if a value is missing or has the wrong type.
-        """
-        return cls(
-            request=GenerationRequest.from_dict({**data, "output": None}),
-            timings=_typed(data, "timings", (int, float)),
-            peaks=_typed(data, "peaks", int),
-            versions=_typed(data, "versions", str),
-            created=str(data.get("created", "")),
-        )
-
-
-def _typed(data: dict[str, Any], name: str, kind: type | tuple[type, ...]) -> dict[str, Any]:
-    values = data.get(name, {})
-    if not isinstance(values, dict) or not all(isinstance(value, kind) for value in values.values()):
-        raise ValueError(f"{name} is {values!r:.80}")
-    return values
-
-
-def _public_model_name(model: str) -> str:
-    """Catalog names and Hub repositories as they are; of a folder only its name: pictures travel, paths are private."""
-    return model if find_card(model) or _HUB_REPO.fullmatch(model) else label(model)
 
 
 def default_path(folder: Path, request: GenerationRequest, seed: int) -> Path:
@@ -165,7 +79,7 @@ def save_png(image: Image.Image, path: Path, metadata: ImageMetadata) -> Path:
         with _temporary(path) as temporary:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             with os.fdopen(descriptor, "wb") as file:
-                image.save(file, format="PNG", pnginfo=_text_chunks(metadata))
+                image.save(file, format="PNG", pnginfo=text_chunks(metadata))
                 file.flush()
                 os.fsync(file.fileno())
             saved = next(name for name in _names(path) if _publish(temporary, name))
@@ -186,7 +100,7 @@ def read_metadata(path: Path) -> ImageMetadata:
         if path.stat().st_size > MAX_FILE:
             raise Flux2Error(f"{path} is larger than any picture of ours ({MAX_FILE >> 20} MiB); it was not read.")
         with Image.open(path, formats=["PNG"]) as image:
-            text = image.info.get("flux2")
+            text = image.info.get(CHUNK)
     except OSError as error:
         reason = error.strerror or "it is not a PNG"
         raise Flux2Error(f"{path} can't be read: {reason}; give the path of a PNG made by flux2.") from error
@@ -195,70 +109,9 @@ def read_metadata(path: Path) -> ImageMetadata:
     if not isinstance(text, str):
         raise Flux2Error(f"{path} carries no settings of flux2; only pictures made by flux2 do.")
     try:
-        data = json.loads(text)
-        if not isinstance(data, dict):
-            raise ValueError("not an object")
-        return ImageMetadata.from_dict(data)
-    except (ValueError, RecursionError) as error:
+        return ImageMetadata.from_json(text)
+    except ValueError as error:
         raise Flux2Error(f"The settings in {path} are damaged: {error}") from error
-
-
-def parameters_text(metadata: ImageMetadata) -> str:
-    """The settings in the form that image generators share (it began with AUTOMATIC1111's web interface)."""
-    request = metadata.request
-    settings = {
-        "Steps": request.steps,
-        "Sampler": "Euler",
-        "CFG scale": request.guidance,
-        "Seed": request.seed,
-        "Size": f"{request.width}x{request.height}",
-        "Model": _public_model_name(request.model),
-        "Quantization": request.quantization,
-        "Version": SOFTWARE,
-    }
-    lines = [request.prompt]
-    if request.negative_prompt:
-        lines.append(f"Negative prompt: {request.negative_prompt}")
-    lines.append(", ".join(f"{name}: {value}" for name, value in settings.items()))
-    return "\n".join(lines)
-
-
-def _text_chunks(metadata: ImageMetadata) -> PngImagePlugin.PngInfo:
-    data = json.dumps(metadata.to_dict(), ensure_ascii=False)
-    chunks = PngImagePlugin.PngInfo()
-    chunks.add_text("parameters", _encodable(parameters_text(metadata)).replace("\0", ""))
-    # Half of a surrogate pair (an argument that was not UTF-8) becomes its own JSON escape, which json reads back.
-    chunks.add_itxt("flux2", data.encode("utf-8", "backslashreplace").decode())
-    chunks.add_itxt("XML:com.adobe.xmp", _xmp(metadata))
-    chunks.add_text("Software", SOFTWARE)
-    return chunks
-
-
-def _encodable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
-
-
-def _xmp(metadata: ImageMetadata) -> str:
-    def value(text: str) -> str:
-        return html.escape(_NOT_IN_XML.sub("", text))
-
-    request = metadata.request
-    system = f"{_public_model_name(request.model)} ({request.quantization})"
-    return f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
-<x:xmpmeta xmlns:x="adobe:ns:meta/">
- <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-  <rdf:Description rdf:about=""
-    xmlns:xmp="http://ns.adobe.com/xap/1.0/"
-    xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">
-   <xmp:CreatorTool>{value(SOFTWARE)}</xmp:CreatorTool>
-   <xmp:CreateDate>{value(metadata.created)}</xmp:CreateDate>
-   <Iptc4xmpExt:DigitalSourceType>{DIGITAL_SOURCE_TYPE}</Iptc4xmpExt:DigitalSourceType>
-   <Iptc4xmpExt:AISystemUsed>{value(system)}</Iptc4xmpExt:AISystemUsed>
-   <Iptc4xmpExt:AIPromptInformation>{value(request.prompt)}</Iptc4xmpExt:AIPromptInformation>
-  </rdf:Description>
- </rdf:RDF>
-</x:xmpmeta>
-<?xpacket end="r"?>"""
 
 
 def _names(path: Path) -> Iterator[Path]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
-from flux2.catalog import MODELS, ModelCard, find_card
+from flux2.catalog import MODELS, ModelCard, find_card, is_repo_id
 from flux2.checkpoint.layout import INDEX_FILE, PARTS, TOKENIZER, missing_file
 from flux2.checkpoint.local import find_local
 from flux2.errors import CheckpointError, RequestError
 
-_HUB_REPO = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 NEEDED_FILES = (
     INDEX_FILE,
     f"{TOKENIZER}/*",
@@ -38,7 +36,7 @@ def find_checkpoint(model: str, say: Callable[[str], None] = lambda _: None) -> 
     if folder and (card is None or not card.repo or missing_file(folder) is None):
         return folder
     repo = card.repo if card else model
-    if not _HUB_REPO.fullmatch(repo):
+    if not is_repo_id(repo):
         raise RequestError(f"There is no model or folder {model!r}; choose {', '.join(MODELS)}, or name a folder.")
     return _download(repo, card, say)
 

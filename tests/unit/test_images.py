@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from flux2 import images
+from flux2 import image_metadata, images
 from flux2.errors import Flux2Error, RequestError
-from flux2.images import ImageMetadata, check_writable, default_path, output_path, read_metadata, save_png
+from flux2.image_metadata import ImageMetadata
+from flux2.images import check_writable, default_path, output_path, read_metadata, save_png
 from flux2.request import GenerationRequest
 
 REQUEST = GenerationRequest(
@@ -49,9 +50,9 @@ def test_pixels_and_common_parameters(tmp_path: Path) -> None:
         assert image.tobytes() == PICTURE.tobytes()
         assert image.info["parameters"] == (
             "a red fox in the snow\nNegative prompt: blur\nSteps: 4, Sampler: Euler, CFG scale: 1.0, Seed: 42, "
-            f"Size: 320x192, Model: pocket, Quantization: int4, Version: {images.SOFTWARE}"
+            f"Size: 320x192, Model: pocket, Quantization: int4, Version: {image_metadata.SOFTWARE}"
         )
-        assert image.info["Software"] == images.SOFTWARE
+        assert image.info["Software"] == image_metadata.SOFTWARE
 
 
 def test_says_that_it_is_generated(tmp_path: Path) -> None:
@@ -59,7 +60,7 @@ def test_says_that_it_is_generated(tmp_path: Path) -> None:
     with Image.open(save_png(PICTURE, tmp_path / "fox.png", ImageMetadata(request=request))) as image:
         xmp = ET.fromstring(image.info["xmp"].decode().partition("?>")[2].rpartition("<?")[0])
         assert json.loads(image.info["flux2"])["ai_generated"] is True
-    assert xmp.find(f".//{IPTC}DigitalSourceType").text == images.DIGITAL_SOURCE_TYPE
+    assert xmp.find(f".//{IPTC}DigitalSourceType").text == image_metadata.DIGITAL_SOURCE_TYPE
     assert xmp.find(f".//{IPTC}AIPromptInformation").text == 'a "sign" <that> says & rings'
     assert xmp.find(f".//{IPTC}AISystemUsed").text == "pocket (int4)"
 
