@@ -55,9 +55,9 @@ class SchedulerConfig:
         """
         read = ConfigReader(values, file)
         read.require("_class_name", "FlowMatchEulerDiscreteScheduler")
-        read.require("time_shift_type", *_DYNAMIC_SHIFTS)
+        read.support_only("time_shift_type", *_DYNAMIC_SHIFTS)
         for key, value in _UNSUPPORTED.items():
-            read.require(key, value)
+            read.support_only(key, value)
         return cls(
             use_dynamic_shifting=read.flag("use_dynamic_shifting", False),
             shift=read.number("shift", 1.0),

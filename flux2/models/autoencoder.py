@@ -63,7 +63,7 @@ class AutoencoderConfig:
         """
         read = ConfigReader(values, file)
         read.require("_class_name", "AutoencoderKLFlux2")
-        read.require("act_fn", "silu")
+        read.support_only("act_fn", "silu")
         groups = read.integer("norm_num_groups", 32)
         widths = read.integers("block_out_channels", multiple_of=groups)
         decoder_widths = widths
@@ -71,8 +71,8 @@ class AutoencoderConfig:
             decoder_widths = read.integers("decoder_block_out_channels", multiple_of=groups)
             if len(decoder_widths) != len(widths):
                 raise read.refuse("decoder_block_out_channels", f"must have {len(widths)} values")
-        read.require("down_block_types", ["DownEncoderBlock2D"] * len(widths))
-        read.require("up_block_types", ["UpDecoderBlock2D"] * len(widths))
+        read.support_only("down_block_types", ["DownEncoderBlock2D"] * len(widths))
+        read.support_only("up_block_types", ["UpDecoderBlock2D"] * len(widths))
         patch = read.integers("patch_size", (2, 2), maximum=16)
         if len(patch) != 2:
             raise read.refuse("patch_size", "must have 2 values")

@@ -51,11 +51,15 @@ class ConfigReader:
             raise self.refuse(key, "must be true or false")
         return value
 
-    def require(self, key: str, *supported: Any) -> None:
-        """Refuse every value of `key` but the supported ones; the first of them is the default."""
-        value = self._get(key, supported[0])
-        if value not in supported:
-            raise self.refuse(key, f"must be {' or '.join(repr(item) for item in supported)}")
+    def require(self, key: str, value: Any) -> None:
+        """Refuse a config that does not say this: it is another architecture's."""
+        if self._get(key, _REQUIRED) != value:
+            raise self.refuse(key, f"must be {value!r}")
+
+    def support_only(self, key: str, *supported: Any) -> None:
+        """Refuse every value of `key` but these; the first of them is the default."""
+        if self._get(key, supported[0]) not in supported:
+            raise self.refuse(key, f"only {' and '.join(repr(value) for value in supported)} can be computed here")
 
     def has(self, key: str) -> bool:
         """Whether the key is there and not null."""

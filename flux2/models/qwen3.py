@@ -45,13 +45,13 @@ class Qwen3Config:
         """
         read = ConfigReader(values, file)
         read.require("model_type", "qwen3")
-        read.require("hidden_act", "silu")
-        read.require("attention_bias", False)
-        read.require("use_sliding_window", False)
+        read.support_only("hidden_act", "silu")
+        read.support_only("attention_bias", False)
+        read.support_only("use_sliding_window", False)
         rope = read
         if read.has("rope_parameters"):
             rope = read.section("rope_parameters")
-            rope.require("rope_type", "default")
+            rope.support_only("rope_type", "default")
         elif read.has("rope_scaling"):
             raise read.refuse("rope_scaling", "only unscaled RoPE is supported")
         heads = read.integer("num_attention_heads")

@@ -61,7 +61,7 @@ class Flux2TransformerConfig:
         """
         read = ConfigReader(values, file)
         read.require("_class_name", "Flux2Transformer2DModel")
-        read.require("patch_size", 1)
+        read.support_only("patch_size", 1)
         in_channels = read.integer("in_channels")
         config = cls(
             in_channels=in_channels,

@@ -1,0 +1,71 @@
+"""flux2.prompt with the tokenizer of a small recorded checkpoint."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from transformers import PreTrainedTokenizerBase
+
+from flux2.errors import CheckpointError
+from flux2.prompt import load_tokenizer, sequence_length, tokenize
+
+TOKENIZER = Path(__file__).parents[1] / "parity" / "recordings" / "base" / "checkpoint" / "tokenizer"
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerBase:
+    return load_tokenizer(TOKENIZER)
+
+
+def copy_of_the_tokenizer(folder: Path) -> Path:
+    return Path(shutil.copytree(TOKENIZER, folder / "tokenizer"))
+
+
+def test_a_prompt_becomes_one_user_turn_padded_right(tokenizer: PreTrainedTokenizerBase) -> None:
+    tokens = tokenize(tokenizer, "a red fox")
+    used = int(tokens.attention_mask.sum())
+    assert tokens.input_ids.shape == tokens.attention_mask.shape == (1, 64)
+    assert tokens.attention_mask[0, :used].all()
+    assert (tokens.input_ids[0, used:] == tokenizer.pad_token_id).all()
+    assert tokens.dropped == 0
+    assert tokenizer.decode(tokens.input_ids[0, :used]) == (
+        "<|im_start|>user\na red fox<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+    )
+
+
+def test_length_is_the_checkpoints_up_to_512_or_as_asked(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+    assert (sequence_length(tokenizer), sequence_length(tokenizer, 512)) == (64, 512)
+    assert tokenize(tokenizer, "a red fox", 512).input_ids.shape == (1, 512)
+    folder = copy_of_the_tokenizer(tmp_path)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    for recorded in (131_072, None):  # as in the published checkpoints; not recorded at all
+        (folder / "tokenizer_config.json").write_text(json.dumps({**config, "model_max_length": recorded}))
+        assert sequence_length(load_tokenizer(folder)) == 512
+
+
+def test_the_empty_prompt_is_a_turn_too(tokenizer: PreTrainedTokenizerBase) -> None:
+    assert tokenize(tokenizer, "").attention_mask.sum() > 0
+
+
+def test_tells_how_much_of_a_long_prompt_is_cut(tokenizer: PreTrainedTokenizerBase) -> None:
+    tokens = tokenize(tokenizer, "a red fox in the snow " * 20)
+    whole = tokenize(tokenizer, "a red fox in the snow " * 20, 512)
+    assert tokens.attention_mask.all()
+    assert whole.dropped == 0
+    assert tokens.dropped == whole.attention_mask.sum() - 64
+    assert (tokens.input_ids == whole.input_ids[:, :64]).all()
+
+
+def test_refuses_a_tokenizer_that_is_missing_broken_or_without_template(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no tokenizer folder"):
+        load_tokenizer(tmp_path / "tokenizer")
+    folder = copy_of_the_tokenizer(tmp_path)
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(CheckpointError, match="no chat template"):
+        load_tokenizer(folder)
+    (folder / "tokenizer.json").write_text("{")
+    with pytest.raises(CheckpointError, match="can't be read"):
+        load_tokenizer(folder)
