@@ -47,9 +47,9 @@ class ProgressBar:
 
     def update(self) -> None:
         """Take over what the progress has become."""
-        done, total = amount(self._progress)
-        word = _WORDS.get(self._progress.phase, "Working")
-        self._bar.update(self._task, description=word, completed=done, total=total or None)
+        if word := _WORDS.get(self._progress.phase):  # between two phases the last one stands
+            done, total = amount(self._progress)
+            self._bar.update(self._task, description=word, completed=done, total=total or None)
 
     def say(self, message: str) -> None:
         """A line of its own, above the bar."""
@@ -73,13 +73,13 @@ def amount(progress: RunProgress) -> tuple[int, int]:
 
 
 def facts(progress: RunProgress, now: float) -> str:
-    """What stands beside the bar: `2/4 · 1.23 s/step · 0:05 left · 2.04 GiB, peak 3.10 GiB`."""
+    """What stands beside the bar: `2/4 · 0:05 left · 1.23 s/step · 2.04 GiB, peak 3.10 GiB`."""
     done, total = amount(progress)
     eta = progress.eta(now)
     parts = [
         f"{done}/{total}" if total else "",
-        f"{seconds(progress.median_step)}/step" if progress.median_step else "",
         f"{clock(eta)} left" if eta is not None else clock(progress.elapsed(now)),
+        f"{seconds(progress.median_step)}/step" if progress.median_step else "",
         f"{size(progress.memory.active)}, peak {size(progress.peak)}" if progress.memory else "",
     ]
     return " · ".join(part for part in parts if part)
