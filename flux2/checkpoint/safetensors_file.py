@@ -11,15 +11,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from flux2.errors import CheckpointError
 from flux2.mlx_backend import mx
+
+OnBytes = Callable[[int], None]
+"""Told how many bytes were read since the last call; may raise, to stop the reading."""
 
 _LENGTH_BYTES = 8
 _MAX_HEADER = 100_000_000  # bytes; the format's own limit
@@ -95,7 +100,7 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
     return tensors
 
 
-def read_tensor(info: TensorInfo, on_bytes: Callable[[int], None] | None = None) -> mx.array:
+def read_tensor(info: TensorInfo, on_bytes: OnBytes | None = None) -> mx.array:
     """Read one tensor into an array of its own, without a second copy of it anywhere.
 
     Args:
@@ -104,30 +109,73 @@ def read_tensor(info: TensorInfo, on_bytes: Callable[[int], None] | None = None)
     Raises:
         CheckpointError: if the file can't be read or ends early.
     """
-    dtype = info.mlx_dtype
-    if not info.nbytes:
-        return mx.zeros(info.shape, dtype=dtype)
-    # NumPy shares memory with an evaluated MLX array but knows no bfloat16: hence bytes, viewed as the type at the end.
-    storage = mx.zeros((info.nbytes,), dtype=mx.uint8)
-    mx.eval(storage)
-    view = np.asarray(storage).data
-    done = 0
-    try:
-        with info.path.open("rb", buffering=0) as file:
-            file.seek(info.offset)
-            while done < info.nbytes:
-                count = file.readinto(view[done : min(done + _PIECE, info.nbytes)])
-                if not count:
-                    raise CheckpointError(f"{info.path} ends inside tensor {info.name}; {_REMEDY}.")
-                done += count
-                if on_bytes:
-                    on_bytes(count)
-    except OSError as error:
-        raise CheckpointError(
-            f"{info.path}: reading tensor {info.name} failed ({error.strerror or error}); check the disk it is on."
-        ) from error
-    del view
-    return storage.view(dtype).reshape(info.shape)
+    buffer = TensorBuffer(info)
+    buffer.fill(on_bytes)
+    return buffer.array()
+
+
+def read_rows(info: TensorInfo, rows: npt.NDArray[np.integer[Any]]) -> mx.array:
+    """Read only these rows of a tensor, [rows, …]; a row that is named several times is read once.
+
+    Raises:
+        CheckpointError: if the file can't be read or ends early.
+        IndexError: if there is no such row.
+    """
+    wanted, where = np.unique(rows, return_inverse=True)
+    if wanted[0] < 0 or wanted[-1] >= info.shape[0]:
+        raise IndexError(f"{info.name} has rows 0 to {info.shape[0] - 1}; asked for {wanted[0]} to {wanted[-1]}")
+    row_bytes = info.nbytes // info.shape[0]
+    offsets = [info.offset + int(row) * row_bytes for row in wanted]
+    found = replace(info, shape=(len(wanted), *info.shape[1:]), nbytes=len(wanted) * row_bytes)
+    buffer = TensorBuffer(found, offsets)
+    buffer.fill()
+    return buffer.array()[mx.array(where.reshape(np.shape(rows)))]
+
+
+class TensorBuffer:
+    """Memory for one tensor, allocated at once; filled later, on any thread (MLX itself stays on the caller's)."""
+
+    def __init__(self, info: TensorInfo, offsets: Sequence[int] | None = None) -> None:
+        """`offsets` are where in the file the tensor's equally long pieces begin; by default it lies in one."""
+        self._info = info
+        self._dtype = info.mlx_dtype
+        self._offsets = (info.offset,) if offsets is None else offsets
+        # NumPy shares memory with an evaluated MLX array but knows no bfloat16: bytes, viewed as the type at the end.
+        self._storage = mx.zeros((info.nbytes,), dtype=mx.uint8)
+        mx.eval(self._storage)
+
+    def fill(self, on_bytes: OnBytes | None = None) -> None:
+        """Read the bytes; see `read_tensor`."""
+        if not self._info.nbytes:
+            return
+        view = np.asarray(self._storage).data
+        piece = self._info.nbytes // len(self._offsets)
+        try:
+            with self._info.path.open("rb", buffering=0) as file:
+                for number, offset in enumerate(self._offsets):
+                    file.seek(offset)
+                    self._read_piece(file, view[number * piece : (number + 1) * piece], on_bytes)
+        except OSError as error:
+            raise CheckpointError(
+                f"{self._info.path}: reading tensor {self._info.name} failed ({error.strerror or error}); "
+                "check the disk it is on."
+            ) from error
+
+    def array(self) -> mx.array:
+        """The tensor, once it was filled."""
+        if not self._info.nbytes:
+            return mx.zeros(self._info.shape, dtype=self._dtype)
+        return self._storage.view(self._dtype).reshape(self._info.shape)
+
+    def _read_piece(self, file: FileIO, view: memoryview, on_bytes: OnBytes | None) -> None:
+        done = 0
+        while done < len(view):
+            count = file.readinto(view[done : done + _PIECE])
+            if not count:
+                raise CheckpointError(f"{self._info.path} ends inside tensor {self._info.name}; {_REMEDY}.")
+            done += count
+            if on_bytes:
+                on_bytes(count)
 
 
 def _tensor(path: Path, name: str, entry: dict[str, Any], data_start: int) -> TensorInfo:

@@ -139,7 +139,14 @@ class DecoderLayer(nn.Module):
         self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
 
     def __call__(self, hidden_states: mx.array, attendable: Attendable) -> mx.array:
-        hidden_states = hidden_states + self.self_attn(self.input_layernorm(hidden_states), attendable)
+        return self.feed_forward(self.attend(hidden_states, attendable))
+
+    def attend(self, hidden_states: mx.array, attendable: Attendable) -> mx.array:
+        """The first half: `input_layernorm` and `self_attn`."""
+        return hidden_states + self.self_attn(self.input_layernorm(hidden_states), attendable)
+
+    def feed_forward(self, hidden_states: mx.array) -> mx.array:
+        """The second half: `post_attention_layernorm` and `mlp`."""
         return hidden_states + self.mlp(self.post_attention_layernorm(hidden_states))
 
 
