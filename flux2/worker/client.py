@@ -135,6 +135,8 @@ async def connect(path: Path | None = None, *, watch: bool = True) -> WorkerClie
     except TimeoutError as error:
         writer.close()
         raise WorkerError("The worker does not answer; end it with `flux2 worker stop` and try again.") from error
+    except OSError as error:
+        raise WorkerNotRunning(f"The worker hung up ({error.strerror or error}).") from error
     except BaseException:
         writer.close()
         raise
@@ -310,7 +312,7 @@ class WorkerClient:
 
 
 async def _greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, watch: bool) -> WorkerClient:
-    writer.write(encode(Hello(protocol=PROTOCOL, version=__version__, pid=os.getpid(), watch=watch), TO_WORKER))
+    ours = Hello(protocol=PROTOCOL, version=__version__, pid=os.getpid(), watch=watch)
     decoder, hello, client = Decoder(), None, None
     while client is None and (data := await reader.read(256 * 1024)):
         for message in decoder.feed(data):
@@ -325,6 +327,7 @@ async def _greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wat
                     )
                 case Hello():
                     hello = message
+                    writer.write(encode(ours, TO_WORKER))
                 case Reply():
                     raise WorkerError(message.error)
                 case Snapshot() if hello:

@@ -114,10 +114,10 @@ class Connection(asyncio.Protocol):
             self._why = f"it belongs to another user (uid {uid})"
             transport.abort()
             return
-        self.send(Hello(protocol=PROTOCOL, version=__version__, pid=os.getpid()))
         if self._host.is_full():
             self._refuse("Too many screens are attached; close some.")
             return
+        self.send(Hello(protocol=PROTOCOL, version=__version__, pid=os.getpid()))
         self._expect_more()
 
     def data_received(self, data: bytes) -> None:

@@ -34,8 +34,6 @@ class RunHistory:
                 if len(self._samples) >= 2 * MAX_SAMPLES:
                     self._samples = _thinned(self._samples, MAX_SAMPLES)
             case _:
-                if isinstance(event, ev.PhaseFinished):
-                    self._latest.pop(ev.PhaseProgress, None)
                 self._lasting.append((self._count, event))
 
     def drop_samples(self) -> None:

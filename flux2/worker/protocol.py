@@ -1,9 +1,10 @@
 """What the worker and its clients say to each other; sans-I/O: bytes in, messages out.
 
 A frame is two 4-byte big-endian lengths, of the JSON and of the blob that follow. The JSON is an object whose "type"
-names one of the messages below; the blob is a preview's PNG, else empty. Both sides begin with `Hello`; the framing and
-`Hello` stay as they are in every version, so that a mismatch can be said in a sentence. Then the worker sends one
-`Snapshot`, and from there on a `Happened` for every event. A `Command` is answered by the `Reply` of the same id.
+names one of the messages below; the blob is a preview's PNG, else empty. The worker begins with `Hello` and the client
+answers with its own; the framing and `Hello` stay as they are in every version, so that a mismatch can be said in a
+sentence. Then the worker sends one `Snapshot`, and from there on a `Happened` for every event. A `Command` is answered
+by the `Reply` of the same id. A `Reply` of id 0 says why the worker is about to hang up.
 """
 
 from __future__ import annotations
@@ -297,6 +298,8 @@ def _check_command(command: Command) -> None:
     arguments = COMMANDS.get(command.name)
     if arguments is None:
         raise ProtocolError(f"The command {command.name[:40]!r} is unknown; known are {', '.join(COMMANDS)}.")
+    if unknown := set(command.arguments) - set(arguments):
+        raise ProtocolError(f"The command {command.name} takes no {min(unknown)[:40]!r}.")
     for name, types in arguments.items():
         if type(command.arguments.get(name)) not in types:
             raise ProtocolError(f"The command {command.name} needs {name} ({types[0].__name__}).")

@@ -190,7 +190,7 @@ class Server:
         self._clients.discard(connection)
         self._scheduler.client_left()
         if why:
-            self._scheduler.log("warning", f"A client was dropped: {why}")
+            self._scheduler.log("warning", f"A client was dropped: {why}.")
 
     def obey(self, connection: Connection, command: Command) -> None:
         """Carry a client's command out and answer."""

@@ -1,6 +1,7 @@
 """An engine that computes nothing: it tells, in real time, the events a real one would, and the faults a test asks for.
 
-The prompt says what is to happen: `steps=12 pause=0.05 fail abort stubborn spin warn=20`.
+The prompt says what is to happen: `steps=12 pause=0.05 fail crash abort stubborn warn=20 length=99`, the
+last two being warnings per step and their length.
 """
 
 from __future__ import annotations
@@ -51,8 +52,6 @@ class FakeRunner:
         began = time.time()
         phases = ("encode", "load", "denoise", "decode", "save")
         on_event(ev.RunStarted(run=run, request={**request.to_dict(), "steps": script.steps, "seed": 1}, phases=phases))
-        for number in range(script.number("warn")):
-            on_event(ev.Warned(run=run, message=f"warning {number}"))
         for phase in phases:
             started = time.time()
             on_event(ev.PhaseStarted(run=run, phase=phase, memory=self._memory()))
@@ -82,6 +81,8 @@ class FakeRunner:
                 raise GenerationCancelled("cancelled")
             if step == 2:
                 script.fault()
+            for _ in range(script.number("warn")):
+                on_event(ev.Warned(run=run, message="." * script.number("length")))
             on_event(
                 ev.StepFinished(
                     run=run,

@@ -1,0 +1,306 @@
+"""Real faults: signals, dead processes, hung-up terminals, clients that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flux2 import events as ev
+from flux2.errors import WorkerError
+from flux2.paths import state_dir
+from flux2.worker import protocol
+from flux2.worker.access import EXIT_ALREADY_RUNS
+from flux2.worker.client import WorkerDied, WorkerLeft, connect
+from flux2.worker.launch import is_alive
+from flux2.worker.protocol import PROTOCOL, Decoder, Hello, Message, Reply, encode
+from flux2.worker.server import MAX_CLIENTS
+from tests.worker.home import (
+    ROOT,
+    RUNNER,
+    Home,
+    events_until,
+    eventually,
+    heard_until_lost,
+    of_type,
+    record_of,
+    request,
+)
+
+HELLO = encode(Hello(protocol=PROTOCOL, version="test", pid=1))
+
+
+# --- the worker's process ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(signal.SIGKILL, "killed by SIGKILL"), (signal.SIGSEGV, "killed by SIGSEGV")]
+)
+async def test_a_killed_worker_is_noticed_within_a_second(home: Home, number: signal.Signals, words: str) -> None:
+    client = await home.attach()
+    run = await client.enqueue(request("steps=1000"))
+    waiting = await client.enqueue(request("the next"))
+    await events_until(client, ev.StepFinished)
+    began = time.monotonic()
+    os.kill(client.pid, number)
+    _, lost = await heard_until_lost(client)
+    assert time.monotonic() - began < 1.0
+    assert isinstance(lost, WorkerDied)
+    assert words in lost.reason
+    with pytest.raises(WorkerDied):
+        await client.ping()
+
+    again = await home.attach()
+    failed = (await record_of(run)).events[-1]
+    assert isinstance(failed, ev.RunFailed)
+    assert "interrupted in phase denoise, after step" in failed.message
+    await again.stop()
+    heard, _ = await heard_until_lost(again)
+    told = [*again.snapshot.runs[-1].events, *heard]
+    assert [event.run for event in of_type(told, ev.RunFinished)] == [
+        waiting
+    ]  # and the interrupted one is not repeated
+
+
+async def test_a_screen_that_did_not_start_the_worker_notices_too(home: Home) -> None:
+    worker = subprocess.Popen([sys.executable, "-m", "flux2.worker", *RUNNER], cwd=ROOT)
+    home.pids.add(worker.pid)
+    await eventually(home.socket.exists)
+    client = await home.attach(start=False)
+    began = time.monotonic()
+    worker.kill()  # it stays a zombie, for its parent does not look
+    _, lost = await heard_until_lost(client)
+    assert time.monotonic() - began < 1.0
+    worker.wait()
+    assert client.lost is lost
+
+
+async def test_an_abort_inside_the_engine_is_told_with_the_last_lines(home: Home) -> None:
+    client = await home.attach()
+    await client.enqueue(request("abort"))
+    _, lost = await heard_until_lost(client)
+    assert isinstance(lost, WorkerDied)
+    assert "SIGABRT" in lost.reason
+    assert "pmset displaysleepnow" in lost.reason
+    assert (
+        "libc++abi: terminating due to [31mImpacting Interactivity" in lost.last_lines
+    )  # the escape character is gone
+    assert any("fault" in line for line in lost.last_lines)  # where it was in Python
+
+
+async def test_a_worker_that_can_not_start_says_why(home: Home) -> None:
+    with pytest.raises(WorkerDied, match=r"did not start \(exit code 1\)") as caught:
+        await home.attach("--runner", "tests.worker.fake_runner:NoSuchRunner")
+    assert "NoSuchRunner" in caught.value.last_lines[-1]
+
+
+async def test_hangups_are_ignored(home: Home) -> None:
+    client = await home.attach()
+    run = await client.enqueue(request("steps=20"))
+    await events_until(client, ev.StepFinished)
+    os.kill(client.pid, signal.SIGHUP)
+    assert (await events_until(client, ev.RunFinished))[-1].run == run
+
+
+async def test_a_run_outlives_the_terminal_it_was_started_from(home: Home) -> None:
+    program = """
+import asyncio
+from flux2.request import GenerationRequest
+from flux2.worker.client import connect_or_start
+
+async def main():
+    client = await connect_or_start(arguments=("--runner", "tests.worker.fake_runner:FakeRunner"))
+    print("run", await client.enqueue(GenerationRequest(prompt="steps=60 pause=0.05")), flush=True)
+    async for event in client.events():
+        pass
+
+asyncio.run(main())
+"""
+    master, slave = pty.openpty()
+    screen = subprocess.Popen(
+        [sys.executable, "-c", f"import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n{program}"],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+        cwd=ROOT,
+    )
+    os.close(slave)
+    said = await asyncio.to_thread(os.read, master, 1000)
+    os.close(master)  # the line drops: the kernel hangs the screen up
+    assert await asyncio.to_thread(screen.wait, 20) == -signal.SIGHUP
+    client = await home.attach(start=False)
+    assert [item["state"] for item in client.snapshot.queue] == ["running"]
+    finished = (await events_until(client, ev.RunFinished))[-1]
+    assert finished.run == said.decode().split()[1]
+    await client.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_terminated_worker_leaves_cleanly(home: Home, number: signal.Signals) -> None:
+    client = await home.attach()
+    run = await client.enqueue(request("steps=1000"))
+    await events_until(client, ev.StepFinished)
+    client.kill(number)
+    heard, lost = await heard_until_lost(client)
+    assert isinstance(lost, WorkerLeft)
+    assert number.name in lost.reason
+    (failed,) = of_type(heard, ev.RunFailed, run)
+    assert "interrupted" in failed.message  # type: ignore[attr-defined]
+    await eventually(lambda: not is_alive(client.pid))
+    assert not home.socket.exists()
+
+
+@pytest.mark.parametrize("how", ["cancel", "SIGTERM"])
+async def test_an_engine_that_does_not_obey_is_given_up(home: Home, how: str) -> None:
+    client = await home.attach("--grace", "0.3")
+    run = await client.enqueue(request("steps=1000 stubborn"))
+    waiting = await client.enqueue(request())
+    await events_until(client, ev.StepFinished)
+    if how == "cancel":
+        assert await client.cancel(run, force=True)
+    else:
+        client.kill()
+    heard, lost = await heard_until_lost(client)
+    assert "did not answer within 0.3 seconds" in lost.reason
+    assert isinstance(of_type(heard, ev.Event, run)[-1], ev.RunCancelled if how == "cancel" else ev.RunFailed)
+    await eventually(lambda: not is_alive(client.pid))
+    saved = json.loads((state_dir() / "queue.json").read_text())["items"]
+    assert [(item["id"], item["state"]) for item in saved] == [(waiting, "queued")]
+
+
+async def test_a_forced_cancel_spares_a_worker_that_obeys(home: Home) -> None:
+    client = await home.attach("--grace", "0.3")
+    run = await client.enqueue(request("steps=1000"))
+    await events_until(client, ev.StepFinished)
+    assert await client.cancel(run, force=True)
+    await events_until(client, ev.RunCancelled)
+    await asyncio.sleep(0.5)
+    await client.ping()
+
+
+# --- one worker -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_second_worker_refuses(home: Home) -> None:
+    client = await home.attach()
+    second = subprocess.run(
+        [sys.executable, "-m", "flux2.worker", *RUNNER], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert second.returncode == EXIT_ALREADY_RUNS
+    assert f"A worker already runs (process {client.pid} on " in second.stderr
+    await client.ping()
+
+
+async def test_screens_that_start_at_once_share_one_worker(home: Home) -> None:
+    clients = await asyncio.gather(*(home.attach() for _ in range(3)))
+    assert len({client.pid for client in clients}) == 1
+
+
+async def test_a_stale_socket_is_replaced(home: Home) -> None:
+    client = await home.attach()
+    os.kill(client.pid, signal.SIGKILL)
+    await heard_until_lost(client)
+    assert home.socket.exists()
+    again = await home.attach()
+    assert again.pid != client.pid
+
+
+# --- clients that misbehave -------------------------------------------------------------------------------------------
+
+
+class RawClient:
+    """A client that sends what it likes."""
+
+    def __init__(self, path: Path, *, receive_buffer: int | None = None) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.connect(os.fspath(path))
+        self.socket.settimeout(20)
+
+    def send(self, data: bytes) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.socket.sendall(data)
+
+    def hear_out(self) -> list[Message]:
+        """Everything until the worker hangs up."""
+        decoder, heard = Decoder(), []
+        with contextlib.suppress(ConnectionResetError):
+            while data := self.socket.recv(65536):
+                heard += decoder.feed(data)
+        return heard
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", "out of bounds"),
+        (HELLO + b"\xff" * 1000, "out of bounds"),
+        (HELLO + HELLO, "not expected"),
+        (encode(Reply(id=1)), "not expected"),
+        (HELLO + b"\0\0\0\4\0\0\0\0null", "no known type"),
+        (encode(Hello(protocol=PROTOCOL + 1, version="9.9", pid=1)), f"speaks protocol {PROTOCOL}"),
+    ],
+    ids=["http", "lengths", "two hellos", "no hello", "no object", "other protocol"],
+)
+async def test_garbage_drops_its_sender_and_nobody_else(home: Home, sent: bytes, words: str) -> None:
+    client = await home.attach()
+    run = await client.enqueue(request("steps=20"))
+    raw = RawClient(home.socket)
+    await asyncio.to_thread(raw.send, sent)
+    heard = await asyncio.to_thread(raw.hear_out)
+    assert isinstance(heard[-1], Reply)
+    assert words in heard[-1].error
+    raw.socket.close()
+    assert (await events_until(client, ev.RunFinished))[-1].run == run
+
+
+async def test_a_flood_of_garbage_drops_its_sender_and_nobody_else(home: Home) -> None:
+    client = await home.attach()
+    run = await client.enqueue(request("steps=20"))
+    raw = RawClient(home.socket)
+    await asyncio.to_thread(raw.send, b"\xff" * (1 << 24))
+    await asyncio.to_thread(raw.hear_out)
+    raw.socket.close()
+    assert (await events_until(client, ev.RunFinished))[-1].run == run
+
+
+async def test_a_client_that_never_reads_is_dropped_and_nobody_notices(home: Home) -> None:
+    client = await home.attach()
+    deaf = RawClient(home.socket, receive_buffer=4096)
+    deaf.send(HELLO)
+    run = await client.enqueue(request("steps=50 warn=20 length=8000"))  # 8 MB
+    heard = await events_until(client, ev.RunFinished)
+    assert len(of_type(heard, ev.Warned, run)) == 1000
+    dropped = [event.message for event in of_type(heard, ev.Logged)]  # type: ignore[attr-defined]
+    assert dropped == ["A client was dropped: it does not read what it is sent."]
+    deaf.socket.close()
+
+
+async def test_too_many_clients_are_refused(home: Home) -> None:
+    await home.attach()
+    clients = [await home.attach(watch=False) for _ in range(MAX_CLIENTS - 1)]
+    with pytest.raises(WorkerError, match="Too many"):
+        await home.attach(start=False)
+    await clients[0].close()
+    await asyncio.sleep(0.2)
+    await home.attach(start=False)
+
+
+async def test_a_screen_of_another_version_is_told(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = await home.attach()
+    monkeypatch.setattr("flux2.worker.client.PROTOCOL", protocol.PROTOCOL + 1)
+    with pytest.raises(WorkerError, match=rf"process {client.pid}, .* speaks protocol {PROTOCOL}, this program"):
+        await connect()
+    await client.ping()
