@@ -1,0 +1,96 @@
+"""`flux2-tui`: read the arguments, prepare the terminal, let the worker boot meanwhile, show the dashboard."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from subprocess import Popen
+from typing import TYPE_CHECKING
+
+from flux2 import __version__
+from flux2.errors import WorkerError
+from flux2.paths import socket_path
+from flux2.worker.launch import start
+from tui.terminal import GRAPHICS, choose_graphics, is_remote, prepare_environment
+
+if TYPE_CHECKING:
+    from tui.backend import Backend
+
+EXIT_NO_TERMINAL = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the dashboard until the user leaves.
+
+    Returns:
+        The exit code.
+    """
+    options = _parser().parse_args(arguments)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        print("flux2-tui needs a terminal; in a script use `flux2 t2i`.", file=sys.stderr)
+        return EXIT_NO_TERMINAL
+    prepare_environment()
+    early = _start_worker_early(options.socket or socket_path())
+    return _run(options, choose_graphics(options.graphics), early)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="flux2-tui",
+        description="FLUX.2 image generation with a live dashboard. Pictures are made by a worker process that goes on "
+        "when this screen is closed or its connection drops.",
+    )
+    parser.add_argument("--model", default="", help="a catalog name, a Hub repository, or a folder")
+    parser.add_argument("--theme", default="", help="name of a theme (t shows them all)")
+    parser.add_argument(
+        "--graphics",
+        choices=GRAPHICS,
+        default="auto",
+        help="how finished pictures are drawn; while they form it is always half-cells (%(default)s)",
+    )
+    parser.add_argument("--glyphs", choices=("auto", "braille", "block", "ascii"), default="auto", help="for graphs")
+    parser.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
+    parser.add_argument("--socket", type=Path, default=None, help="the worker's socket, if not the user's usual one")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    return parser
+
+
+def _start_worker_early(path: Path) -> Popen[bytes] | None:
+    """Let the worker import MLX while Textual is imported. What fails here is tried again, and told, by the screen."""
+    with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
+        probe.connect(str(path))
+        return None
+    with contextlib.suppress(WorkerError):
+        return start(path)
+    return None
+
+
+def _run(options: argparse.Namespace, graphics: str, early: Popen[bytes] | None) -> int:
+    from tui.app import Flux2App, Options
+    from tui.glyphs import GLYPHS, best_glyphs
+
+    def make_backend() -> Backend:
+        from tui.worker_backend import WorkerBackend
+
+        return WorkerBackend(options.socket, early)
+
+    app = Flux2App(
+        make_backend,
+        Options(
+            theme=options.theme,
+            model=options.model,
+            graphics=graphics,
+            glyphs=GLYPHS.get(options.glyphs) or best_glyphs(),
+            remote=is_remote(),
+        ),
+    )
+    app.run(mouse=not options.no_mouse)
+    return app.return_code or 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

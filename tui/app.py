@@ -1,0 +1,204 @@
+"""The program: the worker's link, the user's choices and themes, and the dashboard above them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path, PurePath
+from typing import Any, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.screen import Screen
+
+from flux2 import events as ev
+from flux2.errors import Flux2Error
+from flux2.paths import state_dir
+from tui.backend import Backend
+from tui.choices import Choices, load_choices, save_choices
+from tui.glyphs import Glyphs, best_glyphs
+from tui.keymap import KEYS
+from tui.link import WorkerLink
+from tui.prompt_history import PromptHistory
+from tui.screens.dashboard import Dashboard
+from tui.session import Session, Topic
+from tui.themes import DEFAULT_THEME, load_themes, variable_defaults
+
+_SAVE_AFTER = 0.7
+"""Seconds of quiet after which a change of the choices is written down."""
+LOCAL_PAUSE, REMOTE_PAUSE = 0.1, 0.4
+"""Seconds between two redraws: a slow line must not be what limits the worker's news."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How this screen was started."""
+
+    theme: str = ""
+    model: str = ""
+    graphics: str = "halfcell"
+    glyphs: Glyphs = field(default_factory=best_glyphs)
+    remote: bool = False
+    state: Path = field(default_factory=state_dir)
+    """Folder of the choices and the prompt history."""
+
+
+class Flux2App(App[None]):
+    TITLE = "flux2-tui"
+    CSS_PATH: ClassVar[list[str | PurePath]] = [*sorted(Path(__file__).parent.rglob("*.tcss"))]
+    ENABLE_COMMAND_PALETTE = True
+
+    def __init__(
+        self, make_backend: Callable[[], Backend], options: Options, clock: Callable[[], float] = time.time
+    ) -> None:
+        """
+        Args:
+            make_backend: called once the first frame is out.
+            options: how the screen was started.
+            clock: seconds since the epoch.
+        """
+        super().__init__()
+        self._make_backend, self.options = make_backend, options
+        self.session = Session(clock)
+        self.choices = load_choices(self._choices_path)
+        if options.model:
+            self.choices = self.choices.with_model(options.model)
+        self.prompt_history = PromptHistory(options.state / "prompts.jsonl")
+        self.themes, self._theme_complaints = load_themes()
+        for named in self.themes.values():
+            self.register_theme(named.theme)
+        self._stale, self._redraw_timer, self._save_timer = Topic(0), False, False
+        self._choose_first_theme()
+
+    # --- start and end -----------------------------------------------------------------------------------------------
+
+    def get_default_screen(self) -> Screen[Any]:
+        return Dashboard(self.options, self.choices, self.prompt_history)
+
+    def on_mount(self) -> None:
+        self._exit_on_hangup()
+        if self._theme_complaints:
+            self.notify("\n".join(self._theme_complaints), title="Themes", severity="warning", timeout=12)
+        self.call_after_refresh(self.attach)
+
+    async def action_quit(self) -> None:
+        self._save_now()
+        message = (
+            "The run goes on without the screen; start flux2-tui again to watch it." if self.session.running else None
+        )
+        await self.backend.close()
+        self.exit(message=message)
+
+    def _exit_on_hangup(self) -> None:
+        """The terminal is gone: keep what is typed and leave without a word to it, for writing there would block."""
+
+        def leave(*_: object) -> None:
+            self._save_now()
+            os._exit(128 + signal.SIGHUP)
+
+        if hasattr(signal, "SIGHUP") and not self.is_headless:
+            signal.signal(signal.SIGHUP, leave)
+
+    # --- the worker --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def backend(self) -> Backend:
+        return self._make_backend()
+
+    @cached_property
+    def _link(self) -> WorkerLink:
+        return WorkerLink(self.backend, self.session, changed=self._changed, happened=self._happened)
+
+    def attach(self, restart: bool = False) -> None:
+        """Follow the worker from now on; what was followed before is left."""
+        self.run_worker(self._link.follow(restart=restart), group="link", exclusive=True)
+
+    def _changed(self, topics: Topic) -> None:
+        self._stale |= topics
+        if self._stale and not self._redraw_timer:
+            self._redraw_timer = True
+            self.set_timer(REMOTE_PAUSE if self.options.remote else LOCAL_PAUSE, self._redraw)
+
+    def _redraw(self) -> None:
+        self._redraw_timer = False
+        topics, self._stale = self._stale, Topic(0)
+        self.dashboard.show(self.session, topics)
+
+    def _happened(self, event: ev.Event) -> None:
+        match event:
+            case ev.RunFailed(message=message):
+                self.notify(message, title="Run failed", severity="error", timeout=10, markup=False)
+            case ev.Warned(message=message):
+                self.notify(message, severity="warning", timeout=8, markup=False)
+
+    @property
+    def dashboard(self) -> Dashboard:
+        screen = self.screen_stack[0]
+        assert isinstance(screen, Dashboard)
+        return screen
+
+    # --- what the user asks ------------------------------------------------------------------------------------------
+
+    async def ask_worker(self, what: Awaitable[object]) -> bool:
+        """Wait for a command's answer; a refusal is shown as the sentence that it is."""
+        try:
+            await what
+        except Flux2Error as error:
+            self.say("error", str(error))
+            return False
+        return True
+
+    def say(self, level: str, message: str) -> None:
+        """A sentence for the user, as a toast and into the log."""
+        severity = "error" if level == "error" else "warning" if level == "warning" else "information"
+        self.notify(message, severity=severity, timeout=8, markup=False)  # type: ignore[arg-type]
+        self._changed(self.session.say(level, message))
+
+    def choose(self, choices: Choices) -> None:
+        """Take new choices over, show them, and write them down soon."""
+        self.choices = choices
+        self.dashboard.show_choices(choices)
+        self.save_soon()
+
+    def save_soon(self) -> None:
+        if not self._save_timer:
+            self._save_timer = True
+            self.set_timer(_SAVE_AFTER, self._save_now)
+
+    def _save_now(self) -> None:
+        self._save_timer = False
+        try:
+            save_choices(self._choices_path, self.choices)
+        except OSError as error:
+            self.log.error(f"choices not saved: {error}")  # a full disk must not disturb a run
+
+    @property
+    def _choices_path(self) -> Path:
+        return self.options.state / "screen.json"
+
+    # --- themes and commands -----------------------------------------------------------------------------------------
+
+    def _choose_first_theme(self) -> None:
+        for name in (self.options.theme, self.choices.theme, DEFAULT_THEME):
+            if name and name in self.available_themes:
+                self.theme = name
+                return
+
+    def choose_theme(self, name: str) -> None:
+        self.theme = name
+        self.choose(replace(self.choices, theme=name))
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return variable_defaults(self.current_theme)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Every key of the dashboard by name; dialogs have none."""
+        if not isinstance(screen, Dashboard):
+            return
+        for key in KEYS:
+            if key.command:
+                yield SystemCommand(key.command, key.help, lambda action=key.action: screen.run_action(action))
+        yield SystemCommand("Screenshot", "Save the screen as an SVG file", self.deliver_screenshot)

@@ -1,0 +1,46 @@
+"""What the screen needs of a worker. `tui.worker_backend` is the real one; tests replay recorded events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:  # what is imported here is needed only after the first frame
+    from flux2.events import Event
+    from flux2.request import GenerationRequest
+    from flux2.worker.protocol import Snapshot, WorkerInfo
+
+    Update = Event | WorkerInfo
+
+
+class Backend(Protocol):
+    """A worker, seen from the screen. Every method raises `flux2.errors.WorkerError` with a sentence for the user."""
+
+    async def connect(self) -> Snapshot:
+        """Attach to the running worker, or start one. What it tells brings a late-comer up to date."""
+
+    def updates(self) -> AsyncIterator[Update]:
+        """What happens from then on.
+
+        Raises:
+            WorkerError: when the worker dies or the connection is lost, with the last lines of its stderr.
+        """
+
+    async def enqueue(self, request: GenerationRequest) -> str:
+        """Add a run at the end of the queue; its id.
+
+        Raises:
+            RequestError: if the worker refuses it.
+        """
+
+    async def cancel(self, run: str) -> None:
+        """Stop this run after its current step."""
+
+    async def remove(self, run: str) -> None:
+        """Take a waiting run out of the queue."""
+
+    async def restart(self) -> Snapshot:
+        """End the worker if it still lives, start a new one and attach to it."""
+
+    async def close(self) -> None:
+        """Detach; the worker goes on."""

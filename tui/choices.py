@@ -1,0 +1,147 @@
+"""What the user has chosen for the next picture, remembered between starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from flux2.catalog import ModelCard, find_card
+from flux2.request import MAX_SEED, QUANTIZATIONS, GenerationRequest
+
+SEED_MODE_LINES = {
+    "random": "a new one for every picture",
+    "locked": "the same for every picture",
+    "+1": "one more after every picture",
+}
+SEED_MODES = tuple(SEED_MODE_LINES)
+
+QUANTIZATION_LINES = {
+    "bf16": "As trained: the reference, and the most memory.",
+    "qint8": "8 bits per weight: about half the memory, hard to tell from bf16.",
+    "int4": "4 bits per weight: about a quarter of the memory, small details may change.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Every setting of the dashboard. `None` means the model's own default."""
+
+    prompt: str = ""
+    model: str = "pocket"
+    quantization: str = "bf16"
+    width: int | None = None
+    height: int | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    seed: int | None = None
+    """Of the next picture, unless `seed_mode` is random."""
+    seed_mode: str = "random"
+    theme: str = ""
+
+    @property
+    def card(self) -> ModelCard | None:
+        return find_card(self.model)
+
+    @property
+    def size(self) -> tuple[int | None, int | None]:
+        if self.width and self.height:
+            return self.width, self.height
+        return self.card.size if self.card else (None, None)
+
+    @property
+    def step_count(self) -> int | None:
+        return self.steps if self.steps is not None else self.card.steps if self.card else None
+
+    @property
+    def guidance_scale(self) -> float | None:
+        return self.guidance if self.guidance is not None else self.card.guidance if self.card else None
+
+    def with_model(self, model: str) -> Choices:
+        """Another model, with its own defaults for all that depends on it; a size it also knows is kept."""
+        card = find_card(model)
+        keep = card is not None and (self.width, self.height) in card.sizes
+        width, height = (self.width, self.height) if keep else (None, None)
+        return replace(self, model=model, steps=None, guidance=None, width=width, height=height)
+
+    def next_quantization(self, by: int) -> Choices:
+        place = (QUANTIZATIONS.index(self.quantization) + by) % len(QUANTIZATIONS)
+        return replace(self, quantization=QUANTIZATIONS[place])
+
+    def next_seed_mode(self, by: int, last_seed: int | None) -> Choices:
+        """The next mode; leaving random keeps the last picture's seed, which is what one wants to hold on to."""
+        mode = SEED_MODES[(SEED_MODES.index(self.seed_mode) + by) % len(SEED_MODES)]
+        seed = self.seed
+        if self.seed_mode == "random" and last_seed is not None:
+            seed = last_seed if mode == "locked" else (last_seed + 1) % (MAX_SEED + 1)
+        return replace(self, seed_mode=mode, seed=seed)
+
+    def request(self) -> GenerationRequest:
+        """What these choices ask for.
+
+        Raises:
+            RequestError: if no model could carry it out.
+        """
+        asked = GenerationRequest(
+            prompt=self.prompt,
+            model=self.model,
+            quantization=self.quantization,
+            width=self.width,
+            height=self.height,
+            steps=self.steps,
+            guidance=self.guidance,
+            seed=None if self.seed_mode == "random" else self.seed,
+        )
+        return asked.validated().with_seed()
+
+    def after(self, request: GenerationRequest) -> Choices:
+        """The choices for the picture after `request`: the seed moves on or stays as its mode says."""
+        if self.seed_mode == "random" or request.seed is None:
+            return self
+        return replace(self, seed=(request.seed + (self.seed_mode == "+1")) % (MAX_SEED + 1))
+
+
+def load_choices(path: Path) -> Choices:
+    """What was saved last; whatever can't be read or no longer makes sense falls back to the default."""
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return Choices()
+    if not isinstance(data, dict):
+        return Choices()
+    known = {field.name: data[field.name] for field in fields(Choices) if _fits(field.name, data.get(field.name))}
+    return Choices(**known)
+
+
+def _fits(name: str, value: Any) -> bool:
+    match name:
+        case "quantization":
+            return value in QUANTIZATIONS
+        case "seed_mode":
+            return value in SEED_MODES
+        case "prompt" | "model" | "theme":
+            return isinstance(value, str)
+        case "guidance":
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case _:
+            return isinstance(value, int) and not isinstance(value, bool)
+
+
+def save_choices(path: Path, choices: Choices) -> None:
+    """Write them whole or not at all.
+
+    Raises:
+        OSError: if the folder can't be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(asdict(choices), file, ensure_ascii=False, indent=1)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

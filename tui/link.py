@@ -1,0 +1,53 @@
+"""The thread between worker and screen: attach, fold every update into the session, say what changed, notice an end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from flux2.errors import WorkerError
+from flux2.events import Event
+from tui.session import Session, Topic
+
+if TYPE_CHECKING:
+    from tui.backend import Backend, Update
+
+
+class WorkerLink:
+    def __init__(
+        self,
+        backend: Backend,
+        session: Session,
+        *,
+        changed: Callable[[Topic], None],
+        happened: Callable[[Event], None],
+    ) -> None:
+        """
+        Args:
+            changed: told which parts of the session are new.
+            happened: told of every event after the attaching, for toasts.
+        """
+        self._backend, self._session = backend, session
+        self._changed, self._happened = changed, happened
+
+    async def follow(self, *, restart: bool = False) -> None:
+        """Attach, after a restart if wanted, and follow the worker until it is gone; the session tells of its end."""
+        try:
+            snapshot = await (self._backend.restart() if restart else self._backend.connect())
+            self._changed(self._session.attach(snapshot))
+            async for update in self._backend.updates():
+                self._take(update)
+        except WorkerError as error:
+            trouble = str(error)
+        except Exception as error:  # a fault of ours must not take down the screen and what is typed in it
+            trouble = f"The connection to the worker failed: {type(error).__name__}: {error}"
+        else:
+            trouble = "The worker closed the connection."
+        self._changed(self._session.lose(trouble))
+
+    def _take(self, update: Update) -> None:
+        if isinstance(update, Event):
+            self._changed(self._session.apply(update))
+            self._happened(update)
+        else:
+            self._changed(self._session.meet(update))

@@ -1,0 +1,252 @@
+"""The dashboard: all panes, and what each key does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+from textual.screen import Screen
+from textual.widgets import Static, TextArea
+
+from flux2.errors import RequestError
+from tui.bindings import bindings
+from tui.choices import Choices
+from tui.keymap import KEYS
+from tui.prompt_history import PromptHistory
+from tui.session import Session, Topic
+from tui.widgets.key_bar import KeyBar
+from tui.widgets.log_pane import LogPane
+from tui.widgets.memory_graph import MemoryPane
+from tui.widgets.pane import Pane
+from tui.widgets.preview_pane import PreviewPane
+from tui.widgets.progress_pane import ProgressPane
+from tui.widgets.prompt_pane import PromptPane
+from tui.widgets.queue_pane import QueueList, QueuePane
+from tui.widgets.settings_pane import SettingsForm, SettingsPane
+from tui.widgets.status_bar import StatusBar
+
+if TYPE_CHECKING:
+    from tui.app import Flux2App, Options
+
+SMALLEST = (60, 16)
+"""Columns and rows below which the panes would lie to the eye."""
+TWO_COLUMNS = (100, 32)
+LARGE = (160, 50)
+_PREVIEW_PAUSE = {False: 0.25, True: 2.0}
+"""Least seconds between two previews, by whether the terminal is remote."""
+
+
+class Dashboard(Screen[None]):
+    BINDINGS: ClassVar[list[BindingType]] = bindings(KEYS)
+    AUTO_FOCUS = "PromptEditor"
+    app: Flux2App
+
+    def __init__(self, options: Options, choices: Choices, history: PromptHistory) -> None:
+        super().__init__()
+        self.status = StatusBar(options.remote)
+        self.prompt = PromptPane(history)
+        self.settings = SettingsPane()
+        self.memory = MemoryPane(options.glyphs)
+        self.preview = PreviewPane(options.graphics, _PREVIEW_PAUSE[options.remote])
+        self.progress = ProgressPane(options.glyphs)
+        self.log_pane = LogPane()
+        self.queue = QueuePane()
+        self.prompt.editor.text = choices.prompt
+        self.settings.form.set_reactive(SettingsForm.choices, choices)
+
+    def compose(self) -> ComposeResult:
+        yield self.status
+        with Container(id="panes"):
+            yield from self.panes
+        yield Static(id="too-small")
+        yield KeyBar()
+
+    @property
+    def panes(self) -> tuple[Pane, ...]:
+        """In the order in which the grid places them."""
+        return (self.prompt, self.settings, self.memory, self.preview, self.progress, self.log_pane, self.queue)
+
+    def on_mount(self) -> None:
+        self.set_interval(1.0, self._tick)
+
+    def on_resize(self, event: events.Resize) -> None:
+        size = event.size
+        for name, (columns, rows) in (("-two-columns", TWO_COLUMNS), ("-large", LARGE)):
+            self.set_class(size.width >= columns and size.height >= rows, name)
+        too_small = size.width < SMALLEST[0] or size.height < SMALLEST[1]
+        self.set_class(too_small, "-too-small")
+        if too_small:
+            needed = f"{SMALLEST[0]}×{SMALLEST[1]}"
+            self.query_one("#too-small", Static).update(
+                f"This terminal is {size.width}×{size.height}.\nflux2-tui needs {needed} or more."
+            )
+
+    # --- showing -----------------------------------------------------------------------------------------------------
+
+    def show(self, session: Session, topics: Topic) -> None:
+        """Bring up to date whatever listens to these topics."""
+        if self.status.TOPICS & topics:
+            self.status.show(session)
+        for pane in self.panes:
+            if pane.TOPICS & topics:
+                pane.show(session)
+        if Topic.QUEUE & topics:
+            self.query_one("#panes").set_class(session.waiting > 0, "-queue")
+        if (Topic.QUEUE | Topic.RUN | Topic.WORKER) & topics:
+            self.refresh_bindings()
+
+    def show_choices(self, choices: Choices) -> None:
+        self.settings.form.choices = choices
+
+    def _tick(self) -> None:
+        """Elapsed time and ETA, once a second; nothing else moves by itself."""
+        if self.app.session.running:
+            self.progress.tick(self.app.session)
+
+    # --- running -----------------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """The footer shows, and keys do, only what works now."""
+        session = self.app.session
+        match action:
+            case "cancel":
+                return session.running
+            case "run":
+                return session.worker is not None
+            case "restart_worker":
+                return bool(session.trouble)
+            case "edit_prompt":
+                return self.focused is None
+            case _:
+                return True
+
+    @work(group="command")
+    async def action_run(self) -> None:
+        choices = replace(self.app.choices, prompt=self.prompt.editor.text)
+        try:
+            request = choices.request()
+        except RequestError as error:
+            self.app.say("warning", str(error))
+            return
+        if await self.app.ask_worker(self.app.backend.enqueue(request)):
+            self._remember_prompt(request.prompt)
+            self.app.choose(self.app.choices.after(request))
+
+    def _remember_prompt(self, prompt: str) -> None:
+        try:
+            self.app.prompt_history.add(prompt)
+        except OSError as error:
+            self.app.say("warning", f"The prompt history can't be written: {error}")
+
+    @work(group="command")
+    async def action_cancel(self) -> None:
+        from tui.screens.confirm import Confirm
+
+        run = self.app.session.run
+        if run is not None and await self.app.push_screen_wait(Confirm("Cancel the running picture?", "x")):
+            await self.app.ask_worker(self.app.backend.cancel(run.run))
+
+    @work(group="command")
+    async def on_queue_list_removed(self, event: QueueList.Removed) -> None:
+        await self.app.ask_worker(self.app.backend.remove(event.item))
+
+    def action_restart_worker(self) -> None:
+        self.app.attach(restart=True)
+
+    async def action_quit(self) -> None:
+        await self.app.action_quit()
+
+    # --- choosing ----------------------------------------------------------------------------------------------------
+
+    def on_text_area_changed(self, event: TextArea.Changed) -> None:
+        self.app.choices = replace(self.app.choices, prompt=event.text_area.text)
+        self.app.save_soon()
+
+    def action_edit_prompt(self) -> None:
+        self.prompt.editor.focus()
+
+    def on_settings_form_opened(self, event: SettingsForm.Opened) -> None:
+        match event.setting:
+            case "model":
+                self.action_model_menu()
+            case "quantization":
+                self.action_quantization_menu()
+            case "size":
+                self.action_size_menu()
+            case field:
+                self.action_sampling(field)
+
+    def on_settings_form_changed(self, event: SettingsForm.Changed) -> None:
+        from tui.stepping import stepped
+
+        self.app.choose(stepped(self.app.choices, event.setting, event.by, self._last_seed))
+
+    @work(group="command")
+    async def action_model_menu(self) -> None:
+        from tui.screens.menus import ask_model
+
+        await ask_model(self.app)
+
+    @work(group="command")
+    async def action_quantization_menu(self) -> None:
+        from tui.screens.menus import ask_quantization
+
+        await ask_quantization(self.app)
+
+    @work(group="command")
+    async def action_size_menu(self) -> None:
+        from tui.screens.menus import ask_size
+
+        await ask_size(self.app)
+
+    @work(group="command")
+    async def action_theme_menu(self) -> None:
+        from tui.screens.menus import ask_theme
+
+        await ask_theme(self.app)
+
+    @work(group="command")
+    async def action_sampling(self, field: str) -> None:
+        from tui.screens.sampling import SamplingDialog
+
+        choices = await self.app.push_screen_wait(SamplingDialog(self.app.choices, field, self._last_seed))
+        if choices is not None:
+            self.app.choose(replace(choices, prompt=self.app.choices.prompt))
+
+    def action_seed_mode(self) -> None:
+        self.app.choose(self.app.choices.next_seed_mode(1, self._last_seed))
+
+    @property
+    def _last_seed(self) -> int | None:
+        run = self.app.session.run
+        return run.seed if run else None
+
+    # --- looking -----------------------------------------------------------------------------------------------------
+
+    def action_view(self, name: str) -> None:
+        """One pane alone, or all of them."""
+        alone = {"preview": self.preview, "log": self.log_pane}.get(name)
+        self._show_alone(alone)
+
+    def action_maximize_pane(self) -> None:
+        panes = [pane for pane in self.panes if pane.has_focus_within]
+        self._show_alone(None if self.has_class("-alone") else panes[0] if panes else self.memory)
+
+    def _show_alone(self, alone: Pane | None) -> None:
+        self.set_class(alone is not None, "-alone")
+        for pane in self.panes:
+            pane.set_class(pane is alone, "-shown")
+
+    def action_graph_window(self) -> None:
+        graph = self.memory.graph
+        graph.whole_run = not graph.whole_run
+        self.memory.heading.title = "Memory" if graph.whole_run else "Memory, last 2 minutes"
+
+    def action_help(self) -> None:
+        from tui.screens.help import Help
+
+        self.app.push_screen(Help())

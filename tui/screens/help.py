@@ -1,0 +1,48 @@
+"""Every key and what it does, made from the key map's table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Label, Static
+
+from tui.keymap import KEYS, PROMPT_KEYS, QUEUE_KEYS, SETTINGS_KEYS
+
+_KEYS_WIDTH = 20
+
+
+class Help(ModalScreen[None]):
+    DEFAULT_CLASSES = "dialog"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,question_mark,f1,q,ctrl+c", "dismiss", "close"),
+        Binding("up,k", "scroll(-1)", show=False),
+        Binding("down,j", "scroll(1)", show=False),
+        Binding("pageup", "scroll(-10)", show=False),
+        Binding("pagedown,space", "scroll(10)", show=False),
+    ]
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog-box"):
+            yield Label("Keys", classes="dialog-title")
+            with VerticalScroll(can_focus=False):
+                yield Static(Content("\n").join(self._lines()))
+            yield Label("↑ ↓ scroll, esc closes", classes="dialog-hint")
+
+    def _lines(self) -> Iterator[Content]:
+        group = ""
+        for key in (*KEYS, *PROMPT_KEYS, *SETTINGS_KEYS, *QUEUE_KEYS):
+            if key.group != group:
+                if group:
+                    yield Content("")
+                group = key.group
+                yield Content.styled(group, "bold")
+            yield Content.assemble((f"  {key.display:<{_KEYS_WIDTH}}", "$accent"), (key.help, "$foreground"))
+
+    def action_scroll(self, lines: int) -> None:
+        self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)

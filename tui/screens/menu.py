@@ -1,0 +1,122 @@
+"""A menu above the dashboard: a line per option, its letter and what it means; arrows, letters and enter choose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Label, OptionList
+from textual.widgets.option_list import Option
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    value: str
+    title: str
+    line: str = ""
+    """What it means, in a few words."""
+    letter: str = ""
+    """Chooses it at once; "" for none."""
+
+
+class MenuList(OptionList):
+    """Like an option list, but a letter chooses and the arrows go round."""
+
+    def __init__(self, choices: Sequence[Choice]) -> None:
+        width = max((len(choice.title) for choice in choices), default=0)
+        super().__init__(
+            *(Option(_line(choice, width), id=str(place)) for place, choice in enumerate(choices)), compact=True
+        )
+        self.choices = choices
+
+    def on_key(self, event: events.Key) -> None:
+        for place, choice in enumerate(self.choices):
+            if choice.letter and event.character == choice.letter:
+                self.highlighted = place
+                self.action_select()
+                event.stop()
+                return
+
+
+def _line(choice: Choice, width: int) -> Content:
+    return Content.assemble(
+        (f"{choice.letter or ' '}  ", "$accent" if choice.letter else ""),
+        (f"{choice.title:<{width}}   ", ""),
+        (choice.line, "$muted"),
+    )
+
+
+class Menu(ModalScreen[str | None]):
+    """Returns the chosen value, or None if the user went back.
+
+    With `typed`, a field below takes what is in no line; it is checked while one types.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "back", "back"), Binding("ctrl+c", "back", show=False)]
+    DEFAULT_CLASSES = "dialog"
+
+    def __init__(
+        self,
+        title: str,
+        choices: Sequence[Choice],
+        current: str = "",
+        *,
+        typed: str = "",
+        check: Callable[[str], str] | None = None,
+        on_highlight: Callable[[str], None] | None = None,
+    ) -> None:
+        """
+        Args:
+            title: above the lines.
+            choices: the lines.
+            current: the value of the line that is highlighted at first.
+            typed: placeholder of the field, "" for no field.
+            check: a typed text's fault as a sentence, "" where it will do.
+            on_highlight: told of every line that the user moves to, for previews.
+        """
+        super().__init__()
+        self._title, self._choices, self._current = title, choices, current
+        self._typed, self._check, self._on_highlight = typed, check, on_highlight
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog-box"):
+            yield Label(self._title, classes="dialog-title")
+            yield MenuList(self._choices)
+            if self._typed:
+                yield Input(placeholder=self._typed, compact=True)
+                yield Label("", classes="dialog-complaint")
+            yield Label(self._hint(), classes="dialog-hint")
+
+    def _hint(self) -> str:
+        return "↑ ↓ or a letter, enter, esc" + (", tab to type" if self._typed else "")
+
+    def on_mount(self) -> None:
+        values = [choice.value for choice in self._choices]
+        menu = self.query_one(MenuList)
+        menu.highlighted = values.index(self._current) if self._current in values else 0
+        menu.focus()
+
+    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        if self._on_highlight is not None:
+            self._on_highlight(self._choices[event.option_index].value)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(self._choices[event.option_index].value)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        complaint = self._check(event.value) if self._check and event.value else ""
+        self.query_one(".dialog-complaint", Label).update(Content(complaint))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        if event.value and not (self._check and self._check(event.value)):
+            self.dismiss(event.value)
+
+    def action_back(self) -> None:
+        self.dismiss(None)

@@ -1,0 +1,92 @@
+"""The menus of the dashboard: each asks, and puts the answer into the choices."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from flux2.catalog import MODELS, ModelCard
+from flux2.errors import RequestError
+from flux2.request import QUANTIZATIONS, GenerationRequest
+from tui.choices import QUANTIZATION_LINES
+from tui.screens.menu import Choice, Menu
+
+if TYPE_CHECKING:
+    from tui.app import Flux2App
+
+_LETTERS = "abcdefghi"
+_SIZE = re.compile(r"\s*(\d+)\s*[x×*, ]\s*(\d+)\s*")
+
+
+async def ask_model(app: Flux2App) -> None:
+    choices = [
+        Choice(card.name, card.title, model_line(card), letter)
+        for letter, card in zip(_LETTERS, MODELS.values(), strict=False)
+    ]
+    menu = Menu("Model", choices, app.choices.model, typed="or a Hub repository, or a folder")
+    model = await app.push_screen_wait(menu)
+    if model:
+        app.choose(app.choices.with_model(model.strip()))
+
+
+def model_line(card: ModelCard) -> str:
+    """What tells one model from another, in a line."""
+    size = "11 M" if card.parameters < 0.1 else f"{card.parameters:.0f} B"
+    parts = [f"{size:>5}", f"{card.steps:>2} steps", card.licence]
+    return "  ".join(parts) + (", gated" if card.gated else "")
+
+
+async def ask_quantization(app: Flux2App) -> None:
+    letters = {"bf16": "b", "qint8": "q", "int4": "i"}
+    choices = [Choice(name, name, QUANTIZATION_LINES[name], letters[name]) for name in QUANTIZATIONS]
+    quantization = await app.push_screen_wait(Menu("Quantization", choices, app.choices.quantization))
+    if quantization:
+        app.choose(replace(app.choices, quantization=quantization))
+
+
+async def ask_size(app: Flux2App) -> None:
+    card = app.choices.card
+    sizes = card.sizes if card else ()
+    choices = [
+        Choice(f"{width}x{height}", f"{width}×{height}", _shape(width, height), letter)
+        for letter, (width, height) in zip(_LETTERS, sizes, strict=False)
+    ]
+    current = "{}x{}".format(*app.choices.size)
+    answer = await app.push_screen_wait(Menu("Size", choices, current, typed="or type 640x480", check=size_complaint))
+    if answer and (size := _SIZE.fullmatch(answer)):
+        app.choose(replace(app.choices, width=int(size[1]), height=int(size[2])))
+
+
+def size_complaint(text: str) -> str:
+    """What is wrong with a typed size, "" if nothing."""
+    size = _SIZE.fullmatch(text)
+    if size is None:
+        return "Write width x height, as 640x480."
+    try:
+        GenerationRequest(prompt="-", width=int(size[1]), height=int(size[2])).validated()
+    except RequestError as error:
+        return str(error)
+    return ""
+
+
+def _shape(width: int, height: int) -> str:
+    return "square" if width == height else "landscape" if width > height else "portrait"
+
+
+async def ask_theme(app: Flux2App) -> None:
+    """The picker previews: the whole screen wears the highlighted theme until one is chosen or refused."""
+    before = app.theme
+    choices = [
+        Choice(name, named.title, "dark" if named.theme.dark else "light", letter)
+        for letter, (name, named) in zip(_LETTERS, app.themes.items(), strict=False)
+    ]
+
+    def preview(name: str) -> None:
+        app.theme = name
+
+    name = await app.push_screen_wait(Menu("Theme", choices, before, on_highlight=preview))
+    if name:
+        app.choose_theme(name)
+    else:
+        app.theme = before

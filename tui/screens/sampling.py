@@ -1,0 +1,112 @@
+"""Steps, guidance and seed in one small form, the asked-for field first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Grid, Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Label
+
+from flux2.errors import RequestError
+from flux2.request import GenerationRequest
+from tui.choices import SEED_MODES, Choices
+
+_NUMBERS = {"steps": int, "guidance": float, "seed": int}
+
+
+class SamplingDialog(ModalScreen[Choices | None]):
+    """Returns the changed choices, or None if the user went back. An empty field means the model's default."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "back", "back"),
+        Binding("ctrl+c", "back", show=False),
+        Binding("up", "app.focus_previous", show=False),
+        Binding("down", "app.focus_next", show=False),
+        Binding("ctrl+l", "mode", "seed mode"),
+    ]
+    DEFAULT_CLASSES = "dialog"
+
+    def __init__(self, choices: Choices, first: str, last_seed: int | None) -> None:
+        """
+        Args:
+            choices: as they are.
+            first: the field that gets the focus: "steps", "guidance" or "seed".
+            last_seed: of the last picture, for leaving the random mode.
+        """
+        super().__init__()
+        self._choices, self._first, self._last_seed = choices, first, last_seed
+
+    def compose(self) -> ComposeResult:
+        card = self._choices.card
+        with Vertical(classes="dialog-box"):
+            yield Label("Steps, guidance, seed", classes="dialog-title")
+            with Grid(classes="dialog-form"):
+                yield Label("Steps")
+                yield self._field("steps", str(card.steps) if card else "")
+                yield Label("Guidance")
+                yield self._field("guidance", f"{card.guidance:.1f}" if card else "")
+                yield Label("Seed")
+                yield self._field("seed", "a new one each time")
+                yield Label("Seed mode")
+                yield Label(self._modes(), id="seed-modes")
+            yield Label("", classes="dialog-complaint")
+            yield Label("↑ ↓ to move, ctrl+l seed mode, enter, esc", classes="dialog-hint")
+
+    def _field(self, name: str, placeholder: str) -> Input:
+        value = getattr(self._choices, name)
+        if name == "seed" and self._choices.seed_mode == "random":
+            value = None
+        return Input("" if value is None else str(value), placeholder=placeholder, id=name, compact=True)
+
+    def _modes(self) -> Content:
+        current = self._choices.seed_mode
+        return Content.assemble(
+            *((f"{mode}  ", "bold $accent" if mode == current else "$muted") for mode in SEED_MODES)
+        )
+
+    def on_mount(self) -> None:
+        self.query_one(f"#{self._first}", Input).focus()
+
+    def action_mode(self) -> None:
+        self._choices = self._choices.next_seed_mode(1, self._last_seed)
+        seed = self._choices.seed
+        show = self._choices.seed_mode != "random" and seed is not None
+        self.query_one("#seed", Input).value = str(seed) if show else ""
+        self.query_one("#seed-modes", Label).update(self._modes())
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        if event.input.id == "seed" and event.value and self._choices.seed_mode == "random":
+            self._choices = replace(self._choices, seed_mode="locked")  # one who types a seed wants to keep it
+            self.query_one("#seed-modes", Label).update(self._modes())
+        self.query_one(".dialog-complaint", Label).update(self._read()[1])
+
+    def on_input_submitted(self) -> None:
+        choices, complaint = self._read()
+        if not complaint:
+            self.dismiss(choices)
+
+    def _read(self) -> tuple[Choices, str]:
+        """The choices as typed, and what is wrong with them in a sentence."""
+        values: dict[str, float | int | None] = {}
+        for name, number in _NUMBERS.items():
+            text = self.query_one(f"#{name}", Input).value.strip()
+            try:
+                values[name] = number(text) if text else None
+            except ValueError:
+                return self._choices, f"{name.capitalize()} {text!r} is not a number."
+        choices = replace(self._choices, **values)  # type: ignore[arg-type]
+        if choices.seed is None:
+            choices = replace(choices, seed_mode="random")
+        try:
+            GenerationRequest(prompt="-", steps=choices.steps, guidance=choices.guidance, seed=choices.seed).validated()
+        except RequestError as error:
+            return choices, str(error)
+        return choices, ""
+
+    def action_back(self) -> None:
+        self.dismiss(None)

@@ -1,0 +1,108 @@
+"""What is known of the terminal before Textual starts: remote or local, its colours, its graphics protocol."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+GRAPHICS = ("auto", "halfcell", "kitty", "sixel", "none")
+LOCAL_FPS, REMOTE_FPS = 20, 8
+"""Frames per second that panes may ask for; Textual's own limit is set a little above."""
+
+_KITTY_QUERY = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"
+_ATTRIBUTES_QUERY = "\x1b[c"
+_ATTRIBUTES_REPLY = re.compile(rb"\x1b\[\?([\d;]*)c")
+_KITTY_REPLY = re.compile(rb"\x1b_Gi=31;OK\x1b\\")
+
+
+def is_remote() -> bool:
+    """Whether the terminal is at the other end of an ssh connection."""
+    return bool(os.environ.get("SSH_CONNECTION") or os.environ.get("SSH_TTY"))
+
+
+def prepare_environment() -> None:
+    """Set what Textual reads from the environment when it is imported; what the user has set stays."""
+    defaults = {"TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0"}
+    if is_remote():
+        defaults["TEXTUAL_FPS"] = "15"
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    # ssh does not pass COLORTERM on; terminals of these names all have 24-bit colour.
+    if not os.environ.get("COLORTERM") and re.search(
+        r"kitty|ghostty|direct|alacritty|foot", os.environ.get("TERM", "")
+    ):
+        os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", "truecolor")
+
+
+def choose_graphics(wanted: str) -> str:
+    """`auto` resolved to what final pictures are drawn with: half-cells unless the terminal says that it knows better.
+
+    Only asked for where it may be true, for the answer takes a round trip: not in tmux or screen, which pass no
+    graphics on, and not on a terminal that never had any.
+    """
+    if wanted != "auto":
+        return wanted
+    term, program = os.environ.get("TERM", ""), os.environ.get("TERM_PROGRAM", "")
+    if os.environ.get("TMUX") or term.startswith(("screen", "tmux", "linux", "dumb")) or program == "Apple_Terminal":
+        return "halfcell"
+    likely = re.search(r"kitty|ghostty|foot|wezterm|mlterm", term) or program in ("WezTerm", "ghostty", "iTerm.app")
+    return probe_graphics() if likely else "halfcell"
+
+
+def probe_graphics(timeout: float = 1.0) -> str:
+    """Ask the terminal for its graphics protocol: "sixel", "kitty" or, failing an answer, "halfcell".
+
+    Every terminal answers the request for its attributes, and in order, so nothing is left to leak into the input
+    once that answer is in. Must be called before Textual reads the terminal.
+    """
+    if not (sys.__stdin__ and sys.__stdout__ and sys.__stdin__.isatty() and sys.__stdout__.isatty()):
+        return "halfcell"
+    with _raw(sys.__stdin__.fileno()) as descriptor:
+        sys.__stdout__.write(_KITTY_QUERY + _ATTRIBUTES_QUERY)
+        sys.__stdout__.flush()
+        reply = b""
+        deadline = time.monotonic() + timeout
+        while not _ATTRIBUTES_REPLY.search(reply):
+            ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                return "halfcell"
+            reply += os.read(descriptor, 1024)
+    attributes = _ATTRIBUTES_REPLY.search(reply)
+    # Sixel first: some terminals claim Kitty's protocol but lack the placeholders that scrolling panes need.
+    if attributes and b"4" in attributes[1].split(b";"):
+        return "sixel"
+    return "kitty" if _KITTY_REPLY.search(reply) else "halfcell"
+
+
+@contextmanager
+def _raw(descriptor: int) -> Iterator[int]:
+    import termios
+    import tty
+
+    before = termios.tcgetattr(descriptor)
+    try:
+        tty.setcbreak(descriptor)
+        yield descriptor
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+def cell_pixels() -> tuple[int, int]:
+    """Width and height of a character cell in pixels, as the terminal reports them; 10 × 20 where it does not."""
+    import fcntl
+    import struct
+    import termios
+
+    try:
+        reply = fcntl.ioctl(sys.__stdout__.fileno(), termios.TIOCGWINSZ, b"\0" * 8)  # type: ignore[union-attr]
+    except (OSError, ValueError, AttributeError):
+        return 10, 20
+    rows, columns, width, height = struct.unpack("HHHH", reply)
+    if not (rows and columns and width and height):
+        return 10, 20
+    return max(1, width // columns), max(1, height // rows)

@@ -1,0 +1,244 @@
+"""Memory over the run: active memory filled, its peak as a line, the machine's limit dashed, phases marked.
+
+Drawn cell by cell into strips; a redraw costs the same whatever the length of the run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.content import Content
+from textual.geometry import Region
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tui.axis import Scale, memory_scale, time_labels
+from tui.glyphs import BRAILLE, Glyphs
+from tui.memory_history import Column, MemoryHistory, column_seconds
+from tui.session import Session, Topic
+from tui.text import GB, gigabytes
+from tui.widgets.pane import Pane
+
+WINDOW = 120.0
+"""Seconds of the close-up."""
+COARSEST_START = 1 / 16
+"""Seconds per column that a running graph starts with; a finished run is fitted to the width."""
+_AXIS = 6
+"""Cells of the labels left of the graph, the gap included."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """All that a redraw depends on; equal frames draw the same picture."""
+
+    columns: tuple[Column | None, ...]
+    marks: tuple[tuple[int, str], ...]
+    """Cell and phase."""
+    scale: Scale
+    start: float
+    seconds: float
+    """Per column of dots."""
+
+
+class MemoryGraph(Widget):
+    """The graph alone; `MemoryPane` feeds it."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "memory-graph--active",
+        "memory-graph--peak",
+        "memory-graph--limit",
+        "memory-graph--mark",
+        "memory-graph--grid",
+        "memory-graph--label",
+    }
+
+    whole_run = reactive(True)
+
+    def __init__(self, glyphs: Glyphs = BRAILLE) -> None:
+        super().__init__()
+        self.glyphs = glyphs
+        self._history = MemoryHistory()
+        self._limit = 0
+        self._running = False
+        self._frame: _Frame | None = None
+        self._strips: list[Strip] = []
+
+    def update(self, history: MemoryHistory, limit: int, running: bool) -> None:
+        """Show this history; redraws only where a dot has moved."""
+        self._history, self._limit, self._running = history, limit, running
+        self._redraw()
+
+    def watch_whole_run(self) -> None:
+        self._redraw()
+
+    def on_resize(self) -> None:
+        self._frame = None
+        self._redraw()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._frame = None
+        if self.is_mounted:
+            self._redraw()
+
+    def render_line(self, y: int) -> Strip:
+        if y < len(self._strips):
+            return self._strips[y]
+        return Strip.blank(self.size.width, self.rich_style)
+
+    def _redraw(self) -> None:
+        width, height = self.size
+        if width <= _AXIS + 2 or height < 3:
+            return
+        frame = self._next_frame(width - _AXIS, height)
+        if frame != self._frame:
+            self._frame = frame
+            before, self._strips = self._strips, self._draw(frame, width - _AXIS, height)
+            if len(before) == len(self._strips):
+                # Over a slow line, rows that stay as they are need not be sent again.
+                self.refresh(*(Region(0, y, width, 1) for y in range(height) if before[y] != self._strips[y]))
+            else:
+                self.refresh()
+
+    def _next_frame(self, cells: int, height: int) -> _Frame:
+        history, per_cell = self._history, self.glyphs.columns
+        count = cells * per_cell
+        start = 0.0
+        if self.whole_run:
+            fit = history.end / max(1, count - 1)
+            seconds = column_seconds(history.end, count, COARSEST_START) if self._running else max(fit, 1e-3)
+        else:
+            seconds = column_seconds(WINDOW, count)
+            start = max(0.0, (int(history.end / seconds) - count + 1) * seconds)
+        columns = tuple(history.columns(start, seconds)[-count:])
+        marks = tuple(
+            (int((mark.time - start) / seconds) // per_cell, mark.phase)
+            for mark in history.marks
+            if mark.time >= start or mark is history.marks[-1]
+        )
+        scale = memory_scale(history.peak, self._limit, plot_rows(height))
+        return _Frame(columns, marks, scale, start, seconds)
+
+    def _draw(self, frame: _Frame, cells: int, height: int) -> list[Strip]:
+        style = {name: self.get_component_rich_style(f"memory-graph--{name}") for name in _STYLES}
+        style["blank"] = self.rich_style
+        rows = plot_rows(height)
+        dots = rows * self.glyphs.rows
+        levels = [_level(frame.scale, column, dots) for column in frame.columns]
+        levels += [_NOTHING] * (cells * self.glyphs.columns - len(levels))
+        strips = [
+            Strip([Segment(f"{frame.scale.label(row, rows):>{_AXIS - 1}} ", style["label"])])
+            + Strip(self._plot_row(frame, levels, row, rows, style))
+            for row in range(rows)
+        ]
+        gap = Segment(" " * _AXIS, style["blank"])
+        if height - rows >= 1:
+            strips.append(Strip([gap, Segment(_phase_line(frame, cells), style["label"])]))
+        if height - rows >= 2:
+            seconds = frame.seconds * self.glyphs.columns
+            strips.append(Strip([gap, Segment(time_labels(frame.start, seconds, cells), style["mark"])]))
+        return [strip.simplify() for strip in strips]
+
+    def _plot_row(
+        self, frame: _Frame, levels: list[_Level], row: int, rows: int, style: dict[str, Style]
+    ) -> list[Segment]:
+        """One row of cells, the topmost being 0. In a cell of several things the data wins, the grid gives way."""
+        glyphs, scale = self.glyphs, frame.scale
+        below = (rows - 1 - row) * glyphs.rows  # dots under this row
+        empty = {cell: (glyphs.mark, style["mark"]) for cell, _ in frame.marks if cell > 0}
+        rest = (" ", style["blank"])
+        if scale.limit_row(rows) == row:
+            note = scale.limit_note()
+            first = len(levels) // glyphs.columns - len(note)
+            rest = (glyphs.limit, style["limit"])
+            empty = {first + place: (character, style["limit"]) for place, character in enumerate(note)}
+        elif row < rows - 1 and scale.label(row, rows):
+            rest = (glyphs.grid, style["grid"])
+        segments: list[Segment] = []
+        for cell, left in enumerate(range(0, len(levels), glyphs.columns)):
+            here = levels[left : left + glyphs.columns]
+            heights = [max(0, min(glyphs.rows, level.active - below)) for level in here]
+            lines = [level.peak - 1 - below if 0 < level.peak - below <= glyphs.rows else None for level in here]
+            text = glyphs.filled(heights, lines)
+            if text == " ":
+                segments.append(Segment(*empty.get(cell, rest)))
+            else:
+                segments.append(Segment(text, style["active" if lines.count(None) == len(lines) else "peak"]))
+        return segments
+
+
+class _Level(NamedTuple):
+    """A column in dots from the bottom; 0 is nothing."""
+
+    active: int
+    peak: int
+
+
+_NOTHING = _Level(0, 0)
+
+
+def _level(scale: Scale, column: Column | None, dots: int) -> _Level:
+    return _Level(scale.dots(column.active, dots), scale.dots(column.peak, dots)) if column else _NOTHING
+
+
+_STYLES = ("active", "peak", "limit", "mark", "grid", "label")
+
+
+def plot_rows(height: int) -> int:
+    """How many of the rows are the plot itself: the phases' line comes first, the time axis where there is room."""
+    return height - (2 if height >= 8 else 1)
+
+
+def _phase_line(frame: _Frame, cells: int) -> str:
+    """The phases' names under their marks; one that has no room for its name is left out."""
+    line = [" "] * cells
+    free = 0
+    marks = [(max(0, cell), phase) for cell, phase in frame.marks if cell < cells]
+    for place, (cell, phase) in enumerate(marks):
+        until = marks[place + 1][0] if place + 1 < len(marks) else cells
+        name = phase if len(phase) < until - cell or until == cells else phase[: max(0, until - cell - 1)]
+        if len(name) < min(3, len(phase)) or cell < free or cell + len(name) > cells:
+            continue
+        line[cell : cell + len(name)] = name
+        free = cell + len(name) + 1
+    return "".join(line)
+
+
+class MemoryPane(Pane):
+    """The graph, and the latest numbers in its heading."""
+
+    TITLE = "Memory"
+    TOPICS = Topic.MEMORY | Topic.RUN | Topic.WORKER
+
+    def __init__(self, glyphs: Glyphs) -> None:
+        self.graph = MemoryGraph(glyphs)
+        super().__init__(self.graph, id="memory")
+
+    def show(self, session: Session) -> None:
+        self.graph.update(session.history, session.memory_limit, session.running)
+        self.heading.detail = self._detail(session)
+
+    def _detail(self, session: Session) -> Content:
+        memory = session.memory
+        if memory is None:
+            limit = session.memory_limit
+            return Content.assemble((f"limit {limit / GB:.1f} GB", "$muted")) if limit else Content("")
+        peak = max(session.history.peak, memory.active) if session.history.peak else memory.peak
+        glyphs = self.graph.glyphs
+        parts: list[tuple[str, str]] = [
+            (f"{glyphs.area} ", "$graph-active"),
+            ("active ", "$muted"),
+            (gigabytes(memory.active), "$foreground"),
+            (f"  {glyphs.line} ", "$graph-peak"),
+            ("peak ", "$muted"),
+            (gigabytes(peak), "$foreground"),
+        ]
+        if self.size.width >= 62:
+            parts += [("   cache ", "$muted"), (gigabytes(memory.cache), "$foreground")]
+        if self.size.width >= 78 and memory.footprint:
+            parts += [("   process ", "$muted"), (gigabytes(memory.footprint), "$foreground")]
+        return Content.assemble(*parts, (" GB", "$muted"))

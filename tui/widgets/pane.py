@@ -1,0 +1,58 @@
+"""What all panes share: a one-row heading with a rule, and what they hear about the session."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import RenderResult
+from textual.containers import Container
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from tui.session import Session, Topic
+
+
+class Heading(Widget):
+    """`Title ───────── detail`; the detail gives way to the title where there is little room."""
+
+    title = reactive("")
+    detail: reactive[Content] = reactive(Content(""))
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self.set_reactive(Heading.title, title)
+
+    def render(self) -> RenderResult:
+        width = self.size.width
+        title, detail = self.title, self.detail
+        room = width - len(title) - 3
+        if detail.cell_length > room:
+            detail = detail.truncate(room, ellipsis=True) if room >= 6 else Content("")
+        rule = width - len(title) - 1 - (detail.cell_length + 1 if detail else 0)
+        style = "bold $accent" if self.parent is not None and self.parent.has_pseudo_class("focus-within") else "bold"
+        parts: list[Content | tuple[str, str]] = [(title, style), (" " + "─" * max(0, rule), "$rule")]
+        if detail:
+            parts += [(" ", ""), detail]
+        return Content.assemble(*parts)
+
+
+class Pane(Container):
+    """A heading above one body. Subclasses fill `show` in and name what they listen to."""
+
+    ALLOW_MAXIMIZE = True
+    TITLE: ClassVar[str]
+    TOPICS: ClassVar[Topic] = Topic(0)
+
+    def __init__(self, *body: Widget, id: str | None = None) -> None:
+        self.heading = Heading(self.TITLE)
+        super().__init__(self.heading, *body, id=id)
+
+    def show(self, session: Session) -> None:
+        """Bring the pane up to date; called when one of its topics changed, at most a few times a second."""
+
+    def on_descendant_focus(self) -> None:
+        self.heading.refresh()
+
+    def on_descendant_blur(self) -> None:
+        self.heading.refresh()

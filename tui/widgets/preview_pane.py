@@ -1,0 +1,150 @@
+"""What the picture is becoming, step by step, and the finished one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from rich.segment import Segment
+from textual.content import Content
+from textual.strip import Strip
+from textual.widget import Widget
+from textual.widgets import Static
+
+from tui.picture import Source, fit, half_cells, open_picture
+from tui.session import Session, Topic
+from tui.terminal import cell_pixels
+from tui.widgets.pane import Pane
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawing:
+    source: Source
+    columns: int
+    rows: int
+
+
+class HalfCells(Widget):
+    """A picture in half-block characters, scaled in a thread; a newer one replaces what is still waiting."""
+
+    def __init__(self, pause: float) -> None:
+        """
+        Args:
+            pause: least seconds between two pictures, so that a slow line isn't flooded.
+        """
+        super().__init__()
+        self._pause = pause
+        self._source: Source | None = None
+        self._strips: list[Strip] = []
+        self._drawn: _Drawing | None = None
+        self._cell = cell_pixels()
+        self._drawing = False
+
+    def update(self, source: Source | None) -> None:
+        if source is None:
+            self._source, self._drawn, self._strips = None, None, []
+            self.refresh()
+        elif source is not self._source:
+            self._source = source
+            self._draw_soon()
+
+    def on_resize(self) -> None:
+        self._cell = cell_pixels()
+        self._draw_soon()
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        if y >= len(self._strips):
+            return Strip.blank(width, self.rich_style)
+        strip = self._strips[y]
+        left = max(0, (width - strip.cell_length) // 2)
+        padded = Strip([Segment(" " * left, self.rich_style)]) + strip if left else strip
+        return padded.adjust_cell_length(width, self.rich_style)
+
+    def _draw_soon(self) -> None:
+        if not self._drawing and self._source is not None and self.size.area:
+            self._drawing = True
+            self.run_worker(self._draw(), exit_on_error=False)
+
+    async def _draw(self) -> None:
+        """Draw the latest picture at the latest size, until there is nothing newer."""
+        try:
+            while (wanted := self._wanted()) is not None and wanted != self._drawn:
+                started = time.monotonic()
+                try:
+                    strips = await asyncio.to_thread(_scaled, wanted, self._cell)
+                except OSError:
+                    return  # moved or deleted meanwhile: what was drawn before stays
+                if self._wanted() is not None:
+                    self._drawn, self._strips = wanted, strips
+                    self.refresh()
+                if self._wanted() != wanted:
+                    await asyncio.sleep(max(0.0, self._pause - (time.monotonic() - started)))
+        finally:
+            self._drawing = False
+
+    def _wanted(self) -> _Drawing | None:
+        return _Drawing(self._source, *self.size) if self._source is not None and self.size.area else None
+
+
+def _scaled(wanted: _Drawing, cell: tuple[int, int]) -> list[Strip]:
+    image = open_picture(wanted.source)
+    return half_cells(image, *fit(image.size, (wanted.columns, wanted.rows), cell))
+
+
+class PreviewPane(Pane):
+    """Half-cells while it forms; the finished picture in the terminal's own graphics where that was asked for."""
+
+    TITLE = "Preview"
+    TOPICS = Topic.PREVIEW | Topic.RUN
+
+    def __init__(self, graphics: str, pause: float) -> None:
+        self._graphics = graphics
+        self._hint = Static("The picture appears here,\nstep by step.", id="preview-hint")
+        self.cells = HalfCells(pause)
+        self._sharp: Widget | None = None
+        self._sharp_source: Source | None = None
+        super().__init__(self._hint, self.cells, id="preview")
+
+    def show(self, session: Session) -> None:
+        source: Source | None = session.picture or (session.preview.png if session.preview else None)
+        self.heading.title = "Picture" if session.picture else "Preview"
+        self.heading.detail = self._detail(session)
+        sharp = session.picture is not None and self._graphics in ("kitty", "sixel")
+        self._hint.display = source is None or self._graphics == "none"
+        self.cells.display = source is not None and not sharp and self._graphics != "none"
+        if self._graphics == "none":
+            self._hint.update(Content.assemble((f"{session.picture or 'Pictures are switched off.'}", "$muted")))
+        elif sharp:
+            self.run_worker(self._show_sharp(session.picture), group="sharp", exclusive=True, exit_on_error=False)
+        else:
+            self._drop_sharp()
+            self.cells.update(source)
+
+    def _detail(self, session: Session) -> Content:
+        run = session.run
+        if session.picture and run is not None:
+            return Content.assemble((f"seed {run.seed}", "$muted"))
+        if session.preview is not None:
+            return Content.assemble((f"step {session.preview.step} of {session.preview.steps}", "$muted"))
+        return Content("")
+
+    async def _show_sharp(self, source: Source | None) -> None:
+        """Draw with the terminal's graphics protocol, scaled down first: the bytes go over the user's line."""
+        if source is None or source == self._sharp_source:
+            return
+        image = await asyncio.to_thread(open_picture, source)
+        width, height = cell_pixels()
+        room = self.content_size
+        from tui.widgets.sharp_picture import sharp_picture
+
+        image.thumbnail((room.width * width, (room.height - 1) * height))
+        self._drop_sharp()
+        self._sharp, self._sharp_source = sharp_picture(self._graphics, image), source
+        await self.mount(self._sharp)
+
+    def _drop_sharp(self) -> None:
+        if self._sharp is not None:
+            self._sharp.remove()
+            self._sharp, self._sharp_source = None, None

@@ -1,0 +1,188 @@
+"""How far the run is: its phases, the step within denoising, the pace, and how long still."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from textual.app import RenderResult
+from textual.content import Content
+from textual.widget import Widget
+
+from flux2.events import PHASES
+from flux2.progress import CANCELLED, FAILED, FINISHED, RunProgress
+from tui.glyphs import ASCII, Glyphs
+from tui.session import Session, Topic
+from tui.text import duration, ellipsis, gigabytes, short_seconds
+from tui.widgets.pane import Pane
+
+Line = list[tuple[str, str]]
+"""Pieces of text, each with its style."""
+
+
+class ProgressBody(Widget):
+    """The lines under the heading; how many there are depends on the room."""
+
+    def __init__(self, glyphs: Glyphs) -> None:
+        super().__init__()
+        self.glyphs = glyphs
+        self.session = Session()
+
+    def render(self) -> RenderResult:
+        lines = list(self._lines())[: max(1, self.size.height)]
+        return Content("\n").join(Content.assemble(*line) for line in lines)
+
+    def _lines(self) -> Iterator[Line]:
+        run, trouble = self.session.run, self.session.trouble
+        if run is None:
+            yield from self._wrapped(trouble, "$error") if trouble else self._welcome()
+            return
+        roomy = self.size.height >= 9
+        yield from self._phase_table(run) if roomy else [self._phase_line(run)]
+        if roomy:
+            yield []
+        if trouble:
+            yield from self._wrapped(trouble, "$error")
+        elif run.state == FAILED:
+            yield from self._wrapped(run.error, "$error")
+        elif run.state == FINISHED:
+            yield self._bar(1.0, "$success", "done")
+            yield from self._finished(run)
+        elif run.state == CANCELLED:
+            yield [("Cancelled after ", "$muted"), (duration(run.elapsed(self.session.now)), "$foreground")]
+        else:
+            yield self._running_bar(run)
+            yield self._pace(run)
+            yield from self._step_strip(run)
+
+    def _welcome(self) -> Iterator[Line]:
+        if self.session.worker is None:
+            yield [("Starting the worker…", "$muted")]
+            return
+        yield [("Type a prompt and press ", "$muted"), ("ctrl+j", "$accent"), (" to make the picture.", "$muted")]
+        yield [("The worker keeps going when this screen closes or the line drops.", "$muted")]
+
+    def _marker(self, run: RunProgress, phase: str) -> tuple[str, str]:
+        done, running, waiting = ("x", ">", ".") if self.glyphs is ASCII else ("✓", "●", "○")
+        if phase in run.seconds:
+            return f"{done} ", "$success"
+        if phase == run.phase:
+            return f"{running} ", "$accent"
+        return f"{waiting} ", "$muted"
+
+    def _phase_line(self, run: RunProgress) -> Line:
+        gap = "   " if self.size.width >= 76 else "  "
+        line: Line = []
+        for phase in run.phases or PHASES:
+            line += [(gap, "")] if line else []
+            line += [self._marker(run, phase), (phase, _phase_style(run, phase))]
+            if phase in run.seconds:
+                line += [(" " + short_seconds(run.seconds[phase]), "$muted")]
+        return line
+
+    def _phase_table(self, run: RunProgress) -> Iterator[Line]:
+        yield [(f"  {'phase':<10}{'time':>10}{'peak':>12}", "$muted")]
+        for phase in run.phases or PHASES:
+            line: Line = [self._marker(run, phase), (f"{phase:<10}", _phase_style(run, phase))]
+            if phase in run.seconds:
+                line += [(f"{short_seconds(run.seconds[phase]):>10}", "$foreground")]
+                line += [(f"{gigabytes(run.peaks[phase]):>9} GB", "$graph-peak")]
+            elif phase == run.phase:
+                line += [(f"{short_seconds(self.session.now - run.phase_started):>10}", "$muted")]
+            yield line
+
+    def _running_bar(self, run: RunProgress) -> Line:
+        if run.phase == "denoise":
+            step = min(run.step + 1, run.steps)
+            pace = f"   {short_seconds(run.step_seconds[-1])} per step" if run.step and self.size.height < 3 else ""
+            label = f"step {step} of {run.steps}{pace}"
+            return self._bar(run.step / run.steps if run.steps else 0.0, "$accent", label)
+        if run.phase_total:
+            label = f"{run.phase_done} of {run.phase_total} {run.phase_unit}"
+            return self._bar(run.phase_done / run.phase_total, "$accent", label)
+        return self._bar(0.0, "$accent", run.phase or "…")
+
+    def _bar(self, fraction: float, style: str, label: str) -> Line:
+        room = 20 if len(label) <= 20 else 34
+        width = max(8, self.size.width - room - 2)
+        cells = int(fraction * width * 2)
+        full, half = cells // 2, cells % 2
+        glyphs = self.glyphs
+        rest = width - full - half
+        return [
+            (glyphs.bar_full * full + glyphs.bar_half * half, style),
+            (glyphs.bar_empty * rest, "$rule"),
+            (f"  {ellipsis(label, room):>{room}}", "$foreground"),
+        ]
+
+    def _pace(self, run: RunProgress) -> Line:
+        line: Line = []
+        median = run.median_step
+        if median is not None:
+            line += [(short_seconds(run.step_seconds[-1]), "$foreground"), (" per step", "$muted")]
+            line += [("   median ", "$muted"), (short_seconds(median), "$foreground")]
+        if run.phase == "denoise" and run.step:
+            line += [("   noise ", "$muted"), (f"{run.sigma:.2f}", "$foreground")]
+        if run.warnings:
+            line += [("   " if line else "", ""), (ellipsis(run.warnings[-1], self.size.width), "$warning")]
+        return line
+
+    def _step_strip(self, run: RunProgress) -> Iterator[Line]:
+        """One small bar per step, as high as the step was slow."""
+        if len(run.step_seconds) < 2:
+            return
+        label = f"  {min(run.step_seconds):.1f} to {max(run.step_seconds):.1f} s"
+        latest = run.step_seconds[-max(1, self.size.width - len(label)) :]
+        lowest, slowest, levels = min(latest) * 0.75, max(latest), self.glyphs.levels
+        unit = (slowest - lowest) / len(levels) or 1.0
+        bars = "".join(levels[min(len(levels) - 1, int((seconds - lowest) / unit))] for seconds in latest)
+        yield [(bars, "$graph-active"), (label, "$muted")]
+
+    def _finished(self, run: RunProgress) -> Iterator[Line]:
+        picture = self.session.picture
+        name = picture.name if picture else run.path
+        line: Line = [
+            ("Saved ", "$muted"),
+            (name, "$foreground"),
+            ("  seed ", "$muted"),
+            (str(run.seed), "$foreground"),
+        ]
+        line += [("  peak ", "$muted"), (f"{gigabytes(run.peak)} GB", "$graph-peak")]
+        yield line
+        if picture:
+            yield [("in ", "$muted"), (str(picture.parent), "$foreground")]
+
+    def _wrapped(self, text: str, style: str) -> Iterator[Line]:
+        for line in Content(text).wrap(max(10, self.size.width)):
+            yield [(line.plain, style)]
+
+
+def _phase_style(run: RunProgress, phase: str) -> str:
+    return "bold $foreground" if phase == run.phase else "$foreground" if phase in run.seconds else "$muted"
+
+
+class ProgressPane(Pane):
+    """Ticks once a second while a run is on, for elapsed time and ETA only."""
+
+    TITLE = "Progress"
+    TOPICS = Topic.RUN | Topic.WORKER
+
+    def __init__(self, glyphs: Glyphs) -> None:
+        self.body = ProgressBody(glyphs)
+        super().__init__(self.body, id="progress")
+
+    def show(self, session: Session) -> None:
+        self.body.session = session
+        self.body.refresh()
+        self.tick(session)
+
+    def tick(self, session: Session) -> None:
+        """Bring the times up to date, nothing else."""
+        run = session.run
+        if run is None or not run.started:
+            self.heading.detail = Content("")
+            return
+        parts: Line = [("elapsed ", "$muted"), (duration(run.elapsed(session.now)), "$foreground")]
+        if session.running:
+            eta = run.eta(session.now)
+            parts += [("   left ", "$muted"), ("—" if eta is None else duration(eta), "$foreground")]
+        self.heading.detail = Content.assemble(*parts)

@@ -1,0 +1,174 @@
+"""The settings of the next picture: a column of rows where there is room, one line where there is not.
+
+With the focus on it, one arrow axis goes from setting to setting and the other changes it; enter opens its menu. The
+letters in front act from everywhere outside text fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import events
+from textual.app import RenderResult
+from textual.binding import BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from tui.bindings import bindings
+from tui.choices import QUANTIZATION_LINES, SEED_MODE_LINES, Choices
+from tui.keymap import SETTINGS_KEYS
+from tui.text import size
+from tui.widgets.pane import Pane
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    name: str
+    label: str
+    letter: str
+    unit: str = ""
+    """Written after the value on the one line, where no label explains it."""
+
+
+SETTINGS = (
+    Setting("model", "Model", "m"),
+    Setting("quantization", "Quant", "n"),
+    Setting("size", "Size", "d"),
+    Setting("steps", "Steps", "i", " steps"),
+    Setting("guidance", "Guidance", "i", " guidance"),
+    Setting("seed", "Seed", "s"),
+)
+_COLUMN_FROM = 6  # rows
+_NOTES_FROM = 78  # columns
+
+
+class SettingsForm(Widget, can_focus=True):
+    BINDINGS: ClassVar[list[BindingType]] = bindings(SETTINGS_KEYS)
+
+    choices: reactive[Choices] = reactive(Choices())
+    selected: reactive[int] = reactive(0)
+
+    class Changed(Message):
+        """An arrow key asks for the next or previous value of a setting."""
+
+        def __init__(self, setting: str, by: int) -> None:
+            super().__init__()
+            self.setting = setting
+            self.by = by
+
+    class Opened(Message):
+        """The user wants a setting's menu."""
+
+        def __init__(self, setting: str) -> None:
+            super().__init__()
+            self.setting = setting
+
+    @property
+    def in_column(self) -> bool:
+        return self.size.height >= _COLUMN_FROM
+
+    def render(self) -> RenderResult:
+        return self._column() if self.in_column else self._line()
+
+    def _column(self) -> Content:
+        lines = []
+        for place, setting in enumerate(SETTINGS):
+            here = self.has_focus and place == self.selected
+            arrows = ("◂ ", " ▸") if here else ("  ", "  ")
+            value = f"{arrows[0]}{self._value(setting)}{arrows[1]}"
+            note = self._note(setting) if self.size.width >= _NOTES_FROM else ""
+            lines.append(
+                Content.assemble(
+                    (setting.letter if setting.letter != _letter_above(place) else " ", "$accent"),
+                    (f"  {setting.label:<9}", "$muted"),
+                    (f"{value:<18}", "bold $accent" if here else "$foreground"),
+                    (note, "$muted"),
+                )
+            )
+        return Content("\n").join(lines)
+
+    def _line(self) -> Content:
+        parts: list[tuple[str, str]] = []
+        for place, setting in enumerate(SETTINGS):
+            here = self.has_focus and place == self.selected
+            if setting.name == "guidance" and self.size.width < 90:
+                continue  # it is in the steps' menu; the line is short
+            parts += [("   ", "")] if parts else []
+            if setting.letter != _letter_above(place):
+                parts += [(f"{setting.letter} ", "$accent")]
+            parts += [(self._value(setting) + setting.unit, "bold $accent" if here else "$foreground")]
+        return Content.assemble(*parts)
+
+    def _value(self, setting: Setting) -> str:
+        choices = self.choices
+        match setting.name:
+            case "model":
+                return choices.card.name if choices.card else choices.model
+            case "size":
+                return size(*choices.size)
+            case "steps":
+                return str(choices.step_count or "default")
+            case "guidance":
+                scale = choices.guidance_scale
+                return "default" if scale is None else f"{scale:.1f}"
+            case "seed":
+                if choices.seed_mode == "random" or choices.seed is None:
+                    return "random" if choices.seed_mode == "random" else f"any {choices.seed_mode}"
+                return f"{choices.seed} {choices.seed_mode}"
+            case _:
+                return str(getattr(choices, setting.name))
+
+    def _note(self, setting: Setting) -> str:
+        """What the value means, where there is room to say it."""
+        choices, card = self.choices, self.choices.card
+        match setting.name:
+            case "model":
+                return f"{card.title}, {card.licence}" if card else "a repository or folder of your own"
+            case "quantization":
+                return QUANTIZATION_LINES[choices.quantization]
+            case "steps":
+                return "the model's own number" if choices.steps is None else ""
+            case "seed":
+                return SEED_MODE_LINES[choices.seed_mode]
+            case _:
+                return ""
+
+    def on_focus(self) -> None:
+        self.refresh()
+
+    def on_blur(self) -> None:
+        self.refresh()
+
+    def on_key(self, event: events.Key) -> None:
+        selecting, changing = ("up", "down"), ("left", "right")
+        if not self.in_column:
+            selecting, changing = ("left", "right"), ("down", "up")
+        if event.key in selecting:
+            self.selected = (self.selected + (1 if event.key == selecting[1] else -1)) % len(SETTINGS)
+        elif event.key in changing:
+            self.post_message(self.Changed(SETTINGS[self.selected].name, 1 if event.key == changing[1] else -1))
+        elif event.key == "enter":
+            self.post_message(self.Opened(SETTINGS[self.selected].name))
+        else:
+            return
+        event.stop()
+
+    def on_click(self, event: events.Click) -> None:
+        if self.in_column and event.y < len(SETTINGS):
+            self.selected = event.y
+            self.post_message(self.Opened(SETTINGS[event.y].name))
+
+
+def _letter_above(place: int) -> str:
+    return SETTINGS[place - 1].letter if place else ""
+
+
+class SettingsPane(Pane):
+    TITLE = "Settings"
+
+    def __init__(self) -> None:
+        self.form = SettingsForm()
+        super().__init__(self.form, id="settings")

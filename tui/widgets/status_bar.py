@@ -1,0 +1,50 @@
+"""The top row: the program, the machine it computes on, and how the worker is."""
+
+from __future__ import annotations
+
+import platform
+
+from textual.app import RenderResult
+from textual.content import Content
+from textual.widget import Widget
+
+from tui.session import Session, Topic
+
+
+class StatusBar(Widget):
+    TOPICS = Topic.WORKER | Topic.RUN | Topic.QUEUE
+
+    def __init__(self, remote: bool) -> None:
+        super().__init__()
+        self._session = Session()
+        host = platform.node().split(".")[0]
+        self._place = f"{host} over ssh" if remote else host
+
+    def show(self, session: Session) -> None:
+        self._session = session
+        self.refresh()
+
+    def render(self) -> RenderResult:
+        state, style = self._state()
+        worker = self._session.worker
+        left = [("flux2-tui", "bold $accent")]
+        middle = "  ".join(part for part in (self._place, worker.device if worker else "") if part)
+        right = [(f"{self._dot()} ", style), (state, style if style != "$success" else "$foreground")]
+        room = self.size.width - sum(len(text) for text, _ in (*left, *right)) - 2
+        if len(middle) > room:
+            middle = ""
+        return Content.assemble(*left, ("  " + middle.ljust(max(0, room)), "$muted"), *right)
+
+    def _dot(self) -> str:
+        return "○" if self._session.worker is None else "●"
+
+    def _state(self) -> tuple[str, str]:
+        session = self._session
+        if session.trouble:
+            return "worker lost, W restarts it", "$error"
+        if session.worker is None:
+            return "starting the worker", "$muted"
+        if session.running and session.run is not None:
+            waiting = f", {session.waiting} waiting" if session.waiting else ""
+            return f"{session.run.phase or 'running'}{waiting}", "$accent"
+        return ("ready" if session.worker.ready else "worker warming up"), "$success"

@@ -1,0 +1,111 @@
+"""The real worker behind `tui.backend.Backend`. Imported after the first frame."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flux2.errors import WorkerError
+from flux2.worker.client import (
+    START_TIMEOUT,
+    WorkerClient,
+    WorkerLost,
+    WorkerNotRunning,
+    connect,
+    connect_or_start,
+)
+
+if TYPE_CHECKING:
+    from flux2.request import GenerationRequest
+    from flux2.worker.protocol import Snapshot
+    from tui.backend import Update
+
+LAST_LINES = 3
+"""Of a dead worker's stderr, told with its death."""
+_LEAVE_WITHIN = 3.0
+"""Seconds that a worker has to leave before it is killed."""
+
+
+class WorkerBackend:
+    """Attaches to the user's worker, or to the one at `socket`."""
+
+    def __init__(self, socket: Path | None = None, early: subprocess.Popen[bytes] | None = None) -> None:
+        """
+        Args:
+            socket: the worker's, if not the user's usual one.
+            early: a worker that has been started and may still be opening its socket.
+        """
+        self._socket, self._early = socket, early
+        self._client: WorkerClient | None = None
+
+    async def connect(self) -> Snapshot:
+        await self._wait_for_early_worker()
+        try:
+            self._client = await connect_or_start(self._socket)
+        except WorkerLost as lost:
+            raise WorkerError(in_words(lost)) from lost
+        return self._client.snapshot
+
+    async def updates(self) -> AsyncIterator[Update]:
+        client = self._attached()
+        told = client.snapshot.worker
+        try:
+            async for event in client.events():
+                if client.worker is not told:
+                    told = client.worker
+                    yield told
+                yield event
+        except WorkerLost as lost:
+            raise WorkerError(in_words(lost)) from lost
+
+    async def enqueue(self, request: GenerationRequest) -> str:
+        return await self._attached().enqueue(request)
+
+    async def cancel(self, run: str) -> None:
+        await self._attached().cancel(run)
+
+    async def remove(self, run: str) -> None:
+        await self._attached().remove(run)
+
+    async def restart(self) -> Snapshot:
+        client, self._client = self._client, None
+        if client is not None and client.lost is None:
+            client.kill()
+            deadline = asyncio.get_running_loop().time() + _LEAVE_WITHIN
+            while client.lost is None and asyncio.get_running_loop().time() < deadline:
+                await asyncio.sleep(0.05)
+            if client.lost is None:
+                client.kill(signal.SIGKILL)
+            await client.close()
+        return await self.connect()
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+    async def _wait_for_early_worker(self) -> None:
+        """Give the worker that is already starting its time, so that no second one is started."""
+        early, self._early = self._early, None
+        deadline = asyncio.get_running_loop().time() + START_TIMEOUT
+        while early and early.poll() is None and asyncio.get_running_loop().time() < deadline:
+            with contextlib.suppress(WorkerNotRunning):
+                client = await connect(self._socket, watch=False)
+                await client.close()
+                return
+            await asyncio.sleep(0.02)
+
+    def _attached(self) -> WorkerClient:
+        if self._client is None:
+            raise WorkerError("No worker is attached; restart it with W.")
+        return self._client
+
+
+def in_words(lost: WorkerLost) -> str:
+    """Why the worker is gone, with the last it wrote."""
+    lines = [line for line in lost.last_lines if line.strip()][-LAST_LINES:]
+    return lost.reason + (" It last said: " + " / ".join(lines) if lines else "")
