@@ -14,9 +14,9 @@ from flux2.checkpoint.safetensors_file import OnBytes, TensorBuffer, TensorInfo
 from flux2.mlx_backend import mx
 
 Group = list[TensorInfo]
-UseGroup = Callable[[list[mx.array]], None]
-"""Works with a group's tensors, which come in the group's order; must have evaluated and let go of them when it
-returns."""
+UseGroup = Callable[[int, list[mx.array]], None]
+"""Works with the tensors of the group of this number, in the group's order; when it returns it must have evaluated
+what it computes from them, and kept none."""
 
 
 def stream(groups: Iterable[Group], use: UseGroup) -> None:
@@ -35,10 +35,10 @@ def stream(groups: Iterable[Group], use: UseGroup) -> None:
     ahead: _Reading | None = None
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as thread:
         try:
-            for group in [*groups, []]:  # the empty one lets the last go through
+            for number, group in enumerate([*groups, []]):  # the empty one lets the last go through
                 current, ahead = ahead, _Reading(group, thread, check)
                 if current:
-                    use(current.tensors())
+                    use(number - 1, current.tensors())
         finally:
             stop.set()
 

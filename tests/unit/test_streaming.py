@@ -25,12 +25,13 @@ def test_hands_over_each_group_in_order(tmp_path: Path) -> None:
     save_file(arrays, tmp_path / "a.safetensors")
     header = read_header(tmp_path / "a.safetensors")
     names = [["0", "1"], ["2"], ["5", "4", "3"], ["6"]]
-    seen: list[list[float]] = []
-    stream(
-        [[header[name] for name in group] for group in names],
-        lambda tensors: seen.append([tensor[0, 0].item() for tensor in tensors]),
-    )
-    assert seen == [[0, 1], [2], [5, 4, 3], [6]]
+    seen: dict[int, list[float]] = {}
+
+    def use(number: int, tensors: list[mx.array]) -> None:
+        seen[number] = [tensor[0, 0].item() for tensor in tensors]
+
+    stream([[header[name] for name in group] for group in names], use)
+    assert seen == {0: [0, 1], 1: [2], 2: [5, 4, 3], 3: [6]}
 
 
 def big_groups(tmp_path: Path, count: int) -> list[list[TensorInfo]]:
@@ -43,7 +44,7 @@ def test_never_holds_a_third_group(tmp_path: Path) -> None:
     groups = big_groups(tmp_path, 6)
     before = mx.get_active_memory()
     mx.reset_peak_memory()
-    stream(groups, lambda tensors: mx.eval(tensors))
+    stream(groups, lambda _, tensors: mx.eval(tensors))
     assert mx.get_peak_memory() - before <= 2 * 8 * MIB + 65536
     assert mx.get_active_memory() - before <= 65536
 
@@ -60,7 +61,7 @@ def test_reads_the_next_group_while_this_one_is_used(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(safetensors_file.TensorBuffer, "fill", told)
     waited: list[bool] = []
-    stream(big_groups(tmp_path, 3), lambda _: waited.append(second_read.wait(timeout=10)))
+    stream(big_groups(tmp_path, 3), lambda *_: waited.append(second_read.wait(timeout=10)))
     assert waited == [True, True, True]
 
 
@@ -76,7 +77,7 @@ def test_what_the_user_raises_stops_the_reading(tmp_path: Path, monkeypatch: pyt
                 time.sleep(0.001)
             outlasted.append(buffer._info.name)
 
-    def use(_: list[mx.array]) -> None:
+    def use(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(safetensors_file.TensorBuffer, "fill", read_slowly)
@@ -91,12 +92,12 @@ def test_a_file_that_shrank_is_an_error(tmp_path: Path) -> None:
         file.truncate(groups[2][0].offset + 100)
     used: list[int] = []
     with pytest.raises(CheckpointError, match="ends inside tensor 2"):
-        stream(groups, lambda tensors: used.append(len(tensors)))
+        stream(groups, lambda _, tensors: used.append(len(tensors)))
     assert used == [1, 1]
 
 
 def test_nothing_to_stream() -> None:
-    stream([], lambda _: pytest.fail("there is nothing to use"))
+    stream([], lambda *_: pytest.fail("there is nothing to use"))
 
 
 @pytest.mark.parametrize("rows", [[3], [0, 7, 3, 3, 0], [[1, 2], [2, 7]]])
