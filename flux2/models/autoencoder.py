@@ -17,12 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from flux2.mlx_backend import mx, nn
+from flux2.models.attention import attend
 from flux2.models.config import ConfigReader
-from flux2.models.conv import Conv2d, GroupNorm
+from flux2.models.conv import Conv2d, GroupNorm, convolve_doubled
 from flux2.models.layers import AfterBlock
-
-ATTENTION_SCORES_BYTES = 64 << 20
-"""Most that the scores of a chunk of queries take in the mid-block's attention (all at once: 1 GiB at 1024²)."""
 
 Stage = Callable[[mx.array], mx.array]
 
@@ -102,9 +100,9 @@ class AutoencoderKLFlux2(nn.Module):
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         if config.use_quant_conv:
-            self.quant_conv = Conv2d(2 * latent, 2 * latent, 1, padding=0)
+            self.quant_conv = Conv2d(2 * latent, 2 * latent, 1, padding=(0, 0))
         if config.use_post_quant_conv:
-            self.post_quant_conv = Conv2d(latent, latent, 1, padding=0)
+            self.post_quant_conv = Conv2d(latent, latent, 1, padding=(0, 0))
         self.bn = BatchNormStatistics(config.patch_channels, config.batch_norm_eps)
 
     def decode(self, latents: mx.array, after_block: AfterBlock = mx.eval) -> mx.array:
@@ -251,7 +249,7 @@ class ResnetBlock(nn.Module):
         self.norm2 = GroupNorm(groups, out_channels)
         self.conv2 = Conv2d(out_channels, out_channels)
         if in_channels != out_channels:
-            self.conv_shortcut = Conv2d(in_channels, out_channels, 1, padding=0)
+            self.conv_shortcut = Conv2d(in_channels, out_channels, 1, padding=(0, 0))
 
     def __call__(self, x: mx.array) -> mx.array:
         update = self.conv2(self.norm2.silu(self.conv1(self.norm1.silu(x))))
@@ -263,23 +261,21 @@ class Downsample(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = Conv2d(channels, channels, stride=2, padding=0)
+        self.conv = Conv2d(channels, channels, stride=2, padding=(0, 1))
 
     def __call__(self, x: mx.array) -> mx.array:
-        return self.conv(mx.pad(x, [(0, 0), (0, 1), (0, 1), (0, 0)]))
+        return self.conv(x)
 
 
 class Upsample(nn.Module):
-    """Double both sides, repeating every pixel, and convolve."""
+    """Double both sides, repeating every pixel, and convolve: without ever holding the repeated pixels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv = Conv2d(channels, channels)
 
     def __call__(self, x: mx.array) -> mx.array:
-        batch, height, width, channels = x.shape
-        x = mx.broadcast_to(x[:, :, None, :, None], (batch, height, 2, width, 2, channels))
-        return self.conv(x.reshape(batch, 2 * height, 2 * width, channels))
+        return convolve_doubled(x, self.conv.weight) + self.conv.bias
 
 
 class SpatialAttention(nn.Module):
@@ -294,21 +290,9 @@ class SpatialAttention(nn.Module):
         self.to_out = [nn.Linear(channels, channels)]
 
     def __call__(self, x: mx.array) -> mx.array:
-        tokens = self.group_norm(x).flatten(1, 2)
-        q, k, v = self.to_q(tokens), self.to_k(tokens), self.to_v(tokens)
-        return x + self.to_out[0](_attend_by_chunks(q, k, v)).reshape(x.shape)
-
-
-def _attend_by_chunks(q: mx.array, k: mx.array, v: mx.array) -> mx.array:
-    """Attention of [batch, tokens, channels], a chunk of queries at a time: fused attention has no head this wide."""
-    q = q * q.shape[-1] ** -0.5
-    keys = k.swapaxes(1, 2)
-    rows = max(1, ATTENTION_SCORES_BYTES // (4 * q.shape[0] * q.shape[1]))
-    chunks = []
-    for top in range(0, q.shape[1], rows):
-        chunks.append(mx.softmax(q[:, top : top + rows] @ keys, axis=-1, precise=True) @ v)
-        mx.eval(chunks[-1])
-    return mx.concatenate(chunks, axis=1)
+        tokens = self.group_norm(x).flatten(1, 2)[:, :, None]  # one head
+        attended = attend(self.to_q(tokens), self.to_k(tokens), self.to_v(tokens))
+        return x + self.to_out[0](attended).reshape(x.shape)
 
 
 def _resnets(before: int, channels: int, layers: int, groups: int) -> list[ResnetBlock]:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+import numpy as np
+
 from flux2.mlx_backend import mx, on_cpu
 
 AfterBlock = Callable[..., Any]
@@ -30,15 +32,35 @@ def fused(function: Callable[..., mx.array]) -> Callable[..., mx.array]:
     return call
 
 
-@fused
+def exp(x: mx.array) -> mx.array:
+    """e^x, float32. On the CPU backend it is evaluated at once, by NumPy, whose exponential uses vector instructions.
+
+    Measured on x86: 1.0 ns per number instead of 11.8, which was half the time of a step.
+    """
+    x = x.astype(mx.float32)
+    if not on_cpu():
+        return mx.exp(x)
+    with np.errstate(over="ignore"):  # infinity is the right answer
+        return mx.array(np.exp(np.array(x, copy=False)))
+
+
 def silu(x: mx.array) -> mx.array:
     """x · sigmoid(x)."""
+    return (x / (1 + exp(-x))).astype(x.dtype) if on_cpu() else _silu(x)
+
+
+def gated_silu(gate: mx.array, x: mx.array) -> mx.array:
+    """silu(gate) · x: the middle of a SwiGLU feed-forward."""
+    return silu(gate) * x if on_cpu() else _gated_silu(gate, x)
+
+
+@fused
+def _silu(x: mx.array) -> mx.array:
     return x * mx.sigmoid(x)
 
 
 @fused
-def gated_silu(gate: mx.array, x: mx.array) -> mx.array:
-    """silu(gate) · x: the middle of a SwiGLU feed-forward."""
+def _gated_silu(gate: mx.array, x: mx.array) -> mx.array:
     return gate * mx.sigmoid(gate) * x
 
 

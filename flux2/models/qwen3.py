@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from flux2.mlx_backend import mx, nn
+from flux2.models.attention import attend
 from flux2.models.config import MAX_LAYERS, ConfigReader
 from flux2.models.layers import AfterBlock, gated_silu
 from flux2.models.rope import Rotation, rotate_halves, sequence_rotation
@@ -170,11 +171,9 @@ class Attention(nn.Module):
         )
         q = rotate_halves(self.q_norm(q), attendable.rotation)
         k = rotate_halves(self.k_norm(k), attendable.rotation)
-        attended = mx.fast.scaled_dot_product_attention(
-            *(part.swapaxes(1, 2) for part in (q, k, v)), scale=self._head_dim**-0.5, mask=attendable.mask
-        )
+        attended = attend(q, k, v, attendable.mask)
         # A query without any key gets nothing, as in PyTorch; a softmax over nothing would give it everything's mean.
-        attended = mx.where(attendable.seen, attended.swapaxes(1, 2).flatten(-2), 0)
+        attended = mx.where(attendable.seen, attended, 0)
         return self.o_proj(attended)
 
 

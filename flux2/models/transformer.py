@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from flux2.mlx_backend import mx, nn
+from flux2.models.attention import attend
 from flux2.models.config import MAX_LAYERS, ConfigReader
 from flux2.models.layers import AfterBlock, add_gated, clip_float16, gated_silu, scale_and_shift, silu
 from flux2.models.rope import Positions, Rotation, axial_rotation, rotate_pairs
@@ -273,12 +274,10 @@ class JointAttention(nn.Module):
             self._heads(proj(text)) for proj in (self.add_q_proj, self.add_k_proj, self.add_v_proj)
         )
         q, k, v = (self._heads(proj(image)) for proj in (self.to_q, self.to_k, self.to_v))
-        attended = _attend(
-            mx.concatenate([self.norm_added_q(text_q), self.norm_q(q)], axis=1),
-            mx.concatenate([self.norm_added_k(text_k), self.norm_k(k)], axis=1),
-            mx.concatenate([text_v, v], axis=1),
-            rotation,
-        )
+        q = mx.concatenate([self.norm_added_q(text_q), self.norm_q(q)], axis=1)
+        k = mx.concatenate([self.norm_added_k(text_k), self.norm_k(k)], axis=1)
+        v = mx.concatenate([text_v, v], axis=1)
+        attended = attend(rotate_pairs(q, rotation), rotate_pairs(k, rotation), v)
         text_tokens = text.shape[1]
         return self.to_out[0](attended[:, text_tokens:]), self.to_add_out(attended[:, :text_tokens])
 
@@ -328,7 +327,7 @@ class ParallelSelfAttention(nn.Module):
     def __call__(self, x: mx.array, rotation: Rotation) -> mx.array:
         q, k, v, gate, value = mx.split(self.to_qkv_mlp_proj(x), self._parts, axis=-1)
         q, k, v = (part.reshape(*part.shape[:-1], -1, self._head_dim) for part in (q, k, v))
-        attended = _attend(self.norm_q(q), self.norm_k(k), v, rotation)
+        attended = attend(rotate_pairs(self.norm_q(q), rotation), rotate_pairs(self.norm_k(k), rotation), v)
         return self.to_out(mx.concatenate([attended, gated_silu(gate, value)], axis=-1))
 
 
@@ -346,10 +345,3 @@ def sinusoid(values: Sequence[float], channels: int, dtype: mx.Dtype) -> mx.arra
 
 def _modulated_norm(x: mx.array, shift: mx.array, scale: mx.array, eps: float) -> mx.array:
     return scale_and_shift(mx.fast.layer_norm(x, None, None, eps), scale, shift)
-
-
-def _attend(q: mx.array, k: mx.array, v: mx.array, rotation: Rotation) -> mx.array:
-    """Attention of [batch, tokens, heads, head_dim] without a mask → [batch, tokens, width]."""
-    q, k, v = (part.swapaxes(1, 2) for part in (rotate_pairs(q, rotation), rotate_pairs(k, rotation), v))
-    attended = mx.fast.scaled_dot_product_attention(q, k, v, scale=q.shape[-1] ** -0.5)
-    return attended.swapaxes(1, 2).flatten(-2)

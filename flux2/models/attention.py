@@ -1,0 +1,46 @@
+"""Attention, by MLX's fused kernels where there is one, and otherwise by chunks of queries in bounded memory."""
+
+from __future__ import annotations
+
+from flux2.mlx_backend import mx, on_cpu
+from flux2.models.layers import exp
+
+LARGEST_FUSED_HEAD = 256
+"""Features per head up to which MLX's GPU backends have a fused kernel; beyond, it would hold every score at once
+(1 GiB for the autoencoder at 1024×1024)."""
+
+SCORES_BYTES = 64 << 20
+"""Most that the scores of one chunk of queries take."""
+
+
+def attend(q: mx.array, k: mx.array, v: mx.array, mask: mx.array | None = None) -> mx.array:
+    """softmax(q·kᵀ / √head_dim)·v of [batch, tokens, heads, head_dim] → [batch, tokens, heads · head_dim].
+
+    Args:
+        q, k, v: keys and values may have fewer heads, each shared by as many neighbouring query heads.
+        mask: which key each query may see, bool [batch, 1, queries, keys].
+    """
+    q, k, v = (part.swapaxes(1, 2) for part in (q, k, v))
+    if on_cpu() or q.shape[-1] > LARGEST_FUSED_HEAD:
+        attended = _attend_by_chunks(q, k, v, mask)
+    else:
+        attended = mx.fast.scaled_dot_product_attention(q, k, v, scale=q.shape[-1] ** -0.5, mask=mask)
+    return attended.swapaxes(1, 2).flatten(-2)
+
+
+def _attend_by_chunks(q: mx.array, k: mx.array, v: mx.array, mask: mx.array | None) -> mx.array:
+    """[batch, heads, tokens, head_dim] → the same; each chunk of queries is evaluated before the next begins."""
+    batch, heads, queries, head_dim = q.shape
+    shared_by = heads // k.shape[1]
+    keys, values = (mx.repeat(part, shared_by, axis=1) for part in (k.swapaxes(2, 3), v))
+    q = q * head_dim**-0.5
+    rows = max(1, SCORES_BYTES // (4 * batch * heads * keys.shape[-1]))
+    chunks = []
+    for top in range(0, queries, rows):
+        scores = (q[:, :, top : top + rows] @ keys).astype(mx.float32)
+        if mask is not None:
+            scores = mx.where(mask[:, :, top : top + rows], scores, mx.finfo(mx.float32).min)
+        weights = exp(scores - scores.max(axis=-1, keepdims=True))
+        chunks.append((weights.astype(v.dtype) @ values) / weights.sum(axis=-1, keepdims=True).astype(v.dtype))
+        mx.eval(chunks[-1])
+    return mx.concatenate(chunks, axis=2)
