@@ -41,7 +41,7 @@ def check_private(folder: Path) -> None:
         raise WorkerError(
             f"{folder} is not a folder (a link, perhaps); remove it, so that the worker can make its own."
         )
-    if found.st_uid != os.getuid():
+    if found.st_uid != os.geteuid():
         raise WorkerError(
             f"{folder} belongs to another user (uid {found.st_uid}); remove it or set FLUX2_HOME elsewhere."
         )
@@ -124,9 +124,13 @@ def only_worker(lock: Path, socket_path: Path, patience: float = 5.0) -> Iterato
 
     Raises:
         AlreadyRunning: naming the process that holds it.
+        WorkerError: if the lock file can't be opened.
     """
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise WorkerError(f"{lock} can't be opened ({error.strerror}); set FLUX2_HOME to a folder of yours.") from error
     try:
         deadline = time.monotonic() + patience
         while not _locked(descriptor):

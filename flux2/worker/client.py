@@ -128,7 +128,7 @@ async def connect(path: Path | None = None, *, watch: bool = True) -> WorkerClie
         raise WorkerError(f"The worker's socket {path} can't be used ({error.strerror or error}).") from error
     try:
         uid = access.peer_uid(writer.get_extra_info("socket"))
-        if uid != os.getuid():
+        if uid != os.geteuid():
             raise WorkerError(f"The worker at {path} belongs to another user (uid {uid}); remove the socket.")
         async with asyncio.timeout(_GREETING_TIMEOUT):
             return await _greet(reader, writer, watch)

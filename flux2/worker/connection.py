@@ -110,7 +110,7 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         uid = peer_uid(transport.get_extra_info("socket"))
-        if uid != os.getuid():
+        if uid != os.geteuid():
             self._why = f"it belongs to another user (uid {uid})"
             transport.abort()
             return
@@ -118,7 +118,7 @@ class Connection(asyncio.Protocol):
             self._refuse("Too many screens are attached; close some.")
             return
         self.send(Hello(protocol=PROTOCOL, version=__version__, pid=os.getpid()))
-        self._expect_more()
+        self._timer = self._expect_more()
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -129,11 +129,11 @@ class Connection(asyncio.Protocol):
         except ProtocolError as error:
             self._refuse(str(error))
             return
-        if self._timer and self.peer and not self._decoder.mid_frame:
+        if self.peer is None or self._decoder.mid_frame:
+            self._timer = self._timer or self._expect_more()
+        elif self._timer:
             self._timer.cancel()
             self._timer = None
-        elif not self._timer:
-            self._expect_more()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 — asyncio's name
         if self._timer:
@@ -156,9 +156,9 @@ class Connection(asyncio.Protocol):
             case _:
                 raise ProtocolError(f"A {type(message).__name__} message was not expected here.")
 
-    def _expect_more(self) -> None:
+    def _expect_more(self) -> asyncio.TimerHandle:
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(PATIENCE, self._refuse, f"Nothing whole came within {PATIENCE:.0f} seconds.")
+        return loop.call_later(PATIENCE, self._refuse, f"Nothing whole came within {PATIENCE:.0f} seconds.")
 
     def _refuse(self, sentence: str) -> None:
         self.send(Reply(id=0, error=sentence))

@@ -197,7 +197,8 @@ class Journal:
                     continue
                 history.add(self._with_picture(folder, event) if isinstance(event, ev.Preview) else event)
         if damaged:
-            notes.append(f"{damaged} damaged lines of run {folder.name}'s journal were skipped.")
+            lines = "1 damaged line was" if damaged == 1 else f"{damaged} damaged lines were"
+            notes.append(f"{lines} skipped in the journal of run {folder.name}.")
         return history
 
     @staticmethod

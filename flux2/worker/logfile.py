@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-import unicodedata
 from pathlib import Path
 
+from flux2.humanize import printable
 from flux2.paths import state_dir
 
 MAX_BYTES = 1024 * 1024
@@ -54,8 +54,3 @@ def last_lines(path: Path, pid: int | None = None, count: int = 20) -> list[str]
         begins = [i for i, line in enumerate(lines) if f" worker {pid} started" in line]
         lines = lines[begins[-1] + 1 :] if begins else lines
     return [line for line in lines if line.strip()][-count:]
-
-
-def printable(text: str) -> str:
-    """The text without control characters (escape sequences among them)."""
-    return "".join(" " if c == "\t" else c for c in text if c == "\t" or unicodedata.category(c)[0] != "C")

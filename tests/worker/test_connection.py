@@ -92,13 +92,15 @@ async def test_one_who_greeted_may_be_silent(monkeypatch: pytest.MonkeyPatch) ->
         end.send(encode(Command(id=1, name="ping")))
         await asyncio.sleep(0.1)
         assert host.commands == [Command(id=1, name="ping")]
+        await asyncio.sleep(0.6)
+        assert host.dropped is None
 
 
 async def test_a_stranger_is_not_even_greeted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "peer_uid", lambda _: os.getuid() + 1)
+    monkeypatch.setattr(module, "peer_uid", lambda _: os.geteuid() + 1)
     async with connected() as (host, _, end):
         assert await read_on(end) == b""
-        assert host.dropped == f"it belongs to another user (uid {os.getuid() + 1})"
+        assert host.dropped == f"it belongs to another user (uid {os.geteuid() + 1})"
         assert not host.attached
 
 

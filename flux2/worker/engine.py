@@ -1,0 +1,50 @@
+"""The engine as the worker runs it. MLX is imported by `prepare`, not with this module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from flux2.events import EventHandler, Memory
+from flux2.request import GenerationRequest
+from flux2.worker.runner import Device
+
+if TYPE_CHECKING:
+    from flux2.generate import Generator
+
+
+class EngineRunner:
+    """Keeps one `flux2.generate.Generator` for all runs."""
+
+    def __init__(self) -> None:
+        self._generator: Generator | None = None
+        self._read: Callable[[], Memory] | None = None
+
+    def prepare(self) -> Device:
+        from flux2 import memory
+
+        self._read = memory.read
+
+        # A second of import, better spent while the user types than in the first run.
+        from transformers import AutoTokenizer  # noqa: F401
+
+        return Device(name=memory.device_name(), memory_limit=memory.memory_limit())
+
+    def run(
+        self, request: GenerationRequest, *, run: str, on_event: EventHandler, should_cancel: Callable[[], bool]
+    ) -> None:
+        from flux2.generate import Generator
+
+        self._generator = self._generator or Generator()
+        self._generator.generate(request, run=run, on_event=on_event, should_cancel=should_cancel)
+
+    def unload(self) -> None:
+        if self._generator:
+            self._generator.unload()
+
+    @property
+    def model(self) -> str:
+        return self._generator.model if self._generator else ""
+
+    def memory(self) -> Memory | None:
+        return self._read() if self._read else None

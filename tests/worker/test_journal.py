@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import json
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from flux2 import events as ev
+from flux2.request import GenerationRequest
+from flux2.worker import history, journal
+from flux2.worker.history import RunHistory
+from flux2.worker.journal import Job, Journal, new_run_id, write_atomically
+
+MEMORY = ev.Memory(active=1, peak=2, cache=3)
+
+
+def job(run: str = "20260101-000000-aaaaaa", prompt: str = "a fox") -> Job:
+    return Job(run=run, request=GenerationRequest(prompt=prompt))
+
+
+def a_run(run: str) -> list[ev.Event]:
+    return [
+        ev.RunStarted(run=run, request={}, phases=("denoise",)),
+        ev.PhaseStarted(run=run, phase="denoise", memory=MEMORY),
+        ev.StepFinished(run=run, step=1, steps=4, sigma=1.0, seconds=0.1, memory=MEMORY),
+        ev.Preview(run=run, step=1, steps=4, width=1, height=1, png=b"one"),
+        ev.MemorySampled(run=run, phase="denoise", memory=MEMORY),
+        ev.Preview(run=run, step=2, steps=4, width=1, height=1, png=b"two"),
+    ]
+
+
+def write(folder: Path, job: Job, events: list[ev.Event]) -> Path:
+    log = Journal(folder)
+    log.begin(job)
+    for event in events:
+        log.append(event)
+    log.close()
+    return folder / "runs" / job.run / "events.jsonl"
+
+
+def test_a_finished_run_is_read_back_as_it_was(tmp_path: Path) -> None:
+    events = [*a_run(job().run), ev.RunCancelled(run=job().run)]
+    write(tmp_path, job(), events)
+    found = Journal(tmp_path).recover(10)
+    assert found.notes == []
+    kept = [event for event in events if event is not events[3]]  # of previews, the last
+    assert list(found.runs[0].events) == kept
+    assert json.loads((tmp_path / "runs" / job().run / "request.json").read_text())["prompt"] == "a fox"
+
+
+def test_a_run_cut_off_is_ended_once(tmp_path: Path) -> None:
+    path = write(tmp_path, job(), a_run(job().run))
+    with path.open("ab") as file:
+        file.write(b'{"event": "StepFin')  # the process died in the middle of a line
+    first = Journal(tmp_path).recover(10)
+    failed = first.runs[0].events[-1]
+    assert isinstance(failed, ev.RunFailed)
+    assert failed.message.startswith("The run was interrupted in phase denoise, after step 1 of 4")
+    assert first.notes == [
+        f"1 damaged line was skipped in the journal of run {job().run}.",
+        f"Run {job().run} was interrupted.",
+    ]
+    again = Journal(tmp_path).recover(10)
+    assert again.runs[0].events[-1] == failed
+    assert f"Run {job().run} was interrupted." not in again.notes
+
+
+@pytest.mark.parametrize(
+    "line", [b"\0\0\0", b"null", b'{"event": "Nonsense"}', b'{"event": "StepFinished"}', b"[" * 5000, b"\xff", b"7"]
+)
+def test_a_damaged_line_is_skipped_with_a_note(tmp_path: Path, line: bytes) -> None:
+    path = write(tmp_path, job(), [*a_run(job().run), ev.RunCancelled(run=job().run)])
+    lines = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join([lines[0], line, *lines[1:]]) + b"\n")
+    found = Journal(tmp_path).recover(10)
+    assert [type(event).__name__ for event in found.runs[0].events][:2] == ["RunStarted", "PhaseStarted"]
+    assert found.notes == [f"1 damaged line was skipped in the journal of run {job().run}."]
+
+
+def test_the_queue_is_restored_without_the_request_that_ran(tmp_path: Path) -> None:
+    Journal(tmp_path).save_queue(job("r1"), [job("r2", "second"), job("r3", "third")])
+    assert Journal(tmp_path).recover(10).queue == [job("r2", "second"), job("r3", "third")]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"items": 3}', "null", "\0", "[" * 5000])
+def test_a_damaged_queue_is_put_aside_with_a_note(tmp_path: Path, text: str) -> None:
+    (tmp_path / "queue.json").write_text(text)
+    found = Journal(tmp_path).recover(10)
+    assert found.queue == []
+    (aside,) = tmp_path.glob("queue.damaged-*.json")
+    assert aside.name in found.notes[0]
+    assert aside.read_text() == text
+
+
+def test_the_good_part_of_a_damaged_queue_is_used(tmp_path: Path) -> None:
+    Journal(tmp_path).save_queue(None, [job("r1"), job("r2")])
+    data = json.loads((tmp_path / "queue.json").read_text())
+    data["items"][0]["request"]["width"] = "wide"
+    data["items"].insert(0, None)
+    (tmp_path / "queue.json").write_text(json.dumps(data))
+    found = Journal(tmp_path).recover(10)
+    assert [job.run for job in found.queue] == ["r2"]
+    assert len(found.notes) == 2
+
+
+def test_the_oldest_runs_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "KEEP_RUNS", 3)
+    names = [f"2026010{day}-000000-aaaaaa" for day in range(1, 7)]
+    for name in names:
+        write(tmp_path, job(name), [ev.RunCancelled(run=name)])
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == names[3:]
+    monkeypatch.setattr(journal, "KEEP_BYTES", 10)
+    Journal(tmp_path).prune()
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == names[-1:]  # the newest is kept, whatever its size
+
+
+def test_a_very_long_runs_journal_takes_no_more_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "MAX_RUN_BYTES", 2000)
+    run = job().run
+    samples = [ev.MemorySampled(run=run, phase="denoise", memory=MEMORY) for _ in range(100)]
+    path = write(tmp_path, job(), [*samples, ev.RunCancelled(run=run)])
+    assert 2000 < path.stat().st_size < 2600
+    assert isinstance(Journal(tmp_path).recover(1).runs[0].events[-1], ev.RunCancelled)
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "queue.json"
+    write_atomically(path, b"old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, b"new", durable=True)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_run_ids_sort_by_time_and_are_file_names() -> None:
+    one = new_run_id()
+    assert one != new_run_id()
+    assert one[:8] == time.strftime("%Y%m%d")
+    assert one.replace("-", "").isalnum()
+
+
+def test_samples_are_thinned_evenly_and_keep_their_peak() -> None:
+    run = RunHistory("r")
+    run.add(ev.RunStarted(run="r", request={}, phases=()))
+    total = 5 * history.MAX_SAMPLES
+    for number in range(total):
+        memory = ev.Memory(active=10**6 if number == 1234 else number, peak=0, cache=0)
+        run.add(ev.MemorySampled(run="r", time=number / 4, phase="", memory=memory))
+    samples = [event for event in run.events if isinstance(event, ev.MemorySampled)]
+    assert history.MAX_SAMPLES / 2 <= len(samples) < 2 * history.MAX_SAMPLES
+    assert max(sample.memory.active for sample in samples) == 10**6
+    assert [sample.time for sample in samples] == sorted(sample.time for sample in samples)
+    assert samples[-1].time == (total - 1) / 4
+    gaps = [later.time - sample.time for sample, later in pairwise(samples)]
+    assert max(gaps) < 8 * total / 4 / len(samples)
