@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -101,6 +103,18 @@ class Flux2App(App[None]):
 
         if hasattr(signal, "SIGHUP") and not self.is_headless:
             signal.signal(signal.SIGHUP, leave)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """A fault of ours: a sentence instead of a traceback, and nothing typed is lost. Tests see the exception."""
+        self._save_now()
+        if self.is_headless:
+            super()._handle_exception(error)
+            return
+        path = self.options.state / "screen-crash.log"
+        with contextlib.suppress(OSError):
+            path.write_text("".join(traceback.format_exception(error)), "utf-8")
+        what = f"{type(error).__name__}: {error}".rstrip(": ")
+        self.exit(return_code=1, message=f"The screen failed ({what}); the worker goes on. Details: {path}")
 
     # --- the worker --------------------------------------------------------------------------------------------------
 
@@ -199,6 +213,6 @@ class Flux2App(App[None]):
         if not isinstance(screen, Dashboard):
             return
         for key in KEYS:
-            if key.command:
+            if key.command and screen.check_action(key.action.split("(")[0], ()):
                 yield SystemCommand(key.command, key.help, lambda action=key.action: screen.run_action(action))
         yield SystemCommand("Screenshot", "Save the screen as an SVG file", self.deliver_screenshot)

@@ -63,7 +63,7 @@ def memory_scale(peak: int, limit: int, rows: int) -> Scale:
     if limit and (peak >= limit * _LIMIT_IN_VIEW or not peak):
         top = max(limit, peak) * _HEADROOM
         return Scale(top, _round_step(top / max(2, rows / 3)), limit)
-    top = max(peak, 1e6) * 1.15
+    top = (peak or GB) * 1.15
     step = _round_step(top / max(2, rows / 3))
     return Scale((int(top / step) + 1) * step, step, limit)
 

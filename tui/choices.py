@@ -21,8 +21,8 @@ SEED_MODES = tuple(SEED_MODE_LINES)
 
 QUANTIZATION_LINES = {
     "bf16": "As trained: the reference, and the most memory.",
-    "qint8": "8 bits per weight: about half the memory, hard to tell from bf16.",
-    "int4": "4 bits per weight: about a quarter of the memory, small details may change.",
+    "qint8": "8 bits per weight: half the memory, hard to tell apart.",
+    "int4": "4 bits per weight: a quarter, small details may change.",
 }
 
 

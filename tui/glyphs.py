@@ -25,7 +25,6 @@ class Glyphs:
     bar_empty: str
     levels: str
     """From low to high, for a strip of small bars."""
-    rule: str
     area: str
     """Stands for the filled series in a legend."""
     line: str
@@ -50,9 +49,9 @@ class Glyphs:
         return "#" if heights[0] > 1 else "." if heights[0] == 1 else " "
 
 
-BRAILLE = Glyphs("braille", 2, 4, "╌", "┊", "┈", "━", "╾", "─", "▁▂▃▄▅▆▇█", "─", "⣿", "⠒")
-BLOCK = Glyphs("block", 1, 8, "╌", "┊", "┈", "━", "╾", "─", "▁▂▃▄▅▆▇█", "─", "█", "─")
-ASCII = Glyphs("ascii", 1, 2, "=", ":", " ", "#", "#", ".", "_.-=+*#%", "-", "#", "-")
+BRAILLE = Glyphs("braille", 2, 4, "╌", "┊", "┈", "━", "╾", "─", "▁▂▃▄▅▆▇█", "⣿", "⠒")
+BLOCK = Glyphs("block", 1, 8, "╌", "┊", "┈", "━", "╾", "─", "▁▂▃▄▅▆▇█", "█", "─")
+ASCII = Glyphs("ascii", 1, 2, "=", ":", " ", "#", "#", ".", "_.-=+*#%", "#", "-")
 
 GLYPHS = {glyphs.name: glyphs for glyphs in (BRAILLE, BLOCK, ASCII)}
 

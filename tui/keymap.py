@@ -85,7 +85,15 @@ KEYS: tuple[Key, ...] = (
         command="Graph window",
     ),
     Key("theme", "t", "theme_menu", "theme", "Choose the theme", "Look", command="Theme"),
-    Key("restart", "W", "restart_worker", "restart worker", "Restart the worker", "Program", command="Restart worker"),
+    Key(
+        "restart",
+        "ctrl+r",
+        "restart_worker",
+        "restart worker",
+        "Restart the worker",
+        "Program",
+        command="Restart worker",
+    ),
     Key("palette", "ctrl+p", "app.command_palette", "", "Every command by name", "Program", "ctrl+p", True),
     Key("help", "question_mark,f1", "help", "help", "This page", "Program", "?, f1", command="Keys"),
     Key(

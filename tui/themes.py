@@ -52,7 +52,8 @@ def load_themes() -> tuple[dict[str, NamedTheme], list[str]]:
             found[path.stem] = read_theme(path)
         except ThemeError as error:
             complaints.append(str(error))
-    return found, complaints
+    dark_first = sorted(found.items(), key=lambda item: (item[1].theme.ansi, not item[1].theme.dark, item[1].title))
+    return dict(dark_first), complaints
 
 
 def _theme_files() -> Iterable[Path]:
@@ -75,6 +76,7 @@ def read_theme(path: Path) -> NamedTheme:
     muted, rule = colors.get("muted", colors["foreground"]), colors.get("rule", colors["foreground"])
     surface = colors.get("surface", colors["background"])
     panel = colors.get("panel", surface)
+    on_accent = "ansi_black" if data.get("ansi") else colors["background"]
     variables = {
         "muted": muted,
         "rule": rule,
@@ -84,13 +86,14 @@ def read_theme(path: Path) -> NamedTheme:
         "graph-mark": graph.get("mark", muted),
         "graph-grid": graph.get("grid", rule),
         # Textual's own parts, so that menus, fields and scrollbars speak the same language as the panes.
+        "ansi-background": colors["background"],
         "block-cursor-background": accent,
-        "block-cursor-foreground": colors["background"],
+        "block-cursor-foreground": on_accent,
         "block-cursor-text-style": "none",
         "block-cursor-blurred-background": panel,
         "block-cursor-blurred-foreground": colors["foreground"],
         "input-cursor-background": accent,
-        "input-cursor-foreground": colors["background"],
+        "input-cursor-foreground": on_accent,
         "input-cursor-text-style": "none",
         "border": accent,
         "border-blurred": rule,

@@ -101,7 +101,7 @@ class WorkerBackend:
 
     def _attached(self) -> WorkerClient:
         if self._client is None:
-            raise WorkerError("No worker is attached; restart it with W.")
+            raise WorkerError("No worker is attached; restart it with ctrl+r.")
         return self._client
 
 

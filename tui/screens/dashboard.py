@@ -9,6 +9,7 @@ from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
+from textual.geometry import Size
 from textual.screen import Screen
 from textual.widgets import Static, TextArea
 
@@ -71,10 +72,13 @@ class Dashboard(Screen[None]):
         return (self.prompt, self.settings, self.memory, self.preview, self.progress, self.log_pane, self.queue)
 
     def on_mount(self) -> None:
+        self._arrange_for(self.app.size)  # so that the first frame is right already
         self.set_interval(1.0, self._tick)
 
     def on_resize(self, event: events.Resize) -> None:
-        size = event.size
+        self._arrange_for(event.size)
+
+    def _arrange_for(self, size: Size) -> None:
         for name, (columns, rows) in (("-two-columns", TWO_COLUMNS), ("-large", LARGE)):
             self.set_class(size.width >= columns and size.height >= rows, name)
         too_small = size.width < SMALLEST[0] or size.height < SMALLEST[1]
@@ -244,7 +248,7 @@ class Dashboard(Screen[None]):
     def action_graph_window(self) -> None:
         graph = self.memory.graph
         graph.whole_run = not graph.whole_run
-        self.memory.heading.title = "Memory" if graph.whole_run else "Memory, last 2 minutes"
+        self.memory.heading.title = "Memory" if graph.whole_run else "Memory, 2 min"
 
     def action_help(self) -> None:
         from tui.screens.help import Help

@@ -20,7 +20,7 @@ from tui.axis import Scale, memory_scale, time_labels
 from tui.glyphs import BRAILLE, Glyphs
 from tui.memory_history import Column, MemoryHistory, column_seconds
 from tui.session import Session, Topic
-from tui.text import GB, gigabytes
+from tui.text import gigabytes
 from tui.widgets.pane import Pane
 
 WINDOW = 120.0
@@ -98,11 +98,11 @@ class MemoryGraph(Widget):
         if frame != self._frame:
             self._frame = frame
             before, self._strips = self._strips, self._draw(frame, width - _AXIS, height)
-            if len(before) == len(self._strips):
-                # Over a slow line, rows that stay as they are need not be sent again.
-                self.refresh(*(Region(0, y, width, 1) for y in range(height) if before[y] != self._strips[y]))
-            else:
+            if len(before) != height:
                 self.refresh()
+            elif changed := [y for y in range(height) if before[y] != self._strips[y]]:
+                # Over a slow line, rows that stay as they are need not be sent again.
+                self.refresh(*(Region(0, y, width, 1) for y in changed))
 
     def _next_frame(self, cells: int, height: int) -> _Frame:
         history, per_cell = self._history, self.glyphs.columns
@@ -140,7 +140,8 @@ class MemoryGraph(Widget):
             strips.append(Strip([gap, Segment(_phase_line(frame, cells), style["label"])]))
         if height - rows >= 2:
             seconds = frame.seconds * self.glyphs.columns
-            strips.append(Strip([gap, Segment(time_labels(frame.start, seconds, cells), style["mark"])]))
+            labels = time_labels(frame.start, seconds, cells) if any(frame.columns) else ""
+            strips.append(Strip([gap, Segment(labels.ljust(cells), style["mark"])]))
         return [strip.simplify() for strip in strips]
 
     def _plot_row(
@@ -194,17 +195,13 @@ def plot_rows(height: int) -> int:
 
 
 def _phase_line(frame: _Frame, cells: int) -> str:
-    """The phases' names under their marks; one that has no room for its name is left out."""
+    """The phases' names under their marks; a phase too short for its name goes without."""
     line = [" "] * cells
-    free = 0
     marks = [(max(0, cell), phase) for cell, phase in frame.marks if cell < cells]
-    for place, (cell, phase) in enumerate(marks):
-        until = marks[place + 1][0] if place + 1 < len(marks) else cells
-        name = phase if len(phase) < until - cell or until == cells else phase[: max(0, until - cell - 1)]
-        if len(name) < min(3, len(phase)) or cell < free or cell + len(name) > cells:
-            continue
-        line[cell : cell + len(name)] = name
-        free = cell + len(name) + 1
+    ends = [*(cell for cell, _ in marks[1:]), cells + 1]
+    for (cell, phase), end in zip(marks, ends, strict=False):
+        if cell + len(phase) < end:
+            line[cell : cell + len(phase)] = phase
     return "".join(line)
 
 
@@ -225,8 +222,7 @@ class MemoryPane(Pane):
     def _detail(self, session: Session) -> Content:
         memory = session.memory
         if memory is None:
-            limit = session.memory_limit
-            return Content.assemble((f"limit {limit / GB:.1f} GB", "$muted")) if limit else Content("")
+            return Content("")
         peak = max(session.history.peak, memory.active) if session.history.peak else memory.peak
         glyphs = self.graph.glyphs
         parts: list[tuple[str, str]] = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.segment import Segment
 from textual.content import Content
@@ -101,23 +102,23 @@ class PreviewPane(Pane):
 
     def __init__(self, graphics: str, pause: float) -> None:
         self._graphics = graphics
-        self._hint = Static("The picture appears here,\nstep by step.", id="preview-hint")
+        self._hint = Static("The picture appears\nhere, step by step.", id="preview-hint")
         self.cells = HalfCells(pause)
         self._sharp: Widget | None = None
         self._sharp_source: Source | None = None
         super().__init__(self._hint, self.cells, id="preview")
 
     def show(self, session: Session) -> None:
-        source: Source | None = session.picture or (session.preview.png if session.preview else None)
+        source = _best(session)
         self.heading.title = "Picture" if session.picture else "Preview"
         self.heading.detail = self._detail(session)
-        sharp = session.picture is not None and self._graphics in ("kitty", "sixel")
+        sharp = isinstance(source, Path) and self._graphics in ("kitty", "sixel")
         self._hint.display = source is None or self._graphics == "none"
         self.cells.display = source is not None and not sharp and self._graphics != "none"
         if self._graphics == "none":
             self._hint.update(Content.assemble((f"{session.picture or 'Pictures are switched off.'}", "$muted")))
         elif sharp:
-            self.run_worker(self._show_sharp(session.picture), group="sharp", exclusive=True, exit_on_error=False)
+            self.run_worker(self._show_sharp(source), group="sharp", exclusive=True, exit_on_error=False)
         else:
             self._drop_sharp()
             self.cells.update(source)
@@ -148,3 +149,10 @@ class PreviewPane(Pane):
         if self._sharp is not None:
             self._sharp.remove()
             self._sharp, self._sharp_source = None, None
+
+
+def _best(session: Session) -> Source | None:
+    """The finished picture; failing that, and where its file has gone since, the last preview."""
+    if session.picture is not None and session.picture.exists():
+        return session.picture
+    return session.preview.png if session.preview else None

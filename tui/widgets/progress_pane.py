@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from flux2.events import PHASES
-from flux2.progress import CANCELLED, FAILED, FINISHED, RunProgress
+from flux2.progress import CANCELLED, FAILED, FINISHED, RUNNING, RunProgress
 from tui.glyphs import ASCII, Glyphs
 from tui.session import Session, Topic
 from tui.text import duration, ellipsis, gigabytes, short_seconds
@@ -36,10 +36,12 @@ class ProgressBody(Widget):
         if run is None:
             yield from self._wrapped(trouble, "$error") if trouble else self._welcome()
             return
-        roomy = self.size.height >= 9
-        yield from self._phase_table(run) if roomy else [self._phase_line(run)]
-        if roomy:
+        broken = trouble or run.state == FAILED
+        if self.size.height >= 9:
+            yield from self._phase_table(run)
             yield []
+        elif not broken or self.size.height > 2:  # a sentence is worth more than the phases where both don't fit
+            yield self._phase_line(run)
         if trouble:
             yield from self._wrapped(trouble, "$error")
         elif run.state == FAILED:
@@ -62,12 +64,14 @@ class ProgressBody(Widget):
         yield [("The worker keeps going when this screen closes or the line drops.", "$muted")]
 
     def _marker(self, run: RunProgress, phase: str) -> tuple[str, str]:
-        done, running, waiting = ("x", ">", ".") if self.glyphs is ASCII else ("✓", "●", "○")
+        done, running, waiting, broken = "x>.!" if self.glyphs is ASCII else "✓●○✗"
         if phase in run.seconds:
             return f"{done} ", "$success"
-        if phase == run.phase:
-            return f"{running} ", "$accent"
-        return f"{waiting} ", "$muted"
+        if phase != _phase_reached(run):
+            return f"{waiting} ", "$muted"
+        if self.session.trouble or run.state == FAILED:
+            return f"{broken} ", "$error"
+        return f"{running} ", "$accent" if run.state == RUNNING else "$muted"
 
     def _phase_line(self, run: RunProgress) -> Line:
         gap = "   " if self.size.width >= 76 else "  "
@@ -93,7 +97,7 @@ class ProgressBody(Widget):
     def _running_bar(self, run: RunProgress) -> Line:
         if run.phase == "denoise":
             step = min(run.step + 1, run.steps)
-            pace = f"   {short_seconds(run.step_seconds[-1])} per step" if run.step and self.size.height < 3 else ""
+            pace = f", {short_seconds(run.step_seconds[-1])} per step" if run.step and self.size.height < 3 else ""
             label = f"step {step} of {run.steps}{pace}"
             return self._bar(run.step / run.steps if run.steps else 0.0, "$accent", label)
         if run.phase_total:
@@ -130,7 +134,7 @@ class ProgressBody(Widget):
         """One small bar per step, as high as the step was slow."""
         if len(run.step_seconds) < 2:
             return
-        label = f"  {min(run.step_seconds):.1f} to {max(run.step_seconds):.1f} s"
+        label = f"  steps took {short_seconds(min(run.step_seconds))} to {short_seconds(max(run.step_seconds))}"
         latest = run.step_seconds[-max(1, self.size.width - len(label)) :]
         lowest, slowest, levels = min(latest) * 0.75, max(latest), self.glyphs.levels
         unit = (slowest - lowest) / len(levels) or 1.0
@@ -154,6 +158,11 @@ class ProgressBody(Widget):
     def _wrapped(self, text: str, style: str) -> Iterator[Line]:
         for line in Content(text).wrap(max(10, self.size.width)):
             yield [(line.plain, style)]
+
+
+def _phase_reached(run: RunProgress) -> str:
+    """The phase under way, or the one in which the run broke off."""
+    return run.phase or next((phase for phase in run.phases if phase not in run.seconds), "")
 
 
 def _phase_style(run: RunProgress, phase: str) -> str:

@@ -41,7 +41,7 @@ class StatusBar(Widget):
     def _state(self) -> tuple[str, str]:
         session = self._session
         if session.trouble:
-            return "worker lost, W restarts it", "$error"
+            return "worker lost, ctrl+r restarts it", "$error"
         if session.worker is None:
             return "starting the worker", "$muted"
         if session.running and session.run is not None:
