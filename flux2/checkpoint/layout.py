@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +86,7 @@ class Component:
         return sorted({info.path for info in self.tensors.values()})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A whole one, checked as far as configs and headers go."""
 
@@ -102,7 +101,15 @@ class Checkpoint:
     def tokenizer_folder(self) -> Path:
         return self.folder / TOKENIZER
 
-    @cached_property
+    def stamps(self) -> tuple[tuple[str, int, int], ...]:
+        """Name, size and time of change of every file of weights; other ones mean other headers."""
+        files = [path for part in (self.transformer, self.vae, self.text_encoder) for path in part.files]
+        try:
+            return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+        except OSError:
+            return ()
+
+    @property
     def is_distilled(self) -> bool:
         """True where guidance was distilled into the weights, so that one pass per step does; False needs two (CFG)."""
         return bool(self.index.get("is_distilled", False))

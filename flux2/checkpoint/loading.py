@@ -17,8 +17,6 @@ from flux2.quantization import Quantization, QuantizedLinear
 
 OnBytes = Callable[[int], None]
 """Told how many bytes were read since the last call; may raise, to stop the loading."""
-Convert = Callable[[str, mx.array], mx.array]
-"""From a tensor as the file has it to the layout that MLX's layers want (convolutions)."""
 
 _KEEP_IN_CACHE = 16 * 1024**2  # bytes; freed buffers of larger tensors fit no later one and go back to the system
 
@@ -28,7 +26,7 @@ class WeightPlan:
     """Which tensor of which file becomes which parameter; the promise that all of them fit."""
 
     tensors: tuple[TensorInfo, ...]
-    """The largest first: by the time much is resident, what is still being quantized is small, which lowers the peak."""
+    """The largest first: once much is resident, what is still to be quantized is small, which lowers the peak."""
     linears: frozenset[str]
     """Paths of the Linears, which quantization replaces."""
 
@@ -44,9 +42,7 @@ class WeightPlan:
                 mode.check(f"{info.path}: {info.name}", info.shape)
 
 
-def plan_weights(
-    network: nn.Module, component: Component, unused: str = "", convert: Convert | None = None
-) -> WeightPlan:
+def plan_weights(network: nn.Module, component: Component, unused: str = "") -> WeightPlan:
     """Match the component's tensors with the network's parameters by name and shape; reads and allocates nothing.
 
     Args:
@@ -69,12 +65,10 @@ def plan_weights(
             raise CheckpointError(
                 f"{info.path}: tensor {name} is {info.dtype}; use a bfloat16, float16 or float32 checkpoint."
             )
-        blank = mx.zeros(info.shape)  # lazy, never computed: only its shape is asked for
-        found = tuple((convert(name, blank) if convert else blank).shape)
-        if found != shape:
+        if info.shape != shape:
             raise CheckpointError(
-                f"{info.path}: tensor {name} has the shape {list(info.shape)}, which its config.json contradicts; "
-                "download the checkpoint again."
+                f"{info.path}: tensor {name} has the shape {list(info.shape)} where the config.json beside it implies "
+                f"{list(shape)}; download the checkpoint again."
             )
     linears = frozenset(path for path, module in network.named_modules() if isinstance(module, nn.Linear))
     ordered = sorted((tensors[name] for name in shapes), key=lambda info: (-info.nbytes, info.path, info.offset))
@@ -87,7 +81,6 @@ def load_weights(
     *,
     dtype: mx.Dtype,
     quantization: Quantization | None = None,
-    convert: Convert | None = None,
     on_bytes: OnBytes | None = None,
 ) -> None:
     """Read every tensor of the plan into the network, quantizing Linears on the way.
@@ -103,15 +96,13 @@ def load_weights(
     """
     for info in plan.tensors:
         tensor = read_tensor(info, on_bytes)
-        if convert:
-            tensor = convert(info.name, tensor)
         layer = _layer(info.name)
         if quantization and layer in plan.linears:
             quantized = QuantizedLinear(tensor, quantization)
             mx.eval(quantized.parameters())
             _place(network, layer, quantized)
         else:
-            tensor = mx.contiguous(tensor.astype(_stored_dtype(tensor, dtype)))
+            tensor = tensor.astype(_stored_dtype(tensor, dtype))
             mx.eval(tensor)
             _place(network, info.name, tensor)
         del tensor

@@ -1,0 +1,89 @@
+"""The networks of a checkpoint: which class each part is, checked against its tensors, loaded when its phase comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flux2.checkpoint.layout import Checkpoint, Component
+from flux2.checkpoint.loading import OnBytes, WeightPlan, load_weights, plan_weights
+from flux2.mlx_backend import mx, nn
+from flux2.models.autoencoder import AutoencoderConfig, AutoencoderKLFlux2
+from flux2.models.qwen3 import Qwen3Config, Qwen3ForCausalLM
+from flux2.models.transformer import Flux2Transformer2DModel, Flux2TransformerConfig
+from flux2.quantization import Quantization
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkKind:
+    """How one kind of network is built, and what its files may hold beyond it."""
+
+    folder: str
+    read_config: Callable[[Mapping[str, Any], str], Any]
+    network: Callable[[Any], nn.Module]
+    unused: str = ""
+    """A regular expression of names of tensors that are never read."""
+    dropped: tuple[str, ...] = ()
+    """Children of the network that this use of it does not need."""
+
+
+TRANSFORMER = NetworkKind("transformer", Flux2TransformerConfig.from_dict, Flux2Transformer2DModel)
+TEXT_ENCODER = NetworkKind(  # the head, and layers after the last one whose hidden state is taken, are never read
+    "text_encoder",
+    Qwen3Config.from_dict,
+    Qwen3ForCausalLM,
+    unused=r"lm_head\.weight|model\.norm\.weight|model\.layers\.\d+\..*",
+)
+VAE_DECODER = NetworkKind(
+    "vae",
+    AutoencoderConfig.from_dict,
+    AutoencoderKLFlux2,
+    unused=r"bn\.num_batches_tracked|encoder\..*|quant_conv\..*",
+    dropped=("encoder", "quant_conv"),
+)
+VAE_ENCODER = NetworkKind(
+    "vae",
+    AutoencoderConfig.from_dict,
+    AutoencoderKLFlux2,
+    unused=r"bn\.num_batches_tracked|decoder\..*|post_quant_conv\..*",
+    dropped=("decoder", "post_quant_conv"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSource:
+    """A network that is known to fit its files and can be loaded any number of times."""
+
+    kind: NetworkKind
+    component: Component
+    config: Any
+    plan: WeightPlan
+
+    @classmethod
+    def check(cls, checkpoint: Checkpoint, kind: NetworkKind) -> NetworkSource:
+        """Build the network without weights and match it with the tensors in the files.
+
+        Raises:
+            CheckpointError: one sentence naming the file, the value and the remedy.
+        """
+        component: Component = getattr(checkpoint, kind.folder)
+        config = kind.read_config(component.config, str(component.folder / "config.json"))
+        return cls(kind, component, config, plan_weights(_build(kind, config), component, kind.unused))
+
+    def load(self, dtype: mx.Dtype, quantization: Quantization | None = None, on_bytes: OnBytes | None = None) -> Any:
+        """A new network with its weights.
+
+        Raises:
+            CheckpointError: if a file can't be read to the end.
+        """
+        network = _build(self.kind, self.config)
+        load_weights(network, self.plan, dtype=dtype, quantization=quantization, on_bytes=on_bytes)
+        return network
+
+
+def _build(kind: NetworkKind, config: Any) -> nn.Module:
+    network = kind.network(config)
+    for name in kind.dropped:
+        network.pop(name, None)
+    return network

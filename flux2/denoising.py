@@ -1,0 +1,135 @@
+"""From noise to clean latents: one pass of the transformer per step, two with classifier-free guidance."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from flux2.errors import NumericalError, RequestError
+from flux2.mlx_backend import mx
+from flux2.models.layers import AfterBlock
+from flux2.models.rope import image_positions, text_positions
+from flux2.models.transformer import Flux2Transformer2DModel
+from flux2.schedule import SchedulerConfig, clean_estimate, euler_step, guided_velocity, noise_levels
+
+TOKEN_PIXELS = 16
+"""A token's side in pixels: 8 by the autoencoder, 2 by patchifying."""
+
+
+class Step(NamedTuple):
+    """One denoising step, done."""
+
+    number: int
+    """1 for the first."""
+    sigma: float
+    """The noise level it started from."""
+    seconds: float
+    latents: mx.array
+    """At the next noise level; packed, float32 [1, tokens, channels]."""
+    estimate: mx.array
+    """x0 = x − σ·v: the clean latents as far as they can be told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenoisingPlan:
+    """What a run's denoising needs to know beyond the weights."""
+
+    height: int
+    """Pixels."""
+    width: int
+    steps: int
+    guidance: float
+    scheduler: SchedulerConfig
+    embeddings: mx.array
+    """Of the prompt, [1, text tokens, joint_attention_dim]; their dtype is the one computed in."""
+    negative_embeddings: mx.array | None = None
+    """Of the negative prompt, where there is a second pass per step."""
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width in tokens."""
+        return self.height // TOKEN_PIXELS, self.width // TOKEN_PIXELS
+
+
+def initial_noise(seed: int, channels: int, height: int, width: int) -> mx.array:
+    """Standard normal latents, float32 [1, channels, height / 16, width / 16], height and width in pixels."""
+    shape = (1, channels, height // TOKEN_PIXELS, width // TOKEN_PIXELS)
+    return mx.random.normal(shape, key=mx.random.key(seed))
+
+
+def pack(latents: mx.array) -> mx.array:
+    """[1, channels, H/16, W/16] → [1, tokens, channels], row by row."""
+    return latents.flatten(2).swapaxes(1, 2)
+
+
+def as_latents(latents: npt.ArrayLike | mx.array, channels: int, height: int, width: int) -> mx.array:
+    """A user's own initial noise as float32.
+
+    Raises:
+        RequestError: if its shape is not [1, channels, H/16, W/16], or it is not finite.
+    """
+    array = latents if isinstance(latents, mx.array) else mx.array(np.asarray(latents, dtype=np.float32))
+    wanted = (1, channels, height // TOKEN_PIXELS, width // TOKEN_PIXELS)
+    if tuple(array.shape) != wanted:
+        raise RequestError(
+            f"The latents have the shape {list(array.shape)}; a {width}×{height} picture needs {list(wanted)}."
+        )
+    if not _finite(array):
+        raise RequestError("The latents hold NaN or infinity; give finite noise.")
+    return array.astype(mx.float32)
+
+
+def denoise(
+    transformer: Flux2Transformer2DModel, latents: mx.array, plan: DenoisingPlan, after_block: AfterBlock
+) -> Iterator[Step]:
+    """Every step as it is done, beginning with noise as `pack` gives it.
+
+    Args:
+        after_block: called with the results of each of the transformer's blocks; evaluates them, and may raise.
+
+    Raises:
+        NumericalError: if the latents hold NaN or infinity after a step.
+    """
+    sigmas = noise_levels(plan.steps, latents.shape[1], plan.scheduler).tolist()
+    conditioning = transformer.condition(
+        plan.embeddings,
+        sigmas[:-1],
+        text_positions(plan.embeddings.shape[1]),
+        image_positions(*plan.grid),
+        plan.guidance,
+    )
+    mx.eval(conditioning)
+    negative = None
+    if plan.negative_embeddings is not None:
+        negative = conditioning._replace(text=transformer.context_embedder(plan.negative_embeddings))
+        mx.eval(negative.text)
+    for index, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
+        began = time.perf_counter()
+        velocity = transformer(latents, conditioning, index, after_block).astype(mx.float32)
+        if negative is not None:
+            mx.eval(velocity)
+            other = transformer(latents, negative, index, after_block).astype(mx.float32)
+            velocity = guided_velocity(velocity, other, plan.guidance)
+        estimate = clean_estimate(latents, velocity, sigma)
+        latents = euler_step(latents, velocity, sigma, sigma_next)
+        mx.eval(latents, estimate)
+        if not _finite(latents):
+            raise NumericalError(
+                f"The latents became NaN or infinite in step {index + 1} of {plan.steps} "
+                f"(computed in {_name(plan.embeddings.dtype)}); choose another dtype, or another checkpoint."
+            )
+        yield Step(index + 1, sigma, time.perf_counter() - began, latents, estimate)
+
+
+def _finite(array: mx.array) -> bool:
+    return bool(mx.isfinite(array).all().item())
+
+
+def _name(dtype: mx.Dtype) -> str:
+    return str(dtype).rpartition(".")[2]

@@ -1,0 +1,146 @@
+"""One request from beginning to end: model, picture, file; what the command line and the worker both run."""
+
+from __future__ import annotations
+
+import time
+import traceback
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from flux2 import events as ev
+from flux2.errors import Flux2Error, GenerationCancelled
+from flux2.image_metadata import ImageMetadata
+from flux2.images import check_writable, output_path, save_png
+from flux2.paths import pictures_dir
+from flux2.pipeline import Flux2Pipeline
+from flux2.reporting import RunReport
+from flux2.request import GenerationRequest
+
+
+def generate(
+    request: GenerationRequest,
+    on_event: ev.EventHandler = lambda _: None,
+    should_cancel: Callable[[], bool] = lambda: False,
+    dtype: str | None = None,
+) -> ev.RunFinished:
+    """Make one picture and keep nothing in memory. See `Generator.generate`."""
+    return Generator(dtype).generate(request, on_event=on_event, should_cancel=should_cancel)
+
+
+class Generator:
+    """Makes one picture after the other; keeps the last model, so that the next run of it begins at once."""
+
+    def __init__(self, dtype: str | None = None) -> None:
+        """
+        Args:
+            dtype: what to compute in; None is the backend's best (`flux2.mlx_backend.default_dtype`).
+        """
+        self._dtype = dtype
+        self._kept: _Kept | None = None
+
+    @property
+    def model(self) -> str:
+        """What is kept, for people: "klein-4b int4"; "" for nothing."""
+        kept = self._kept
+        return f"{kept.model} {kept.pipeline.quantization}" if kept and kept.pipeline.transformer_loaded else ""
+
+    def unload(self) -> None:
+        """Let go of what is kept."""
+        if self._kept:
+            self._kept.pipeline.unload()
+        self._kept = None
+
+    def generate(
+        self,
+        request: GenerationRequest,
+        *,
+        run: str = "",
+        on_event: ev.EventHandler = lambda _: None,
+        should_cancel: Callable[[], bool] = lambda: False,
+    ) -> ev.RunFinished:
+        """Carry the request out, telling of it by events: RunStarted first; RunFinished, RunFailed or RunCancelled last.
+
+        Raises:
+            Flux2Error: after RunFailed; a sentence for a person.
+            GenerationCancelled: after RunCancelled, soon after `should_cancel()` has become true.
+        """
+        report = RunReport(run or uuid.uuid4().hex[:12], on_event, should_cancel)
+        try:
+            finished = self._generate(request.validated().with_seed(), report)
+        except GenerationCancelled:
+            on_event(ev.RunCancelled(run=report.run))
+            raise
+        except Exception as error:
+            message = str(error) if isinstance(error, Flux2Error) else f"{type(error).__name__}: {error}"
+            on_event(ev.RunFailed(run=report.run, message=message, details=traceback.format_exc()))
+            raise
+        on_event(finished)
+        return finished
+
+    def _generate(self, request: GenerationRequest, report: RunReport) -> ev.RunFinished:
+        began = time.perf_counter()
+        pipeline = self._pipeline(request, report)
+        request = _with_defaults(request, pipeline)
+        assert request.seed is not None
+        path = output_path(request.output, pictures_dir(), request, request.seed)
+        check_writable(path)
+        phases = pipeline.phases(request.prompt, request.negative_prompt, request.guidance)
+        report.on_event(ev.RunStarted(run=report.run, request=request.to_dict(), phases=(*phases, "save")))
+        made = pipeline(
+            request.prompt,
+            request.negative_prompt,
+            height=request.height,
+            width=request.width,
+            num_inference_steps=request.steps,
+            guidance_scale=request.guidance,
+            seed=request.seed,
+            on_event=report.on_event,
+            should_cancel=report.should_cancel,
+            run=report.run,
+        )
+        report.timings, report.peaks = made.timings, made.peaks
+        with report.phase("save"):
+            metadata = ImageMetadata(request=request, timings=dict(made.timings), peaks=dict(made.peaks))
+            path = save_png(made.images[0], path, metadata)
+        return ev.RunFinished(
+            run=report.run,
+            path=str(path),
+            seed=request.seed,
+            seconds=time.perf_counter() - began,
+            peaks=report.peaks,
+            timings=report.timings,
+        )
+
+    def _pipeline(self, request: GenerationRequest, report: RunReport) -> Flux2Pipeline:
+        """The one that is kept, as far as it serves this request; else a new one in its place."""
+        kept = self._kept
+        if kept and kept.model == request.model and kept.files == kept.pipeline.checkpoint.stamps():
+            if kept.pipeline.quantization != request.quantization:
+                kept.pipeline = kept.pipeline.with_quantization(request.quantization)
+            return kept.pipeline
+        self.unload()
+        say = lambda message: report.on_event(ev.Logged(run=report.run, level="info", message=message))  # noqa: E731
+        pipeline = Flux2Pipeline.from_pretrained(request.model, self._dtype, request.quantization, say)
+        self._kept = _Kept(request.model, pipeline, pipeline.checkpoint.stamps())
+        return pipeline
+
+
+@dataclass(slots=True)
+class _Kept:
+    model: str
+    pipeline: Flux2Pipeline
+    files: tuple[tuple[str, int, int], ...]
+    """Of the checkpoint when its headers were read: a worker lives for days, and files change under it."""
+
+
+def _with_defaults(request: GenerationRequest, pipeline: Flux2Pipeline) -> GenerationRequest:
+    """The request with what it leaves to the model filled in."""
+    width, height = pipeline.default_size
+    return replace(
+        request,
+        width=request.width or width,
+        height=request.height or height,
+        steps=request.steps or pipeline.default_steps,
+        guidance=pipeline.default_guidance if request.guidance is None else request.guidance,
+    )

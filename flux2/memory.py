@@ -1,0 +1,89 @@
+"""The meter: what MLX holds, what the process takes, what the machine has left. All in bytes.
+
+Every function here may be called from any thread; none touches an array.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable
+
+import psutil
+
+from flux2.events import Memory
+from flux2.mlx_backend import mx, on_cpu
+
+_process = psutil.Process()
+
+
+def read() -> Memory:
+    """One reading; its peak is the most that was active since `reset_peak`."""
+    active = mx.get_active_memory()
+    return Memory(
+        active=active,
+        peak=max(active, mx.get_peak_memory()),  # MLX's peak starts at 0, and counts at the next allocation
+        cache=mx.get_cache_memory(),
+        footprint=footprint(),
+        available=psutil.virtual_memory().available,
+        swap=psutil.swap_memory().used,
+    )
+
+
+def reset_peak() -> None:
+    """Start a new phase: its peak begins at what is active now."""
+    mx.reset_peak_memory()
+
+
+def free_cache() -> None:
+    """Give back to the system what arrays have freed."""
+    mx.clear_cache()
+
+
+def memory_limit() -> int:
+    """What the process should stay below: Metal's recommended working set, the GPU's or the machine's own memory."""
+    info = mx.device_info()
+    physical: int = psutil.virtual_memory().total
+    if on_cpu():
+        return physical
+    return int(info.get("max_recommended_working_set_size") or info.get("total_memory") or physical)
+
+
+def device_name() -> str:
+    """What computes, for people."""
+    return str(mx.device_info().get("device_name") or "unknown device")
+
+
+class _RusageInfo(ctypes.Structure):
+    """`struct rusage_info_v0` of macOS's <sys/resource.h>."""
+
+    _fields_ = (
+        ("uuid", ctypes.c_uint8 * 16),
+        ("user_time", ctypes.c_uint64),
+        ("system_time", ctypes.c_uint64),
+        ("pkg_idle_wkups", ctypes.c_uint64),
+        ("interrupt_wkups", ctypes.c_uint64),
+        ("pageins", ctypes.c_uint64),
+        ("wired_size", ctypes.c_uint64),
+        ("resident_size", ctypes.c_uint64),
+        ("phys_footprint", ctypes.c_uint64),
+        ("proc_start_abstime", ctypes.c_uint64),
+        ("proc_exit_abstime", ctypes.c_uint64),
+    )
+
+
+def _phys_footprint() -> int:
+    """What Activity Monitor shows: on macOS the resident size leaves out the GPU's and the compressed memory."""
+    info = _RusageInfo()
+    if ctypes.CDLL("libproc.dylib").proc_pid_rusage(os.getpid(), 0, ctypes.byref(info)):
+        return _resident_size()
+    return int(info.phys_footprint)
+
+
+def _resident_size() -> int:
+    return int(_process.memory_info().rss)
+
+
+footprint: Callable[[], int] = _phys_footprint if sys.platform == "darwin" else _resident_size
+"""The process's own memory as the system counts it."""

@@ -1,0 +1,330 @@
+"""`Flux2Pipeline`: a prompt becomes a picture, phase by phase, with no more in memory than the phase needs.
+
+>>> pipe = Flux2Pipeline.from_pretrained("klein-4b", quantization="int4")
+>>> pipe("a red fox in the snow", height=1024, width=1024, seed=42).images[0].save("fox.png")
+
+Names are diffusers'. The text encoder is gone before the transformer comes; the transformer and the embeddings of the
+last prompt stay for the next call, until `unload`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from flux2 import events as ev
+from flux2 import memory
+from flux2.catalog import ModelCard, find_card
+from flux2.checkpoint.layout import Checkpoint, open_checkpoint
+from flux2.checkpoint.networks import TEXT_ENCODER, TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkSource
+from flux2.checkpoint.source import find_checkpoint
+from flux2.denoising import DenoisingPlan, as_latents, denoise, initial_noise, pack
+from flux2.errors import NumericalError, RequestError
+from flux2.mlx_backend import BLAS_COMPLAINT, DTYPES, default_dtype, mx
+from flux2.models.transformer import Flux2Transformer2DModel
+from flux2.preview import PreviewProjection, as_png, fit_projection, load_projection, save_projection
+from flux2.quantization import find_mode
+from flux2.reporting import RunReport, evaluating
+from flux2.request import MAX_SEED, GenerationRequest
+from flux2.schedule import SchedulerConfig
+from flux2.text_encoding import PromptEncoder
+
+DISTILLED_DEFAULTS, BASE_DEFAULTS = (4, 1.0), (50, 4.0)
+"""Steps and guidance scale where nobody says otherwise (the model cards' recommendations)."""
+
+StepCallback = Callable[["Flux2Pipeline", int, float, dict[str, mx.array]], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flux2PipelineOutput:
+    """What a call returns."""
+
+    images: list[Image.Image]
+    seed: int
+    """Of the noise; of no meaning where `latents` were given."""
+    timings: dict[str, float] = field(default_factory=dict)
+    """Seconds by phase."""
+    peaks: dict[str, int] = field(default_factory=dict)
+    """Peak of MLX's active memory by phase, bytes."""
+
+
+class Flux2Pipeline:
+    """FLUX.2 Klein, distilled or base. Made by `from_pretrained`; not to be used from two threads at once."""
+
+    def __init__(self, checkpoint: Checkpoint, *, dtype: str, quantization: str, card: ModelCard | None = None) -> None:
+        """Check everything that configs and headers tell; read no tensor. See `from_pretrained`."""
+        if dtype not in DTYPES:
+            raise RequestError(f"The dtype {dtype!r} is unknown; choose one of {', '.join(DTYPES)}.")
+        self.checkpoint = checkpoint
+        self.card = card
+        self.dtype = dtype
+        self.quantization = quantization
+        self._mode = find_mode(quantization)
+        self._scheduler = SchedulerConfig.from_dict(checkpoint.scheduler.config)
+        self._transformer_source = NetworkSource.check(checkpoint, TRANSFORMER)
+        if self._mode:
+            self._transformer_source.plan.check_quantization(self._mode)
+        self._decoder_source = NetworkSource.check(checkpoint, VAE_DECODER)
+        self._prompts = PromptEncoder(
+            NetworkSource.check(checkpoint, TEXT_ENCODER), checkpoint.tokenizer_folder, DTYPES[dtype]
+        )
+        self._transformer: Flux2Transformer2DModel | None = None
+        self._projection: PreviewProjection | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | PathLike[str],
+        dtype: str | None = None,
+        quantization: str = "bf16",
+        say: Callable[[str], None] = lambda _: None,
+    ) -> Flux2Pipeline:
+        """Find a checkpoint, download it if need be, and check its configs and headers; tensors are read by a call.
+
+        Args:
+            source: a catalog name ("klein-4b"), a Hub repository id, or a folder in the diffusers layout.
+            dtype: what to compute in: "bfloat16", "float16" or "float32"; None is bfloat16, on the CPU float32.
+            quantization: of the transformer's Linears: "bf16" (as in the checkpoint), "qint8" or "int4".
+            say: told in a sentence of what takes long (a download).
+
+        Raises:
+            RequestError: if a name is unknown.
+            CheckpointError: if the checkpoint is not there, incomplete, damaged, or of another architecture.
+        """
+        find_mode(quantization)
+        checkpoint = open_checkpoint(find_checkpoint(fspath(source), say))
+        return cls(
+            checkpoint, dtype=dtype or default_dtype(), quantization=quantization, card=find_card(fspath(source))
+        )
+
+    def with_quantization(self, quantization: str) -> Flux2Pipeline:
+        """The same checkpoint at another level; it inherits the prompt's embeddings, not the transformer."""
+        other = Flux2Pipeline(self.checkpoint, dtype=self.dtype, quantization=quantization, card=self.card)
+        other._prompts, other._projection = self._prompts, self._projection
+        return other
+
+    @property
+    def default_size(self) -> tuple[int, int]:
+        """Width and height, in pixels."""
+        if self.card:
+            return self.card.size
+        side = self.checkpoint.vae.config.get("sample_size", 1024)
+        return (side, side) if isinstance(side, int) else (1024, 1024)
+
+    @property
+    def default_steps(self) -> int:
+        return self.card.steps if self.card else self._defaults[0]
+
+    @property
+    def default_guidance(self) -> float:
+        return self.card.guidance if self.card else self._defaults[1]
+
+    @property
+    def _defaults(self) -> tuple[int, float]:
+        return DISTILLED_DEFAULTS if self.checkpoint.is_distilled else BASE_DEFAULTS
+
+    @property
+    def transformer_loaded(self) -> bool:
+        return self._transformer is not None
+
+    def phases(
+        self, prompt: str, negative_prompt: str | None = None, guidance_scale: float | None = None
+    ) -> tuple[ev.Phase, ...]:
+        """Those that a call would go through now: what is kept from the last one is left out."""
+        guidance = self.default_guidance if guidance_scale is None else guidance_scale
+        known = self._prompts.knows(self._texts(prompt, negative_prompt, guidance), None)
+        kept = {"encode": known, "load": self.transformer_loaded}
+        return tuple(phase for phase in ev.PHASES if not kept.get(phase) and phase != "save")
+
+    def __call__(
+        self,
+        prompt: str,
+        negative_prompt: str | None = None,
+        *,
+        height: int | None = None,
+        width: int | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        seed: int | None = None,
+        latents: npt.ArrayLike | mx.array | None = None,
+        callback_on_step_end: StepCallback | None = None,
+        max_sequence_length: int | None = None,
+        on_event: ev.EventHandler | None = None,
+        should_cancel: Callable[[], bool] = lambda: False,
+        run: str = "",
+    ) -> Flux2PipelineOutput:
+        """Make one picture.
+
+        Args:
+            negative_prompt: what the second pass of a base model is told ("" by default); distilled ones have none.
+            height: pixels, a multiple of 16; as for everything else here, None is the model's default.
+            width: pixels, a multiple of 16.
+            seed: of the noise, 0 to 2³² − 1; None chooses one.
+            latents: initial noise in place of the seed's, [1, 128, H/16, W/16].
+            callback_on_step_end: called as (pipe, step index, sigma, {"latents": [1, tokens, 128]}) after each step.
+            max_sequence_length: text tokens; None is what the checkpoint was trained with.
+            on_event: told of phases, steps, previews and warnings (`flux2.events`), on this thread.
+            should_cancel: asked often; the call ends soon after it has said True.
+            run: goes into every event.
+
+        Raises:
+            RequestError: before any work, if the arguments make no sense.
+            CheckpointError: if a file can't be read to its end.
+            NumericalError: if the latents or the picture hold NaN or infinity.
+            GenerationCancelled: if `should_cancel` said so. Nothing of the run stays in memory then but what a call
+                keeps anyway.
+        """
+        default_width, default_height = self.default_size
+        width, height = width or default_width, height or default_height
+        steps = self.default_steps if num_inference_steps is None else num_inference_steps
+        guidance = self.default_guidance if guidance_scale is None else guidance_scale
+        seed = secrets.randbelow(MAX_SEED + 1) if seed is None else seed
+        GenerationRequest(
+            prompt=prompt, width=width, height=height, steps=steps, guidance=guidance, seed=seed
+        ).validated()
+        if max_sequence_length is not None and not 1 <= max_sequence_length <= 512:
+            raise RequestError(f"max_sequence_length {max_sequence_length} is out of range; choose 1 to 512.")
+        channels = self._transformer_source.config.in_channels
+        noise = initial_noise(seed, channels, height, width)
+        if latents is not None:
+            noise = as_latents(latents, channels, height, width)
+
+        report = RunReport(run, on_event or (lambda _: None), should_cancel)
+        self._warn(report, width, height, guidance, negative_prompt)
+        try:
+            embeddings = self._prompts.encode(
+                self._texts(prompt, negative_prompt, guidance), max_sequence_length, report
+            )
+            transformer = self._ready_transformer(report, previews=on_event is not None)
+            plan = DenoisingPlan(
+                height=height,
+                width=width,
+                steps=steps,
+                guidance=guidance,
+                scheduler=self._scheduler,
+                embeddings=embeddings[0],
+                negative_embeddings=embeddings[1] if len(embeddings) > 1 else None,
+            )
+            clean = self._denoise(transformer, pack(noise), plan, callback_on_step_end, report)
+            image = self._decode(clean.reshape(1, *plan.grid, -1), report)
+        finally:
+            memory.free_cache()
+        return Flux2PipelineOutput(images=[image], seed=seed, timings=report.timings, peaks=report.peaks)
+
+    def load_transformer(
+        self, on_event: ev.EventHandler | None = None, should_cancel: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Load and quantize the transformer now instead of in the first call.
+
+        Raises:
+            CheckpointError: if a file can't be read to its end.
+            GenerationCancelled: if `should_cancel` said so.
+        """
+        self._ready_transformer(RunReport("", on_event or (lambda _: None), should_cancel), previews=False)
+
+    def unload(self) -> None:
+        """Let go of everything that is kept between calls."""
+        self._transformer = None
+        self._prompts.forget()
+        memory.free_cache()
+
+    def _texts(self, prompt: str, negative_prompt: str | None, guidance: float) -> list[str]:
+        """The prompt and, for true classifier-free guidance, the negative one."""
+        if self.checkpoint.is_distilled or guidance <= 1.0:
+            return [prompt]
+        return [prompt, negative_prompt or ""]
+
+    def _warn(self, report: RunReport, width: int, height: int, guidance: float, negative_prompt: str | None) -> None:
+        """What is allowed and yet not what was meant, perhaps."""
+        if BLAS_COMPLAINT:
+            report.warn(BLAS_COMPLAINT)
+        if self.card and self.card.only_these_sizes and (width, height) not in self.card.sizes:
+            sizes = ", ".join(f"{w}×{h}" for w, h in self.card.sizes)
+            report.warn(f"{self.card.name} was trained for {sizes} only; {width}×{height} may not look right.")
+        if self.checkpoint.is_distilled and guidance != 1.0:
+            report.warn(f"This model is distilled and has its guidance built in; guidance {guidance:g} does nothing.")
+        elif negative_prompt and guidance <= 1.0:
+            report.warn("The negative prompt does nothing at guidance 1 or less.")
+        if self.checkpoint.is_distilled and negative_prompt:
+            report.warn("This model is distilled; the negative prompt does nothing.")
+
+    def _ready_transformer(self, report: RunReport, *, previews: bool) -> Flux2Transformer2DModel:
+        """The transformer, loaded in the phase "load" if it is not there yet."""
+        if self._transformer is None:
+            source = self._transformer_source
+            with report.phase("load"):
+                if previews:
+                    self._projection = self._projection or self._find_projection()
+                read = report.progress("load", source.plan.nbytes, "bytes")
+                self._transformer = source.load(DTYPES[self.dtype], self._mode, read)
+        return self._transformer
+
+    def _denoise(
+        self,
+        transformer: Flux2Transformer2DModel,
+        noise: mx.array,
+        plan: DenoisingPlan,
+        callback: StepCallback | None,
+        report: RunReport,
+    ) -> mx.array:
+        """Clean latents, packed, float32."""
+        latents = noise
+        with report.phase("denoise"):
+            for step in denoise(transformer, noise, plan, evaluating(lambda _: report.go_on())):
+                latents = step.latents
+                report.on_event(
+                    ev.StepFinished(
+                        run=report.run,
+                        step=step.number,
+                        steps=plan.steps,
+                        sigma=step.sigma,
+                        seconds=step.seconds,
+                        memory=memory.read(),
+                    )
+                )
+                if self._projection:
+                    preview = self._projection.draw(step.estimate, *plan.grid)
+                    report.on_event(
+                        ev.Preview(
+                            run=report.run,
+                            step=step.number,
+                            steps=plan.steps,
+                            width=preview.width,
+                            height=preview.height,
+                            png=as_png(preview),
+                        )
+                    )
+                if callback:
+                    callback(self, step.number - 1, step.sigma, {"latents": latents})
+        return latents
+
+    def _decode(self, latents: mx.array, report: RunReport) -> Image.Image:
+        """The picture of clean latents [1, H/16, W/16, channels]."""
+        with report.phase("decode"):
+            vae = self._decoder_source.load(DTYPES[self.dtype], on_bytes=lambda _: report.go_on())
+            stages = report.progress("decode", len(vae.decode_stages()), "stages")
+            picture = vae.decode(latents, evaluating(stages))
+            if not mx.isfinite(picture).all().item():
+                raise NumericalError(
+                    f"The decoded picture holds NaN or infinity (computed in {self.dtype}); choose another dtype."
+                )
+            pixels = mx.round(mx.clip((picture[0].astype(mx.float32) + 1) * 127.5, 0, 255)).astype(mx.uint8)
+            image = Image.fromarray(np.array(pixels))
+            del vae, picture, pixels
+        return image
+
+    def _find_projection(self) -> PreviewProjection:
+        """From the cache, or fitted now."""
+        vae = self.checkpoint.vae
+        projection = load_projection(vae)
+        if projection is None:
+            projection = fit_projection(NetworkSource.check(self.checkpoint, VAE_ENCODER).load(DTYPES[self.dtype]))
+            save_projection(vae, projection)
+        return projection

@@ -1,0 +1,159 @@
+"""What the picture is becoming, shown after every step for next to nothing.
+
+Latents are close to a linear code of colours: one matrix turns each token's 128 channels into a block of RGB pixels,
+a hundred-thousandth of a decode. The matrix belongs to an autoencoder. It is found once, by ridge regression on
+simple pictures sent through that autoencoder's own encoder, and kept in the cache folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from flux2.checkpoint.layout import Component
+from flux2.mlx_backend import mx
+from flux2.models.autoencoder import AutoencoderKLFlux2
+from flux2.paths import cache_dir
+
+Array = npt.NDArray[np.float32]
+
+TOKEN_PIXELS = 16  # a token's side in the finished picture
+BLOCK = 4  # a token's side in a preview
+MAX_SIDE = 256  # pixels
+_PICTURES, _PICTURE_SIDE = 20, 128
+_RIDGE = 0.1  # of the features' mean square
+_FINGERPRINTED = 1 << 20  # bytes at either end of a file
+_FORMAT = 1  # of the cached file, and of the pictures it was fitted on
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewProjection:
+    """The colours of a token as a linear function of its channels."""
+
+    matrix: Array
+    """[channels, BLOCK · BLOCK · 3]"""
+    offset: Array
+    """[BLOCK · BLOCK · 3]"""
+
+    def draw(self, tokens: mx.array, height: int, width: int) -> Image.Image:
+        """A picture of normalised latents [1, height · width, channels], at most MAX_SIDE pixels per side."""
+        blocks = np.asarray(tokens.astype(mx.float32))[0] @ self.matrix + self.offset
+        rows = blocks.reshape(height, width, BLOCK, BLOCK, 3).transpose(0, 2, 1, 3, 4)
+        pixels = np.clip((rows.reshape(height * BLOCK, width * BLOCK, 3) + 1) * 127.5, 0, 255)
+        image = Image.fromarray(np.rint(pixels).astype(np.uint8))
+        scale = min(MAX_SIDE / max(image.size), TOKEN_PIXELS / BLOCK)
+        size = round(image.width * scale), round(image.height * scale)
+        return image.resize(size, Image.Resampling.BICUBIC)
+
+
+def as_png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)  # it travels over a local socket and is looked at once
+    return buffer.getvalue()
+
+
+def fit_projection(vae: AutoencoderKLFlux2) -> PreviewProjection:
+    """Ridge regression of the pixels of simple pictures on their latents."""
+    features, targets = zip(*_examples(vae), strict=True)
+    x, y = np.concatenate(features).astype(np.float64), np.concatenate(targets).astype(np.float64)
+    x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
+    x, y = x - x_mean, y - y_mean
+    gram = x.T @ x
+    ridge = _RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
+    matrix = np.linalg.solve(gram + ridge, x.T @ y)
+    return PreviewProjection(matrix.astype(np.float32), (y_mean - x_mean @ matrix).astype(np.float32))
+
+
+def load_projection(vae: Component) -> PreviewProjection | None:
+    """The projection of this autoencoder, if it was fitted before."""
+    try:
+        with np.load(_cached(vae)) as arrays:
+            return PreviewProjection(arrays["matrix"], arrays["offset"])
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+
+
+def save_projection(vae: Component, projection: PreviewProjection) -> None:
+    """Keep it for later runs; a cache folder that can't be written costs a second the next time, no more."""
+    path = _cached(vae)
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.npz")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            np.savez(temporary, matrix=projection.matrix, offset=projection.offset)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError:
+        pass
+
+
+def _cached(vae: Component) -> Path:
+    return cache_dir() / "previews" / f"{_fingerprint(vae)}.npz"
+
+
+def _fingerprint(vae: Component) -> str:
+    """Of the autoencoder's config, and of size and both ends of its files: a header says every name and place."""
+    digest = hashlib.sha256(json.dumps([_FORMAT, vae.config], sort_keys=True).encode())
+    for path in vae.files:
+        with path.open("rb") as file:
+            digest.update(file.read(_FINGERPRINTED))
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _FINGERPRINTED))
+            digest.update(file.read() + str(size).encode())
+    return digest.hexdigest()[:32]
+
+
+def _examples(vae: AutoencoderKLFlux2) -> Iterator[tuple[Array, Array]]:
+    """Latents of each picture's tokens, and the pixels they stand for."""
+    side = _PICTURE_SIDE // TOKEN_PIXELS
+    small = side * BLOCK
+    shrink = _PICTURE_SIDE // small
+    for picture in _pictures():
+        latents = np.asarray(vae.encode(mx.array(picture[None])).astype(mx.float32))
+        means = picture.reshape(small, shrink, small, shrink, 3).mean(axis=(1, 3))
+        blocks = means.reshape(side, BLOCK, side, BLOCK, 3).transpose(0, 2, 1, 3, 4)
+        yield latents.reshape(side * side, -1), blocks.reshape(side * side, -1)
+
+
+def _pictures() -> Iterator[Array]:
+    """Pictures [side, side, 3], −1 to 1, of what pictures are made of: gradients, edges, discs, stripes, grain."""
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[0:_PICTURE_SIDE, 0:_PICTURE_SIDE].astype(np.float32) / _PICTURE_SIDE
+    for _ in range(_PICTURES):
+        corners = random.uniform(-1, 1, (4, 3)).astype(np.float32)
+        top = corners[0] + (corners[1] - corners[0]) * x[..., None]
+        bottom = corners[2] + (corners[3] - corners[2]) * x[..., None]
+        picture = top + (bottom - top) * y[..., None]
+        for _ in range(12):
+            cover = _shape(random, x, y)[..., None]
+            picture = picture + (random.uniform(-1, 1, 3).astype(np.float32) - picture) * cover
+        grain = random.normal(0, random.choice([0, 0.02, 0.06]), picture.shape)
+        yield np.clip(picture + grain, -1, 1).astype(np.float32)
+
+
+def _shape(random: np.random.Generator, x: Array, y: Array) -> Array:
+    """How much a random soft-edged disc, half-plane or field of stripes covers each pixel, 0 to 1."""
+    centre_x, centre_y, angle = random.uniform(0, 1), random.uniform(0, 1), random.uniform(0, np.pi)
+    along = (x - centre_x) * np.cos(angle) + (y - centre_y) * np.sin(angle)
+    across = (y - centre_y) * np.cos(angle) - (x - centre_x) * np.sin(angle)
+    sharpness = _PICTURE_SIDE * random.uniform(0.1, 1)
+    radius = random.uniform(0.02, 0.35)
+    distances = (
+        radius - np.hypot(along, across * random.uniform(0.5, 3)),
+        radius / 2 - np.abs(along),
+        np.sin(along / radius * np.pi) * radius / 4 - np.maximum(np.abs(across) - radius, 0),
+    )
+    distance = distances[random.integers(len(distances))]
+    cover: Array = np.clip(distance * sharpness + 0.5, 0, 1).astype(np.float32)
+    return cover

@@ -1,0 +1,75 @@
+"""A run as its watchers see it: phases with times and peaks, progress, warnings; and whether it is to go on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from flux2 import events as ev
+from flux2 import memory
+from flux2.errors import GenerationCancelled
+from flux2.mlx_backend import mx
+
+_PROGRESS_EVENTS = 100  # at most, per phase
+
+
+@dataclass(slots=True)
+class RunReport:
+    """Emits a run's events, and remembers what its end will tell."""
+
+    run: str = ""
+    on_event: ev.EventHandler = lambda _: None
+    should_cancel: Callable[[], bool] = lambda: False
+    timings: dict[str, float] = field(default_factory=dict)
+    """Seconds by phase."""
+    peaks: dict[str, int] = field(default_factory=dict)
+    """Peak of MLX's active memory by phase, bytes."""
+
+    def go_on(self) -> None:
+        """Raises GenerationCancelled if the user has asked for it; called wherever a run can be left."""
+        if self.should_cancel():
+            raise GenerationCancelled("The run was cancelled.")
+
+    def warn(self, message: str) -> None:
+        self.on_event(ev.Warned(run=self.run, message=message))
+
+    @contextmanager
+    def phase(self, name: ev.Phase) -> Iterator[None]:
+        """One phase, from its own peak to the memory it leaves behind."""
+        self.go_on()
+        memory.reset_peak()
+        started, clock = time.time(), time.perf_counter()
+        self.on_event(ev.PhaseStarted(run=self.run, phase=name, memory=memory.read()))
+        yield
+        memory.free_cache()
+        seconds, reading = time.perf_counter() - clock, memory.read()
+        self.timings[name] = seconds
+        self.peaks[name] = reading.peak
+        self.on_event(ev.PhaseFinished(run=self.run, phase=name, started=started, seconds=seconds, memory=reading))
+
+    def progress(self, name: ev.Phase, total: int, unit: str) -> Callable[[int], None]:
+        """A function to be told of each amount done in this phase; it also hears a cancel."""
+        done = told = 0
+
+        def advance(amount: int = 1) -> None:
+            nonlocal done, told
+            self.go_on()
+            done += amount
+            if done - told >= total / _PROGRESS_EVENTS or done == total:
+                told = done
+                self.on_event(ev.PhaseProgress(run=self.run, phase=name, done=done, total=total, unit=unit))
+
+        return advance
+
+
+def evaluating(advance: Callable[[int], None]) -> Callable[..., Any]:
+    """What a network calls after each of its blocks: compute it now, which bounds memory, and count it."""
+
+    def after_block(*arrays: mx.array) -> None:
+        mx.eval(*arrays)
+        advance(1)
+
+    return after_block
