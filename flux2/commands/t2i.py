@@ -13,7 +13,7 @@ from flux2 import __version__, humanize
 from flux2.catalog import MODELS
 from flux2.commands.cancelling import Cancelled, CancelOnSignal
 from flux2.errors import GenerationCancelled
-from flux2.events import Event, RunStarted, Warned
+from flux2.events import Event, Logged, RunStarted, Warned
 from flux2.progress import RunProgress
 from flux2.request import MAX_SEED, MAX_SIZE, MAX_STEPS, MIN_SIZE, QUANTIZATIONS, SIZE_MULTIPLE, GenerationRequest
 
@@ -116,7 +116,7 @@ def _generate(request: GenerationRequest, args: argparse.Namespace) -> RunProgre
         def on_event(event: Event) -> None:
             if isinstance(event, RunStarted):
                 progress.run = event.run
-            elif isinstance(event, Warned):
+            elif isinstance(event, Warned | Logged):
                 bar.say(f"flux2: {event.message}")
             progress.apply(event)
             bar.update()

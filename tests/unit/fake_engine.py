@@ -35,6 +35,8 @@ def generate(
     request = replace(request, guidance=1.0 if request.guidance is None else request.guidance)
     steps, started = request.steps or 0, time.time()
     pace = float(os.environ.get("FAKE_STEP_SECONDS", "0"))
+    if request.model != "pocket":
+        on_event(ev.Logged(run="r", level="info", message=f"Downloading {request.model}."))
     on_event(ev.RunStarted(run="r", request=request.to_dict(), phases=ev.PHASES))
     on_event(ev.Warned(run="r", message=f"computing in {dtype}"))
     if failure := os.environ.get("FAKE_ERROR"):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import fake_engine
 import pytest
+from PIL import Image
 
 from flux2 import __version__
 from flux2.catalog import MODELS
@@ -29,6 +30,7 @@ FAKE = [sys.executable, fake_engine.__file__]
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "flux2.generate", fake_engine.as_module())
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("FLUX2_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("FLUX2_DEBUG", raising=False)
     folder = tmp_path / "here"
     folder.mkdir()
@@ -49,7 +51,8 @@ def test_every_option_reaches_the_engine(capsys: pytest.CaptureFixture[str]) -> 
     options = "--model klein-4b --transformer-quant int4 --width 128 --height 96 --steps 3 --guidance 2.5 --seed 7"
     more = ["--negative-prompt", "blur", "--output", "out/fox", "--dtype", "float16", "--json"]
     assert main(["t2i", "fox", *options.split(), *more]) == 0
-    out, _ = capsys.readouterr()
+    out, err = capsys.readouterr()
+    assert err == "flux2: Downloading klein-4b.\nflux2: computing in float16\n"
     assert out.count("\n") == 1
     result = json.loads(out)
     assert result.pop("seconds") >= 0
@@ -221,6 +224,25 @@ def _on_a_terminal(command: list[str], **environment: str) -> str:
     os.close(leader)
     assert process.returncode == 0
     return re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", written.decode())
+
+
+def test_the_embedded_model_draws_a_picture(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "flux2.generate")
+    size = ["--width", "64", "--height", "96"]
+    assert main(["t2i", "a red fox", "--transformer-quant", "int4", "--steps", "2", "--json", *size]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["phases"].keys() == {"encode", "load", "denoise", "decode", "save"}
+    assert 0 < sum(phase["seconds"] for phase in result["phases"].values()) <= result["seconds"]
+    assert result["peak_bytes"] == max(phase["peak_bytes"] for phase in result["phases"].values()) > 0
+    assert len(result["step_seconds"]) == result["steps"] == 2
+    metadata = read_metadata(Path(result["path"]))
+    assert (metadata.request.seed, metadata.request.guidance) == (result["seed"], result["guidance"])
+    assert metadata.peaks.keys() == {"encode", "load", "denoise", "decode"}
+    with Image.open(result["path"]) as image:
+        assert image.size == (64, 96)
+        assert len(image.getcolors(64 * 96) or ()) > 100, "a picture, not a plane"
 
 
 def test_models_lists_all_with_licence_and_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
