@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
 from .palette import RGB
@@ -184,8 +185,8 @@ def _light(figure: Image.Image, behind: Image.Image, mask: Image.Image, rim: RGB
     if box is None:
         return figure
     coverage = np.asarray(mask, np.float32)[..., None] / 255
-    pixels = np.asarray(figure, np.float32)
-    ground = np.asarray(behind, np.float32)
+    pixels: npt.NDArray[np.floating] = np.asarray(figure, np.float32)
+    ground: npt.NDArray[np.floating] = np.asarray(behind, np.float32)
 
     halo = np.asarray(mask.filter(ImageFilter.GaussianBlur(4)), np.float32)[..., None] / 255
     bright = float((pixels * coverage).sum() / (3 * coverage.sum()))
