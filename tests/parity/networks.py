@@ -1,54 +1,53 @@
-"""The engine's networks, loaded from a recording's checkpoint by the engine's own loader, computing in float32."""
+"""The engine's networks, loaded from a recording's checkpoint as the pipeline loads them, computing in float32."""
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from recordings import Recording
 
-from flux2.checkpoint.layout import Component, open_checkpoint
-from flux2.checkpoint.loading import load_weights, plan_weights
-from flux2.mlx_backend import mx, nn
-from flux2.models.autoencoder import AutoencoderConfig, AutoencoderKLFlux2
-from flux2.models.qwen3 import Qwen3Config, Qwen3ForCausalLM
+from flux2.checkpoint.layout import open_checkpoint
+from flux2.checkpoint.networks import TEXT_ENCODER, TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkKind, NetworkSource
+from flux2.mlx_backend import mx
+from flux2.models.autoencoder import AutoencoderKLFlux2
+from flux2.models.qwen3 import Qwen3ForCausalLM
 from flux2.models.rope import image_positions, text_positions
-from flux2.models.transformer import Conditioning, Flux2Transformer2DModel, Flux2TransformerConfig
+from flux2.models.transformer import Conditioning, Flux2Transformer2DModel
+
+
+def text_encoder(run: Recording) -> Qwen3ForCausalLM:
+    return _load(run.checkpoint, TEXT_ENCODER)
+
+
+def transformer(run: Recording) -> Flux2Transformer2DModel:
+    return _load(run.checkpoint, TRANSFORMER)
+
+
+def decoder(run: Recording) -> AutoencoderKLFlux2:
+    return _load(run.checkpoint, VAE_DECODER)
+
+
+def encoder(run: Recording) -> AutoencoderKLFlux2:
+    return _load(run.checkpoint, VAE_ENCODER)
 
 
 @cache
-def text_encoder(checkpoint: Path) -> Qwen3ForCausalLM:
-    component = open_checkpoint(checkpoint).text_encoder
-    return _loaded(Qwen3ForCausalLM(Qwen3Config.from_dict(component.config)), component)
-
-
-@cache
-def transformer(checkpoint: Path) -> Flux2Transformer2DModel:
-    component = open_checkpoint(checkpoint).transformer
-    return _loaded(Flux2Transformer2DModel(Flux2TransformerConfig.from_dict(component.config)), component)
-
-
-@cache
-def autoencoder(checkpoint: Path) -> AutoencoderKLFlux2:
-    component = open_checkpoint(checkpoint).vae
-    return _loaded(AutoencoderKLFlux2(AutoencoderConfig.from_dict(component.config)), component)
-
-
-def _loaded(network: nn.Module, component: Component) -> nn.Module:
-    load_weights(network, plan_weights(network, component, unused=".*"), dtype=mx.float32)
-    return network
+def _load(checkpoint: Path, kind: NetworkKind) -> Any:
+    return NetworkSource.check(open_checkpoint(checkpoint), kind).load(mx.float32)
 
 
 def prompt_embeddings(run: Recording, prefix: str = "") -> mx.array:
     """[1, length, features] of the prompt, or with the prefix "negative_" of the negative prompt."""
     ids, mask = (mx.array(run[f"{prefix}{name}"]) for name in ("input_ids", "attention_mask"))
-    return text_encoder(run.checkpoint)(ids, mask)
+    return text_encoder(run)(ids, mask)
 
 
 def conditioning(run: Recording) -> Conditioning:
     """Of every step of the run, from the prompt embeddings that the engine computes."""
-    return transformer(run.checkpoint).condition(
+    return transformer(run).condition(
         prompt_embeddings(run),
         [float(sigma) for sigma in run["sigmas"][:-1]],
         text_positions(run["input_ids"].shape[1]),

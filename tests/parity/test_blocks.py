@@ -30,7 +30,7 @@ def test_text_encoder(name: str) -> None:
 @with_blocks
 def test_rotations(name: str) -> None:
     run = recording(name)
-    config = networks.transformer(run.checkpoint).config
+    config = networks.transformer(run).config
     positions = np.concatenate([text_positions(run["input_ids"].shape[1]), image_positions(*run["noise"].shape[2:])])
     rotation = axial_rotation(positions, config.axes_dims_rope, config.rope_theta)
     for ours, reference in ((rotation.cos, "rope_cos"), (rotation.sin, "rope_sin")):
@@ -40,7 +40,7 @@ def test_rotations(name: str) -> None:
 @with_blocks
 def test_time_embedding_and_modulations(name: str) -> None:
     run = recording(name)
-    network = networks.transformer(run.checkpoint)
+    network = networks.transformer(run)
     sigma = [float(run["sigmas"][0])]
     assert_close(network.time_guidance_embed(sigma, None, mx.float32), run.block("time_embedding"))
     (modulation,) = network.modulate(sigma, None, mx.float32)
@@ -51,7 +51,7 @@ def test_time_embedding_and_modulations(name: str) -> None:
 @with_blocks
 def test_transformer_blocks(name: str) -> None:
     run = recording(name)
-    network = networks.transformer(run.checkpoint)
+    network = networks.transformer(run)
     after: list[tuple[mx.array, ...]] = []
     velocity = network(
         networks.packed(run["noise"]),
@@ -70,7 +70,7 @@ def test_transformer_blocks(name: str) -> None:
 @with_blocks
 def test_decoder(name: str) -> None:
     run = recording(name)
-    network = networks.autoencoder(run.checkpoint)
+    network = networks.decoder(run)
     stages: list[mx.array] = []
     height, width = run["noise"].shape[2:]
     latents = mx.array(run["latents"][-1]).reshape(1, height, width, -1)
@@ -86,7 +86,7 @@ def test_decoder(name: str) -> None:
 @with_blocks
 def test_encoder(name: str) -> None:
     run = recording(name)
-    network = networks.autoencoder(run.checkpoint)
+    network = networks.encoder(run)
     picture = networks.channels_last(run.block("encoder_picture").astype(np.float32) / 127.5 - 1.0)
     latents = network.encode(picture)
     assert_close(latents.transpose(0, 3, 1, 2), run.block("encoder_normalised"))

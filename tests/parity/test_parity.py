@@ -1,0 +1,59 @@
+"""The engine equals diffusers + PyTorch: the same checkpoint, prompt and noise give the same picture, in float32."""
+
+from __future__ import annotations
+
+import engine
+import numpy as np
+import pytest
+from recordings import ALL_RUNS, recording
+
+from flux2 import Flux2Pipeline
+from flux2 import events as ev
+from flux2.prompt import load_tokenizer, tokenize
+
+
+@pytest.mark.parametrize("name", ALL_RUNS)
+def test_every_step_and_the_picture(name: str) -> None:
+    run = recording(name)
+    assert engine.differences(run, engine.generate(run), engine.encode(run)) == {}
+
+
+@pytest.mark.parametrize("name", ALL_RUNS)
+def test_tokens(name: str) -> None:
+    run = recording(name)
+    tokenizer = load_tokenizer(run.checkpoint / "tokenizer")
+    ours = tokenize(tokenizer, run.arguments["prompt"], run.arguments["max_sequence_length"])
+    np.testing.assert_array_equal(ours.input_ids, run["input_ids"])
+    np.testing.assert_array_equal(ours.attention_mask, run["attention_mask"])
+
+
+@pytest.mark.parametrize("name", ["distilled/square", "base/guided", "odd/tall"])
+def test_the_text_length_is_the_tokenizers_unless_told(name: str) -> None:
+    """512, 64 and 48 tokens: what each checkpoint's tokenizer_config.json says."""
+    run = recording(name)
+    ours = engine.generate(run, max_sequence_length=None)
+    assert engine.differences(run, ours, {}) == {}
+
+
+def test_an_empty_negative_prompt_is_the_default() -> None:
+    run = recording("base/guided")
+    assert run.arguments["negative_prompt"] is None
+    assert engine.differences(run, engine.generate(run, negative_prompt=""), {}) == {}
+    assert "image" in engine.differences(run, engine.generate(run, negative_prompt="a red fox"), {})
+
+
+def test_a_prompt_that_is_too_long_is_cut_where_diffusers_cuts_it() -> None:
+    run = recording("odd/cut")
+    assert run["attention_mask"].all()
+    seen: list[ev.Event] = []
+    ours = engine.generate(run, on_event=seen.append)
+    assert engine.differences(run, ours, {}) == {}
+    assert any("prompt" in event.message for event in seen if isinstance(event, ev.Warned))
+
+
+def test_the_kept_embeddings_of_a_prompt_give_the_same_picture() -> None:
+    run = recording("base/negative")
+    pipe = Flux2Pipeline.from_pretrained(run.checkpoint, dtype="float32")
+    arguments = {name: run.arguments[name] for name in engine.ARGUMENTS}
+    first, second = (np.asarray(pipe(**arguments, latents=run["noise"]).images[0]) for _ in range(2))
+    np.testing.assert_array_equal(first, second)

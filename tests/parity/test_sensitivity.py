@@ -1,0 +1,55 @@
+"""The comparison can fail: each of the faults that engines are known for is put in, and must be found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import engine
+import pytest
+from recordings import ALL_RUNS, recording
+
+import flux2.text_encoding
+from flux2.mlx_backend import mx
+from flux2.models import transformer
+from flux2.models.rope import Positions, Rotation, axial_rotation
+
+WITH_PADS = [name for name in ALL_RUNS if not recording(name)["attention_mask"].all()]
+
+
+def found(name: str) -> set[str]:
+    """What differs from the recording, by name."""
+    run = recording(name)
+    return set(engine.differences(run, engine.generate(run), engine.encode(run)))
+
+
+@pytest.mark.parametrize("name", ALL_RUNS)
+def test_a_wrong_order_of_the_rope_axes_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def height_and_width_exchanged(positions: Positions, *constants: Any) -> Rotation:
+        return axial_rotation(positions[:, [0, 2, 1, 3]], *constants)
+
+    monkeypatch.setattr(transformer, "axial_rotation", height_and_width_exchanged)
+    assert {"latents after step 1", "image"} <= found(name)
+
+
+@pytest.mark.parametrize("name", ALL_RUNS)
+def test_exchanged_scale_and_shift_are_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    scale_and_shift = transformer.scale_and_shift
+
+    def exchanged(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
+        return scale_and_shift(x, shift, scale)
+
+    monkeypatch.setattr(transformer, "scale_and_shift", exchanged)
+    assert {"latents after step 1", "image"} <= found(name)
+
+
+@pytest.mark.parametrize("name", WITH_PADS)
+def test_padding_on_the_left_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_tokenizer = flux2.text_encoding.load_tokenizer
+
+    def padding_left(folder: Any) -> Any:
+        tokenizer = load_tokenizer(folder)
+        tokenizer.padding_side = "left"
+        return tokenizer
+
+    monkeypatch.setattr(flux2.text_encoding, "load_tokenizer", padding_left)
+    assert {"prompt_embeds", "latents after step 1", "image"} <= found(name)
