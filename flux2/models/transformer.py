@@ -202,10 +202,16 @@ class TimestepGuidanceEmbeddings(nn.Module):
             self.guidance_embedder = TimestepEmbedding(self._channels, config.width)
 
     def __call__(self, timesteps: Sequence[float], guidance: float | None, dtype: mx.Dtype) -> mx.array:
-        """[steps, width]."""
-        embedding = self.timestep_embedder(sinusoid(timesteps, self._channels, dtype))
+        """[steps, width].
+
+        bfloat16 keeps 8 bits of a noise level, so what is rounded shows: as in diffusers' pipeline it is the timestep,
+        and then the timestep / 1000.
+        """
+        levels = (mx.array(list(timesteps)) * TIMESTEP_SCALE).astype(dtype) / TIMESTEP_SCALE
+        embedding = self.timestep_embedder(sinusoid(levels, self._channels))
         if guidance is not None and "guidance_embedder" in self:
-            embedding = embedding + self.guidance_embedder(sinusoid([guidance], self._channels, dtype))
+            scale = mx.array([guidance]).astype(dtype)
+            embedding = embedding + self.guidance_embedder(sinusoid(scale, self._channels))
         return embedding
 
 
@@ -331,16 +337,16 @@ class ParallelSelfAttention(nn.Module):
         return self.to_out(mx.concatenate([attended, gated_silu(gate, value)], axis=-1))
 
 
-def sinusoid(values: Sequence[float], channels: int, dtype: mx.Dtype) -> mx.array:
-    """Cosines, then sines, of 1000 · value at `channels` / 2 frequencies, [values, channels] in `dtype`.
+def sinusoid(values: mx.array, channels: int) -> mx.array:
+    """Cosines, then sines, of 1000 · value at `channels` / 2 frequencies, [values, channels] in the values' dtype.
 
-    The value is rounded to `dtype` before it is scaled, and the angles are float32, as in diffusers.
+    The angles are float32, as in diffusers; NumPy's sines are exact also for thousands of radians.
     """
-    scaled = np.array((mx.array(list(values), dtype=mx.float32).astype(dtype) * TIMESTEP_SCALE).astype(mx.float32))
+    scaled = np.array((values * TIMESTEP_SCALE).astype(mx.float32))
     half = channels // 2
     frequencies = np.exp(np.arange(half, dtype=np.float32) * np.float32(-math.log(SINUSOID_MAX_PERIOD)) / half)
     angles = scaled[:, None] * frequencies
-    return mx.array(np.concatenate([np.cos(angles), np.sin(angles)], axis=-1)).astype(dtype)
+    return mx.array(np.concatenate([np.cos(angles), np.sin(angles)], axis=-1)).astype(values.dtype)
 
 
 def _modulated_norm(x: mx.array, shift: mx.array, scale: mx.array, eps: float) -> mx.array:
