@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
+from enum import Enum, auto
 from typing import Protocol
 
 from flux2 import __version__
@@ -21,15 +22,26 @@ from flux2.worker.protocol import (
     encode,
 )
 
-SOFT_LIMIT = 256 * 1024
-"""Bytes waiting for a client beyond which it gets no more samples and previews."""
-HARD_LIMIT = 4 * 1024 * 1024
+SOFT_LIMIT = 1024 * 1024
+"""Bytes waiting for a client beyond which it gets no more samples and previews. A quarter of an hour of samples: a link
+that stalled for ten minutes leaves no gap in the graph."""
+HARD_LIMIT = 8 * 1024 * 1024
 """Bytes beyond which it is dropped."""
 
 PATIENCE = 10.0
 """Seconds that a client may take for its hello, or for the rest of a frame it began."""
 
 _CLOSING = 1.0  # seconds for a last message to reach a client that is being dropped
+
+
+class Worth(Enum):
+    """How much a slow client would miss a frame."""
+
+    LASTING = auto()
+    SAMPLE = auto()
+    """One of many."""
+    PREVIEW = auto()
+    """Of no interest once there is a later one."""
 
 
 class Host(Protocol):
@@ -52,7 +64,7 @@ class Connection(asyncio.Protocol):
         self._decoder = Decoder(TO_WORKER)
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle | None = None
-        self._waiting: deque[tuple[bytes, bool]] = deque()
+        self._waiting: deque[tuple[bytes, Worth]] = deque()
         self._waiting_bytes = 0
         self._blocked = False
         self._why = ""
@@ -62,28 +74,33 @@ class Connection(asyncio.Protocol):
     # --- out ---------------------------------------------------------------------------------------------------------
 
     def send(self, message: Message) -> None:
-        self.offer(encode(message), droppable=False)
+        self.offer(encode(message))
 
-    def offer(self, frame: bytes, *, droppable: bool) -> None:
+    def offer(self, frame: bytes, worth: Worth = Worth.LASTING) -> None:
         """Send a frame now or as soon as the client has read what came before; never waits.
 
-        Of a client that is slow, droppable frames go first, and then the client.
+        Where a client is slow, previews and samples go first, and then the client.
         """
         if self._transport.is_closing():
             return
         if not self._blocked:
             self._transport.write(frame)
             return
-        if droppable and self._waiting_bytes + len(frame) > SOFT_LIMIT:
+        if worth is Worth.PREVIEW:
+            self._forget(Worth.PREVIEW)
+        if worth is not Worth.LASTING and self._waiting_bytes + len(frame) > SOFT_LIMIT:
             return
-        self._waiting.append((frame, droppable))
+        self._waiting.append((frame, worth))
         self._waiting_bytes += len(frame)
         if self._waiting_bytes > HARD_LIMIT:
-            self._waiting = deque(entry for entry in self._waiting if not entry[1])
-            self._waiting_bytes = sum(len(frame) for frame, _ in self._waiting)
+            self._forget(Worth.PREVIEW, Worth.SAMPLE)
         if self._waiting_bytes > HARD_LIMIT:
             self._why = "it does not read what it is sent"
             self._transport.abort()
+
+    def _forget(self, *worths: Worth) -> None:
+        self._waiting = deque(entry for entry in self._waiting if entry[1] not in worths)
+        self._waiting_bytes = sum(len(frame) for frame, _ in self._waiting)
 
     def close(self, why: str = "") -> None:
         """End the connection once what was written is through, or in a second."""

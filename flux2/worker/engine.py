@@ -24,18 +24,22 @@ class EngineRunner:
         from flux2 import memory
 
         self._read = memory.read
+        return Device(name=memory.device_name(), memory_limit=memory.memory_limit())
 
-        # A second of import, better spent while the user types than in the first run.
+    def warm_up(self) -> None:
+        # A second or more, better spent while the user types than in the first run.
         from transformers import AutoTokenizer  # noqa: F401
 
-        return Device(name=memory.device_name(), memory_limit=memory.memory_limit())
+        from flux2.generate import Generator
+
+        self._generator = Generator()
 
     def run(
         self, request: GenerationRequest, *, run: str, on_event: EventHandler, should_cancel: Callable[[], bool]
     ) -> None:
-        from flux2.generate import Generator
-
-        self._generator = self._generator or Generator()
+        if self._generator is None:  # warming up failed; here the reason becomes the run's
+            self.warm_up()
+        assert self._generator
         self._generator.generate(request, run=run, on_event=on_event, should_cancel=should_cancel)
 
     def unload(self) -> None:

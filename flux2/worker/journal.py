@@ -35,6 +35,8 @@ KEEP_BYTES = 64 * 1024 * 1024
 MAX_RUN_BYTES = 16 * 1024 * 1024
 """A run's events.jsonl takes no more memory samples beyond this: eighteen hours of them."""
 
+_SAMPLE_LINE = b'{"event":"MemorySampled"'
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
@@ -142,8 +144,9 @@ class Journal:
         """Read the queue and the last `count` runs; a run without an ending gets one, on disk too."""
         found = Recovered()
         self._read_queue(found)
-        for folder in self._run_folders()[-count:]:
-            history = self._read_run(folder, found.notes)
+        folders = self._run_folders()[-count:]
+        for folder in folders:
+            history = self._read_run(folder, found.notes, samples=folder == folders[-1])
             if not history.ended:
                 history.add(_interrupted(history))
                 found.notes.append(f"Run {folder.name} was interrupted.")
@@ -151,8 +154,6 @@ class Journal:
                     # A line that was cut off must not swallow this one.
                     file.write(b"\n" + _dump(ev.to_wire(history.events[-1])[0]) + b"\n")
             found.runs.append(history)
-        for history in list(found.runs)[:-1]:
-            history.drop_samples()
         return found
 
     def _run_folders(self) -> list[Path]:
@@ -181,11 +182,11 @@ class Journal:
             except (RequestError, LookupError, TypeError, AttributeError) as error:
                 found.notes.append(f"A request of the saved queue can't be read and was left out ({error}).")
 
-    def _read_run(self, folder: Path, notes: list[str]) -> RunHistory:
+    def _read_run(self, folder: Path, notes: list[str], *, samples: bool) -> RunHistory:
         history, damaged = RunHistory(folder.name), 0
         with contextlib.suppress(OSError):
             for line in (folder / "events.jsonl").read_bytes().splitlines():
-                if not line.strip():
+                if not line.strip() or (line.startswith(_SAMPLE_LINE) and not samples):
                     continue
                 try:
                     event = ev.from_wire(json.loads(line))

@@ -101,6 +101,7 @@ def _work(runner: Runner, server: Server) -> None:
 def _prepare(runner: Runner, server: Server) -> None:
     try:
         server.ready(runner.prepare())
+        runner.warm_up()
     except Exception as error:
         traceback.print_exc()
         server.emit(ev.Logged(level="error", message=f"The engine can't be loaded: {error}"))
@@ -117,8 +118,11 @@ def _generate(task: Generate, runner: Runner, server: Server) -> None:
     except GenerationCancelled:
         server.emit(ev.RunCancelled(run=run))
     except Exception as error:
-        message = str(error) if isinstance(error, Flux2Error) else f"The engine failed: {_in_words(error)}."
-        traceback.print_exc()
+        message = str(error)
+        if not isinstance(error, Flux2Error):
+            message = f"The engine failed: {_in_words(error)}."
+            traceback.print_exc()
+        print(f"error: run {run}: {message}", file=sys.stderr, flush=True)
         server.emit(ev.RunFailed(run=run, message=message, details=traceback.format_exc()))
 
 

@@ -28,7 +28,10 @@ class Runner(Protocol):
     """Made and used on the main thread, but for `memory`."""
 
     def prepare(self) -> Device:
-        """Import what takes long; called once, after the socket is up."""
+        """Get the device ready; called once, after the socket is up."""
+
+    def warm_up(self) -> None:
+        """Import what else the first run needs; called after `prepare`."""
 
     def run(
         self, request: GenerationRequest, *, run: str, on_event: EventHandler, should_cancel: Callable[[], bool]

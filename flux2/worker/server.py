@@ -23,7 +23,7 @@ from typing import Any
 from flux2 import events as ev
 from flux2.errors import Flux2Error
 from flux2.request import GenerationRequest
-from flux2.worker.connection import Connection
+from flux2.worker.connection import Connection, Worth
 from flux2.worker.journal import Journal
 from flux2.worker.protocol import Command, Happened, Message, ProtocolError, Reply, WorkerInfo, encode
 from flux2.worker.runner import Device
@@ -33,7 +33,7 @@ MAX_CLIENTS = 32
 EXIT_BROKEN_OFF = 75
 """Exit code of a worker that left without waiting for the engine (EX_TEMPFAIL of sysexits.h)."""
 
-_DROPPABLE = (ev.MemorySampled, ev.Preview)
+_WORTH = {ev.MemorySampled: Worth.SAMPLE, ev.Preview: Worth.PREVIEW}
 
 
 class Server:
@@ -172,10 +172,10 @@ class Server:
         except ProtocolError as error:
             print(f"error: {type(message).__name__} is not sent: {error}", file=sys.stderr, flush=True)
             return
-        droppable = isinstance(message, Happened) and isinstance(message.event, _DROPPABLE)
+        worth = _WORTH.get(type(message.event), Worth.LASTING) if isinstance(message, Happened) else Worth.LASTING
         for client in list(self._clients):
             if client.peer and client.peer.watch:
-                client.offer(frame, droppable=droppable)
+                client.offer(frame, worth)
 
     # --- connections -------------------------------------------------------------------------------------------------
 

@@ -35,6 +35,9 @@ class FakeRunner:
         self._ready = True
         return Device(name="Fake device", memory_limit=8 * GIB)
 
+    def warm_up(self) -> None:
+        pass
+
     @property
     def model(self) -> str:
         return self._model

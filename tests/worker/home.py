@@ -13,6 +13,7 @@ from pathlib import Path
 from flux2 import events as ev
 from flux2.paths import socket_path, state_dir
 from flux2.request import GenerationRequest
+from flux2.worker import launch
 from flux2.worker.client import WorkerClient, WorkerLost, connect, connect_or_start
 from flux2.worker.launch import is_alive
 from flux2.worker.protocol import RunRecord
@@ -54,7 +55,7 @@ class Home:
         """Leave no worker behind."""
         for client in self.clients:
             await client.close()
-        for pid in self.pids:
+        for pid in self.pids | set(launch._children):
             with contextlib.suppress(ProcessLookupError):
                 if is_alive(pid):
                     os.kill(pid, signal.SIGKILL)

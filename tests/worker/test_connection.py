@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from flux2.worker import connection as module
-from flux2.worker.connection import HARD_LIMIT, SOFT_LIMIT, Connection
+from flux2.worker.connection import HARD_LIMIT, SOFT_LIMIT, Connection, Worth
 from flux2.worker.protocol import PROTOCOL, Command, Decoder, Hello, Message, Reply, encode
 
 HELLO = encode(Hello(protocol=PROTOCOL, version="test", pid=1))
@@ -104,24 +104,24 @@ async def test_a_stranger_is_not_even_greeted(monkeypatch: pytest.MonkeyPatch) -
         assert not host.attached
 
 
-async def test_a_slow_client_loses_what_is_droppable_first() -> None:
-    lasting, droppable = encode(Reply(id=1, error="x" * 1000)), encode(Reply(id=2, error="x" * 1000))
+async def test_a_slow_client_loses_samples_first_and_hears_the_last_preview_only() -> None:
+    lasting, sample, preview = (encode(Reply(id=number, error="x" * 1000)) for number in (1, 2, 3))
+    last, end_mark = encode(Reply(id=4)), encode(Reply(id=5))
     async with connected() as (host, connection, end):
-        end.send(HELLO)
-        await asyncio.sleep(0.05)
         sent = 2 * SOFT_LIMIT // len(lasting)
         for _ in range(sent):
-            connection.offer(droppable, droppable=True)
-            connection.offer(lasting, droppable=False)
-        connection.send(Reply(id=3))
-        ids = [
-            message.id
-            for message in messages(await read_on(end, lambda data: data.endswith(encode(Reply(id=3)))))
-            if isinstance(message, Reply)
-        ]
+            connection.offer(sample, Worth.SAMPLE)
+            connection.offer(preview, Worth.PREVIEW)
+        connection.offer(last, Worth.PREVIEW)
+        for _ in range(sent):
+            connection.offer(lasting)
+        connection.offer(end_mark)
+        heard = messages(await read_on(end, lambda data: data.endswith(end_mark)))
+        ids = [message.id for message in heard if isinstance(message, Reply)]
         assert ids.count(1) == sent
         assert 0 < ids.count(2) < sent
-        assert ids[-1] == 3
+        assert ids.count(3) < sent / 10  # those that went before the client was slow
+        assert ids.count(4) == 1
         assert host.dropped is None
 
 
@@ -129,7 +129,7 @@ async def test_one_who_never_reads_is_dropped() -> None:
     frame = encode(Reply(id=1, error="x" * 100_000))
     async with connected() as (host, connection, _):
         for _ in range(HARD_LIMIT // len(frame) + 20):
-            connection.offer(frame, droppable=False)
+            connection.offer(frame)
         await asyncio.sleep(0.05)
         assert host.dropped == "it does not read what it is sent"
 
@@ -137,9 +137,9 @@ async def test_one_who_never_reads_is_dropped() -> None:
 async def test_room_is_made_before_a_client_is_dropped() -> None:
     frame = encode(Reply(id=1, error="x" * 100_000))
     async with connected() as (host, connection, _):
-        for _ in range(5):
-            connection.offer(frame, droppable=True)
+        for _ in range(9):
+            connection.offer(frame, Worth.SAMPLE)
         for _ in range(HARD_LIMIT // len(frame) - 2):
-            connection.offer(frame, droppable=False)
+            connection.offer(frame)
         await asyncio.sleep(0.05)
         assert host.dropped is None

@@ -280,7 +280,7 @@ async def test_a_client_that_never_reads_is_dropped_and_nobody_notices(home: Hom
     client = await home.attach()
     deaf = RawClient(home.socket, receive_buffer=4096)
     deaf.send(HELLO)
-    run = await client.enqueue(request("steps=50 warn=20 length=8000"))  # 8 MB
+    run = await client.enqueue(request("steps=50 warn=20 length=12000"))  # 12 MB
     heard = await events_until(client, ev.RunFinished)
     assert len(of_type(heard, ev.Warned, run)) == 1000
     dropped = [event.message for event in of_type(heard, ev.Logged)]  # type: ignore[attr-defined]
