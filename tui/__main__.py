@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,9 +60,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _start_worker_early(path: Path) -> Popen[bytes] | None:
     """Let the worker import MLX while Textual is imported. What fails here is tried again, and told, by the screen."""
-    with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
-        probe.connect(str(path))
-        return None
+    if path.exists():
+        return None  # a worker's, most likely; the screen starts one if it is a dead one's
     with contextlib.suppress(WorkerError):
         return start(path)
     return None

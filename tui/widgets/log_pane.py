@@ -52,12 +52,12 @@ class LogLines(ScrollView, can_focus=True):
         self.virtual_size = Size(self.size.width, len(self._rows))
         self.refresh()
         if at_end:
-            self.scroll_end(animate=False)
+            self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True)
 
     def _wrap(self, entry: LogLine) -> list[tuple[str, str, str]]:
         stamp = time.strftime("%H:%M:%S ", time.localtime(entry.time))
         level = entry.level if entry.level in _STYLES else "info"
-        lines = Content(entry.message).wrap(max(8, self.size.width - _STAMP))
+        lines = Content(entry.message).wrap(max(8, self.scrollable_content_region.width - _STAMP))
         return [(" " * _STAMP if place else stamp, line.plain.rstrip(), level) for place, line in enumerate(lines)]
 
     def render_line(self, y: int) -> Strip:

@@ -63,13 +63,13 @@ class MemoryGraph(Widget):
         self.glyphs = glyphs
         self._history = MemoryHistory()
         self._limit = 0
-        self._running = False
+        self._live = False
         self._frame: _Frame | None = None
         self._strips: list[Strip] = []
 
     def update(self, history: MemoryHistory, limit: int, running: bool) -> None:
         """Show this history; redraws only where a dot has moved."""
-        self._history, self._limit, self._running = history, limit, running
+        self._history, self._limit, self._live = history, limit, running
         self._redraw()
 
     def watch_whole_run(self) -> None:
@@ -110,7 +110,7 @@ class MemoryGraph(Widget):
         start = 0.0
         if self.whole_run:
             fit = history.end / max(1, count - 1)
-            seconds = column_seconds(history.end, count, COARSEST_START) if self._running else max(fit, 1e-3)
+            seconds = column_seconds(history.end, count, COARSEST_START) if self._live else max(fit, 1e-3)
         else:
             seconds = column_seconds(WINDOW, count)
             start = max(0.0, (int(history.end / seconds) - count + 1) * seconds)

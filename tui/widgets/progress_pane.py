@@ -74,13 +74,21 @@ class ProgressBody(Widget):
         return f"{running} ", "$accent" if run.state == RUNNING else "$muted"
 
     def _phase_line(self, run: RunProgress) -> Line:
-        gap = "   " if self.size.width >= 76 else "  "
+        """All phases in a row, with their times as far as these fit."""
+        with_times = self._phases(run, times=True)
+        return (
+            with_times
+            if sum(len(text) for text, _ in with_times) <= self.size.width
+            else self._phases(run, times=False)
+        )
+
+    def _phases(self, run: RunProgress, *, times: bool) -> Line:
         line: Line = []
         for phase in run.phases or PHASES:
-            line += [(gap, "")] if line else []
+            line += [("  ", "")] if line else []
             line += [self._marker(run, phase), (phase, _phase_style(run, phase))]
-            if phase in run.seconds:
-                line += [(" " + short_seconds(run.seconds[phase]), "$muted")]
+            if times and phase in run.seconds:
+                line += [(f" {short_seconds(run.seconds[phase])}", "$muted")]
         return line
 
     def _phase_table(self, run: RunProgress) -> Iterator[Line]:
