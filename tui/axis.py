@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tui.text import GB, duration
+from flux2.humanize import clock
+from tui.text import GB
 
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _LIMIT_IN_VIEW = 0.35
 """From this share of the limit on, the peak is shown against it; below, the graph is scaled to the peak."""
 _HEADROOM = 1.06
+_SMALLEST_VIEW = 0.02 * GB
 _TIME_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 
 
@@ -63,7 +65,7 @@ def memory_scale(peak: int, limit: int, rows: int) -> Scale:
     if limit and (peak >= limit * _LIMIT_IN_VIEW or not peak):
         top = max(limit, peak) * _HEADROOM
         return Scale(top, _round_step(top / max(2, rows / 3)), limit)
-    top = (peak or GB) * 1.15
+    top = max(peak, _SMALLEST_VIEW) * 1.15 if peak else GB
     step = _round_step(top / max(2, rows / 3))
     return Scale((int(top / step) + 1) * step, step, limit)
 
@@ -96,7 +98,7 @@ def time_labels(start: float, seconds: float, cells: int) -> str:
     tick = -(-start // step) * step
     while True:
         cell = round((tick - start) / seconds)
-        name = f"{tick:.1f} s" if step < 1 else duration(tick)
+        name = f"{tick:.1f} s" if step < 1 else clock(tick)
         if cell + len(name) > cells:
             return "".join(line)
         line[cell : cell + len(name)] = name

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flux2 import events as ev
+from flux2.humanize import seconds
 from flux2.progress import FAILED, FINISHED, RUNNING, RunProgress
 from tui.memory_history import MemoryHistory
-from tui.text import gigabytes, short_seconds
+from tui.text import gigabytes
 
 if TYPE_CHECKING:
     from flux2.worker.protocol import Snapshot, WorkerInfo
@@ -161,12 +162,14 @@ class Session:
 
     def _phase_finished(self, event: ev.PhaseFinished) -> Topic:
         peak = gigabytes(event.memory.peak)
-        self.say("info", f"{event.phase} done in {short_seconds(event.seconds)}, peak {peak} GB.", event.time)
+        self.say("info", f"{event.phase} done in {seconds(event.seconds)}, peak {peak} GB.", event.time)
         return Topic.RUN | Topic.MEMORY | Topic.LOG
 
     def _step_finished(self, event: ev.StepFinished) -> Topic:
-        active, seconds = gigabytes(event.memory.active), short_seconds(event.seconds)
-        self.say("info", f"step {event.step} of {event.steps}: {seconds}, active {active} GB.", event.time)
+        active = gigabytes(event.memory.active)
+        self.say(
+            "info", f"step {event.step} of {event.steps}: {seconds(event.seconds)}, active {active} GB.", event.time
+        )
         return Topic.RUN | Topic.MEMORY | Topic.LOG
 
     def _preview(self, event: ev.Preview) -> Topic:
@@ -180,7 +183,7 @@ class Session:
             self.picture = Path(event.path)
             tail = event.timings.get("decode", 0.0) + event.timings.get("save", 0.0)
             self._tails[_tail_key(self.run.request)] = tail
-        self.say("done", f"Saved {event.path} after {short_seconds(event.seconds)}, seed {event.seed}.", event.time)
+        self.say("done", f"Saved {event.path} after {seconds(event.seconds)}, seed {event.seed}.", event.time)
         return Topic.EVERYTHING
 
     def _failed(self, event: ev.RunFailed) -> Topic:

@@ -1,4 +1,4 @@
-"""Numbers and names as people read them."""
+"""Numbers and names as the panes write them; times are `flux2.humanize`'s."""
 
 from __future__ import annotations
 
@@ -7,26 +7,10 @@ GB = 1e9
 
 
 def gigabytes(count: float) -> str:
-    """A number of bytes in GB, without the unit, to three digits: 0.24, 3.12, 27.9, 128."""
+    """A number of bytes in GB, without the unit, to three figures: 0.024, 0.24, 3.12, 27.9, 128."""
     value = count / GB
-    return f"{value:.2f}" if value < 9.995 else f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
-
-
-def duration(seconds: float) -> str:
-    """A stretch of time as a clock shows it: 0:07, 4:51, 1:02:03."""
-    whole = max(0, round(seconds))
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def short_seconds(seconds: float) -> str:
-    """How long something took: 0.31 s, 4.1 s, 48 s, and from two minutes on 2:05."""
-    if seconds < 1:
-        return f"{seconds:.2f} s"
-    if seconds < 20:
-        return f"{seconds:.1f} s"
-    return f"{seconds:.0f} s" if seconds < 120 else duration(seconds)
+    decimals = next((places for places, below in ((3, 0.0995), (2, 9.995), (1, 99.95)) if value < below), 0)
+    return f"{value:.{decimals}f}"
 
 
 def ellipsis(text: str, width: int) -> str:

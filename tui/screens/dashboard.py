@@ -57,6 +57,7 @@ class Dashboard(Screen[None]):
         self.log_pane = LogPane()
         self.queue = QueuePane()
         self.prompt.editor.text = choices.prompt
+        self.prompt.editor.move_cursor(self.prompt.editor.document.end)
         self.settings.form.set_reactive(SettingsForm.choices, choices)
 
     def compose(self) -> ComposeResult:

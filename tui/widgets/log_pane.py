@@ -29,6 +29,7 @@ class LogLines(ScrollView, can_focus=True):
         self._entries: list[LogLine] = []
         self._rows: list[tuple[str, str, str]] = []  # stamp, text, style
         self._logged = 0
+        self._following = True
 
     def update(self, session: Session) -> None:
         """Append what is new."""
@@ -47,12 +48,15 @@ class LogLines(ScrollView, can_focus=True):
         self._settle()
 
     def _settle(self) -> None:
-        at_end = self.scroll_offset.y >= self.max_scroll_y
         self._rows = self._rows[-LOG_LINES * 2 :]
         self.virtual_size = Size(self.size.width, len(self._rows))
         self.refresh()
-        if at_end:
-            self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True)
+        if self._following:
+            self.scroll_end(animate=False, x_axis=False)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self._following = round(new_value) >= self.max_scroll_y
 
     def _wrap(self, entry: LogLine) -> list[tuple[str, str, str]]:
         stamp = time.strftime("%H:%M:%S ", time.localtime(entry.time))

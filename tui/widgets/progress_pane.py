@@ -9,10 +9,11 @@ from textual.content import Content
 from textual.widget import Widget
 
 from flux2.events import PHASES
+from flux2.humanize import clock, seconds
 from flux2.progress import CANCELLED, FAILED, FINISHED, RUNNING, RunProgress
 from tui.glyphs import ASCII, Glyphs
 from tui.session import Session, Topic
-from tui.text import duration, ellipsis, gigabytes, short_seconds
+from tui.text import ellipsis, gigabytes
 from tui.widgets.pane import Pane
 
 Line = list[tuple[str, str]]
@@ -50,7 +51,7 @@ class ProgressBody(Widget):
             yield self._bar(1.0, "$success", "done")
             yield from self._finished(run)
         elif run.state == CANCELLED:
-            yield [("Cancelled after ", "$muted"), (duration(run.elapsed(self.session.now)), "$foreground")]
+            yield [("Cancelled after ", "$muted"), (clock(run.elapsed(self.session.now)), "$foreground")]
         else:
             yield self._running_bar(run)
             yield self._pace(run)
@@ -88,7 +89,7 @@ class ProgressBody(Widget):
             line += [("  ", "")] if line else []
             line += [self._marker(run, phase), (phase, _phase_style(run, phase))]
             if times and phase in run.seconds:
-                line += [(f" {short_seconds(run.seconds[phase])}", "$muted")]
+                line += [(f" {seconds(run.seconds[phase])}", "$muted")]
         return line
 
     def _phase_table(self, run: RunProgress) -> Iterator[Line]:
@@ -96,16 +97,16 @@ class ProgressBody(Widget):
         for phase in run.phases or PHASES:
             line: Line = [self._marker(run, phase), (f"{phase:<10}", _phase_style(run, phase))]
             if phase in run.seconds:
-                line += [(f"{short_seconds(run.seconds[phase]):>10}", "$foreground")]
+                line += [(f"{seconds(run.seconds[phase]):>10}", "$foreground")]
                 line += [(f"{gigabytes(run.peaks[phase]):>9} GB", "$graph-peak")]
             elif phase == run.phase:
-                line += [(f"{short_seconds(self.session.now - run.phase_started):>10}", "$muted")]
+                line += [(f"{seconds(self.session.now - run.phase_started):>10}", "$muted")]
             yield line
 
     def _running_bar(self, run: RunProgress) -> Line:
         if run.phase == "denoise":
             step = min(run.step + 1, run.steps)
-            pace = f", {short_seconds(run.step_seconds[-1])} per step" if run.step and self.size.height < 3 else ""
+            pace = f", {seconds(run.step_seconds[-1])} per step" if run.step and self.size.height < 3 else ""
             label = f"step {step} of {run.steps}{pace}"
             return self._bar(run.step / run.steps if run.steps else 0.0, "$accent", label)
         if run.phase_total:
@@ -130,8 +131,8 @@ class ProgressBody(Widget):
         line: Line = []
         median = run.median_step
         if median is not None:
-            line += [(short_seconds(run.step_seconds[-1]), "$foreground"), (" per step", "$muted")]
-            line += [("   median ", "$muted"), (short_seconds(median), "$foreground")]
+            line += [(seconds(run.step_seconds[-1]), "$foreground"), (" per step", "$muted")]
+            line += [("   median ", "$muted"), (seconds(median), "$foreground")]
         if run.phase == "denoise" and run.step:
             line += [("   noise ", "$muted"), (f"{run.sigma:.2f}", "$foreground")]
         if run.warnings:
@@ -142,7 +143,7 @@ class ProgressBody(Widget):
         """One small bar per step, as high as the step was slow."""
         if len(run.step_seconds) < 2:
             return
-        label = f"  steps took {short_seconds(min(run.step_seconds))} to {short_seconds(max(run.step_seconds))}"
+        label = f"  steps took {seconds(min(run.step_seconds))} to {seconds(max(run.step_seconds))}"
         latest = run.step_seconds[-max(1, self.size.width - len(label)) :]
         lowest, slowest, levels = min(latest) * 0.75, max(latest), self.glyphs.levels
         unit = (slowest - lowest) / len(levels) or 1.0
@@ -198,8 +199,8 @@ class ProgressPane(Pane):
         if run is None or not run.started:
             self.heading.detail = Content("")
             return
-        parts: Line = [("elapsed ", "$muted"), (duration(run.elapsed(session.now)), "$foreground")]
+        parts: Line = [("elapsed ", "$muted"), (clock(run.elapsed(session.now)), "$foreground")]
         if session.running:
             eta = run.eta(session.now)
-            parts += [("   left ", "$muted"), ("—" if eta is None else duration(eta), "$foreground")]
+            parts += [("   left ", "$muted"), ("—" if eta is None else clock(eta), "$foreground")]
         self.heading.detail = Content.assemble(*parts)
