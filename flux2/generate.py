@@ -59,7 +59,7 @@ class Generator:
         on_event: ev.EventHandler = lambda _: None,
         should_cancel: Callable[[], bool] = lambda: False,
     ) -> ev.RunFinished:
-        """Carry the request out, telling of it by events: RunStarted first; RunFinished, RunFailed or RunCancelled last.
+        """Carry the request out and tell of it by events: RunStarted … RunFinished, RunFailed or RunCancelled.
 
         Raises:
             Flux2Error: after RunFailed; a sentence for a person.

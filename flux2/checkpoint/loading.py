@@ -28,7 +28,7 @@ class WeightPlan:
     tensors: tuple[TensorInfo, ...]
     """The largest first: once much is resident, what is still to be quantized is small, which lowers the peak."""
     linears: frozenset[str]
-    """Paths of the Linears, which quantization replaces."""
+    """Paths of the Linears without a bias, which quantization replaces."""
 
     @property
     def nbytes(self) -> int:
@@ -70,7 +70,9 @@ def plan_weights(network: nn.Module, component: Component, unused: str = "") -> 
                 f"{info.path}: tensor {name} has the shape {list(info.shape)} where the config.json beside it implies "
                 f"{list(shape)}; download the checkpoint again."
             )
-    linears = frozenset(path for path, module in network.named_modules() if isinstance(module, nn.Linear))
+    linears = frozenset(
+        path for path, module in network.named_modules() if isinstance(module, nn.Linear) and "bias" not in module
+    )
     ordered = sorted((tensors[name] for name in shapes), key=lambda info: (-info.nbytes, info.path, info.offset))
     return WeightPlan(tuple(ordered), linears)
 
@@ -102,7 +104,7 @@ def load_weights(
             mx.eval(quantized.parameters())
             _place(network, layer, quantized)
         else:
-            tensor = tensor.astype(_stored_dtype(tensor, dtype))
+            tensor = tensor.astype(stored_dtype(tensor, dtype))
             mx.eval(tensor)
             _place(network, info.name, tensor)
         del tensor
@@ -110,7 +112,8 @@ def load_weights(
             mx.clear_cache()
 
 
-def _stored_dtype(tensor: mx.array, dtype: mx.Dtype) -> mx.Dtype:
+def stored_dtype(tensor: mx.array, dtype: mx.Dtype) -> mx.Dtype:
+    """What a tensor is kept in by a network that computes in `dtype`."""
     widened = tensor.dtype.size < dtype.size
     return tensor.dtype if tensor.ndim == 2 and widened else dtype
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,3 +37,18 @@ def write_raw(path: Path, header: Mapping[str, Any] | str, data: bytes = b"") ->
 
 def parameter_shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(array.shape) for name, array in tree_flatten(network.parameters())}
+
+
+def writable_copy(source: Path, target: Path) -> Path:
+    """A checkpoint to break: configs are copied, weights are links that may be replaced but not written to."""
+
+    def copy(source_file: str, target_file: str) -> None:
+        (os.symlink if source_file.endswith(".safetensors") else shutil.copy)(source_file, target_file)
+
+    return Path(shutil.copytree(source, target, copy_function=copy))
+
+
+def edit_json(path: Path, **changes: Any) -> None:
+    """Set keys of a JSON file; None takes a key away."""
+    content = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
