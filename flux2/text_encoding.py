@@ -1,4 +1,4 @@
-"""Prompts to embeddings, with the text encoder in memory only while it works; the last ones are kept."""
+"""Prompts to embeddings: from memory, from the disk, or, where nobody knows them yet, from the text encoder."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flux2.checkpoint.networks import NetworkSource
-from flux2.mlx_backend import mx
+from flux2.mlx_backend import mx, on_cpu
 from flux2.models.qwen3 import HIDDEN_STATES_LAYERS
-from flux2.prompt import TokenizedPrompt, load_tokenizer, tokenize
+from flux2.prompt import MAX_SEQUENCE_LENGTH, load_tokenizer, tokenize
+from flux2.prompt_cache import EncodedPrompt, PromptCache, fingerprint
 from flux2.reporting import RunReport, evaluating
+from flux2.streamed_text_encoder import encode_streamed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -24,11 +26,12 @@ class PromptEncoder:
     tokenizer_folder: Path
     dtype: mx.Dtype
     _tokenizer: PreTrainedTokenizerBase | None = None
-    _kept: dict[tuple[str, int | None], mx.array] = field(default_factory=dict)
-    """The embeddings of the last call, by prompt and length asked for."""
+    _kept: dict[tuple[str, int | None], EncodedPrompt] = field(default_factory=dict)
+    """Of the last call, by prompt and length asked for."""
 
     def knows(self, prompts: list[str], max_sequence_length: int | None) -> bool:
         """Whether all of them can be had without the text encoder."""
+        self._recall(prompts, max_sequence_length)
         return all((prompt, max_sequence_length) in self._kept for prompt in prompts)
 
     def encode(self, prompts: list[str], max_sequence_length: int | None, report: RunReport) -> list[mx.array]:
@@ -36,37 +39,56 @@ class PromptEncoder:
 
         Raises:
             CheckpointError: if tokenizer or text encoder can't be read.
-            GenerationCancelled: between two layers, or during reading.
+            GenerationCancelled: between two layers.
         """
-        if not self.knows(prompts, max_sequence_length):
+        self._recall(prompts, max_sequence_length)
+        new = [prompt for prompt in dict.fromkeys(prompts) if (prompt, max_sequence_length) not in self._kept]
+        if new:
             with report.phase("encode"):
-                self._kept = {
-                    (prompt, max_sequence_length): embeddings
-                    for prompt, embeddings in self._encode(prompts, max_sequence_length, report).items()
-                }
-        return [self._kept[prompt, max_sequence_length] for prompt in prompts]
+                self._encode(new, max_sequence_length, report)
+        encoded = [self._kept[prompt, max_sequence_length] for prompt in prompts]
+        for prompt in encoded:
+            if prompt.dropped:
+                report.warn(_cut(prompt))
+        return [prompt.embeddings for prompt in encoded]
 
     def forget(self) -> None:
-        """Let go of what is kept."""
+        """Let go of what is kept in memory."""
         self._kept = {}
 
-    def _encode(self, prompts: list[str], length: int | None, report: RunReport) -> dict[str, mx.array]:
+    def _recall(self, prompts: list[str], length: int | None) -> None:
+        """Keep in memory these prompts and no others, as far as memory or disk have them."""
+        cache = self._cache()
+        found = {}
+        for prompt in prompts:
+            encoded = self._kept.get((prompt, length)) or (cache and cache.find(prompt, length))
+            if encoded:
+                found[prompt, length] = encoded
+        self._kept = found
+
+    def _encode(self, prompts: list[str], length: int | None, report: RunReport) -> None:
         if self._tokenizer is None:
             self._tokenizer = load_tokenizer(self.tokenizer_folder)
-        tokenized = {prompt: tokenize(self._tokenizer, prompt, length) for prompt in prompts}
-        for tokens in tokenized.values():
-            if tokens.dropped:
-                report.warn(_cut(tokens))
-        text_encoder = self.source.load(self.dtype, on_bytes=lambda _: report.go_on())
-        layers = report.progress("encode", len(tokenized) * HIDDEN_STATES_LAYERS[-1], "layers")
-        encoded = {}
-        for prompt, tokens in tokenized.items():
-            ids, mask = mx.array(tokens.input_ids), mx.array(tokens.attention_mask)
-            encoded[prompt] = text_encoder(ids, mask, evaluating(layers)).astype(self.dtype)
-        mx.eval(list(encoded.values()))
-        return encoded
+        tokenized = [tokenize(self._tokenizer, prompt, length) for prompt in prompts]
+        layers = report.progress("encode", len(prompts) * HIDDEN_STATES_LAYERS[-1], "layers")
+        embeddings = encode_streamed(self.source, tokenized, self.dtype, evaluating(layers))
+        cache = self._cache()
+        for prompt, tokens, embedding in zip(prompts, tokenized, embeddings, strict=True):
+            encoded = EncodedPrompt(embedding, tokens.dropped)
+            self._kept[prompt, length] = encoded
+            if cache:
+                cache.keep(prompt, length, encoded)
+
+    def _cache(self) -> PromptCache | None:
+        """The disk's, for these files as they are now; None where they are gone."""
+        try:
+            files = [*self.source.component.files, *self.tokenizer_folder.iterdir()]
+            facts = (self.source.component.config, MAX_SEQUENCE_LENGTH, str(self.dtype), on_cpu())
+            return PromptCache(fingerprint(files, *facts))
+        except OSError:
+            return None
 
 
-def _cut(tokens: TokenizedPrompt) -> str:
-    length = tokens.input_ids.shape[1]
-    return f"The prompt is {tokens.dropped} tokens longer than the {length} this model reads; its end was left out."
+def _cut(prompt: EncodedPrompt) -> str:
+    length = prompt.embeddings.shape[1]
+    return f"The prompt is {prompt.dropped} tokens longer than the {length} this model reads; its end was left out."

@@ -71,13 +71,17 @@ class NetworkSource:
         config = kind.read_config(component.config, str(component.folder / "config.json"))
         return cls(kind, component, config, plan_weights(_build(kind, config), component, kind.unused))
 
+    def build(self) -> Any:
+        """A new network that still has no weights."""
+        return _build(self.kind, self.config)
+
     def load(self, dtype: mx.Dtype, quantization: Quantization | None = None, on_bytes: OnBytes | None = None) -> Any:
         """A new network with its weights.
 
         Raises:
             CheckpointError: if a file can't be read to the end.
         """
-        network = _build(self.kind, self.config)
+        network = self.build()
         load_weights(network, self.plan, dtype=dtype, quantization=quantization, on_bytes=on_bytes)
         return network
 

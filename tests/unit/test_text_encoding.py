@@ -1,0 +1,162 @@
+"""The streamed text encoder gives the whole one's numbers in a fraction of its memory; no prompt is encoded twice."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flux2 import events as ev
+from flux2 import text_encoding
+from flux2.bench.synthetic import write_synthetic
+from flux2.checkpoint.layout import open_checkpoint
+from flux2.checkpoint.networks import TEXT_ENCODER, NetworkSource
+from flux2.mlx_backend import mx
+from flux2.prompt import TokenizedPrompt, load_tokenizer, tokenize
+from flux2.reporting import RunReport
+from flux2.streamed_text_encoder import encode_streamed
+from flux2.text_encoding import PromptEncoder
+
+RECORDINGS = Path(__file__).parents[1] / "parity" / "recordings"
+CHECKPOINTS = {name: RECORDINGS / name / "checkpoint" for name in ("base", "distilled", "odd")}
+"""Small random ones: weights of one file and of several, queries that share keys and that don't."""
+TOKENS = 24  # few, to be quick: text and padding
+
+
+def source_of(folder: Path) -> NetworkSource:
+    return NetworkSource.check(open_checkpoint(folder), TEXT_ENCODER)
+
+
+def tokens_of(folder: Path, *prompts: str) -> list[TokenizedPrompt]:
+    tokenizer = load_tokenizer(folder / "tokenizer")
+    return [tokenize(tokenizer, prompt, TOKENS) for prompt in prompts]
+
+
+@pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16])
+@pytest.mark.parametrize("folder", CHECKPOINTS.values(), ids=CHECKPOINTS)
+def test_streamed_is_bit_for_bit_the_whole(folder: Path, dtype: mx.Dtype) -> None:
+    source = source_of(folder)
+    prompts = tokens_of(folder, "a fox", "")
+    whole = source.load(dtype)
+    for prompt, found in zip(prompts, encode_streamed(source, prompts, dtype), strict=True):
+        expected = whole(mx.array(prompt.input_ids), mx.array(prompt.attention_mask))
+        assert found.dtype == expected.dtype
+        assert mx.array_equal(found, expected)
+
+
+def test_holds_no_more_than_a_layer(tmp_path: Path) -> None:
+    folder = write_synthetic("klein-4b", tmp_path / "small", divisor=4)
+    source = source_of(folder)
+    layer = sum(info.nbytes for info in source.plan.tensors if info.name.startswith("model.layers.0."))
+    largest = max(info.nbytes for info in source.plan.tensors if info.name.startswith("model.layers.0."))
+    before = mx.get_active_memory()
+    mx.reset_peak_memory()
+    encode_streamed(source, tokens_of(folder, "a fox"), mx.bfloat16)
+    activations = 2**20
+    assert mx.get_peak_memory() - before <= layer + largest + activations
+    assert layer + largest + activations < source.plan.nbytes / 10
+
+
+def test_stops_between_layers_when_told() -> None:
+    folder = CHECKPOINTS["odd"]
+    done = 0
+
+    def stop_at_third(_: mx.array) -> None:
+        nonlocal done
+        done += 1
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encode_streamed(source_of(folder), tokens_of(folder, "a fox"), mx.float32, stop_at_third)
+    assert done == 3
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkpoint whose files may be changed, and a cache folder of its own."""
+    monkeypatch.setenv("FLUX2_HOME", str(tmp_path / "home"))
+    return Path(shutil.copytree(CHECKPOINTS["odd"], tmp_path / "checkpoint"))
+
+
+@pytest.fixture
+def encoder(folder: Path) -> Callable[[], PromptEncoder]:
+    """Makes what a new process would have: nothing in memory."""
+    return lambda: PromptEncoder(source_of(folder), folder / "tokenizer", mx.float32)
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many prompts the text encoder was given each time it ran."""
+    runs: list[int] = []
+
+    def counting(source: NetworkSource, prompts: list[TokenizedPrompt], *rest: object) -> list[mx.array]:
+        runs.append(len(prompts))
+        return encode_streamed(source, prompts, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(text_encoding, "encode_streamed", counting)
+    return runs
+
+
+def test_a_known_prompt_needs_no_text_encoder(encoder: Callable[[], PromptEncoder], encoded: list[int]) -> None:
+    first = encoder()
+    assert not first.knows(["a fox", ""], TOKENS)
+    embeddings = first.encode(["a fox", ""], TOKENS, RunReport())
+    again = first.encode(["a fox", ""], TOKENS, RunReport())
+    second = encoder()
+    assert second.knows(["a fox", ""], TOKENS)
+    events: list[ev.Event] = []
+    from_disk = second.encode(["a fox", ""], TOKENS, RunReport(on_event=events.append))
+    assert encoded == [2]
+    assert events == []
+    for ours, theirs, third in zip(embeddings, again, from_disk, strict=True):
+        assert mx.array_equal(ours, theirs)
+        assert mx.array_equal(ours, third)
+
+
+def test_only_what_is_new_is_encoded(encoder: Callable[[], PromptEncoder], encoded: list[int]) -> None:
+    encoder().encode([""], TOKENS, RunReport())
+    encoder().encode(["a fox", ""], TOKENS, RunReport())
+    encoder().encode(["", ""], TOKENS, RunReport())
+    assert encoded == [1, 1]
+
+
+@pytest.mark.parametrize("file", ["text_encoder/model.safetensors", "tokenizer/tokenizer_config.json"])
+def test_changed_files_are_another_encoder(
+    folder: Path, encoder: Callable[[], PromptEncoder], encoded: list[int], file: str
+) -> None:
+    encoder().encode(["a fox"], TOKENS, RunReport())
+    os.utime(folder / file, ns=(1, 1))
+    assert not encoder().knows(["a fox"], TOKENS)
+    encoder().encode(["a fox"], TOKENS, RunReport())
+    assert encoded == [1, 1]
+
+
+def test_another_length_is_another_prompt(encoder: Callable[[], PromptEncoder], encoded: list[int]) -> None:
+    first = encoder()
+    first.encode(["a fox"], TOKENS, RunReport())
+    assert first.encode(["a fox"], 16, RunReport())[0].shape[1] == 16
+    assert encoded == [1, 1]
+
+
+def test_a_cut_prompt_is_warned_of_every_time(encoder: Callable[[], PromptEncoder], encoded: list[int]) -> None:
+    warnings: list[list[ev.Event]] = []
+    for _ in range(2):
+        events: list[ev.Event] = []
+        encoder().encode(["a fox in the snow " * 40], 16, RunReport(on_event=events.append))
+        warnings.append([event for event in events if isinstance(event, ev.Warned)])
+    assert encoded == [1]
+    assert [len(told) for told in warnings] == [1, 1]
+
+
+def test_memory_holds_the_last_prompts_only(encoder: Callable[[], PromptEncoder], encoded: list[int]) -> None:
+    first = encoder()
+    for prompt in ("one", "two", "three"):
+        first.encode([prompt], TOKENS, RunReport())
+    assert [prompt for prompt, _ in first._kept] == ["three"]
+    first.forget()
+    assert first.knows(["one"], TOKENS)  # the disk's
+    assert encoded == [1, 1, 1]
