@@ -138,8 +138,9 @@ def only_worker(lock: Path, socket_path: Path, patience: float = 5.0) -> Iterato
                 holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "unknown"
                 raise AlreadyRunning(f"A worker already runs (process {holder}); `flux2 worker stop` ends it.")
             time.sleep(0.02)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk; only the name of the holder is missing then
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -36,9 +38,15 @@ def redirect_output(path: Path) -> None:
     os.close(nothing)
 
 
-def headline(pid: int, text: str) -> str:
-    """The line a worker begins its part of the log with."""
-    return f"{time.strftime('%Y-%m-%d %H:%M:%S')} worker {pid} {text}"
+def write(level: str, text: str) -> None:
+    """Write to the log, or wherever stderr goes. A full disk does not matter here."""
+    with contextlib.suppress(OSError):
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {level}: {text}", file=sys.stderr, flush=True)
+
+
+def write_start(version: str) -> None:
+    """The line with which a worker begins its part of the log."""
+    write("info", f"worker {os.getpid()} started, version {version}")
 
 
 def last_lines(path: Path, pid: int | None = None, count: int = 20) -> list[str]:

@@ -7,7 +7,6 @@ import contextlib
 import faulthandler
 import os
 import signal
-import sys
 import time
 import traceback
 from collections.abc import Sequence
@@ -17,10 +16,9 @@ from flux2 import __version__
 from flux2 import events as ev
 from flux2.errors import Flux2Error, GenerationCancelled, WorkerError
 from flux2.paths import socket_path, state_dir
-from flux2.worker import access
+from flux2.worker import access, logfile
 from flux2.worker.awake import kept_awake
 from flux2.worker.journal import Journal
-from flux2.worker.logfile import headline, log_path, redirect_output
 from flux2.worker.protocol import WorkerInfo
 from flux2.worker.runner import ENGINE, Runner, make_runner
 from flux2.worker.sampler import Sampler
@@ -41,15 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with access.only_worker(state_dir() / "worker.lock", options.socket):
             if not options.foreground:
-                redirect_output(log_path())
-            print(headline(os.getpid(), f"started, version {__version__}"), file=sys.stderr, flush=True)
+                logfile.redirect_output(logfile.log_path())
+            logfile.write_start(__version__)
             faulthandler.enable(all_threads=False)  # an abort inside MLX leaves its traceback in the log
             with contextlib.suppress(PermissionError):  # a session of its own already
                 os.setsid()
             _serve(options)
-            print(headline(os.getpid(), "left"), file=sys.stderr, flush=True)
+            logfile.write("info", f"worker {os.getpid()} left")
     except WorkerError as error:
-        print(error, file=sys.stderr, flush=True)
+        logfile.write("error", str(error))
         return access.EXIT_ALREADY_RUNS if isinstance(error, access.AlreadyRunning) else EXIT_FAILED
     return 0
 
@@ -66,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(options: argparse.Namespace) -> None:
     runner = make_runner(options.runner)
-    info = WorkerInfo(pid=os.getpid(), version=__version__, started=time.time(), log=str(log_path()))
+    info = WorkerInfo(pid=os.getpid(), version=__version__, started=time.time(), log=str(logfile.log_path()))
     listener = access.listen(options.socket)
     server = Server(listener, info, Journal(state_dir()), idle_timeout=options.idle_timeout, grace=options.grace)
     sampler = Sampler(runner.memory, lambda: server.watched, server.sample)
@@ -103,7 +101,7 @@ def _prepare(runner: Runner, server: Server) -> None:
         server.ready(runner.prepare())
         runner.warm_up()
     except Exception as error:
-        traceback.print_exc()
+        logfile.write("error", traceback.format_exc())
         server.emit(ev.Logged(level="error", message=f"The engine can't be loaded: {error}"))
 
 
@@ -121,8 +119,8 @@ def _generate(task: Generate, runner: Runner, server: Server) -> None:
         message = str(error)
         if not isinstance(error, Flux2Error):
             message = f"The engine failed: {_in_words(error)}."
-            traceback.print_exc()
-        print(f"error: run {run}: {message}", file=sys.stderr, flush=True)
+            logfile.write("error", traceback.format_exc())
+        logfile.write("error", f"run {run}: {message}")
         server.emit(ev.RunFailed(run=run, message=message, details=traceback.format_exc()))
 
 

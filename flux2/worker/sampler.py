@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 
 from flux2.events import Memory
+from flux2.worker import logfile
 
 PERIOD = 0.25  # seconds
 
@@ -34,7 +35,7 @@ class Sampler(threading.Thread):
                 memory = self._read()
             except Exception:
                 if not complained:
-                    traceback.print_exc()
+                    logfile.write("error", traceback.format_exc())
                 complained = True
                 continue
             if memory is not None:

@@ -11,7 +11,6 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from typing import Any
 from flux2 import events as ev
 from flux2.errors import Flux2Error
 from flux2.request import GenerationRequest
+from flux2.worker import logfile
 from flux2.worker.connection import Connection, Worth
 from flux2.worker.journal import Journal
 from flux2.worker.protocol import Command, Happened, Message, ProtocolError, Reply, WorkerInfo, encode
@@ -166,11 +166,11 @@ class Server:
 
     def _publish(self, message: Message) -> None:
         if isinstance(message, Happened) and isinstance(message.event, ev.Logged):
-            print(f"{message.event.level}: {message.event.message}", file=sys.stderr, flush=True)
+            logfile.write(message.event.level, message.event.message)
         try:
             frame = encode(message)
         except ProtocolError as error:
-            print(f"error: {type(message).__name__} is not sent: {error}", file=sys.stderr, flush=True)
+            logfile.write("error", f"{type(message).__name__} is not sent: {error}")
             return
         worth = _WORTH.get(type(message.event), Worth.LASTING) if isinstance(message, Happened) else Worth.LASTING
         for client in list(self._clients):
@@ -190,7 +190,7 @@ class Server:
         self._clients.discard(connection)
         self._scheduler.client_left()
         if why:
-            self._scheduler.log("warning", f"A client was dropped: {why}.")
+            self._scheduler.log("warning", f"A client was dropped: {why.rstrip('.')}.")
 
     def obey(self, connection: Connection, command: Command) -> None:
         """Carry a client's command out and answer."""

@@ -20,7 +20,7 @@ from flux2.worker.protocol import RunRecord
 
 ROOT = Path(__file__).parents[2]
 RUNNER = ("--runner", "tests.worker.fake_runner:FakeRunner")
-PATIENCE = 30.0
+PATIENCE = 120.0
 """Seconds that a condition may take on a loaded machine."""
 
 

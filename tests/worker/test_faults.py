@@ -85,6 +85,24 @@ async def test_a_screen_that_did_not_start_the_worker_notices_too(home: Home) ->
     assert client.lost is lost
 
 
+async def test_a_full_disk_is_said_once_and_ends_no_run(home: Home) -> None:
+    # No file may grow: every write to lock, log, queue and journal fails.
+    worker = subprocess.Popen(
+        ["sh", "-c", f"ulimit -f 0; exec {sys.executable} -m flux2.worker {' '.join(RUNNER)}"], cwd=ROOT
+    )
+    home.pids.add(worker.pid)
+    await eventually(home.socket.exists)
+    client = await home.attach(start=False)
+    run = await client.enqueue(request("steps=5"))
+    heard = await events_until(client, ev.RunFailed)  # the picture can't be saved either
+    assert len(of_type(heard, ev.StepFinished, run)) == 5
+    said = [event.message for event in of_type([*client.snapshot.log, *heard], ev.Logged)]  # type: ignore[attr-defined]
+    assert said == ["The journal can't be written (File too large); the run goes on without it."]
+    client.kill()
+    await asyncio.to_thread(worker.wait, 20)
+    assert worker.returncode == 0
+
+
 async def test_an_abort_inside_the_engine_is_told_with_the_last_lines(home: Home) -> None:
     client = await home.attach()
     await client.enqueue(request("abort"))
