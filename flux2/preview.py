@@ -70,7 +70,7 @@ def fit_projection(vae: AutoencoderKLFlux2) -> PreviewProjection:
     x, y = x - x_mean, y - y_mean
     gram = x.T @ x
     ridge = _RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
-    matrix = np.linalg.solve(gram + ridge, x.T @ y)
+    matrix = np.linalg.lstsq(gram + ridge, x.T @ y)[0]  # also where every latent is the same: then it is zero
     return PreviewProjection(matrix.astype(np.float32), (y_mean - x_mean @ matrix).astype(np.float32))
 
 

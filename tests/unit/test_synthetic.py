@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from flux2 import Flux2Pipeline
+from flux2 import events as ev
 from flux2.bench import synthetic
 from flux2.bench.synthetic import main, read_marker, write_synthetic
 from flux2.checkpoint.layout import open_checkpoint
@@ -87,3 +89,20 @@ def test_command_says_what_it_made(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "14.9 GiB, of which" in capsys.readouterr().out
     assert main(["klein-9b", str(tmp_path / "new")]) == 1
     assert "name another folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("quantization", ["bf16", "int4"])
+def test_a_run_over_zeros_is_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quantization: str) -> None:
+    """The pipeline refuses latents and pictures that are not; previews are fitted to latents that are all the same."""
+    monkeypatch.setenv("FLUX2_HOME", str(tmp_path / "home"))
+    folder = write_synthetic("klein-4b", tmp_path / "small", divisor=32)
+    previews: list[ev.Preview] = []
+
+    def on_event(event: ev.Event) -> None:
+        if isinstance(event, ev.Preview):
+            previews.append(event)
+
+    pipe = Flux2Pipeline.from_pretrained(folder, quantization=quantization)
+    made = pipe("a fox", width=64, height=64, num_inference_steps=1, max_sequence_length=16, on_event=on_event)
+    assert made.images[0].size == (64, 64)
+    assert len(previews) == 1
