@@ -212,6 +212,10 @@ class Scheduler:
 
     # --- deciding ----------------------------------------------------------------------------------------------------
 
+    def last_words(self) -> Goodbye | None:
+        """What a client is told that comes while the worker is on its way out."""
+        return Goodbye(reason=self._leaving) if isinstance(self._task, Leave) else None
+
     def client_left(self) -> None:
         self._last_use = time.monotonic()
 
@@ -250,8 +254,8 @@ class Scheduler:
             return
         if self._leaving or (self._leave_when_idle and not self._waiting):
             self._leaving = self._leaving or "it was asked to, once idle"
-            self._publish(Goodbye(reason=self._leaving))
             self._hand(Leave())
+            self._publish(Goodbye(reason=self._leaving))
         elif self._unload_wanted:
             self._unload_wanted = False
             self._hand(Unload())
@@ -261,9 +265,11 @@ class Scheduler:
             if self._runs:
                 self._runs[-1].drop_samples()
             self._runs.append(RunHistory(job.run))
-            self._hand(Generate(job))
+            self._task = Generate(job)
+            # On disk before it begins: a request that kills the process is not tried again by the next one.
             self._write(lambda: self._journal.begin(job))
             self._queue_changed()
+            self._hand(self._task)
 
     def _hand(self, task: Task) -> None:
         self._task, self._main_is_free = task, False

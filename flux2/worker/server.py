@@ -167,15 +167,17 @@ class Server:
     def _publish(self, message: Message) -> None:
         if isinstance(message, Happened) and isinstance(message.event, ev.Logged):
             logfile.write(message.event.level, message.event.message)
+        watchers = [client for client in self._clients if client.peer and client.peer.watch]
+        if not watchers:
+            return
         try:
             frame = encode(message)
         except ProtocolError as error:
             logfile.write("error", f"{type(message).__name__} is not sent: {error}")
             return
         worth = _WORTH.get(type(message.event), Worth.LASTING) if isinstance(message, Happened) else Worth.LASTING
-        for client in list(self._clients):
-            if client.peer and client.peer.watch:
-                client.offer(frame, worth)
+        for client in watchers:
+            client.offer(frame, worth)
 
     # --- connections -------------------------------------------------------------------------------------------------
 
@@ -184,6 +186,8 @@ class Server:
 
     def attach(self, connection: Connection) -> None:
         connection.send(self._scheduler.snapshot())
+        if goodbye := self._scheduler.last_words():
+            connection.send(goodbye)
         self._clients.add(connection)
 
     def detach(self, connection: Connection, why: str) -> None:
@@ -206,8 +210,7 @@ class Server:
     def _cancel(self, run: str, force: bool) -> dict[str, Any]:
         cancelled = self._scheduler.cancel(run)
         if cancelled and force:
-            task = self._scheduler.task
-            self._loop.call_later(self._grace, self._break_off_task, task)
+            self._loop.call_later(self._grace, self._break_off_task, self._scheduler.task)
         return {"cancelled": cancelled}
 
     def _remove(self, run: str) -> dict[str, Any]:
@@ -220,4 +223,6 @@ class Server:
 
     def _quit(self, now: bool) -> dict[str, Any]:
         self._scheduler.leave("it was asked to", now=now)
+        if now:
+            self._loop.call_later(self._grace, self._break_off, "it was asked to")
         return {}

@@ -179,7 +179,7 @@ async def test_a_terminated_worker_leaves_cleanly(home: Home, number: signal.Sig
     assert not home.socket.exists()
 
 
-@pytest.mark.parametrize("how", ["cancel", "SIGTERM"])
+@pytest.mark.parametrize("how", ["cancel", "quit", "SIGTERM"])
 async def test_an_engine_that_does_not_obey_is_given_up(home: Home, how: str) -> None:
     client = await home.attach("--grace", "0.3")
     run = await client.enqueue(request("steps=1000 stubborn"))
@@ -187,11 +187,13 @@ async def test_an_engine_that_does_not_obey_is_given_up(home: Home, how: str) ->
     await events_until(client, ev.StepFinished)
     if how == "cancel":
         assert await client.cancel(run, force=True)
+    elif how == "quit":
+        await client.stop(now=True)
     else:
         client.kill()
     heard, lost = await heard_until_lost(client)
     assert "did not answer within 0.3 seconds" in lost.reason
-    assert isinstance(of_type(heard, ev.Event, run)[-1], ev.RunCancelled if how == "cancel" else ev.RunFailed)
+    assert isinstance(of_type(heard, ev.Event, run)[-1], ev.RunFailed if how == "SIGTERM" else ev.RunCancelled)
     await eventually(lambda: not is_alive(client.pid))
     saved = json.loads((state_dir() / "queue.json").read_text())["items"]
     assert [(item["id"], item["state"]) for item in saved] == [(waiting, "queued")]
