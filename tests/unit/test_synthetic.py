@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flux2 import Flux2Pipeline
+from flux2 import Flux2Pipeline, preview
 from flux2 import events as ev
 from flux2.bench import synthetic
 from flux2.bench.synthetic import main, read_marker, write_synthetic
@@ -95,6 +95,7 @@ def test_command_says_what_it_made(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_a_run_over_zeros_is_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quantization: str) -> None:
     """The pipeline refuses latents and pictures that are not; previews are fitted to latents that are all the same."""
     monkeypatch.setenv("FLUX2_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(preview, "_PICTURES", 2)  # to be quick
     folder = write_synthetic("klein-4b", tmp_path / "small", divisor=32)
     previews: list[ev.Preview] = []
 
