@@ -25,10 +25,10 @@ from diffusers import FlowMatchEulerDiscreteScheduler, Flux2KleinPipeline
 from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu
 from PIL import Image
 from random_checkpoints import CHECKPOINTS, SCHEDULER, save_random_checkpoint
-from recordings import BLOCK_TOKEN_STRIDE, POCKET, RECORDINGS
+from recordings import BLOCK_TOKEN_STRIDE, POCKET, POCKET_SEQUENCE_LENGTHS, RECORDINGS, checkpoint_digest
 from safetensors.numpy import save_file
 
-POCKET_CHECKPOINT = Path(__file__).parents[2] / "flux2" / "pocket" / "checkpoint"
+from flux2.paths import pocket_checkpoint
 
 LONG_PROMPT = "a very long prompt about a red fox in the snow, a cat on a windowsill, two boats on a lake; " * 3
 PAD_ROW_STRIDE = 32  # of the embeddings' pad rows, every 32nd is kept: all of them steer the latents anyway
@@ -72,7 +72,6 @@ SCHEDULE_STEPS = (1, 2, 4, 8, 28, 50)
 POCKET_RUN = Run(
     "A fluffy orange tabby cat sitting on a windowsill at sunset", 256, 256, 4, max_sequence_length=512, seed=7
 )
-POCKET_SEQUENCE_LENGTHS = (64, 512)
 
 
 def main() -> None:
@@ -123,15 +122,16 @@ def record_pocket() -> None:
     """The embedded checkpoint from one noise, at the text length it was trained with and at the pipeline's own."""
     shutil.rmtree(POCKET, ignore_errors=True)
     POCKET.mkdir(parents=True)
-    pipeline = load_reference(POCKET_CHECKPOINT)
+    pipeline = load_reference(pocket_checkpoint())
     noise = random_noise(pipeline, POCKET_RUN).half()  # exact in float16: the run starts from what the file holds
-    tensors = {"noise": noise.numpy()}
+    tensors = {"noise": as_stored(noise)}
     for length in POCKET_SEQUENCE_LENGTHS:
         image, steps = generate(pipeline, POCKET_RUN, noise.float(), max_sequence_length=length)
-        tensors[f"latents_{length}"] = steps[-1].half().numpy()
+        tensors[f"latents_{length}"] = as_stored(steps[-1].half())
         Image.fromarray(image).save(POCKET / f"image_{length}.png", optimize=True)
     save_file(tensors, POCKET / "run.safetensors")
-    write_json(POCKET / "run.json", {"arguments": asdict(POCKET_RUN), "versions": versions()})
+    description = {"checkpoint": checkpoint_digest(pocket_checkpoint()), "arguments": asdict(POCKET_RUN)}
+    write_json(POCKET / "run.json", description | {"versions": versions()})
 
 
 def record_run(pipeline: Flux2KleinPipeline, run: Run) -> dict[str, np.ndarray]:

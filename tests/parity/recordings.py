@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import cache
@@ -9,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from safetensors.numpy import load_file
+
+from flux2.paths import pocket_checkpoint
 
 BLOCK_TOKEN_STRIDE = 4  # of the tokens inside the blocks, every fourth is recorded
 RECORDINGS = Path(__file__).parent / "recordings"
 POCKET = RECORDINGS / "pocket"
+POCKET_SEQUENCE_LENGTHS = (64, 512)  # what it was trained with, and what diffusers pads to
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,34 @@ def recording(name: str) -> Recording:
     path = RECORDINGS / name
     arguments = json.loads(path.with_suffix(".json").read_text())["arguments"]
     return Recording(path.parent / "checkpoint", arguments, load_file(path.with_suffix(".safetensors")))
+
+
+def pocket_recording(sequence_length: int) -> Recording:
+    """The embedded model's run with so many text tokens; of its latents, the last ones, in float16.
+
+    Raises:
+        ValueError: if it was made from other weights than the package has now.
+    """
+    description = json.loads((POCKET / "run.json").read_text())
+    if description["checkpoint"] != checkpoint_digest(pocket_checkpoint()):
+        raise ValueError("The embedded checkpoint has changed; run `python tests/parity/record.py --pocket`.")
+    tensors = load_file(POCKET / "run.safetensors")
+    with Image.open(POCKET / f"image_{sequence_length}.png") as image:
+        kept = {
+            "noise": tensors["noise"].astype(np.float32),
+            "latents": tensors[f"latents_{sequence_length}"],
+            "image": np.asarray(image),
+        }
+    arguments = description["arguments"] | {"max_sequence_length": sequence_length}
+    return Recording(pocket_checkpoint(), arguments, kept)
+
+
+def checkpoint_digest(folder: Path) -> str:
+    """Of all of a checkpoint's weights."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*/*.safetensors")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def recorded_schedules() -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from recordings import ALL_RUNS, recording
 
 from flux2 import Flux2Pipeline
 from flux2 import events as ev
-from flux2.prompt import load_tokenizer, tokenize
+from flux2.prompt import load_tokenizer, sequence_length, tokenize
 
 
 @pytest.mark.parametrize("name", ALL_RUNS)
@@ -27,12 +27,15 @@ def test_tokens(name: str) -> None:
     np.testing.assert_array_equal(ours.attention_mask, run["attention_mask"])
 
 
-@pytest.mark.parametrize("name", ["distilled/square", "base/guided", "odd/tall"])
-def test_the_text_length_is_the_tokenizers_unless_told(name: str) -> None:
-    """512, 64 and 48 tokens: what each checkpoint's tokenizer_config.json says."""
-    run = recording(name)
-    ours = engine.generate(run, max_sequence_length=None)
-    assert engine.differences(run, ours, {}) == {}
+@pytest.mark.parametrize(("name", "length"), [("distilled/square", 512), ("base/guided", 64), ("odd/tall", 48)])
+def test_the_text_length_is_the_tokenizers(name: str, length: int) -> None:
+    assert sequence_length(load_tokenizer(recording(name).checkpoint / "tokenizer")) == length
+
+
+def test_a_run_takes_the_tokenizers_text_length_unless_told() -> None:
+    run = recording("odd/tall")
+    assert engine.differences(run, engine.generate(run, max_sequence_length=None), {}) == {}
+    assert "image" in engine.differences(run, engine.generate(run, max_sequence_length=64), {})
 
 
 def test_an_empty_negative_prompt_is_the_default() -> None:

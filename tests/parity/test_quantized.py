@@ -5,6 +5,7 @@ from __future__ import annotations
 import engine
 import numpy as np
 import pytest
+from compare import relative_distance
 from recordings import ALL_RUNS, recording
 
 from flux2.checkpoint.layout import open_checkpoint
@@ -20,17 +21,13 @@ DISTANCES = {"qint8": (0.004, 0.02), "int4": (0.05, 0.2)}
 BFLOAT16_ROUNDING = 2.0**-9  # relative, at most
 
 
-def distance(ours: np.ndarray, reference: np.ndarray) -> float:
-    return float(np.linalg.norm(ours - reference) / np.linalg.norm(reference))
-
-
 @pytest.mark.parametrize("quantization", DISTANCES)
 @pytest.mark.parametrize("name", QUANTIZABLE)
 def test_a_quantized_run_stays_near(name: str, quantization: str) -> None:
     run = recording(name)
     least, most = DISTANCES[quantization]
     latents = engine.generate(run, quantization=quantization).latents
-    assert least <= distance(latents[-1], run["latents"][-1]) <= most
+    assert least <= relative_distance(latents[-1], run["latents"][-1]) <= most
 
 
 @pytest.mark.parametrize("mode", [mode for mode in MODES.values() if mode], ids=lambda mode: mode.name)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from compare import RELATIVE_LIMIT, psnr, relative_error
+from compare import RELATIVE_LIMIT, psnr, relative_distance, relative_error
 from recordings import ALL_RUNS, RECORDINGS, Recording, recording
 
 MACHINE_PATH = re.compile(r"(?<![\w.])/(home|root|tmp|opt|work|Users|mnt)/")
@@ -26,7 +26,7 @@ def test_nan_is_an_infinite_error() -> None:
     assert relative_error(np.array([1.0, math.nan]), np.array([1.0, 1.0])) == math.inf
 
 
-@pytest.mark.parametrize("distance", [relative_error, lambda a, b: psnr(a, b, peak=1.0)])
+@pytest.mark.parametrize("distance", [relative_error, relative_distance, lambda a, b: psnr(a, b, peak=1.0)])
 def test_shapes_are_not_broadcast(distance: Callable[..., float]) -> None:
     with pytest.raises(ValueError, match="shapes differ"):
         distance(np.ones((1, 3)), np.ones((3,)))

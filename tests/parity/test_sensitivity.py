@@ -6,14 +6,14 @@ from typing import Any
 
 import engine
 import pytest
-from recordings import ALL_RUNS, recording
+from recordings import recording
 
 import flux2.text_encoding
 from flux2.mlx_backend import mx
 from flux2.models import transformer
 from flux2.models.rope import Positions, Rotation, axial_rotation
 
-WITH_PADS = [name for name in ALL_RUNS if not recording(name)["attention_mask"].all()]
+RUNS = ["distilled/wide", "base/guided", "odd/tall"]  # of each checkpoint, the one that is not square
 
 
 def found(name: str) -> set[str]:
@@ -22,7 +22,7 @@ def found(name: str) -> set[str]:
     return set(engine.differences(run, engine.generate(run), engine.encode(run)))
 
 
-@pytest.mark.parametrize("name", ALL_RUNS)
+@pytest.mark.parametrize("name", RUNS)
 def test_a_wrong_order_of_the_rope_axes_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def height_and_width_exchanged(positions: Positions, *constants: Any) -> Rotation:
         return axial_rotation(positions[:, [0, 2, 1, 3]], *constants)
@@ -31,7 +31,7 @@ def test_a_wrong_order_of_the_rope_axes_is_found(name: str, monkeypatch: pytest.
     assert {"latents after step 1", "image"} <= found(name)
 
 
-@pytest.mark.parametrize("name", ALL_RUNS)
+@pytest.mark.parametrize("name", RUNS)
 def test_exchanged_scale_and_shift_are_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     scale_and_shift = transformer.scale_and_shift
 
@@ -42,7 +42,7 @@ def test_exchanged_scale_and_shift_are_found(name: str, monkeypatch: pytest.Monk
     assert {"latents after step 1", "image"} <= found(name)
 
 
-@pytest.mark.parametrize("name", WITH_PADS)
+@pytest.mark.parametrize("name", RUNS)
 def test_padding_on_the_left_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     load_tokenizer = flux2.text_encoding.load_tokenizer
 
