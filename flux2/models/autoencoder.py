@@ -252,7 +252,9 @@ class ResnetBlock(nn.Module):
             self.conv_shortcut = Conv2d(in_channels, out_channels, 1, padding=(0, 0))
 
     def __call__(self, x: mx.array) -> mx.array:
-        update = self.conv2(self.norm2.silu(self.conv1(self.norm1.silu(x))))
+        update = self.conv1(self.norm1.silu(x))
+        mx.eval(update)  # or the second half's arrays would be allocated beside the first's
+        update = self.conv2(self.norm2.silu(update))
         return (self.conv_shortcut(x) if "conv_shortcut" in self else x) + update
 
 

@@ -78,7 +78,11 @@ def group_statistics(x: mx.array, groups: int) -> tuple[mx.array, mx.array]:
     bands = [x[:, top : top + step].astype(mx.float32) for top in range(0, x.shape[1], step)]
     mean = _group_mean([band.mean(axis=2) for band in bands], groups)
     centre = mx.repeat(mean, x.shape[-1] // groups, axis=-1)
-    return mean, _group_mean([mx.square(band - centre).mean(axis=2) for band in bands], groups)
+    squares = []
+    for band in bands:
+        squares.append(mx.square(band - centre).mean(axis=2))
+        mx.eval(squares[-1])
+    return mean, _group_mean(squares, groups)
 
 
 def _group_mean(row_means: list[mx.array], groups: int) -> mx.array:
@@ -100,7 +104,7 @@ def convolve(
     """
     if weight.shape[2:] == (1, 1):
         return x @ weight[:, :, 0, 0].T
-    weight = weight.transpose(0, 2, 3, 1)
+    weight = mx.contiguous(weight.transpose(0, 2, 3, 1))  # once, not for every band
     if on_cpu():
         return _convolve_by_bands(x, weight, stride, rows_padding, columns_padding)
     (top, bottom), (left, right) = rows_padding, columns_padding
@@ -123,6 +127,7 @@ def convolve_doubled(x: mx.array, weight: mx.array) -> mx.array:
         kernels = [_sum_pairs(halves, 3, column).astype(x.dtype) for column in (0, 1)]
         columns = [convolve(x, kernel, 1, pad[row], pad[column]) for column, kernel in enumerate(kernels)]
         rows.append(mx.concatenate(columns, axis=3))  # even and odd columns side by side
+        mx.eval(rows[-1])
     return mx.concatenate(rows, axis=2).reshape(batch, 2 * height, 2 * width, -1)
 
 
@@ -156,6 +161,7 @@ def _convolve_by_bands(
         before, after = max(0, -top), max(0, bottom - height)
         padding = ([before, columns_padding[0]], [after, columns_padding[1]])
         bands.append(mx.conv_general(x[:, max(0, top) : bottom], weight, stride, padding=padding))
+        mx.eval(bands[-1])  # or the windows of all bands would be allocated ahead
     return mx.concatenate(bands, axis=1)
 
 

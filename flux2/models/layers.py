@@ -38,15 +38,18 @@ def exp(x: mx.array) -> mx.array:
     Measured on x86: 1.0 ns per number instead of 11.8, which was half the time of a step.
     """
     x = x.astype(mx.float32)
-    if not on_cpu():
-        return mx.exp(x)
-    with np.errstate(over="ignore"):  # infinity is the right answer
-        return mx.array(np.exp(np.asarray(x)))
+    return mx.array(np.exp(np.asarray(x))) if on_cpu() else mx.exp(x)
 
 
 def silu(x: mx.array) -> mx.array:
-    """x · sigmoid(x)."""
-    return (x / (1 + exp(-x))).astype(x.dtype) if on_cpu() else _silu(x)
+    """x · sigmoid(x); on the CPU backend by NumPy, as `exp`."""
+    if not on_cpu():
+        return _silu(x)
+    values = np.asarray(x.astype(mx.float32))
+    with np.errstate(over="ignore"):  # e^−x may be infinite; x divided by it is then 0, as it should be
+        divisor = np.exp(-values)
+    divisor += 1
+    return mx.array(np.divide(values, divisor, out=divisor)).astype(x.dtype)
 
 
 def gated_silu(gate: mx.array, x: mx.array) -> mx.array:
