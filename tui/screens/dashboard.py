@@ -43,7 +43,7 @@ _PREVIEW_PAUSE = {False: 0.25, True: 2.0}
 
 class Dashboard(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEYS)
-    AUTO_FOCUS = "PromptEditor"
+    AUTO_FOCUS = ""  # it would focus the editor again whenever a menu closes, and letters would be text
     app: Flux2App
 
     def __init__(self, options: Options, choices: Choices, history: PromptHistory) -> None:
@@ -74,6 +74,7 @@ class Dashboard(Screen[None]):
 
     def on_mount(self) -> None:
         self._arrange_for(self.app.size)  # so that the first frame is right already
+        self.prompt.editor.focus()
         self.set_interval(1.0, self._tick)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -147,13 +148,18 @@ class Dashboard(Screen[None]):
         except OSError as error:
             self.app.say("warning", f"The prompt history can't be written: {error}")
 
-    @work(group="command")
-    async def action_cancel(self) -> None:
+    def action_cancel(self) -> None:
         from tui.screens.confirm import Confirm
 
         run = self.app.session.run
-        if run is not None and await self.app.push_screen_wait(Confirm("Cancel the running picture?", "x")):
-            await self.app.ask_worker(self.app.backend.cancel(run.run))
+        if run is None:
+            return
+
+        async def take(yes: bool | None) -> None:
+            if yes:
+                await self.app.ask_worker(self.app.backend.cancel(run.run))
+
+        self.app.push_screen(Confirm("Cancel the running picture?", "x"), take)
 
     @work(group="command")
     async def on_queue_list_removed(self, event: QueueList.Removed) -> None:
@@ -190,37 +196,34 @@ class Dashboard(Screen[None]):
 
         self.app.choose(stepped(self.app.choices, event.setting, event.by, self._last_seed))
 
-    @work(group="command")
-    async def action_model_menu(self) -> None:
+    def action_model_menu(self) -> None:
         from tui.screens.menus import ask_model
 
-        await ask_model(self.app)
+        ask_model(self.app)
 
-    @work(group="command")
-    async def action_quantization_menu(self) -> None:
+    def action_quantization_menu(self) -> None:
         from tui.screens.menus import ask_quantization
 
-        await ask_quantization(self.app)
+        ask_quantization(self.app)
 
-    @work(group="command")
-    async def action_size_menu(self) -> None:
+    def action_size_menu(self) -> None:
         from tui.screens.menus import ask_size
 
-        await ask_size(self.app)
+        ask_size(self.app)
 
-    @work(group="command")
-    async def action_theme_menu(self) -> None:
+    def action_theme_menu(self) -> None:
         from tui.screens.menus import ask_theme
 
-        await ask_theme(self.app)
+        ask_theme(self.app)
 
-    @work(group="command")
-    async def action_sampling(self, field: str) -> None:
+    def action_sampling(self, field: str) -> None:
         from tui.screens.sampling import SamplingDialog
 
-        choices = await self.app.push_screen_wait(SamplingDialog(self.app.choices, field, self._last_seed))
-        if choices is not None:
-            self.app.choose(replace(choices, prompt=self.app.choices.prompt))
+        def take(choices: Choices | None) -> None:
+            if choices is not None:
+                self.app.choose(choices)
+
+        self.app.push_screen(SamplingDialog(self.app.choices, field, self._last_seed), take)
 
     def action_seed_mode(self) -> None:
         self.app.choose(self.app.choices.next_seed_mode(1, self._last_seed))

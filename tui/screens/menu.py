@@ -26,25 +26,6 @@ class Choice:
     """Chooses it at once; "" for none."""
 
 
-class MenuList(OptionList):
-    """Like an option list, but a letter chooses and the arrows go round."""
-
-    def __init__(self, choices: Sequence[Choice]) -> None:
-        width = max((len(choice.title) for choice in choices), default=0)
-        super().__init__(
-            *(Option(_line(choice, width), id=str(place)) for place, choice in enumerate(choices)), compact=True
-        )
-        self.choices = choices
-
-    def on_key(self, event: events.Key) -> None:
-        for place, choice in enumerate(self.choices):
-            if choice.letter and event.character == choice.letter:
-                self.highlighted = place
-                self.action_select()
-                event.stop()
-                return
-
-
 def _line(choice: Choice, width: int) -> Content:
     return Content.assemble(
         (f"{choice.letter or ' '}  ", "$accent" if choice.letter else ""),
@@ -88,7 +69,8 @@ class Menu(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog-box"):
             yield Label(self._title, classes="dialog-title")
-            yield MenuList(self._choices)
+            width = max((len(choice.title) for choice in self._choices), default=0)
+            yield OptionList(*(Option(_line(choice, width)) for choice in self._choices), compact=True)
             if self._typed:
                 yield Input(placeholder=self._typed, compact=True)
                 yield Label("", classes="dialog-complaint")
@@ -99,9 +81,16 @@ class Menu(ModalScreen[str | None]):
 
     def on_mount(self) -> None:
         values = [choice.value for choice in self._choices]
-        menu = self.query_one(MenuList)
+        menu = self.query_one(OptionList)
         menu.highlighted = values.index(self._current) if self._current in values else 0
         menu.focus()
+
+    def on_key(self, event: events.Key) -> None:
+        """A letter chooses, be it typed before the lines are drawn."""
+        for choice in self._choices:
+            if choice.letter and event.character == choice.letter and not isinstance(self.focused, Input):
+                event.stop()
+                self.dismiss(choice.value)
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         if self._on_highlight is not None:

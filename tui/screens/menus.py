@@ -1,4 +1,7 @@
-"""The menus of the dashboard: each asks, and puts the answer into the choices."""
+"""The menus of the dashboard: each asks, and puts the answer into the choices.
+
+They open at once, within the key's own handler, so that keys typed ahead over a slow line reach the menu.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,17 @@ _LETTERS = "abcdefghi"
 _SIZE = re.compile(r"\s*(\d+)\s*[x×*, ]\s*(\d+)\s*")
 
 
-async def ask_model(app: Flux2App) -> None:
+def ask_model(app: Flux2App) -> None:
     choices = [
         Choice(card.name, card.title, model_line(card), letter)
         for letter, card in zip(_LETTERS, MODELS.values(), strict=False)
     ]
-    menu = Menu("Model", choices, app.choices.model, typed="or a Hub repository, or a folder")
-    model = await app.push_screen_wait(menu)
-    if model:
-        app.choose(app.choices.with_model(model.strip()))
+
+    def take(model: str | None) -> None:
+        if model:
+            app.choose(app.choices.with_model(model.strip()))
+
+    app.push_screen(Menu("Model", choices, app.choices.model, typed="or a Hub repository, or a folder"), take)
 
 
 def model_line(card: ModelCard) -> str:
@@ -37,25 +42,31 @@ def model_line(card: ModelCard) -> str:
     return "  ".join(parts) + (", gated" if card.gated else "")
 
 
-async def ask_quantization(app: Flux2App) -> None:
+def ask_quantization(app: Flux2App) -> None:
     letters = {"bf16": "b", "qint8": "q", "int4": "i"}
     choices = [Choice(name, name, QUANTIZATION_LINES[name], letters[name]) for name in QUANTIZATIONS]
-    quantization = await app.push_screen_wait(Menu("Quantization", choices, app.choices.quantization))
-    if quantization:
-        app.choose(replace(app.choices, quantization=quantization))
+
+    def take(quantization: str | None) -> None:
+        if quantization:
+            app.choose(replace(app.choices, quantization=quantization))
+
+    app.push_screen(Menu("Quantization", choices, app.choices.quantization), take)
 
 
-async def ask_size(app: Flux2App) -> None:
+def ask_size(app: Flux2App) -> None:
     card = app.choices.card
     sizes = card.sizes if card else ()
     choices = [
         Choice(f"{width}x{height}", f"{width}×{height}", _shape(width, height), letter)
         for letter, (width, height) in zip(_LETTERS, sizes, strict=False)
     ]
+
+    def take(answer: str | None) -> None:
+        if answer and (size := _SIZE.fullmatch(answer)):
+            app.choose(replace(app.choices, width=int(size[1]), height=int(size[2])))
+
     current = "{}x{}".format(*app.choices.size)
-    answer = await app.push_screen_wait(Menu("Size", choices, current, typed="or type 640x480", check=size_complaint))
-    if answer and (size := _SIZE.fullmatch(answer)):
-        app.choose(replace(app.choices, width=int(size[1]), height=int(size[2])))
+    app.push_screen(Menu("Size", choices, current, typed="or type 640x480", check=size_complaint), take)
 
 
 def size_complaint(text: str) -> str:
@@ -74,7 +85,7 @@ def _shape(width: int, height: int) -> str:
     return "square" if width == height else "landscape" if width > height else "portrait"
 
 
-async def ask_theme(app: Flux2App) -> None:
+def ask_theme(app: Flux2App) -> None:
     """The picker previews: the whole screen wears the highlighted theme until one is chosen or refused."""
     before = app.theme
     choices = [
@@ -85,8 +96,10 @@ async def ask_theme(app: Flux2App) -> None:
     def preview(name: str) -> None:
         app.theme = name
 
-    name = await app.push_screen_wait(Menu("Theme", choices, before, on_highlight=preview))
-    if name:
-        app.choose_theme(name)
-    else:
-        app.theme = before
+    def take(name: str | None) -> None:
+        if name:
+            app.choose_theme(name)
+        else:
+            app.theme = before
+
+    app.push_screen(Menu("Theme", choices, before, on_highlight=preview), take)

@@ -73,10 +73,12 @@ class SamplingDialog(ModalScreen[Choices | None]):
         self.query_one(f"#{self._first}", Input).focus()
 
     def action_mode(self) -> None:
-        self._choices = self._choices.next_seed_mode(1, self._last_seed)
+        typed, complaint = self._read()
+        self._choices = (self._choices if complaint else typed).next_seed_mode(1, self._last_seed)
         seed = self._choices.seed
         show = self._choices.seed_mode != "random" and seed is not None
-        self.query_one("#seed", Input).value = str(seed) if show else ""
+        with self.prevent(Input.Changed):
+            self.query_one("#seed", Input).value = str(seed) if show else ""
         self.query_one("#seed-modes", Label).update(self._modes())
 
     def on_input_changed(self, event: Input.Changed) -> None:

@@ -104,6 +104,7 @@ class PreviewPane(Pane):
         self._graphics = graphics
         self._hint = Static("The picture appears\nhere, step by step.", id="preview-hint")
         self.cells = HalfCells(pause)
+        self.cells.display = False
         self._sharp: Widget | None = None
         self._sharp_source: Source | None = None
         super().__init__(self._hint, self.cells, id="preview")

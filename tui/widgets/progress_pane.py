@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from textual.app import RenderResult
 from textual.content import Content
@@ -151,18 +152,12 @@ class ProgressBody(Widget):
         yield [(bars, "$graph-active"), (label, "$muted")]
 
     def _finished(self, run: RunProgress) -> Iterator[Line]:
-        picture = self.session.picture
-        name = picture.name if picture else run.path
-        line: Line = [
-            ("Saved ", "$muted"),
-            (name, "$foreground"),
-            ("  seed ", "$muted"),
-            (str(run.seed), "$foreground"),
-        ]
-        line += [("  peak ", "$muted"), (f"{gigabytes(run.peak)} GB", "$graph-peak")]
-        yield line
-        if picture:
-            yield [("in ", "$muted"), (str(picture.parent), "$foreground")]
+        path, width = Path(run.path), self.size.width
+        yield [("Saved ", "$muted"), (ellipsis(path.name, width - 6), "$foreground")]
+        line: Line = [("seed ", "$muted"), (str(run.seed), "$foreground")]
+        line += [("   peak ", "$muted"), (f"{gigabytes(run.peak)} GB", "$graph-peak")]
+        room = width - sum(len(text) for text, _ in line) - 6
+        yield [*line, ("   in ", "$muted"), (ellipsis(str(path.parent), room), "$foreground")]
 
     def _wrapped(self, text: str, style: str) -> Iterator[Line]:
         for line in Content(text).wrap(max(10, self.size.width)):

@@ -1,0 +1,22 @@
+"""Every test of the screen starts from an empty home, in UTC, without colours or terminals of the machine's own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def clean_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("FLUX2_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.setattr("platform.node", lambda: "studio.local")
+    for name in ("NO_COLOR", "SSH_CONNECTION", "SSH_TTY", "TMUX"):
+        monkeypatch.delenv(name, raising=False)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()

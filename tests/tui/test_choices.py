@@ -1,0 +1,109 @@
+"""What the user chose: remembered, and turned into requests."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flux2.catalog import MODELS
+from flux2.errors import RequestError
+from flux2.request import MAX_SEED
+from tui.choices import Choices, load_choices, save_choices
+from tui.stepping import stepped
+
+SOME = Choices(prompt="a fox, “quoted”\nin two lines", model="klein-4b", quantization="int4", width=512, height=512,
+               steps=6, guidance=2.5, seed=7, seed_mode="locked", theme="paper")  # fmt: skip
+
+
+def test_what_was_saved_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "screen.json"
+    save_choices(path, SOME)
+    assert load_choices(path) == SOME
+    assert [file.name for file in path.parent.iterdir()] == ["screen.json"]
+
+
+def test_a_failed_save_leaves_the_old_choices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "screen.json"
+    save_choices(path, SOME)
+    monkeypatch.setattr("json.dump", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        save_choices(path, replace(SOME, prompt="lost"))
+    assert load_choices(path) == SOME
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '"text"', "\x00\x01"])
+def test_a_broken_file_means_the_defaults(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "screen.json"
+    path.write_text(content)
+    assert load_choices(path) == Choices()
+
+
+def test_only_the_value_that_makes_no_sense_is_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "screen.json"
+    path.write_text(json.dumps({"prompt": "kept", "quantization": "q3", "steps": "many", "seed": True, "new": 1}))
+    assert load_choices(path) == Choices(prompt="kept")
+
+
+def test_another_model_brings_its_own_numbers() -> None:
+    other = SOME.with_model("klein-base-4b")
+    card = MODELS["klein-base-4b"]
+    assert (other.step_count, other.guidance_scale) == (card.steps, card.guidance)
+    assert other.size == (512, 512)  # that model knows this size, too
+    assert SOME.with_model("pocket").size == MODELS["pocket"].size
+    assert other.prompt == SOME.prompt
+
+
+def test_a_request_has_a_seed_of_its_own_in_random_mode() -> None:
+    choices = replace(SOME, seed_mode="random")
+    seeds = {choices.request().seed for _ in range(20)}
+    assert len(seeds) > 1
+    assert None not in seeds
+    assert SOME.request().seed == 7
+
+
+def test_an_impossible_choice_is_refused_before_it_is_sent() -> None:
+    with pytest.raises(RequestError, match="prompt is empty"):
+        replace(SOME, prompt="  ").request()
+    with pytest.raises(RequestError, match="multiple of 16"):
+        replace(SOME, width=513).request()
+
+
+def test_the_seed_moves_on_as_its_mode_says() -> None:
+    for mode, expected in (("random", 7), ("locked", 7), ("+1", 8)):
+        choices = replace(SOME, seed_mode=mode)
+        assert choices.after(replace(choices.request(), seed=7)).seed == expected
+    last = replace(SOME, seed=MAX_SEED, seed_mode="+1")
+    assert last.after(last.request()).seed == 0
+
+
+def test_locking_keeps_the_seed_of_the_picture_one_likes() -> None:
+    choices = Choices(seed_mode="random")
+    assert choices.next_seed_mode(1, 99).seed == 99
+    assert choices.next_seed_mode(1, 99).seed_mode == "locked"
+    assert choices.next_seed_mode(-1, 99) == replace(choices, seed_mode="+1", seed=100)
+
+
+@pytest.mark.parametrize(
+    ("setting", "read", "expected"),
+    [
+        ("model", lambda c: c.model, "klein-9b"),
+        ("quantization", lambda c: c.quantization, "bf16"),
+        ("size", lambda c: c.size, (768, 768)),
+        ("steps", lambda c: c.steps, 7),
+        ("guidance", lambda c: c.guidance, 3.0),
+        ("seed", lambda c: c.seed, 8),
+    ],
+)
+def test_an_arrow_goes_one_further(setting: str, read: object, expected: object) -> None:
+    assert read(stepped(SOME, setting, 1, None)) == expected  # type: ignore[operator]
+
+
+def test_arrows_stop_at_the_ends_of_numbers_and_go_round_lists() -> None:
+    assert stepped(replace(SOME, steps=1), "steps", -1, None).steps == 1
+    assert stepped(replace(SOME, guidance=0.0), "guidance", -1, None).guidance == 0.0
+    assert stepped(Choices(quantization="bf16"), "quantization", -1, None).quantization == "int4"
+    assert stepped(Choices(model="pocket"), "model", -1, None).model == list(MODELS)[-1]

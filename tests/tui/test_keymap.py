@@ -1,0 +1,44 @@
+"""The key map's table."""
+
+from __future__ import annotations
+
+import pytest
+
+from tui.bindings import bindings
+from tui.keymap import KEYS, PROMPT_KEYS, QUEUE_KEYS, SETTINGS_KEYS
+from tui.screens.dashboard import Dashboard
+from tui.widgets.prompt_pane import PromptEditor
+from tui.widgets.queue_pane import QueueList
+
+ALL = (*KEYS, *PROMPT_KEYS, *SETTINGS_KEYS, *QUEUE_KEYS)
+CONFUSED = {"ctrl+m", "ctrl+i", "ctrl+h", "ctrl+left_square_bracket", "ctrl+a", "ctrl+b", "ctrl+s"}
+"""Enter, tab, backspace and escape by other names; the prefixes of screen and tmux; and the terminal's own stop."""
+
+
+def test_ids_are_unique() -> None:
+    assert len({key.id for key in ALL}) == len(ALL)
+
+
+def test_no_key_means_two_things() -> None:
+    keys = [name for key in KEYS for name in key.keys.split(",")]
+    assert len(set(keys)) == len(keys)
+
+
+def test_no_key_that_a_plain_terminal_cannot_send() -> None:
+    for key in ALL:
+        for name in key.keys.split(","):
+            assert name not in CONFUSED
+            assert "shift+" not in name
+            assert name == name.lower()
+
+
+@pytest.mark.parametrize(("keys", "owner"), [(KEYS, Dashboard), (PROMPT_KEYS, PromptEditor), (QUEUE_KEYS, QueueList)])
+def test_every_action_is_there(keys: tuple, owner: type) -> None:  # type: ignore[type-arg]
+    for key in keys:
+        name = key.action.split("(")[0]
+        assert name.startswith("app.") or hasattr(owner, f"action_{name}"), key
+
+
+def test_every_key_is_explained() -> None:
+    assert all(key.help and key.group for key in ALL)
+    assert len(bindings(KEYS)) == len(KEYS)
