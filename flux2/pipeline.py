@@ -10,6 +10,7 @@ last prompt stay for the next call, until `unload`.
 from __future__ import annotations
 
 import secrets
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from os import PathLike, fspath
@@ -19,14 +20,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from flux2 import cpu_blas, memory
 from flux2 import events as ev
-from flux2 import memory
 from flux2.catalog import ModelCard, find_card
 from flux2.checkpoint.layout import Checkpoint, open_checkpoint
 from flux2.checkpoint.networks import TEXT_ENCODER, TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkSource
 from flux2.checkpoint.source import find_checkpoint
 from flux2.denoising import DenoisingPlan, as_latents, denoise, initial_noise, pack
-from flux2.errors import NumericalError, RequestError
+from flux2.errors import Flux2Error, NumericalError, RequestError
 from flux2.mlx_backend import BLAS_COMPLAINT, DTYPES, default_dtype, mx
 from flux2.models.transformer import Flux2Transformer2DModel
 from flux2.preview import PreviewProjection, as_png, fit_projection, load_projection, save_projection
@@ -38,6 +39,7 @@ from flux2.text_encoding import PromptEncoder
 
 DISTILLED_DEFAULTS, BASE_DEFAULTS = (4, 1.0), (50, 4.0)
 """Steps and guidance scale where nobody says otherwise (the model cards' recommendations)."""
+LARGE_NETWORK = 1 << 30  # bytes of the transformer as stored, above which several threads pay (CPU backend only)
 
 StepCallback = Callable[["Flux2Pipeline", int, float, dict[str, mx.array]], Any]
 
@@ -198,6 +200,7 @@ class Flux2Pipeline:
 
         report = RunReport(run, on_event or (lambda _: None), should_cancel)
         self._warn(report, width, height, guidance, negative_prompt)
+        cpu_blas.use_all_cores(self._transformer_source.plan.nbytes >= LARGE_NETWORK)
         try:
             embeddings = self._prompts.encode(
                 self._texts(prompt, negative_prompt, guidance), max_sequence_length, report
@@ -214,6 +217,9 @@ class Flux2Pipeline:
             )
             clean = self._denoise(transformer, pack(noise), plan, callback_on_step_end, report)
             image = self._decode(clean.reshape(1, *plan.grid, -1), report)
+        except Flux2Error as error:
+            traceback.clear_frames(error.__traceback__)  # whose variables would hold arrays until it is handled
+            raise
         finally:
             memory.free_cache()
         return Flux2PipelineOutput(images=[image], seed=seed, timings=report.timings, peaks=report.peaks)

@@ -90,9 +90,16 @@ def test_nothing_is_left_half_made(tmp_path: Path) -> None:
     assert [path.suffix for path in files] == [".so"]
 
 
-def test_the_users_number_of_threads_is_kept() -> None:
-    ask = """
-import ctypes, flux2.mlx_backend
-print(ctypes.CDLL(None).scipy_openblas_get_num_threads())
+THREADS = """
+import ctypes
+from flux2 import cpu_blas, mlx_backend
+for all_cores in (False, True):
+    cpu_blas.use_all_cores(all_cores)
+    print(ctypes.CDLL(None).scipy_openblas_get_num_threads(), end=" ")
 """
-    assert python(ask, OPENBLAS_NUM_THREADS="1") == "1"
+
+
+def test_threads_follow_the_work_unless_the_user_has_said_how_many() -> None:
+    unset = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "")
+    assert python(THREADS, **unset) == f"1 {len(os.sched_getaffinity(0))}"
+    assert python(THREADS, **unset | {"OPENBLAS_NUM_THREADS": "1"}) == "1 1"
