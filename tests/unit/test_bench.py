@@ -1,0 +1,158 @@
+"""The bench measures what it says, in processes of their own, and shows it beside the document's figures."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flux2 import cli, preview
+from flux2.architectures import ARCHITECTURES, scaled_down
+from flux2.bench import memory
+from flux2.bench.cell import Cell, measure
+from flux2.bench.document import FIGURES, document_figure
+from flux2.bench.memory import BenchPlan, run_bench
+from flux2.bench.synthetic import write_synthetic
+from flux2.bench.tables import as_markdown
+from flux2.errors import Flux2Error
+from flux2.shapes import transformer_shapes
+
+MIB = 2**20
+BITS = {"qint8": 8.5, "int4": 4.5}
+
+
+def cells_of(models: tuple[str, ...], quantizations: tuple[str, ...], *parts: str) -> list[tuple[Any, ...]]:
+    plan = BenchPlan(models=models, quantizations=quantizations, parts=parts, cell=Cell(source=""))
+    return [(model, cell.quantization, cell.parts) for model, cell in plan.cells()]
+
+
+def test_the_text_encoder_is_measured_once_per_model() -> None:
+    found = cells_of(("a", "b"), ("qint8", "int4"), "encode", "load")
+    assert found == [
+        ("a", "bf16", ("encode",)),
+        ("a", "qint8", ("load",)),
+        ("a", "int4", ("load",)),
+        ("b", "bf16", ("encode",)),
+        ("b", "qint8", ("load",)),
+        ("b", "int4", ("load",)),
+    ]
+
+
+def test_a_generation_measures_the_other_parts_too() -> None:
+    assert cells_of(("a",), ("int4",), "encode", "load", "generate") == [("a", "int4", ("generate",))]
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FLUX2_HOME", str(tmp_path / "home"))
+    return write_synthetic("klein-4b", tmp_path / "small", divisor=16)
+
+
+@pytest.mark.parametrize("quantization", BITS)
+def test_active_and_peak_of_loading_are_what_the_arithmetic_says(small: Path, quantization: str) -> None:
+    measured = measure(Cell(source=str(small), quantization=quantization))
+    shapes = transformer_shapes(scaled_down(ARCHITECTURES["klein-4b"], 16).transformer).values()
+    matrices = [math.prod(shape) for shape in shapes if len(shape) == 2]
+    quantized = sum(matrices) * BITS[quantization] / 8
+    assert measured.figures["transformer_active"] == pytest.approx(quantized, rel=0.01)
+    assert quantized < measured.figures["quantization_peak"] <= quantized + 2 * max(matrices) * 2
+    assert measured.seconds["load"] > 0
+
+
+def test_a_generation_has_every_figure(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preview, "_PICTURES", 2)  # to be quick
+    cell = Cell(source=str(small), quantization="int4", parts=("generate",), width=64, height=64, steps=2, tokens=16)
+    measured = measure(cell)
+    assert set(measured.figures) == {figure.key for figure in FIGURES}
+    assert measured.figures["generation_peak"] == max(measured.phase_peaks.values())
+    assert measured.phase_peaks.keys() == {"encode", "load", "denoise", "decode"}
+    assert len(measured.step_seconds) == 2
+    assert 0 < measured.figures["decode_above_weights"] < measured.phase_peaks["decode"]
+    again = measure(cell)
+    assert "text_encoding_peak" in again.figures  # what the first run left on the disk was not used
+
+
+def test_command_writes_a_report_and_prints_the_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "report.json"
+    arguments = ["bench", "--synthetic", "--divisor", "32", "--model", "klein-4b", "--transformer-quant", "int4"]
+    assert cli.main([*arguments, "--part", "load", "--json", str(out)]) == 0
+    report = json.loads(out.read_text())
+    (cell,) = report["cells"]
+    assert cell["figures"]["transformer_active"] > 0
+    assert report["synthetic"]
+    assert report["conditions"]["versions"]["mlx"][0].isdigit()
+    printed = capsys.readouterr()
+    assert "## Transformer active memory" in printed.out
+    assert "divided by 32" in printed.out
+    assert "klein-4b int4: load" in printed.err
+
+
+def test_a_cell_that_fails_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    assert cli.main(["bench", "--model", str(folder), "--transformer-quant", "int4", "--part", "load"]) == 1
+    assert f"failed: {folder}/model_index.json is missing" in capsys.readouterr().err
+
+
+def test_a_report_that_cannot_be_written_is_refused_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert cli.main(["bench", "--model", "unmeasured", "--json", str(tmp_path / "file" / "report.json")]) == 1
+    assert "unmeasured" not in capsys.readouterr().err
+
+
+def test_refuses_a_synthetic_model_that_is_not_known() -> None:
+    plan = BenchPlan(
+        models=("klein-5b",), quantizations=("int4",), parts=("load",), cell=Cell(source=""), synthetic=True
+    )
+    with pytest.raises(Flux2Error, match="klein-5b"):
+        run_bench(plan)
+
+
+def test_several_runs_give_medians_and_their_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    active = iter((3 * MIB, 1 * MIB, 2 * MIB))
+
+    def pretend(_cell: Cell, _environment: dict[str, str]) -> dict[str, Any]:
+        figures = {"transformer_active": next(active)}
+        return {"figures": figures, "phase_peaks": {}, "seconds": {"load": 1.0}, "step_seconds": [], "footprint": 1}
+
+    monkeypatch.setattr(memory, "_run_cell", pretend)
+    plan = BenchPlan(models=("m",), quantizations=("int4",), parts=("load",), cell=Cell(source=""), runs=3)
+    (cell,) = run_bench(plan)["cells"]
+    assert cell["figures"]["transformer_active"] == 2 * MIB
+    assert cell["spread"]["figures"]["transformer_active"] == (1 * MIB, 3 * MIB)
+
+
+def test_tables_show_ours_the_documents_and_the_ratio() -> None:
+    cell = {
+        "model": "klein-4b",
+        "quantization": "int4",
+        "parts": ["load"],
+        "runs": 1,
+        "dtype": None,
+        "figures": {"transformer_active": 2094 * MIB, "quantization_peak": 2028.5 * MIB},
+        "seconds": {"load": 12.0},
+        "spread": {"seconds": {"load": [11.0, 13.0]}},
+    }
+    conditions = {
+        **dict.fromkeys(("chip", "os", "device", "backend", "python", "commit", "date"), "x"),
+        "cores": 2,
+        "physical_memory": MIB,
+        "load_average": [0.5],
+        "gpu_busy_percent": None,
+        "versions": {},
+    }
+    text = as_markdown({"synthetic": False, "divisor": 1, "conditions": conditions, "cells": [cell]})
+    assert "| klein-4b | 2,094 (document 2,094, × 1.00) |" in text
+    assert "| klein-4b | 2,028 (document 4,057, × 0.50) |" in text
+    assert "| klein-4b | int4 | load | 12.00 | 11.00 – 13.00 |" in text
+    assert "decode" not in text
+
+
+@pytest.mark.parametrize(
+    ("model", "level", "expected"), [("klein-base-9b", "qint8", 9223), ("pocket", "int4", None), ("dev", "bf16", 61491)]
+)
+def test_finds_the_documents_figures(model: str, level: str, expected: int | None) -> None:
+    assert document_figure(FIGURES[0], model, level) == expected
