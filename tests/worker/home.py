@@ -7,8 +7,9 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from flux2 import events as ev
 from flux2.paths import socket_path, state_dir
@@ -17,6 +18,8 @@ from flux2.worker import launch
 from flux2.worker.client import WorkerClient, WorkerLost, connect, connect_or_start
 from flux2.worker.launch import is_alive
 from flux2.worker.protocol import RunRecord
+
+AnyEvent = TypeVar("AnyEvent", bound=ev.Event)
 
 ROOT = Path(__file__).parents[2]
 RUNNER = ("--runner", "tests.worker.fake_runner:FakeRunner")
@@ -78,6 +81,11 @@ async def events_until(client: WorkerClient, *ends: type[ev.Event], run: str = "
     raise AssertionError(f"the worker left before {ends}: {heard[-3:]}")
 
 
+async def next_event(client: WorkerClient, kind: type[AnyEvent]) -> AnyEvent:
+    """The next event of this type that the client hears."""
+    return of_type(await events_until(client, kind), kind)[0]
+
+
 async def eventually(condition: Callable[[], bool]) -> float:
     """Wait for a condition; the seconds that it took."""
     began = time.monotonic()
@@ -87,7 +95,7 @@ async def eventually(condition: Callable[[], bool]) -> float:
     return time.monotonic() - began
 
 
-def of_type(events: list[ev.Event] | tuple[ev.Event, ...], kind: type[ev.Event], run: str = "") -> list[ev.Event]:
+def of_type(events: Iterable[ev.Event], kind: type[AnyEvent], run: str = "") -> list[AnyEvent]:
     return [event for event in events if isinstance(event, kind) and run in ("", event.run)]
 
 

@@ -96,7 +96,7 @@ async def test_a_full_disk_is_said_once_and_ends_no_run(home: Home) -> None:
     run = await client.enqueue(request("steps=5"))
     heard = await events_until(client, ev.RunFailed)  # the picture can't be saved either
     assert len(of_type(heard, ev.StepFinished, run)) == 5
-    said = [event.message for event in of_type([*client.snapshot.log, *heard], ev.Logged)]  # type: ignore[attr-defined]
+    said = [event.message for event in of_type([*client.snapshot.log, *heard], ev.Logged)]
     assert said == ["The journal can't be written (File too large); the run goes on without it."]
     client.kill()
     await asyncio.to_thread(worker.wait, 20)
@@ -174,7 +174,7 @@ async def test_a_terminated_worker_leaves_cleanly(home: Home, number: signal.Sig
     assert isinstance(lost, WorkerLeft)
     assert number.name in lost.reason
     (failed,) = of_type(heard, ev.RunFailed, run)
-    assert "interrupted" in failed.message  # type: ignore[attr-defined]
+    assert "interrupted" in failed.message
     await eventually(lambda: not is_alive(client.pid))
     assert not home.socket.exists()
 
@@ -255,7 +255,7 @@ class RawClient:
 
     def hear_out(self) -> list[Message]:
         """Everything until the worker hangs up."""
-        decoder, heard = Decoder(), []
+        decoder, heard = Decoder(), list[Message]()
         with contextlib.suppress(ConnectionResetError):
             while data := self.socket.recv(65536):
                 heard += decoder.feed(data)
@@ -303,7 +303,7 @@ async def test_a_client_that_never_reads_is_dropped_and_nobody_notices(home: Hom
     run = await client.enqueue(request("steps=50 warn=20 length=12000"))  # 12 MB
     heard = await events_until(client, ev.RunFinished)
     assert len(of_type(heard, ev.Warned, run)) == 1000
-    dropped = [event.message for event in of_type(heard, ev.Logged)]  # type: ignore[attr-defined]
+    dropped = [event.message for event in of_type(heard, ev.Logged)]
     assert dropped == ["A client was dropped: it does not read what it is sent."]
     deaf.socket.close()
 

@@ -61,7 +61,7 @@ def test_what_is_encoded_is_decoded(message: Message) -> None:
 
 @given(st.lists(st.sampled_from(MESSAGES), max_size=5), st.lists(st.integers(1, 400), max_size=30))
 def test_messages_survive_any_cut_of_the_stream(messages: list[Message], cuts: list[int]) -> None:
-    stream, decoder, heard = b"".join(map(encode, messages)), Decoder(), []
+    stream, decoder, heard = b"".join(map(encode, messages)), Decoder(), list[Message]()
     for cut in cuts:
         heard += decoder.feed(stream[:cut])
         stream = stream[cut:]

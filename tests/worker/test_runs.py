@@ -16,7 +16,7 @@ from flux2.request import GenerationRequest
 from flux2.worker.client import WorkerLeft
 from flux2.worker.history import ENDINGS
 from tests.worker.fake_runner import picture
-from tests.worker.home import Home, events_until, eventually, heard_until_lost, of_type, request
+from tests.worker.home import Home, events_until, eventually, heard_until_lost, next_event, of_type, request
 
 
 async def test_a_run_is_told_from_beginning_to_end(home: Home) -> None:
@@ -24,13 +24,13 @@ async def test_a_run_is_told_from_beginning_to_end(home: Home) -> None:
     run = await client.enqueue(request("a fox steps=3"))
     heard = await events_until(client, ev.RunFinished)
     steps = of_type(heard, ev.StepFinished, run)
-    assert [step.step for step in steps] == [1, 2, 3]  # type: ignore[attr-defined]
+    assert [step.step for step in steps] == [1, 2, 3]
     story = [type(event) for event in heard if event.run == run and not isinstance(event, ev.MemorySampled)]
     assert story[0] is ev.RunStarted
     assert story[-1] is ev.RunFinished
     previews = of_type(heard, ev.Preview, run)
-    assert [preview.png for preview in previews] == [picture(step) for step in (1, 2, 3)]  # type: ignore[attr-defined]
-    assert Path(heard[-1].path).read_bytes() == picture(0)  # type: ignore[attr-defined]
+    assert [preview.png for preview in previews] == [picture(step) for step in (1, 2, 3)]
+    assert Path(of_type(heard, ev.RunFinished)[0].path).read_bytes() == picture(0)
 
 
 async def test_memory_is_sampled_four_times_a_second_and_names_the_phase(home: Home) -> None:
@@ -38,8 +38,8 @@ async def test_memory_is_sampled_four_times_a_second_and_names_the_phase(home: H
     run = await client.enqueue(request("steps=10 pause=0.2"))
     samples = of_type(await events_until(client, ev.RunFinished), ev.MemorySampled, run)
     assert 5 <= len(samples) <= 11  # two seconds' worth, on a machine that may be busy
-    assert {sample.phase for sample in samples} <= set(ev.PHASES) | {""}  # type: ignore[attr-defined]
-    assert "denoise" in {sample.phase for sample in samples}  # type: ignore[attr-defined]
+    assert {sample.phase for sample in samples} <= set(ev.PHASES) | {""}
+    assert "denoise" in {sample.phase for sample in samples}
 
 
 async def test_the_worker_says_who_it_is(home: Home) -> None:
@@ -75,11 +75,11 @@ async def test_requests_run_in_order_and_waiting_ones_can_be_removed(home: Home)
         await client.remove(second)
     heard = await events_until(client, ev.RunFinished, run=third)
     assert [event.run for event in of_type(heard, ev.RunStarted)] == [first, third]
-    queues = [[(item["id"], item["state"]) for item in event.items] for event in of_type(heard, ev.QueueChanged)]  # type: ignore[attr-defined]
+    queues = [[(item["id"], item["state"]) for item in event.items] for event in of_type(heard, ev.QueueChanged)]
     assert [(first, "running"), (second, "queued"), (third, "queued")] in queues
     assert [(first, "running"), (third, "queued")] in queues
-    last = (await events_until(client, ev.QueueChanged))[-1]
-    assert last.items == ()  # type: ignore[attr-defined]
+    last = await next_event(client, ev.QueueChanged)
+    assert last.items == ()
 
 
 async def test_a_run_can_be_cancelled_and_the_next_one_begins(home: Home) -> None:
@@ -147,7 +147,7 @@ async def test_a_late_comer_sees_the_whole_run(home: Home) -> None:
     (record,) = late.snapshot.runs
     assert [(item["id"], item["state"]) for item in late.snapshot.queue] == [(run, "running"), (waiting, "queued")]
     assert of_type(record.events, ev.MemorySampled)
-    assert of_type(record.events, ev.Preview)[0].png  # type: ignore[attr-defined]
+    assert of_type(record.events, ev.Preview)[0].png
     rest_of_early, rest_of_late = await asyncio.gather(
         *(events_until(watcher, ev.RunFinished, run=run) for watcher in (client, late))
     )
@@ -248,9 +248,9 @@ async def test_a_request_with_a_relative_path_means_the_screens_folder(
     monkeypatch.chdir(home.folder)
     for model in ("models/mine", "./models/mine"):
         await client.enqueue(GenerationRequest(prompt="x", model=model, output="fox.png"))
-        started = (await events_until(client, ev.RunStarted))[-1]
-        assert started.request["model"] == str(home.folder / "models/mine")  # type: ignore[attr-defined]
-        assert started.request["output"] == str(home.folder / "fox.png")  # type: ignore[attr-defined]
+        started = await next_event(client, ev.RunStarted)
+        assert started.request["model"] == str(home.folder / "models/mine")
+        assert started.request["output"] == str(home.folder / "fox.png")
 
 
 async def test_the_log_tells_of_the_start(home: Home) -> None:
