@@ -7,6 +7,7 @@ simple pictures sent through that autoencoder's own encoder, and kept in the cac
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -75,31 +76,29 @@ def fit_projection(vae: AutoencoderKLFlux2) -> PreviewProjection:
 
 
 def load_projection(vae: Component) -> PreviewProjection | None:
-    """The projection of this autoencoder, if it was fitted before."""
+    """The projection of this autoencoder, if it was fitted before and the file is whole."""
     try:
-        with np.load(_cached(vae)) as arrays:
-            return PreviewProjection(arrays["matrix"], arrays["offset"])
-    except (OSError, ValueError, KeyError, EOFError):
+        rows = np.load(_cached(vae), allow_pickle=False)
+        return PreviewProjection(rows[:-1], rows[-1])
+    except (OSError, ValueError, EOFError, IndexError):
         return None
 
 
 def save_projection(vae: Component, projection: PreviewProjection) -> None:
     """Keep it for later runs; a cache folder that can't be written costs a second the next time, no more."""
     path = _cached(vae)
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.npz")
-    try:
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.npy")
+    with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            np.savez(temporary, matrix=projection.matrix, offset=projection.offset)
+            np.save(temporary, np.vstack([projection.matrix, projection.offset]))
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError:
-        pass
 
 
 def _cached(vae: Component) -> Path:
-    return cache_dir() / "previews" / f"{_fingerprint(vae)}.npz"
+    return cache_dir() / "previews" / f"{_fingerprint(vae)}.npy"
 
 
 def _fingerprint(vae: Component) -> str:
