@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 LAST_LINES = 3
 """Of a dead worker's stderr, told with its death."""
+_STACK_DUMP = ("  File ", "Stack (most", "Thread 0x", "Current thread", "Extension modules", "  <no Python frame>")
+"""How faulthandler's lines begin."""
 _LEAVE_WITHIN = 3.0
 """Seconds that a worker has to leave before it is killed."""
 
@@ -106,6 +108,6 @@ class WorkerBackend:
 
 
 def in_words(lost: WorkerLost) -> str:
-    """Why the worker is gone, with the last it wrote."""
-    lines = [line for line in lost.last_lines if line.strip()][-LAST_LINES:]
+    """Why the worker is gone and the last it wrote, without the stack dump that follows an abort."""
+    lines = [line for line in lost.last_lines if line.strip() and not line.startswith(_STACK_DUMP)][-LAST_LINES:]
     return lost.reason + (" It last said: " + " / ".join(lines) if lines else "")

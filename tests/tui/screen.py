@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from replay import START, Clock, ReplayBackend, last_time
 from textual.pilot import Pilot
 
 from flux2.paths import state_dir
+from tests.tui.replay import START, Clock, ReplayBackend, last_time
 from tui.app import Flux2App, Options
 from tui.glyphs import BRAILLE
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from replay import INFO, REQUEST, START, ReplayBackend, events_of_a_run, picture_png, queue_of
-from screen import make_app, running, settled, text_of
 
 from flux2 import events as ev
 from flux2.paths import state_dir
+from tests.tui.replay import INFO, REQUEST, START, ReplayBackend, events_of_a_run, picture_png, queue_of
+from tests.tui.screen import make_app, running, settled, text_of
 from tui.choices import Choices, load_choices, save_choices
 from tui.keymap import KEYS
 from tui.screens.confirm import Confirm

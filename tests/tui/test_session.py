@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from replay import GB, INFO, REQUEST, START, Clock, events_of_a_run, memory, queue_of
 
 from flux2 import events as ev
 from flux2.worker.protocol import RunRecord, Snapshot
+from tests.tui.replay import GB, INFO, REQUEST, START, Clock, events_of_a_run, memory, queue_of
 from tui.session import Session, Topic
 
 

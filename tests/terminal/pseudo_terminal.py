@@ -1,0 +1,121 @@
+"""A pseudo-terminal: a program on its one end, a test at the other as the person or the terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+PATIENCE = 60.0
+"""Seconds that something may take on a loaded machine."""
+_ESCAPES = re.compile(rb"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[PX^_].*?\x1b\\|.)", re.DOTALL)
+
+
+class PseudoTerminal:
+    """Runs `python ARGUMENTS` in a terminal of its own."""
+
+    def __init__(
+        self, arguments: Sequence[str], size: tuple[int, int] = (120, 40), environment: Mapping[str, str] = os.environ
+    ) -> None:
+        self._main, terminal = pty.openpty()
+        self._seen = b""
+        self.resize(*size)
+        known = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "PYTHONPATH": str(Path.cwd())}
+        self.process = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            env={**environment, **known},
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # its controlling terminal, for the hang-up
+        )
+        os.close(terminal)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        if self._main >= 0:
+            os.close(self._main)
+
+    def resize(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self._main, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def send(self, data: str | bytes) -> None:
+        """Type; reads meanwhile, lest both sides wait for each other."""
+        rest = data.encode() if isinstance(data, str) else data
+        while rest:
+            ready_in, ready_out, _ = select.select([self._main], [self._main], [], PATIENCE)
+            if ready_in:
+                self._read()
+            if ready_out:
+                rest = rest[os.write(self._main, rest[:1024]) :]
+
+    def wait_for(self, text: str, patience: float = PATIENCE) -> float:
+        """Read until this text has been written; the seconds that it took."""
+        return self.wait_for_any(text.encode(), patience)
+
+    def wait_for_any(self, wanted: bytes, patience: float = PATIENCE) -> float:
+        began = time.monotonic()
+        while wanted not in _ESCAPES.sub(b"", self._seen) and wanted not in self._seen:
+            ready, _, _ = select.select([self._main], [], [], max(0.0, began + patience - time.monotonic()))
+            assert ready, f"{wanted!r} did not come; the last was {self.text[-2000:]!r}"
+            self._read()
+        return time.monotonic() - began
+
+    def forget(self) -> None:
+        """What was written so far no longer counts for `wait_for`."""
+        while select.select([self._main], [], [], 0.05)[0]:
+            self._read()
+        self._seen = b""
+
+    @property
+    def text(self) -> str:
+        """Everything written, without escape sequences."""
+        return _ESCAPES.sub(b"", self._seen).decode(errors="replace")
+
+    @property
+    def raw(self) -> bytes:
+        return self._seen
+
+    def hang_up(self) -> None:
+        """The connection drops."""
+        os.close(self._main)
+        self._main = -1
+
+    def wait(self) -> int:
+        """The program's exit code."""
+        deadline = time.monotonic() + PATIENCE
+        while self.process.poll() is None and time.monotonic() < deadline:
+            if self._main >= 0 and select.select([self._main], [], [], 0.02)[0]:
+                self._read()
+            else:
+                time.sleep(0.01)
+        code = self.process.poll()
+        assert code is not None, f"it did not end; the last was {self.text[-2000:]!r}"
+        while self._main >= 0 and select.select([self._main], [], [], 0.05)[0] and self._read():
+            pass
+        return code
+
+    def _read(self) -> bool:
+        try:
+            data = os.read(self._main, 65536)
+        except OSError:  # the other end is closed
+            return False
+        self._seen += data
+        return bool(data)
