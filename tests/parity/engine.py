@@ -39,8 +39,8 @@ class EngineRun:
     """[H, W, 3], uint8."""
 
 
-def generate(run: Recording, *, quantization: str = "bf16", **changed: Any) -> EngineRun:
-    """The public pipeline in float32, with the recording's noise, and its arguments but for those `changed`."""
+def generate(run: Recording, *, dtype: str = "float32", quantization: str = "bf16", **changed: Any) -> EngineRun:
+    """The public pipeline with the recording's noise, and its arguments but for those `changed`."""
     sigmas: list[float] = []
     latents: list[np.ndarray] = []
 
@@ -48,7 +48,7 @@ def generate(run: Recording, *, quantization: str = "bf16", **changed: Any) -> E
         sigmas.append(sigma)
         latents.append(np.array(tensors["latents"]))
 
-    pipe = Flux2Pipeline.from_pretrained(run.checkpoint, dtype="float32", quantization=quantization)
+    pipe = Flux2Pipeline.from_pretrained(run.checkpoint, dtype=dtype, quantization=quantization)
     arguments = {name: run.arguments[name] for name in ARGUMENTS} | changed
     output = pipe(**arguments, latents=run["noise"], callback_on_step_end=keep)
     return EngineRun(sigmas, np.stack(latents), np.asarray(output.images[0]))

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from compare import relative_distance
 from diffusers import FlowMatchEulerDiscreteScheduler, Flux2KleinPipeline
 from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu
 from PIL import Image
@@ -96,7 +97,10 @@ def record_random_checkpoints() -> None:
         for run_name, run in RUNS[name].items():
             tensors = record_run(pipeline, run)
             save_file(tensors, RECORDINGS / name / f"{run_name}.safetensors")
-            write_json(RECORDINGS / name / f"{run_name}.json", {"arguments": asdict(run), "versions": versions()})
+            description = {"arguments": asdict(run), "versions": versions()}
+            if run.blocks:
+                description["half_precision"] = half_precision_distances(checkpoint, run, tensors)
+            write_json(RECORDINGS / name / f"{run_name}.json", description)
             print(
                 f"{name}/{run_name}: latents std {tensors['latents'].std():.3f}, image std {tensors['image'].std():.1f}"
             )
@@ -196,8 +200,8 @@ def capture(pipeline: Flux2KleinPipeline, modules: dict[str, str], into: dict[st
             handle.remove()
 
 
-def load_reference(checkpoint: Path) -> Flux2KleinPipeline:
-    pipeline = Flux2KleinPipeline.from_pretrained(checkpoint, dtype=torch.float32, local_files_only=True)
+def load_reference(checkpoint: Path, dtype: torch.dtype = torch.float32) -> Flux2KleinPipeline:
+    pipeline = Flux2KleinPipeline.from_pretrained(checkpoint, dtype=dtype, local_files_only=True)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -255,6 +259,16 @@ def recorded_prompt(pipeline: Flux2KleinPipeline, prompt: str, length: int) -> d
         "prompt_rows": rows,
         "prompt_embeds": embeddings[:, rows],
     }
+
+
+def half_precision_distances(checkpoint: Path, run: Run, exact: dict[str, np.ndarray]) -> dict[str, float]:
+    """How far the reference itself is from its float32 latents when it computes in fewer bits."""
+    distances = {}
+    for dtype in (torch.bfloat16, torch.float16):
+        _, steps = generate(load_reference(checkpoint, dtype), run, torch.from_numpy(exact["noise"]))
+        distance = relative_distance(steps[-1].float(), exact["latents"][-1])
+        distances[str(dtype).removeprefix("torch.")] = round(distance, 5)
+    return distances
 
 
 def rope_tables(pipeline: Flux2KleinPipeline, noise: torch.Tensor, length: int) -> tuple[torch.Tensor, torch.Tensor]:

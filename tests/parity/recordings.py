@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ class Recording:
     checkpoint: Path
     arguments: dict[str, Any]
     tensors: dict[str, np.ndarray]
+    half_precision: dict[str, float] = field(default_factory=dict)
+    """Relative distance of diffusers' own bfloat16 and float16 latents from its float32 ones, where recorded."""
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.tensors[name]
@@ -41,8 +43,11 @@ class Recording:
 def recording(name: str) -> Recording:
     """The recording called "checkpoint/run"."""
     path = RECORDINGS / name
-    arguments = json.loads(path.with_suffix(".json").read_text())["arguments"]
-    return Recording(path.parent / "checkpoint", arguments, load_file(path.with_suffix(".safetensors")))
+    description = json.loads(path.with_suffix(".json").read_text())
+    tensors = load_file(path.with_suffix(".safetensors"))
+    return Recording(
+        path.parent / "checkpoint", description["arguments"], tensors, description.get("half_precision", {})
+    )
 
 
 def pocket_recording(sequence_length: int) -> Recording:

@@ -8,8 +8,11 @@ import pytest
 from compare import RELATIVE_LIMIT, relative_error
 from recordings import ALL_RUNS, BLOCK_TOKEN_STRIDE, RUNS_WITH_BLOCKS, recording
 
+from flux2.checkpoint.layout import open_checkpoint
+from flux2.denoising import DenoisingPlan, denoise
 from flux2.mlx_backend import mx
 from flux2.models.rope import axial_rotation, image_positions, text_positions
+from flux2.schedule import SchedulerConfig
 
 with_blocks = pytest.mark.parametrize("name", RUNS_WITH_BLOCKS)
 
@@ -65,6 +68,27 @@ def test_transformer_blocks(name: str) -> None:
     assert_close(text[:, ::BLOCK_TOKEN_STRIDE], run.block("double_block_text"))
     assert_close(joint[:, ::BLOCK_TOKEN_STRIDE], run.block("single_block"))
     assert_close(velocity, run.block("velocity"))
+
+
+@with_blocks
+def test_clean_estimates(name: str) -> None:
+    """What previews show, x0 = x − σ·v: the reference's velocity follows from its latents before and after a step."""
+    run = recording(name)
+    plan = DenoisingPlan(
+        height=run.arguments["height"],
+        width=run.arguments["width"],
+        steps=run.arguments["num_inference_steps"],
+        guidance=run.arguments["guidance_scale"],
+        scheduler=SchedulerConfig.from_dict(open_checkpoint(run.checkpoint).scheduler.config),
+        embeddings=networks.prompt_embeddings(run),
+    )
+    before, sigmas = np.array(networks.packed(run["noise"])), run["sigmas"]
+    for step in denoise(networks.transformer(run), mx.array(before), plan, mx.eval):
+        sigma, sigma_next = sigmas[step.number - 1 : step.number + 1]
+        after = run["latents"][step.number - 1]
+        velocity = (after - before) / (sigma_next - sigma)
+        assert_close(step.estimate, before - sigma * velocity)
+        before = after
 
 
 @with_blocks
