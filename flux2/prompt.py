@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from flux2.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 MAX_SEQUENCE_LENGTH = 512
 """Text tokens that FLUX.2 was trained with, padding included (diffusers' `max_sequence_length`)."""
@@ -30,19 +31,26 @@ class TokenizedPrompt:
     """Tokens that did not fit; more than 0 is worth a warning."""
 
 
+def import_auto_tokenizer() -> type[AutoTokenizer]:
+    """transformers' AutoTokenizer: a second to import (three where torch is installed), and only encoding needs it."""
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # no word about a missing PyTorch, please
+    from transformers import AutoTokenizer
+
+    loaded: type[AutoTokenizer] = AutoTokenizer
+    return loaded
+
+
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer in a checkpoint's tokenizer/ folder, with its chat template.
 
     Raises:
         CheckpointError: if it can't be read, or has no chat template.
     """
-    # A second to import (three where torch is installed), and only encoding needs it.
-    from transformers import AutoTokenizer
-
+    auto_tokenizer = import_auto_tokenizer()
     if not folder.is_dir():
         raise CheckpointError(f"There is no tokenizer folder {folder}; download the checkpoint again.")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = auto_tokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # the tokenizers library raises plain Exception for what it can't parse
         raise CheckpointError(
             f"The tokenizer in {folder} can't be read ({_first_line(error)}); download the checkpoint again."
