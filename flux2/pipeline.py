@@ -24,7 +24,7 @@ from flux2 import cpu_blas, memory
 from flux2 import events as ev
 from flux2.catalog import ModelCard, find_card
 from flux2.checkpoint.layout import Checkpoint, open_checkpoint
-from flux2.checkpoint.networks import TEXT_ENCODER, TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkSource
+from flux2.checkpoint.networks import TEXT_ENCODER, TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkSource, check_fit
 from flux2.checkpoint.source import find_checkpoint
 from flux2.denoising import DenoisingPlan, as_latents, denoise, initial_noise, pack
 from flux2.errors import Flux2Error, NumericalError, RequestError
@@ -74,9 +74,9 @@ class Flux2Pipeline:
         if self._mode:
             self._transformer_source.plan.check_quantization(self._mode)
         self._decoder_source = NetworkSource.check(checkpoint, VAE_DECODER)
-        self._prompts = PromptEncoder(
-            NetworkSource.check(checkpoint, TEXT_ENCODER), checkpoint.tokenizer_folder, DTYPES[dtype]
-        )
+        text_encoder = NetworkSource.check(checkpoint, TEXT_ENCODER)
+        check_fit(self._transformer_source, text_encoder, self._decoder_source)
+        self._prompts = PromptEncoder(text_encoder, checkpoint.tokenizer_folder, DTYPES[dtype])
         self._transformer: Flux2Transformer2DModel | None = None
         self._projection: PreviewProjection | None = None
 

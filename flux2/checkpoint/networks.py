@@ -8,11 +8,13 @@ from typing import Any
 
 from flux2.checkpoint.layout import Checkpoint, Component
 from flux2.checkpoint.loading import OnBytes, WeightPlan, load_weights, plan_weights
+from flux2.errors import CheckpointError
 from flux2.mlx_backend import mx, nn
 from flux2.models.autoencoder import AutoencoderConfig, AutoencoderKLFlux2
-from flux2.models.qwen3 import Qwen3Config, Qwen3ForCausalLM
+from flux2.models.qwen3 import HIDDEN_STATES_LAYERS, Qwen3Config, Qwen3ForCausalLM
 from flux2.models.transformer import Flux2Transformer2DModel, Flux2TransformerConfig
 from flux2.quantization import Quantization
+from flux2.request import SIZE_MULTIPLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,32 @@ class NetworkSource:
         network = self.build()
         load_weights(network, self.plan, dtype=dtype, quantization=quantization, on_bytes=on_bytes)
         return network
+
+
+def check_fit(transformer: NetworkSource, text_encoder: NetworkSource, vae: NetworkSource) -> None:
+    """Refuse parts that were not made for each other: what one gives, the other could not take.
+
+    Raises:
+        CheckpointError: one sentence naming the config, the value and what contradicts it.
+    """
+    text_features = len(HIDDEN_STATES_LAYERS) * text_encoder.config.hidden_size
+    channels = vae.config.patch_channels
+    for key, takes, part, gives in (
+        ("joint_attention_dim", transformer.config.joint_attention_dim, "text encoder", text_features),
+        ("in_channels", transformer.config.in_channels, "autoencoder", channels),
+        ("out_channels", transformer.config.out_channels, "autoencoder", channels),
+    ):
+        if takes != gives:
+            raise CheckpointError(
+                f"{transformer.component.folder / 'config.json'}: {key} is {takes}, but the {part} beside it has "
+                f"{gives}; these parts are of different checkpoints, so download this one again."
+            )
+    for side in vae.config.patch_size:
+        if (pixels := side * vae.config.scale_factor) != SIZE_MULTIPLE:
+            raise CheckpointError(
+                f"{vae.component.folder / 'config.json'}: block_out_channels and patch_size make a token of {pixels} "
+                f"pixels, but FLUX.2's have {SIZE_MULTIPLE}; use a FLUX.2 checkpoint."
+            )
 
 
 def _build(kind: NetworkKind, config: Any) -> nn.Module:

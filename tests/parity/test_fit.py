@@ -1,0 +1,50 @@
+"""Parts of different checkpoints are refused before any work, though each of them is whole."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from recordings import RECORDINGS
+
+from flux2 import Flux2Pipeline
+from flux2.checkpoint.layout import open_checkpoint
+from flux2.checkpoint.networks import TEXT_ENCODER, TRANSFORMER, VAE_DECODER, NetworkSource, check_fit
+from flux2.errors import CheckpointError
+
+
+def with_part_of(other: str, part: str, folder: Path) -> Path:
+    """The checkpoint "distilled" with one part of another one, in `folder`."""
+    shutil.copytree(RECORDINGS / "distilled" / "checkpoint", folder)
+    shutil.rmtree(folder / part)
+    shutil.copytree(RECORDINGS / other / "checkpoint" / part, folder / part)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("part", "complaint"),
+    [
+        ("text_encoder", "joint_attention_dim is 192, but the text encoder beside it has 96"),
+        ("vae", "in_channels is 128, but the autoencoder beside it has 64"),
+    ],
+)
+def test_a_part_that_does_not_fit_is_refused(part: str, complaint: str, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=complaint):
+        Flux2Pipeline.from_pretrained(with_part_of("odd", part, tmp_path / "mixed"))
+
+
+def test_parts_of_two_checkpoints_that_do_fit_are_taken(tmp_path: Path) -> None:
+    Flux2Pipeline.from_pretrained(with_part_of("base", "vae", tmp_path / "mixed"))
+
+
+def test_an_autoencoder_with_another_size_of_token_is_refused() -> None:
+    checkpoint = open_checkpoint(RECORDINGS / "distilled" / "checkpoint")
+    transformer, text_encoder, vae = (
+        NetworkSource.check(checkpoint, kind) for kind in (TRANSFORMER, TEXT_ENCODER, VAE_DECODER)
+    )
+    check_fit(transformer, text_encoder, vae)
+    shallow = replace(vae, config=replace(vae.config, block_out_channels=vae.config.block_out_channels[:3]))
+    with pytest.raises(CheckpointError, match="a token of 8 pixels, but FLUX.2's have 16"):
+        check_fit(transformer, text_encoder, shallow)
