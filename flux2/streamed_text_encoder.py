@@ -15,6 +15,7 @@ from flux2.checkpoint.loading import stored_dtype
 from flux2.checkpoint.networks import NetworkSource
 from flux2.checkpoint.safetensors_file import read_rows
 from flux2.checkpoint.streaming import stream
+from flux2.errors import CheckpointError
 from flux2.mlx_backend import mx
 from flux2.models.layers import AfterBlock
 from flux2.models.qwen3 import HIDDEN_STATES_LAYERS, Attendable, DecoderLayer
@@ -66,11 +67,17 @@ def encode_streamed(
         after_layer: called with each prompt's hidden states after each layer; may raise to stop.
 
     Raises:
-        CheckpointError: if a file can't be read to the end.
+        CheckpointError: if a file can't be read to the end, or the tokenizer is not the text encoder's.
     """
     network = source.build()
     tensors = {info.name: info for info in source.plan.tensors}
     table = tensors[_EMBEDDINGS]
+    last_token = max(int(prompt.input_ids.max()) for prompt in prompts)
+    if last_token >= table.shape[0]:
+        raise CheckpointError(
+            f"{table.path}: the tokenizer gives token {last_token}, but there are embeddings for {table.shape[0]} only; "
+            "tokenizer and text encoder are of different checkpoints, so download this one again."
+        )
     encodings = [
         _Encoding(read_rows(table, prompt.input_ids).astype(dtype), network.attendable(mx.array(prompt.attention_mask)))
         for prompt in prompts
