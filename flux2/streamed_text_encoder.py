@@ -75,7 +75,7 @@ def encode_streamed(
     last_token = max(int(prompt.input_ids.max()) for prompt in prompts)
     if last_token >= table.shape[0]:
         raise CheckpointError(
-            f"{table.path}: the tokenizer gives token {last_token}, but there are embeddings for {table.shape[0]} only; "
+            f"{table.path}: the tokenizer gives token {last_token}, but embeddings are there for {table.shape[0]}; "
             "tokenizer and text encoder are of different checkpoints, so download this one again."
         )
     encodings = [
