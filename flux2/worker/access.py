@@ -126,18 +126,15 @@ def only_worker(lock: Path, socket_path: Path, patience: float = 5.0) -> Iterato
         AlreadyRunning: naming the process that holds it.
         WorkerError: if the lock file can't be opened.
     """
+    deadline = time.monotonic() + patience
+    while (descriptor := _lock(lock)) is None:
+        if is_answered(socket_path) or time.monotonic() > deadline:
+            holder = "unknown"
+            with contextlib.suppress(OSError):
+                holder = lock.read_text(errors="replace").strip() or holder
+            raise AlreadyRunning(f"A worker already runs (process {holder}); `flux2 worker stop` ends it.")
+        time.sleep(0.02)
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise WorkerError(f"{lock} can't be opened ({error.strerror}); set FLUX2_HOME to a folder of yours.") from error
-    try:
-        deadline = time.monotonic() + patience
-        while not _locked(descriptor):
-            if is_answered(socket_path) or time.monotonic() > deadline:
-                holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "unknown"
-                raise AlreadyRunning(f"A worker already runs (process {holder}); `flux2 worker stop` ends it.")
-            time.sleep(0.02)
         with contextlib.suppress(OSError):  # a full disk; only the name of the holder is missing then
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()} on {socket.gethostname()}\n".encode(), 0)
@@ -146,9 +143,17 @@ def only_worker(lock: Path, socket_path: Path, patience: float = 5.0) -> Iterato
         os.close(descriptor)
 
 
-def _locked(descriptor: int) -> bool:
+def _lock(path: Path) -> int | None:
+    """A descriptor that holds the lock; None if another process does."""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise WorkerError(f"{path} can't be opened ({error.strerror}); set FLUX2_HOME to a folder of yours.") from error
+    with contextlib.suppress(BlockingIOError, FileNotFoundError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        # Not a file that was removed meanwhile, which the next worker would not see.
+        if os.path.samestat(os.fstat(descriptor), path.stat()):
+            return descriptor
+    os.close(descriptor)
+    return None

@@ -75,7 +75,8 @@ class Scheduler:
         self._unload_wanted = False
         self._leaving = ""
         """Why the worker leaves as soon as the main thread is free; "" while it stays."""
-        self._leave_when_idle = False
+        self._leave_when_idle = ""
+        """Why it leaves as soon as nothing waits either."""
         self._interruption = ""
         """Why the run under way is being broken off by somebody other than its user; "" where it is not."""
         self._ended = True
@@ -146,7 +147,7 @@ class Scheduler:
             self._leaving, self._interruption = reason, interruption
             self.cancel("")
         else:
-            self._leave_when_idle = True
+            self._leave_when_idle = reason
         self._next()
 
     # --- what the main thread and the sampler tell -------------------------------------------------------------------
@@ -253,7 +254,7 @@ class Scheduler:
         if not self._main_is_free:
             return
         if self._leaving or (self._leave_when_idle and not self._waiting):
-            self._leaving = self._leaving or "it was asked to, once idle"
+            self._leaving = self._leaving or self._leave_when_idle
             self._hand(Leave())
             self._publish(Goodbye(reason=self._leaving))
         elif self._unload_wanted:

@@ -20,9 +20,9 @@ from queue import SimpleQueue
 from typing import Any
 
 from flux2 import events as ev
-from flux2.errors import Flux2Error
+from flux2.errors import Flux2Error, WorkerError
 from flux2.request import GenerationRequest
-from flux2.worker import logfile
+from flux2.worker import access, logfile
 from flux2.worker.connection import Connection, Worth
 from flux2.worker.journal import Journal
 from flux2.worker.protocol import Command, Happened, Message, ProtocolError, Reply, WorkerInfo, encode
@@ -45,6 +45,7 @@ class Server:
             grace: seconds that the engine has to obey a forced cancel or a SIGTERM before the process ends without it.
         """
         self._listener = listener
+        self._path = Path(listener.getsockname())
         self._journal = journal
         self._tick_seconds = min(1.0, idle_timeout / 4)
         self._grace = grace
@@ -137,8 +138,21 @@ class Server:
         self._loop.stop()
 
     def _tick(self) -> None:
+        if not self._path.exists():
+            self._on_socket_removed()
         self._scheduler.tick(len(self._clients))
         self._loop.call_later(self._tick_seconds, self._tick)
+
+    def _on_socket_removed(self) -> None:
+        """Somebody cleaned up: listen again, or, if the whole state folder is gone, make way for another worker."""
+        try:
+            if not self._path.parent.parent.is_dir():
+                raise WorkerError("its folder was removed")
+            self._listener = access.listen(self._path)
+            self._socket_server.close()
+            self._loop.create_task(self._serve())
+        except WorkerError as error:
+            self._scheduler.leave(str(error), now=False)
 
     def _on_signal(self) -> None:
         for number in self._signals.recv(64):
@@ -159,7 +173,7 @@ class Server:
         self._scheduler.break_off(f"{reason}; the engine did not answer within {self._grace:g} seconds")
         self._journal.close()
         with contextlib.suppress(OSError):
-            Path(self._listener.getsockname()).unlink()
+            self._path.unlink()
         for client in list(self._clients):
             client.close()
         self._loop.call_later(0.1, os._exit, EXIT_BROKEN_OFF)

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import pty
+import shutil
 import signal
 import socket
 import subprocess
@@ -234,6 +235,25 @@ async def test_a_stale_socket_is_replaced(home: Home) -> None:
     assert home.socket.exists()
     again = await home.attach()
     assert again.pid != client.pid
+
+
+async def test_a_socket_that_was_removed_is_made_again(home: Home) -> None:
+    client = await home.attach()
+    home.socket.unlink()
+    await eventually(home.socket.exists)
+    again = await home.attach(start=False)
+    assert again.pid == client.pid
+    await client.ping()
+
+
+async def test_a_worker_whose_folder_was_removed_makes_way(home: Home) -> None:
+    client = await home.attach()
+    run = await client.enqueue(request("steps=50"))
+    await events_until(client, ev.StepFinished)
+    shutil.rmtree(state_dir())
+    heard, lost = await heard_until_lost(client)
+    assert of_type(heard, ev.RunFinished, run)
+    assert lost.reason == "The worker left: its folder was removed."
 
 
 # --- clients that misbehave -------------------------------------------------------------------------------------------
