@@ -69,4 +69,4 @@ def half_cells(image: Image.Image, columns: int, rows: int) -> list[Strip]:
     console = Console(file=io.StringIO(), width=columns, color_system="truecolor")
     options = console.options.update(width=columns, height=rows)
     lines = Segment.split_lines(HalfcellImage(scaled, width=columns, height=rows).__rich_console__(console, options))
-    return [Strip(line, columns) for line in lines][:rows]
+    return [Strip(line, columns).simplify() for line in lines][:rows]

@@ -37,8 +37,8 @@ SMALLEST = (60, 16)
 """Columns and rows below which the panes would lie to the eye."""
 TWO_COLUMNS = (100, 32)
 LARGE = (160, 50)
-_PREVIEW_PAUSE = {False: 0.25, True: 2.0}
-"""Least seconds between two previews, by whether the terminal is remote."""
+_PREVIEW_PAUSE = {False: 0.25, True: 4.0}
+"""Least seconds between two previews, by whether the terminal is remote: one is up to 40 KB."""
 
 
 class Dashboard(Screen[None]):

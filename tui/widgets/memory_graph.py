@@ -5,6 +5,7 @@ Drawn cell by cell into strips; a redraw costs the same whatever the length of t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -65,6 +66,7 @@ class MemoryGraph(Widget):
         self._limit = 0
         self._live = False
         self._frame: _Frame | None = None
+        self._cells: list[list[Segment]] = []
         self._strips: list[Strip] = []
 
     def update(self, history: MemoryHistory, limit: int, running: bool) -> None:
@@ -97,12 +99,12 @@ class MemoryGraph(Widget):
         frame = self._next_frame(width - _AXIS, height)
         if frame != self._frame:
             self._frame = frame
-            before, self._strips = self._strips, self._draw(frame, width - _AXIS, height)
-            if len(before) != height:
+            before, self._cells = self._cells, self._draw(frame, width - _AXIS, height)
+            self._strips = [Strip(row).simplify() for row in self._cells]
+            if [len(row) for row in before] != [len(row) for row in self._cells]:
                 self.refresh()
-            elif changed := [y for y in range(height) if before[y] != self._strips[y]]:
-                # Over a slow line, rows that stay as they are need not be sent again.
-                self.refresh(*(Region(0, y, width, 1) for y in changed))
+            elif changed := list(_changed(before, self._cells)):
+                self.refresh(*changed)  # nothing else need be sent over a slow line again
 
     def _next_frame(self, cells: int, height: int) -> _Frame:
         history, per_cell = self._history, self.glyphs.columns
@@ -123,26 +125,27 @@ class MemoryGraph(Widget):
         scale = memory_scale(history.peak, self._limit, plot_rows(height))
         return _Frame(columns, marks, scale, start, seconds)
 
-    def _draw(self, frame: _Frame, cells: int, height: int) -> list[Strip]:
+    def _draw(self, frame: _Frame, cells: int, height: int) -> list[list[Segment]]:
+        """Every row as single cells."""
         style = {name: self.get_component_rich_style(f"memory-graph--{name}") for name in _STYLES}
         style["blank"] = self.rich_style
         rows = plot_rows(height)
         dots = rows * self.glyphs.rows
         levels = [_level(frame.scale, column, dots) for column in frame.columns]
         levels += [_NOTHING] * (cells * self.glyphs.columns - len(levels))
-        strips = [
-            Strip([Segment(f"{frame.scale.label(row, rows):>{_AXIS - 1}} ", style["label"])])
-            + Strip(self._plot_row(frame, levels, row, rows, style))
+        drawn = [
+            _cells(f"{frame.scale.label(row, rows):>{_AXIS - 1}} ", style["label"])
+            + self._plot_row(frame, levels, row, rows, style)
             for row in range(rows)
         ]
-        gap = Segment(" " * _AXIS, style["blank"])
+        gap = _cells(" " * _AXIS, style["blank"])
         if height - rows >= 1:
-            strips.append(Strip([gap, Segment(_phase_line(frame, cells), style["label"])]))
+            drawn.append(gap + _cells(_phase_line(frame, cells), style["label"]))
         if height - rows >= 2:
             seconds = frame.seconds * self.glyphs.columns
             labels = time_labels(frame.start, seconds, cells) if any(frame.columns) else ""
-            strips.append(Strip([gap, Segment(labels.ljust(cells), style["mark"])]))
-        return [strip.simplify() for strip in strips]
+            drawn.append(gap + _cells(labels.ljust(cells), style["mark"]))
+        return drawn
 
     def _plot_row(
         self, frame: _Frame, levels: list[_Level], row: int, rows: int, style: dict[str, Style]
@@ -187,6 +190,18 @@ def _level(scale: Scale, column: Column | None, dots: int) -> _Level:
 
 
 _STYLES = ("active", "peak", "limit", "mark", "grid", "label")
+
+
+def _cells(text: str, style: Style) -> list[Segment]:
+    return [Segment(character, style) for character in text]
+
+
+def _changed(before: list[list[Segment]], after: list[list[Segment]]) -> Iterator[Region]:
+    """Of every row the stretch within which something is new."""
+    for y, (old, new) in enumerate(zip(before, after, strict=True)):
+        places = [x for x, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1]]
+        if places:
+            yield Region(places[0], y, places[-1] - places[0] + 1, 1)
 
 
 def plot_rows(height: int) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.segment import Segment
 from textual.content import Content
+from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
@@ -22,8 +23,8 @@ from tui.widgets.pane import Pane
 @dataclass(frozen=True, slots=True)
 class _Drawing:
     source: Source
-    columns: int
-    rows: int
+    size: Size
+    """Of the room, in cells."""
 
 
 class HalfCells(Widget):
@@ -39,6 +40,7 @@ class HalfCells(Widget):
         self._source: Source | None = None
         self._strips: list[Strip] = []
         self._drawn: _Drawing | None = None
+        self._drawn_at = 0.0
         self._cell = cell_pixels()
         self._drawing = False
 
@@ -72,26 +74,32 @@ class HalfCells(Widget):
         """Draw the latest picture at the latest size, until there is nothing newer."""
         try:
             while (wanted := self._wanted()) is not None and wanted != self._drawn:
-                started = time.monotonic()
+                if self._is_too_soon(wanted):
+                    await asyncio.sleep(0.05)
+                    continue
                 try:
                     strips = await asyncio.to_thread(_scaled, wanted, self._cell)
                 except OSError:
                     return  # moved or deleted meanwhile: what was drawn before stays
                 if self._wanted() is not None:
-                    self._drawn, self._strips = wanted, strips
+                    self._drawn, self._drawn_at, self._strips = wanted, time.monotonic(), strips
                     self.refresh()
-                if self._wanted() != wanted:
-                    await asyncio.sleep(max(0.0, self._pause - (time.monotonic() - started)))
         finally:
             self._drawing = False
 
+    def _is_too_soon(self, wanted: _Drawing) -> bool:
+        """Whether this would be the next preview within the pause; finished pictures and new sizes don't wait."""
+        drawn = self._drawn
+        is_preview = drawn is not None and isinstance(wanted.source, bytes) and drawn.size == wanted.size
+        return is_preview and time.monotonic() - self._drawn_at < self._pause
+
     def _wanted(self) -> _Drawing | None:
-        return _Drawing(self._source, *self.size) if self._source is not None and self.size.area else None
+        return _Drawing(self._source, self.size) if self._source is not None and self.size.area else None
 
 
 def _scaled(wanted: _Drawing, cell: tuple[int, int]) -> list[Strip]:
     image = open_picture(wanted.source)
-    return half_cells(image, *fit(image.size, (wanted.columns, wanted.rows), cell))
+    return half_cells(image, *fit(image.size, wanted.size, cell))
 
 
 class PreviewPane(Pane):
