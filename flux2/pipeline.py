@@ -9,6 +9,7 @@ last prompt stay for the next call, until `unload`.
 
 from __future__ import annotations
 
+import re
 import secrets
 import traceback
 from collections.abc import Callable
@@ -40,6 +41,7 @@ from flux2.text_encoding import PromptEncoder
 DISTILLED_DEFAULTS, BASE_DEFAULTS = (4, 1.0), (50, 4.0)
 """Steps and guidance scale where nobody says otherwise (the model cards' recommendations)."""
 LARGE_NETWORK = 1 << 30  # bytes of the transformer as stored, above which several threads pay (CPU backend only)
+_OUT_OF_MEMORY = re.compile(r"allocat|memory", re.IGNORECASE)  # MLX raises RuntimeError: "[malloc] Unable to allocate…"
 
 StepCallback = Callable[["Flux2Pipeline", int, float, dict[str, mx.array]], Any]
 
@@ -217,6 +219,13 @@ class Flux2Pipeline:
             )
             clean = self._denoise(transformer, pack(noise), plan, callback_on_step_end, report)
             image = self._decode(clean.reshape(1, *plan.grid, -1), report)
+        except (RuntimeError, MemoryError) as error:
+            if isinstance(error, RuntimeError) and not _OUT_OF_MEMORY.search(str(error)):
+                raise
+            raise Flux2Error(
+                f"There is not enough memory for {width}×{height} with {self.quantization} weights ({error}); choose a "
+                "smaller size, a smaller quantization or a smaller model."
+            ) from error
         except Flux2Error as error:
             traceback.clear_frames(error.__traceback__)  # whose variables would hold arrays until it is handled
             raise

@@ -1,8 +1,9 @@
 """What the picture is becoming, shown after every step for next to nothing.
 
-Latents are close to a linear code of colours: one matrix turns each token's 128 channels into a block of RGB pixels,
-a hundred-thousandth of a decode. The matrix belongs to an autoencoder. It is found once, by ridge regression on
-simple pictures sent through that autoencoder's own encoder, and kept in the cache folder.
+Latents are close to a linear code of colours: one matrix turns each token's 128 channels into a tile of RGB pixels,
+a ten-thousandth of a decode. A tile reaches half-way into its neighbours and fades out towards its edges, so that the
+tiles add up to a picture without seams. The matrix belongs to an autoencoder. It is found once, by ridge regression
+on simple pictures sent through that autoencoder's own encoder, and kept in the cache folder.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ from flux2.paths import cache_dir
 Array = npt.NDArray[np.float32]
 
 TOKEN_PIXELS = 16  # a token's side in the finished picture
-BLOCK = 4  # a token's side in a preview
+BLOCK = 4  # a token's side in a preview, in pixels
+TILE = 2 * BLOCK  # with the halves of its neighbours
 MAX_SIDE = 256  # pixels
 _PICTURES, _PICTURE_SIDE = 20, 128
-_RIDGE = 0.1  # of the features' mean square
+_RIDGE = 1.0  # of the features' mean square
 _FINGERPRINTED = 1 << 20  # bytes at either end of a file
-_FORMAT = 1  # of the cached file, and of the pictures it was fitted on
+_FORMAT = 2  # of the cached file, and of the pictures it was fitted on
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +44,43 @@ class PreviewProjection:
     """The colours of a token as a linear function of its channels."""
 
     matrix: Array
-    """[channels, BLOCK · BLOCK · 3]"""
+    """[channels, TILE · TILE · 3]"""
     offset: Array
-    """[BLOCK · BLOCK · 3]"""
+    """[TILE · TILE · 3]"""
 
     def draw(self, tokens: mx.array, height: int, width: int) -> Image.Image:
         """A picture of normalised latents [1, height · width, channels], at most MAX_SIDE pixels per side."""
-        blocks = np.asarray(tokens.astype(mx.float32))[0] @ self.matrix + self.offset
-        rows = blocks.reshape(height, width, BLOCK, BLOCK, 3).transpose(0, 2, 1, 3, 4)
-        pixels = np.clip((rows.reshape(height * BLOCK, width * BLOCK, 3) + 1) * 127.5, 0, 255)
+        tiles = np.asarray(tokens.astype(mx.float32))[0] @ self.matrix + self.offset
+        pixels = np.clip((_join(tiles.reshape(height, width, TILE, TILE, 3)) + 1) * 127.5, 0, 255)
         image = Image.fromarray(np.rint(pixels).astype(np.uint8))
         scale = min(MAX_SIDE / max(image.size), TOKEN_PIXELS / BLOCK)
         size = round(image.width * scale), round(image.height * scale)
         return image.resize(size, Image.Resampling.BICUBIC)
+
+
+def _join(tiles: Array) -> Array:
+    """Tiles [height, width, TILE, TILE, 3] laid over each other → [height · BLOCK, width · BLOCK, 3]."""
+    height, width = tiles.shape[:2]
+    fade = 1 - np.abs((np.arange(TILE, dtype=np.float32) + 0.5) / BLOCK - 1)  # two neighbours' sum is 1
+    weights = np.broadcast_to(np.outer(fade, fade)[..., None], (*tiles.shape[:-1], 1))
+    weighted = np.concatenate([tiles * weights, weights], axis=-1)
+    canvas = np.zeros(((height + 1) * BLOCK, (width + 1) * BLOCK, 4), np.float32)
+    for top in (0, BLOCK):
+        for left in (0, BLOCK):
+            quarters = weighted[:, :, top : top + BLOCK, left : left + BLOCK].transpose(0, 2, 1, 3, 4)
+            place = canvas[top : top + height * BLOCK, left : left + width * BLOCK]
+            place += quarters.reshape(place.shape)
+    margin = BLOCK // 2
+    inside = canvas[margin:-margin, margin:-margin]
+    return np.divide(inside[..., :3], inside[..., 3:], dtype=np.float32)
+
+
+def _tiles(pixels: Array) -> Array:
+    """The tile around each token of a picture [height · BLOCK, width · BLOCK, 3] → [tokens, TILE · TILE · 3]."""
+    margin = BLOCK // 2
+    padded = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
+    tiles = np.lib.stride_tricks.sliding_window_view(padded, (TILE, TILE), axis=(0, 1))[::BLOCK, ::BLOCK]
+    return tiles.transpose(0, 1, 3, 4, 2).reshape(-1, TILE * TILE * 3)
 
 
 def as_png(image: Image.Image) -> bytes:
@@ -114,15 +140,13 @@ def _fingerprint(vae: Component) -> str:
 
 
 def _examples(vae: AutoencoderKLFlux2) -> Iterator[tuple[Array, Array]]:
-    """Latents of each picture's tokens, and the pixels they stand for."""
-    side = _PICTURE_SIDE // TOKEN_PIXELS
-    small = side * BLOCK
+    """Latents of each picture's tokens, and the tiles they stand for."""
+    small = _PICTURE_SIDE // TOKEN_PIXELS * BLOCK
     shrink = _PICTURE_SIDE // small
     for picture in _pictures():
         latents = np.asarray(vae.encode(mx.array(picture[None])).astype(mx.float32))
         means = picture.reshape(small, shrink, small, shrink, 3).mean(axis=(1, 3))
-        blocks = means.reshape(side, BLOCK, side, BLOCK, 3).transpose(0, 2, 1, 3, 4)
-        yield latents.reshape(side * side, -1), blocks.reshape(side * side, -1)
+        yield latents.reshape(-1, latents.shape[-1]), _tiles(means)
 
 
 def _pictures() -> Iterator[Array]:

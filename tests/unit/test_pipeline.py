@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from flux2 import events as ev
 from flux2 import memory
 from flux2.errors import CheckpointError, Flux2Error, GenerationCancelled, NumericalError, RequestError
 from flux2.mlx_backend import mx
+from flux2.models.autoencoder import AutoencoderKLFlux2
 from flux2.paths import pocket_checkpoint
 from flux2.pipeline import Flux2Pipeline
 from tests.unit.checkpoints import edit_json, writable_copy
@@ -192,8 +194,9 @@ def test_from_pretrained_reads_no_tensor() -> None:
 
 def test_from_pretrained_notices_a_config_that_contradicts_the_tensors(tmp_path: Path) -> None:
     folder = writable_copy(pocket_checkpoint(), tmp_path / "copy")
-    edit_json(folder / "transformer/config.json", num_single_layers=6)
-    with pytest.raises(CheckpointError, match=r"transformer lacks tensor single_transformer_blocks\.5\."):
+    layers = json.loads((folder / "transformer/config.json").read_text())["num_single_layers"]
+    edit_json(folder / "transformer/config.json", num_single_layers=layers + 1)
+    with pytest.raises(CheckpointError, match=rf"transformer lacks tensor single_transformer_blocks\.{layers}\."):
         Flux2Pipeline.from_pretrained(folder)
 
 
@@ -253,6 +256,29 @@ def test_nan_is_an_error_that_names_the_step(pipe: Flux2Pipeline) -> None:
             pipe(PROMPT, **{**SMALL, "num_inference_steps": 3}, callback_on_step_end=spoil)
     finally:
         pipe.unload()
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "sentence"),
+    [
+        (
+            RuntimeError("[malloc_or_wait] Unable to allocate 99 bytes."),
+            Flux2Error,
+            "not enough memory for 96×64 with bf16",
+        ),
+        (MemoryError("Unable to allocate"), Flux2Error, "choose a smaller size"),
+        (RuntimeError("[reshape] Cannot reshape"), RuntimeError, "Cannot reshape"),
+    ],
+)
+def test_memory_that_runs_out_is_said_in_a_sentence(
+    pipe: Flux2Pipeline, monkeypatch: pytest.MonkeyPatch, failure: Exception, kind: type[Exception], sentence: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(AutoencoderKLFlux2, "decode", fail)
+    with pytest.raises(kind, match=sentence):
+        pipe(PROMPT, **SMALL)
 
 
 def test_base_models_make_two_passes_and_hear_the_negative_prompt(base: Flux2Pipeline) -> None:
