@@ -1,4 +1,4 @@
-"""Print how far the engine is from every recording, in figures: `python tests/parity/figures.py` (no PyTorch needed)."""
+"""Print how far the engine is from every recording: `python tests/parity/figures.py` (needs no PyTorch)."""
 
 from __future__ import annotations
 
