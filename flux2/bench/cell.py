@@ -37,6 +37,7 @@ class Cell:
     width: int = SIZE
     height: int = SIZE
     steps: int | None = None
+    guidance: float | None = None
     tokens: int | None = None
     """Of text; None is what the checkpoint was trained with."""
 
@@ -77,6 +78,7 @@ def measure(cell: Cell) -> Measured:
         Flux2Error: if the model can't be found, read or run.
     """
     shutil.rmtree(cache_dir() / "prompts", ignore_errors=True)  # a known prompt would need no text encoder
+    memory.free_cache()  # a buffer from it may be larger than what it is used for, and counts in full
     measured = Measured()
     for part in cell.parts:
         _MEASURES[part](cell, measured)
@@ -112,6 +114,7 @@ def _generate(cell: Cell, measured: Measured) -> None:
         width=cell.width,
         height=cell.height,
         num_inference_steps=cell.steps,
+        guidance_scale=cell.guidance,
         seed=SEED,
         max_sequence_length=cell.tokens,
         on_event=measured.on_event,

@@ -1,0 +1,310 @@
+"""How much memory a run will take, phase by phase, from config files alone: no weights, and no MLX.
+
+What is held is arithmetic: every tensor's shape follows from the configs, and how it is stored from the quantization.
+What computing adds on top is proportional to the number of tokens or pixels; the factors below were found by measuring
+the engine's peaks at several sizes (`flux2 bench` repeats it), and have to be found again where a network changes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from flux2.architectures import ARCHITECTURES
+from flux2.catalog import MODELS
+from flux2.checkpoint.local import find_local
+from flux2.errors import CheckpointError, RequestError
+from flux2.events import Phase
+from flux2.request import QUANTIZATIONS
+from flux2.shapes import Shapes, text_encoder_shapes, transformer_shapes, vae_shapes
+
+Backend = Literal["cpu", "gpu"]
+Verdict = Literal["fits", "tight", "does not fit"]
+
+QUANTIZED_BYTES = {"qint8": 8.5 / 8, "int4": 4.5 / 8}
+"""Of a weight: its bits, and a bfloat16 scale and bias for each 64."""
+COMPUTE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
+FILE_BYTES = 2  # of a weight in the checkpoint, bfloat16
+TOKEN_PIXELS = 16  # a token's side in the picture
+TEXT_TOKENS = 512
+SCORES_BYTES = 64 << 20  # most that the attention scores of one chunk of queries take (flux2/models/attention.py)
+
+ENCODE_MULTIPLYING = (3, 3.5)
+"""Activations of the text encoder's feed-forward: so many times its width, and so many times the hidden size."""
+ENCODE_ATTENDING = (8, 2)
+"""Of its attention: so many times the queries' width, and so many times the hidden size."""
+BLOCK_WIDTHS: dict[Backend, float] = {"cpu": 22, "gpu": 42}
+"""Activations of a single-stream block while it attends: so many times its width. "gpu" was counted by running that
+backend's operations, with the fused ones stubbed, on the CPU's allocator."""
+PROJECTED_WIDTHS = 21.5
+"""The same while a weight is widened for the CPU's multiplication."""
+WIDENED_WEIGHTS = {False: 1.0, True: 1.95}
+"""Copies of a weight in that moment, as wide as what is computed in; by whether it is quantized."""
+ENCODE_CHUNKS, BLOCK_CHUNKS, DECODE_CHUNKS = 3.1, 2.45, 3.1
+"""Copies of a chunk's attention scores."""
+RESIDUAL_INPUTS, RESIDUAL_OUTPUTS = 3, 4
+"""Activations of the decoder's residual block: so many times its input or its output, whichever is more."""
+CONVOLUTION_WINDOWS = 2 << 20  # bytes, on the CPU (flux2/models/conv.py)
+
+COMFORTABLE = 0.9
+"""Of what there is: above, other programs have to give way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Networks:
+    """The config files of a model."""
+
+    transformer: dict[str, Any]
+    text_encoder: dict[str, Any]
+    vae: dict[str, Any]
+    is_distilled: bool
+    text_tokens: int = TEXT_TOKENS
+    """That it was trained with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What a run is to be made with, as far as memory depends on it."""
+
+    quantization: str = "bf16"
+    width: int = 1024
+    height: int = 1024
+    dtype: str = "bfloat16"
+    backend: Backend = "gpu"
+    guided: bool = False
+    """Whether there is a second pass per step, for a negative prompt."""
+    text_tokens: int = 0
+    """0 for what the model was trained with."""
+
+    @property
+    def compute_bytes(self) -> int:
+        return COMPUTE_BYTES[self.dtype]
+
+    @property
+    def image_tokens(self) -> int:
+        return (self.width // TOKEN_PIXELS) * (self.height // TOKEN_PIXELS)
+
+    @property
+    def prompts(self) -> int:
+        return 2 if self.guided else 1
+
+    @property
+    def widens(self) -> bool:
+        """Whether weights are narrower than what is computed in, so that each is widened when it is used."""
+        return self.compute_bytes > FILE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """What a first run will take, bytes of MLX's active memory."""
+
+    setting: Setting
+    resident: int
+    """The transformer's weights, which stay for the next run."""
+    peaks: dict[Phase, int]
+
+    @property
+    def peak(self) -> int:
+        return max(self.peaks.values())
+
+    @property
+    def phase(self) -> Phase:
+        """The one that sets the peak."""
+        return max(self.peaks, key=self.peaks.__getitem__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What this machine has, bytes."""
+
+    limit: int
+    """Where the system would begin to refuse or to swap: Metal's recommended working set, or all of the memory."""
+    available: int
+    """What other programs leave now."""
+
+    def judge(self, peak: int) -> Verdict:
+        if peak > self.limit:
+            return "does not fit"
+        return "fits" if peak <= COMFORTABLE * min(self.limit, self.available) else "tight"
+
+
+def find_networks(model: str) -> Networks:
+    """The config files of a model on this machine, or of one of the catalog that was not downloaded.
+
+    Raises:
+        RequestError: if it is neither.
+        CheckpointError: if a config file can't be read.
+    """
+    if folder := find_local(model):
+        return _read_networks(folder)
+    if model in ARCHITECTURES:
+        known = ARCHITECTURES[model]
+        distilled = bool(known.index.get("is_distilled")) or known.transformer["guidance_embeds"]
+        return Networks(
+            transformer=known.transformer, text_encoder=known.text_encoder, vae=known.vae, is_distilled=distilled
+        )
+    raise RequestError(f"Nothing is known of {model!r} here; choose one of {', '.join(MODELS)}, or a folder.")
+
+
+def plan_all(networks: Networks, setting: Setting) -> list[MemoryPlan]:
+    """One plan per quantization, the best quality first."""
+    return [plan(networks, replace(setting, quantization=quantization)) for quantization in QUANTIZATIONS]
+
+
+def plan(networks: Networks, setting: Setting) -> MemoryPlan:
+    """The peak of every phase of a first run, in which nothing is kept from an earlier one.
+
+    Raises:
+        CheckpointError: if a config lacks what the sizes follow from.
+    """
+    try:
+        return _plan(networks, replace(setting, text_tokens=setting.text_tokens or networks.text_tokens))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"The model's config files make no sense ({type(error).__name__}: {error}); download them again."
+        ) from error
+
+
+def _plan(networks: Networks, setting: Setting) -> MemoryPlan:
+    shapes = transformer_shapes(networks.transformer)
+    resident = sum(_stored(shape, setting) for shape in shapes.values())
+    embeddings = setting.prompts * setting.text_tokens * _joint_width(networks) * setting.compute_bytes
+    peaks: dict[Phase, int] = {
+        "encode": _encode_peak(networks.text_encoder, setting),
+        "load": embeddings + _load_peak(shapes, setting),
+        "denoise": embeddings + resident + _denoise_above(networks.transformer, shapes, setting),
+        "decode": embeddings + resident + _decode_above(networks.vae, setting),
+    }
+    return MemoryPlan(setting, resident, peaks)
+
+
+def _read_networks(folder: Path) -> Networks:
+    index = _read_json(folder / "model_index.json")
+    transformer = _read_json(folder / "transformer" / "config.json")
+    trained_with = _read_json(folder / "tokenizer" / "tokenizer_config.json").get("model_max_length", TEXT_TOKENS)
+    return Networks(
+        transformer=transformer,
+        text_encoder=_read_json(folder / "text_encoder" / "config.json"),
+        vae=_read_json(folder / "vae" / "config.json"),
+        is_distilled=bool(index.get("is_distilled")) or bool(transformer.get("guidance_embeds")),
+        text_tokens=min(TEXT_TOKENS, trained_with),
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} can't be read ({error}); download the checkpoint again.") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is not a JSON object; download the checkpoint again.")
+    return content
+
+
+def _joint_width(networks: Networks) -> int:
+    return int(networks.transformer["joint_attention_dim"])
+
+
+def _stored(shape: tuple[int, ...], setting: Setting) -> int:
+    """Bytes of a weight as it is kept; a Linear's stays as narrow as in the file, all else is what is computed in."""
+    count = math.prod(shape)
+    if len(shape) != 2:
+        return count * setting.compute_bytes
+    return int(count * QUANTIZED_BYTES.get(setting.quantization, min(FILE_BYTES, setting.compute_bytes)))
+
+
+def _load_peak(shapes: Shapes, setting: Setting) -> int:
+    """Weights are read one by one, the largest first; the one in work is there twice, as read and as kept."""
+    done = peak = 0
+    for shape in sorted(shapes.values(), key=math.prod, reverse=True):
+        kept = _stored(shape, setting)
+        read = math.prod(shape) * FILE_BYTES
+        converted = kept != read
+        peak = max(peak, done + read + converted * kept)
+        done += kept
+    return peak
+
+
+def _encode_peak(config: dict[str, Any], setting: Setting) -> int:
+    """Half a layer computes while the next half is read."""
+    language_model = config.get("text_config", config)
+    prefix = "language_model.model.layers.0." if "text_config" in config else "model.layers.0."
+    shapes = text_encoder_shapes(config)
+    both_halves = FILE_BYTES * sum(math.prod(shape) for name, shape in shapes.items() if name.startswith(prefix))
+    hidden, feed_forward = language_model["hidden_size"], language_model["intermediate_size"]
+    heads, head_dim = language_model["num_attention_heads"], language_model["head_dim"]
+    bytes_of_one = setting.text_tokens * setting.compute_bytes  # for every token
+
+    multiplying = bytes_of_one * _weighted(ENCODE_MULTIPLYING, feed_forward, hidden)
+    if setting.widens:
+        multiplying += 2 * hidden * feed_forward * setting.compute_bytes
+    attending = bytes_of_one * _weighted(ENCODE_ATTENDING, heads * head_dim, hidden)
+    if setting.backend == "cpu":
+        attending += ENCODE_CHUNKS * _scores(heads, setting.text_tokens)
+    others = (setting.prompts - 1) * bytes_of_one * 4 * hidden  # their hidden states, and those taken
+    return int(both_halves + max(multiplying, attending) + others)
+
+
+def _denoise_above(config: dict[str, Any], shapes: Shapes, setting: Setting) -> int:
+    """What denoising takes beside the weights: the conditioning, and the activations of one block."""
+    heads, head_dim = config["num_attention_heads"], config["attention_head_dim"]
+    width, b = heads * head_dim, setting.compute_bytes
+    tokens = setting.text_tokens + setting.image_tokens
+    conditioning = setting.prompts * setting.text_tokens * width * b + tokens * head_dim * 4
+    attending = tokens * width * b * BLOCK_WIDTHS[setting.backend]
+    if setting.backend == "gpu":
+        return int(conditioning + attending)
+
+    attending += BLOCK_CHUNKS * _scores(heads, tokens)
+    in_blocks = max(math.prod(shape) for name, shape in shapes.items() if "transformer_blocks" in name)
+    in_conditioning = sum(
+        math.prod(shape)
+        for name, shape in shapes.items()
+        if any(part in name for part in ("modulation", "norm_out", "context_embedder"))
+    )
+    quantized = setting.quantization in QUANTIZED_BYTES
+    copies = WIDENED_WEIGHTS[quantized] if quantized or setting.widens else 0
+    projecting = tokens * width * b * PROJECTED_WIDTHS + copies * in_blocks * b
+    return int(max(copies * in_conditioning * b, conditioning + max(attending, projecting)))
+
+
+def _decode_above(config: dict[str, Any], setting: Setting) -> int:
+    """What the decoder takes: its weights, and the activations of its largest residual block or of its attention."""
+    b = setting.compute_bytes
+    weights = sum(
+        math.prod(shape) * min(b, FILE_BYTES if len(shape) == 2 else b)
+        for name, shape in vae_shapes(config).items()
+        if name.startswith(("decoder.", "post_quant_conv.", "bn.running"))
+    )
+    widths = (config.get("decoder_block_out_channels") or config["block_out_channels"])[::-1]
+    pixels = setting.width * setting.height / 4 ** (len(widths) - 1)  # of the smallest level
+    attending = pixels * 5 * widths[0] * b + DECODE_CHUNKS * _scores(1, int(pixels))
+    residual = max(
+        pixels * 4**level * b * max(RESIDUAL_INPUTS * before, RESIDUAL_OUTPUTS * width)
+        for level, (before, width) in enumerate(zip((widths[0], *widths), widths, strict=False))
+    )
+    windows = CONVOLUTION_WINDOWS if setting.backend == "cpu" else 0
+    return int(weights + max(attending, residual + windows))
+
+
+def _weighted(factors: tuple[float, float], first: int, second: int) -> float:
+    return factors[0] * first + factors[1] * second
+
+
+def _scores(heads: int, tokens: int) -> int:
+    """Bytes of the attention scores of one chunk of queries."""
+    return min(SCORES_BYTES, heads * tokens**2 * 4)
+
+
+def best_fit(plans: Iterable[MemoryPlan], budget: Budget) -> MemoryPlan | None:
+    """The first of the plans, best quality first, that fits; else the first that is tight; None if none does."""
+    judged = [(budget.judge(found.peak), found) for found in plans]
+    for verdict in ("fits", "tight"):
+        for judgement, found in judged:
+            if judgement == verdict:
+                return found
+    return None

@@ -1,0 +1,189 @@
+"""What is planned is what is then measured, on every phase, within 5 %."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from flux2 import cli, pipeline
+from flux2.architectures import ARCHITECTURES
+from flux2.bench.cell import Cell, measure
+from flux2.bench.synthetic import write_synthetic
+from flux2.errors import CheckpointError
+from flux2.mlx_backend import on_cpu
+from flux2.paths import pocket_checkpoint
+from flux2.planner import Budget, MemoryPlan, Setting, best_fit, find_networks, plan, plan_all
+
+MIB = 2**20
+SLACK = 0.25 * MIB
+"""For what is too small to plan: allocations of a few bytes, tables of angles."""
+ACTIVE = {
+    "klein-4b": (7392, 3927, 2079),
+    "klein-9b": (17316, 9199, 4870),
+    "dev": (61461, 32651, 17286),
+}
+"""MiB of the transformer's weights at bf16, qint8 and int4: the arithmetic of the published sizes."""
+MEASURED_LOADS = {"qint8": 3943, "int4": 2096}
+"""MiB: `flux2 bench --synthetic --model klein-4b --part load`."""
+MEASURED_ENCODES = {"klein-4b": 465, "klein-9b": 841}
+"""MiB: `flux2 bench --synthetic --part encode`, 512 tokens in float32 on the CPU backend."""
+
+
+@pytest.mark.parametrize(("model", "active"), ACTIVE.items())
+def test_weights_are_those_of_the_published_sizes(model: str, active: tuple[int, ...]) -> None:
+    plans = plan_all(find_networks(model), Setting())
+    assert [found.setting.quantization for found in plans] == ["bf16", "qint8", "int4"]
+    assert [round(found.resident / MIB) for found in plans] == list(active)
+
+
+@pytest.mark.parametrize(("quantization", "measured"), MEASURED_LOADS.items())
+def test_loading_the_real_size_is_planned(quantization: str, measured: int) -> None:
+    found = plan(find_networks("klein-4b"), Setting(quantization=quantization, dtype="float32", backend="cpu"))
+    assert found.peaks["load"] / MIB == pytest.approx(measured, rel=0.01)
+
+
+@pytest.mark.parametrize(("model", "measured"), MEASURED_ENCODES.items())
+def test_encoding_at_the_real_size_is_planned(model: str, measured: int) -> None:
+    found = plan(find_networks(model), Setting(dtype="float32", backend="cpu"))
+    assert found.peaks["encode"] / MIB == pytest.approx(measured, rel=0.05)
+
+
+class NoPreview:
+    """A projection that costs nothing."""
+
+    def draw(self, *_: object) -> Image.Image:
+        return Image.new("RGB", (8, 8))
+
+
+@pytest.mark.skipif(not on_cpu(), reason="the factors of small sizes were measured on the CPU backend")
+@pytest.mark.parametrize(
+    ("model", "divisor", "quantization", "size"),
+    [
+        ("klein-4b", 8, "bf16", {"width": 256, "height": 256, "tokens": 512}),
+        ("klein-4b", 8, "int4", {"width": 64, "height": 64, "tokens": 16}),
+        ("klein-4b", 4, "int4", {"width": 128, "height": 128, "tokens": 64}),
+        ("klein-9b", 8, "qint8", {"width": 256, "height": 192, "tokens": 512}),
+        ("klein-base-4b", 8, "qint8", {"width": 128, "height": 256, "tokens": 128}),
+    ],
+)
+def test_every_phase_is_within_five_percent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, divisor: int, quantization: str, size: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("FLUX2_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(pipeline, "load_projection", lambda _: NoPreview())  # fitting one is not a run's usual work
+    folder = str(write_synthetic(model, tmp_path / "model", divisor))
+    guided = "base" in model
+    cell = Cell(source=folder, quantization=quantization, steps=1, guidance=4.0 if guided else 1.0, **size)
+    planned = plan(
+        find_networks(folder),
+        Setting(
+            quantization=quantization,
+            width=cell.width,
+            height=cell.height,
+            dtype="float32",
+            backend="cpu",
+            guided=guided,
+            text_tokens=cell.tokens or 0,
+        ),
+    )
+    measured = measure(replace(cell, parts=("generate",))).phase_peaks
+    assert {phase: round(peak / MIB, 1) for phase, peak in planned.peaks.items()} == {
+        phase: pytest.approx(peak / MIB, rel=0.05, abs=SLACK / MIB) for phase, peak in measured.items()
+    }
+
+
+def test_more_of_anything_takes_more() -> None:
+    networks = find_networks("klein-base-9b")
+    small = plan(networks, Setting(quantization="int4", width=512, height=512))
+    for change in (
+        {"quantization": "qint8"},
+        {"width": 1024},
+        {"height": 528},
+        {"dtype": "float32"},
+        {"guided": True},
+        {"text_tokens": 600},
+    ):
+        larger = plan(networks, replace(small.setting, **change))
+        assert larger.peak > small.peak, change
+        assert all(larger.peaks[phase] >= small.peaks[phase] for phase in small.peaks), change
+
+
+def plan_of(peak: int, quantization: str) -> MemoryPlan:
+    return MemoryPlan(Setting(quantization=quantization), 0, {"load": 1, "decode": peak})
+
+
+def test_judges_by_what_there_is_and_what_is_free() -> None:
+    budget = Budget(limit=1000, available=500)
+    assert [budget.judge(peak) for peak in (450, 451, 1000, 1001)] == ["fits", "tight", "tight", "does not fit"]
+
+
+@pytest.mark.parametrize(
+    ("peaks", "best"),
+    [((400, 300, 200), "bf16"), ((600, 451, 200), "int4"), ((2000, 900, 500), "qint8"), ((2000, 2000, 2000), None)],
+)
+def test_the_best_that_fits_goes_before_a_better_one_that_is_tight(peaks: tuple[int, ...], best: str | None) -> None:
+    plans = [plan_of(peak, level) for peak, level in zip(peaks, ("bf16", "qint8", "int4"), strict=True)]
+    found = best_fit(plans, Budget(limit=1000, available=500))
+    assert (found and found.setting.quantization) == best
+
+
+def test_names_the_phase_that_sets_the_peak() -> None:
+    assert (plan_of(7, "int4").phase, plan_of(7, "int4").peak) == ("decode", 7)
+
+
+def test_pocket_is_planned_with_the_tokens_it_was_trained_with() -> None:
+    config = json.loads((pocket_checkpoint() / "tokenizer" / "tokenizer_config.json").read_text())
+    assert find_networks("pocket").text_tokens == config["model_max_length"] < 512
+
+
+@pytest.mark.parametrize("content", ["not json", "[]", '{"model_type": "qwen3"}'])
+def test_damaged_configs_are_said(tmp_path: Path, content: str) -> None:
+    folder = Path(shutil.copytree(pocket_checkpoint(), tmp_path / "model"))
+    (folder / "text_encoder" / "config.json").write_text(content)
+    with pytest.raises(CheckpointError, match="download"):
+        plan(find_networks(str(folder)), Setting())
+
+
+def test_the_screen_may_import_it() -> None:
+    program = "import flux2.planner, sys; sys.exit(any(name.split('.')[0] == 'mlx' for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", "--model", "klein-base-4b", "--width", "512", "--height", "256"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("klein-base-4b, 512×256, ")
+    assert "two passes per step" in lines[0]
+    assert lines[1].split() == ["LEVEL", "WEIGHTS", "ENCODE", "LOAD", "DENOISE", "DECODE", "PEAK"]
+    assert [line.split()[:2] for line in lines[2:5]] == [["bf16", "7,392"], ["qint8", "3,927"], ["int4", "2,079"]]
+    assert lines[5].startswith("This machine: ")
+
+
+def test_command_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", "--model", "dev", "--json"]) == 0
+    facts: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert [row["setting"]["quantization"] for row in facts["plans"]] == ["bf16", "qint8", "int4"]
+    assert not any(row["setting"]["guided"] for row in facts["plans"])  # dev's guidance is built in
+    assert all(row["verdict"] in ("fits", "tight", "does not fit") for row in facts["plans"])
+    assert facts["budget"]["limit"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"), [(["--model", "klein-5b"], "klein-5b"), (["--width", "100"], "multiple of 16")]
+)
+def test_command_refuses_nonsense(arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", *arguments]) == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_every_model_of_the_catalog_can_be_planned() -> None:
+    for model in ("pocket", *ARCHITECTURES):
+        assert plan(find_networks(model), Setting()).peak > 0
