@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -81,7 +82,7 @@ class Flux2App(App[None]):
         return Dashboard(self.options, self.choices, self.prompt_history)
 
     def on_mount(self) -> None:
-        self._exit_on_hangup()
+        self._heed_signals()
         if self._theme_complaints:
             self.notify("\n".join(self._theme_complaints), title="Themes", severity="warning", timeout=12)
         self.call_after_refresh(self.attach)
@@ -94,15 +95,16 @@ class Flux2App(App[None]):
         await self.backend.close()
         self.exit(message=message)
 
-    def _exit_on_hangup(self) -> None:
-        """The terminal is gone: keep what is typed and leave without a word to it, for writing there would block."""
+    def _heed_signals(self) -> None:
+        """When the terminal is gone, keep what is typed and leave without a word to it: writing there would block."""
 
         def leave(*_: object) -> None:
             self._save_now()
             os._exit(128 + signal.SIGHUP)
 
-        if hasattr(signal, "SIGHUP") and not self.is_headless:
+        if not self.is_headless:
             signal.signal(signal.SIGHUP, leave)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
 
     def _handle_exception(self, error: Exception) -> None:
         """A fault of ours: a sentence instead of a traceback, and nothing typed is lost. Tests see the exception."""
@@ -196,10 +198,11 @@ class Flux2App(App[None]):
     # --- themes and commands -----------------------------------------------------------------------------------------
 
     def _choose_first_theme(self) -> None:
-        for name in (self.options.theme, self.choices.theme, DEFAULT_THEME):
-            if name and name in self.available_themes:
-                self.theme = name
-                return
+        wanted = self.options.theme
+        if wanted and wanted not in self.available_themes:
+            self._theme_complaints.append(f"There is no theme {wanted!r}; there are {', '.join(self.themes)}.")
+        candidates = (wanted, self.choices.theme, DEFAULT_THEME)
+        self.theme = next(name for name in candidates if name in self.available_themes)
 
     def choose_theme(self, name: str) -> None:
         self.theme = name

@@ -24,11 +24,3 @@ def bindings(keys: Iterable[Key]) -> list[BindingType]:
         for key in keys
         if key.action
     ]
-
-
-_SHOWN = {"question_mark": "?", "escape": "esc", "delete": "del", "up": "↑", "down": "↓", "left": "←", "right": "→"}
-
-
-def key_name(key: str) -> str:
-    """A key as it is written for people."""
-    return _SHOWN.get(key, key)

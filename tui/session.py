@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from flux2 import events as ev
 from flux2.humanize import seconds
-from flux2.progress import FAILED, FINISHED, RUNNING, RunProgress
+from flux2.progress import RUNNING, RunProgress
 from tui.memory_history import MemoryHistory
 from tui.text import gigabytes
 
@@ -207,15 +207,6 @@ class Session:
 
     def _logged(self, event: ev.Logged) -> Topic:
         return self.say(event.level, event.message, event.time)
-
-    def outcome(self) -> str:
-        """How the last run ended, in a line; "" while one runs or none ever did."""
-        run = self.run
-        if run is None or run.state == RUNNING:
-            return ""
-        if run.state == FAILED:
-            return run.error
-        return f"Saved {run.path}" if run.state == FINISHED else "Cancelled."
 
 
 def _tail_key(request: dict[str, object]) -> tuple[object, ...]:

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 GRAPHICS = ("auto", "halfcell", "kitty", "sixel", "none")
-LOCAL_FPS, REMOTE_FPS = 20, 8
-"""Frames per second that panes may ask for; Textual's own limit is set a little above."""
 
 _KITTY_QUERY = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"
 _ATTRIBUTES_QUERY = "\x1b[c"

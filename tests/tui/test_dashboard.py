@@ -459,6 +459,12 @@ async def test_the_theme_menu_previews_and_can_be_refused() -> None:
         assert app.theme == app.choices.theme == previewed
 
 
+async def test_an_unknown_theme_is_said_and_the_usual_one_worn() -> None:
+    async with running(ReplayBackend(), theme="mauve") as (app, _):
+        assert app.theme == "midnight"
+        assert any("There is no theme 'mauve'" in toast.message for toast in app._notifications)
+
+
 async def test_broken_theme_files_are_listed_once() -> None:
     folder = state_dir().parent / "config" / "themes"
     folder.mkdir(parents=True)

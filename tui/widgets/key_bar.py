@@ -8,7 +8,7 @@ from textual.events import Click
 from textual.screen import Screen
 from textual.widget import Widget
 
-from tui.bindings import key_name
+from tui.keymap import key_name
 
 
 class KeyBar(Widget):

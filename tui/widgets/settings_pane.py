@@ -7,19 +7,15 @@ letters in front act from everywhere outside text fields.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from textual import events
 from textual.app import RenderResult
-from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from tui.bindings import bindings
 from tui.choices import QUANTIZATION_LINES, SEED_MODE_LINES, Choices
-from tui.keymap import SETTINGS_KEYS
 from tui.text import size
 from tui.widgets.pane import Pane
 
@@ -46,8 +42,6 @@ _NOTES_FROM = 78  # columns
 
 
 class SettingsForm(Widget, can_focus=True):
-    BINDINGS: ClassVar[list[BindingType]] = bindings(SETTINGS_KEYS)
-
     choices: reactive[Choices] = reactive(Choices())
     selected: reactive[int] = reactive(0)
 
