@@ -33,10 +33,10 @@ TOKEN_PIXELS = 16  # a token's side in the finished picture
 BLOCK = 4  # a token's side in a preview, in pixels
 TILE = 2 * BLOCK  # with the halves of its neighbours
 MAX_SIDE = 256  # pixels
-_PICTURES, _PICTURE_SIDE = 20, 128
+_PICTURES, _PICTURE_SIDE = 40, 64
 _RIDGE = 1.0  # of the features' mean square
 _FINGERPRINTED = 1 << 20  # bytes at either end of a file
-_FORMAT = 2  # of the cached file, and of the pictures it was fitted on
+_FORMAT = 3  # of the cached file, and of the pictures it was fitted on
 
 
 @dataclass(frozen=True, slots=True)
