@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from .captions import plain_caption
 from .judge import Judge
+from .latents import Noise, seeded_noise
 from .rendering import LABELS, labels_of
 from .scenes import held_out_scenes
 
@@ -26,13 +26,8 @@ REPORT = Path(__file__).with_name("scores.json")
 COUNT = 240
 STEPS = 4
 SIZE = 256
-Noise = NDArray[np.float32]
 Painter = Callable[[str, Noise], Image.Image]
 """A prompt and noise [1, 128, 16, 16] to a picture."""
-
-
-def held_out_noise(number: int) -> Noise:
-    return np.random.default_rng(number).standard_normal((1, 128, SIZE // 16, SIZE // 16), dtype=np.float32)
 
 
 def our_painter(checkpoint: Path, quantization: str, steps: int) -> Painter:
@@ -80,7 +75,7 @@ def score(paint: Painter, judge: Judge, count: int) -> tuple[dict[str, float], l
     right, mistakes = [], []
     for number, scene in enumerate(held_out_scenes(count)):
         prompt = plain_caption(scene)
-        seen = judge.answers(as_tensor(paint(prompt, held_out_noise(number))))[0].tolist()
+        seen = judge.answers(as_tensor(paint(prompt, seeded_noise(number, SIZE, SIZE)[None])))[0].tolist()
         wanted = labels_of(scene)
         right.append([a == b for a, b in zip(seen, wanted, strict=True)])
         for (name, words), a, b in zip(LABELS.items(), seen, wanted, strict=True):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKLFlux2
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .loop import COMPUTE
 
+Noise = NDArray[np.float32]
 LATENT_CHANNELS = 128
 PATCH = 16
 """Pixels along one side of a latent token."""
@@ -34,6 +37,12 @@ def text_ids(length: int) -> Tensor:
     """Positions (0, 0, 0, i) of the text tokens."""
     zero = torch.arange(1)
     return torch.cartesian_prod(zero, zero, zero, torch.arange(length))
+
+
+def seeded_noise(seed: int, width: int, height: int) -> Noise:
+    """Noise [128, height / 16, width / 16], the same on every machine for the same seed."""
+    shape = (LATENT_CHANNELS, height // PATCH, width // PATCH)
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
 
 
 class Normalization:

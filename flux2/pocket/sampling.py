@@ -10,7 +10,7 @@ import torch
 from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu
 from torch import Tensor
 
-from .latents import LATENT_CHANNELS, PATCH, image_ids
+from .latents import PATCH, image_ids, seeded_noise
 from .loop import COMPUTE, DEVICE, ON_GPU
 from .model import Pocket
 
@@ -20,13 +20,6 @@ def sigmas(tokens: int, steps: int, mu: float | None = None) -> list[float]:
     times = np.linspace(1, 1 / steps, steps)
     shift = math.exp(compute_empirical_mu(tokens, steps) if mu is None else mu)
     return [*(float(shift / (shift + 1 / t - 1)) for t in times), 0.0]
-
-
-def seeded_noise(seeds: list[int], width: int, height: int) -> Tensor:
-    """Noise [n, tokens, 128] that is the same on every machine for the same seeds."""
-    shape = (LATENT_CHANNELS, height // PATCH, width // PATCH)
-    noise = [np.random.default_rng(seed).standard_normal(shape, dtype=np.float32) for seed in seeds]
-    return torch.from_numpy(np.stack(noise)).flatten(2).transpose(1, 2).to(DEVICE)
 
 
 @torch.no_grad()
@@ -72,7 +65,8 @@ def draw_prompts(
     pictures = []
     for start in range(0, len(prompts), 128):
         part = prompts[start : start + 128]
-        noise = seeded_noise([seed + start + i for i in range(len(part))], *size)
+        noises = np.stack([seeded_noise(seed + start + i, *size) for i in range(len(part))])
+        noise = torch.from_numpy(noises).flatten(2).transpose(1, 2).to(DEVICE)
         with torch.autocast(DEVICE, COMPUTE, enabled=ON_GPU):
             embeddings = model.embed_prompts(part, pad_to)
             without = model.embed_prompts([""], pad_to) if guidance != 1 else None
