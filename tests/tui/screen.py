@@ -42,11 +42,16 @@ async def settled(pilot: Pilot[None]) -> None:
     assert isinstance(app, Flux2App)
     await pilot.pause(0.05)
     for _ in range(200):
-        cells = app.dashboard.preview.cells
-        if app.screen.is_mounted and not app._redraw_timer and not cells._drawing:
+        if app.screen.is_mounted and not app._redraw_timer and _picture_is_drawn(app):
             break
         await pilot.pause(0.02)
     await pilot.pause(0.05)
+
+
+def _picture_is_drawn(app: Flux2App) -> bool:
+    cells, dashboard = app.dashboard.preview.cells, app.dashboard
+    hidden = not cells.display or dashboard.has_class("-too-small") or dashboard.has_class("-alone")
+    return hidden or (cells._drawn is not None and cells._drawn == cells._wanted())
 
 
 def text_of(app: Flux2App) -> str:
