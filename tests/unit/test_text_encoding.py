@@ -21,18 +21,18 @@ from flux2.streamed_text_encoder import encode_streamed
 from flux2.text_encoding import PromptEncoder
 
 RECORDINGS = Path(__file__).parents[1] / "parity" / "recordings"
+TOKENS = 24  # few, to be quick: text and padding
 CHECKPOINTS = {name: RECORDINGS / name / "checkpoint" for name in ("base", "distilled", "odd")}
 """Small random ones: weights of one file and of several, queries that share keys and that don't."""
-TOKENS = 24  # few, to be quick: text and padding
 
 
 def source_of(folder: Path) -> NetworkSource:
     return NetworkSource.check(open_checkpoint(folder), TEXT_ENCODER)
 
 
-def tokens_of(folder: Path, *prompts: str) -> list[TokenizedPrompt]:
+def tokens_of(folder: Path, *prompts: str, length: int = TOKENS) -> list[TokenizedPrompt]:
     tokenizer = load_tokenizer(folder / "tokenizer")
-    return [tokenize(tokenizer, prompt, TOKENS) for prompt in prompts]
+    return [tokenize(tokenizer, prompt, length) for prompt in prompts]
 
 
 @pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16])
@@ -58,6 +58,19 @@ def test_holds_no_more_than_a_layer(tmp_path: Path) -> None:
     activations = 2**20
     assert mx.get_peak_memory() - before <= layer + largest + activations
     assert layer + largest + activations < source.plan.nbytes / 10
+
+
+def test_the_real_size_passes_through_half_a_gigabyte(tmp_path: Path) -> None:
+    """Qwen3-4B as klein-4b has it, 5,940 MiB of weights; a few tokens only, to be quick."""
+    folder = write_synthetic("klein-4b", tmp_path / "klein-4b")
+    before = mx.get_active_memory()
+    mx.reset_peak_memory()
+    (embeddings,) = encode_streamed(source_of(folder), tokens_of(folder, "a fox", length=8), mx.float32)
+    peak = (mx.get_peak_memory() - before) / 2**20
+    print(f"klein-4b: text encoding peak {peak:.0f} MiB, 8 tokens in float32")
+    assert peak <= 450
+    assert embeddings.shape == (1, 8, 7680)
+    assert mx.isfinite(embeddings).all().item()
 
 
 def test_stops_between_layers_when_told() -> None:
