@@ -150,11 +150,11 @@ def _open_component(root: Path, part: Part) -> Component:
     named = config.get(part.class_key)
     class_name = named[0] if isinstance(named, list) and named else named
     _check_class(folder / part.config, class_name, part.classes)
-    tensors = _open_weights(folder, part.weights) if part.weights else {}
+    tensors = open_weights(folder, part.weights) if part.weights else {}
     return Component(folder, config, str(class_name), tensors)
 
 
-def _open_weights(folder: Path, stem: str) -> dict[str, TensorInfo]:
+def open_weights(folder: Path, stem: str) -> dict[str, TensorInfo]:
     """Every tensor of the component's file or shards; where there is an index, exactly those that it lists."""
     tensors: dict[str, TensorInfo] = {}
     weight_map = _weight_map(folder, stem)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from mlx.utils import tree_flatten
 
 from flux2.checkpoint.layout import Component
+from flux2.checkpoint.quanto import dequantize, split_scales
 from flux2.checkpoint.safetensors_file import TensorInfo, read_tensor
 from flux2.errors import CheckpointError
 from flux2.mlx_backend import mx, nn
@@ -18,7 +19,7 @@ from flux2.quantization import Quantization, QuantizedLinear
 OnBytes = Callable[[int], None]
 """Told how many bytes were read since the last call; may raise, to stop the loading."""
 
-_KEEP_IN_CACHE = 16 * 1024**2  # bytes; freed buffers of larger tensors fit no later one and go back to the system
+KEEP_IN_CACHE = 16 * 1024**2  # bytes; freed buffers of larger tensors fit no later one and go back to the system
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +30,32 @@ class WeightPlan:
     """The largest first: once much is resident, what is still to be quantized is small, which lowers the peak."""
     linears: frozenset[str]
     """Paths of the Linears without a bias, which quantization replaces."""
+    scales: Mapping[str, TensorInfo] = field(default_factory=dict)
+    """Of the tensors stored as int8 (`flux2.checkpoint.quanto`), by their name."""
 
     @property
     def nbytes(self) -> int:
         """To be read."""
-        return sum(info.nbytes for info in self.tensors)
+        return sum(info.nbytes for info in (*self.tensors, *self.scales.values()))
+
+    def dtype(self, info: TensorInfo) -> str:
+        """The type that `read` gives a tensor, by the format's name of it."""
+        return self.scales.get(info.name, info).dtype
+
+    def read(self, info: TensorInfo, on_bytes: OnBytes | None = None) -> mx.array:
+        """One tensor as numbers, whatever it is stored as.
+
+        Raises:
+            CheckpointError: if the file can't be read or ends early.
+        """
+        tensor = read_tensor(info, on_bytes)
+        scale = self.scales.get(info.name)
+        return dequantize(tensor, read_tensor(scale, on_bytes)) if scale else tensor
 
     def check_quantization(self, mode: Quantization) -> None:
         """Raises CheckpointError if one of the Linears can't be stored in this mode."""
         for info in self.tensors:
-            if _layer(info.name) in self.linears:
+            if layer_of(info.name) in self.linears:
                 mode.check(f"{info.path}: {info.name}", info.shape)
 
 
@@ -53,7 +70,7 @@ def plan_weights(network: nn.Module, component: Component, unused: str = "") -> 
         CheckpointError: if one is missing, has another shape, is not of floating point, or nobody knows it.
     """
     shapes = {name: tuple(array.shape) for name, array in tree_flatten(network.parameters())}
-    tensors = component.tensors
+    tensors, scales = split_scales(component.tensors)
     if missing := [name for name in shapes if name not in tensors]:
         raise CheckpointError(f"{component.folder} lacks {_some(missing)}; download it again.")
     known = re.compile(unused)
@@ -61,9 +78,10 @@ def plan_weights(network: nn.Module, component: Component, unused: str = "") -> 
         raise CheckpointError(f"{component.folder} holds {_some(unknown)}, which {component.class_name} does not have.")
     for name, shape in shapes.items():
         info = tensors[name]
-        if info.dtype not in ("BF16", "F16", "F32"):
+        numbers = scales.get(name, info)
+        if numbers.dtype not in ("BF16", "F16", "F32"):
             raise CheckpointError(
-                f"{info.path}: tensor {name} is {info.dtype}; use a bfloat16, float16 or float32 checkpoint."
+                f"{info.path}: tensor {numbers.name} is {numbers.dtype}; use a bfloat16, float16 or float32 checkpoint."
             )
         if info.shape != shape:
             raise CheckpointError(
@@ -74,7 +92,7 @@ def plan_weights(network: nn.Module, component: Component, unused: str = "") -> 
         path for path, module in network.named_modules() if isinstance(module, nn.Linear) and "bias" not in module
     )
     ordered = sorted((tensors[name] for name in shapes), key=lambda info: (-info.nbytes, info.path, info.offset))
-    return WeightPlan(tuple(ordered), linears)
+    return WeightPlan(tuple(ordered), linears, {name: info for name, info in scales.items() if name in shapes})
 
 
 def load_weights(
@@ -97,18 +115,18 @@ def load_weights(
         CheckpointError: if a file can't be read to the end; the network is then unusable.
     """
     for info in plan.tensors:
-        tensor = read_tensor(info, on_bytes)
-        layer = _layer(info.name)
+        tensor = plan.read(info, on_bytes)
+        layer = layer_of(info.name)
         if quantization and layer in plan.linears:
             quantized = QuantizedLinear(tensor, quantization)
             mx.eval(quantized.parameters())
-            _place(network, layer, quantized)
+            place(network, layer, quantized)
         else:
             tensor = tensor.astype(stored_dtype(tensor, dtype))
             mx.eval(tensor)
-            _place(network, info.name, tensor)
+            place(network, info.name, tensor)
         del tensor
-        if info.nbytes > _KEEP_IN_CACHE:
+        if info.nbytes > KEEP_IN_CACHE:
             mx.clear_cache()
 
 
@@ -118,12 +136,13 @@ def stored_dtype(tensor: mx.array, dtype: mx.Dtype) -> mx.Dtype:
     return tensor.dtype if tensor.ndim == 2 and widened else dtype
 
 
-def _layer(name: str) -> str:
+def layer_of(name: str) -> str:
     """Path of the layer that a tensor belongs to."""
     return name.rpartition(".")[0]
 
 
-def _place(network: nn.Module, path: str, value: Any) -> None:
+def place(network: nn.Module, path: str, value: Any) -> None:
+    """Set a parameter or a layer of the network by its path in the checkpoint's names."""
     *parents, last = path.split(".")
     node: Any = network
     for key in parents:

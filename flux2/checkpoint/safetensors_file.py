@@ -45,6 +45,7 @@ _MLX_DTYPES = {
     "BOOL": mx.bool_,
 }
 _ITEM_BYTES = {name: dtype.size for name, dtype in _MLX_DTYPES.items()} | {"F64": 8, "F8_E4M3": 1, "F8_E5M2": 1}
+_METADATA = "__metadata__"
 _REMEDY = "download it again"
 
 
@@ -78,6 +79,28 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
     Raises:
         CheckpointError: one sentence naming the file, what is wrong with it, and the remedy.
     """
+    size, data_start, header = _read_json(path)
+    header.pop(_METADATA, None)
+    try:
+        tensors = {name: _tensor(path, name, entry, data_start) for name, entry in header.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} has a damaged header ({_sentence(error)}); {_REMEDY}.") from error
+    _check_extent(path, size, data_start, tensors)
+    return tensors
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What the file says of itself beside its tensors; empty where it says nothing.
+
+    Raises:
+        CheckpointError: if it is no safetensors file.
+    """
+    metadata = _read_json(path)[2].get(_METADATA)
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def _read_json(path: Path) -> tuple[int, int, dict[str, Any]]:
+    """The file's size, where its data starts, and the header as it stands there."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -91,13 +114,11 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
         ) from error
     try:
         header = json.loads(raw, object_pairs_hook=_refuse_duplicates)
-        header.pop("__metadata__", None)
-        data_start = _LENGTH_BYTES + length
-        tensors = {name: _tensor(path, name, entry, data_start) for name, entry in header.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} has a damaged header ({_sentence(error)}); {_REMEDY}.") from error
-    _check_extent(path, size, data_start, tensors)
-    return tensors
+        if not isinstance(header, dict):
+            raise ValueError("it is not a JSON object")
+    except ValueError as error:
+        raise CheckpointError(f"{path} has a damaged header ({error}); {_REMEDY}.") from error
+    return size, _LENGTH_BYTES + length, header
 
 
 def read_tensor(info: TensorInfo, on_bytes: OnBytes | None = None) -> mx.array:
