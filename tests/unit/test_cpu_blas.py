@@ -31,7 +31,9 @@ print(found.file.decode())
 """
 
 
-@pytest.mark.parametrize("module", ["flux2.models.transformer", "flux2.checkpoint.loading", "flux2.quantization"])
+@pytest.mark.parametrize(
+    "module", ["flux2.pipeline", "flux2.models.transformer", "flux2.checkpoint.loading", "flux2.quantization"]
+)
 def test_every_door_to_mlx_puts_openblas_first(module: str) -> None:
     found = python(f"import {module}\n{WHERE_SGEMM_IS}")
     assert "libopenblas" in Path(found).name
