@@ -7,7 +7,13 @@ Importing MLX through this module puts a fast BLAS in place first (`flux2.cpu_bl
 
 from __future__ import annotations
 
+import os
+
 from flux2 import cpu_blas
+
+# Float32 means float32: on CUDA and on Apple's M5 MLX multiplies it in TF32 otherwise, about 3e-4 off
+# (https://github.com/ml-explore/mlx/issues/3860). Read once, at MLX's first operation.
+os.environ.setdefault("MLX_ENABLE_TF32", "0")
 
 BLAS_COMPLAINT = cpu_blas.preload()
 """None, or why matrix products are slow in this process; a run tells its user."""
