@@ -186,6 +186,8 @@ class Flux2App(App[None]):
 
     def _save_now(self) -> None:
         self._save_timer = False
+        if self.screen_stack:  # straight from the editor: its last change may still be on its way
+            self.choices = replace(self.choices, prompt=self.dashboard.prompt.editor.text)
         try:
             save_choices(self._choices_path, self.choices)
         except OSError as error:
