@@ -56,11 +56,13 @@ class BenchPlan:
 def run_bench(plan: BenchPlan, say: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """Measure every cell and return the report, ready for JSON; bytes and seconds.
 
+    A cell that fails has an "error" in place of its figures; the others are measured all the same.
+
     Args:
         say: told which cell comes next.
 
     Raises:
-        Flux2Error: if a model is unknown, or a cell fails.
+        Flux2Error: if a synthetic model is unknown, or can't be written.
     """
     report: dict[str, Any] = {
         "format": FORMAT,
@@ -73,8 +75,13 @@ def run_bench(plan: BenchPlan, say: Callable[[str], None] = lambda _: None) -> d
         rows = []
         for model, cell in plan.cells():
             say(f"{model} {cell.quantization}: {', '.join(cell.parts)}")
-            runs = [_run_cell(replace(cell, source=sources[model]), environment) for _ in range(plan.runs)]
-            rows.append({"model": model, **_settings(cell), **_summary(runs)})
+            try:
+                runs = [_run_cell(replace(cell, source=sources[model]), environment) for _ in range(plan.runs)]
+            except Flux2Error as error:
+                say(str(error))
+                rows.append({"model": model, **_settings(cell), "error": str(error)})
+            else:
+                rows.append({"model": model, **_settings(cell), **_summary(runs)})
     return {**report, "cells": rows}
 
 

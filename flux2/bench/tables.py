@@ -10,9 +10,15 @@ _MIB = 2**20
 
 
 def as_markdown(report: dict[str, Any]) -> str:
-    """The tables of every figure that was measured, then seconds, then the conditions."""
+    """The tables of every figure that was measured, then seconds, what failed, and the conditions."""
+    failed = [f"- {cell['error']}" for cell in report["cells"] if "error" in cell]
+    report = {**report, "cells": [cell for cell in report["cells"] if "error" not in cell]}
     parts = [_table(figure, report) for figure in FIGURES if _values(figure, report)]
-    return "\n\n".join([*parts, _seconds(report), _conditions(report)]) + "\n"
+    if report["cells"]:
+        parts.append(_seconds(report))
+    if failed:
+        parts.append("\n".join(["## Not measured", "", *failed]))
+    return "\n\n".join([*parts, _conditions(report)]) + "\n"
 
 
 def _values(figure: Figure, report: dict[str, Any]) -> dict[tuple[str, str], float]:

@@ -36,7 +36,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--model", action="append", metavar="MODEL", help=f"repeat for several (default: {', '.join(MODELS)})")
+    add(
+        "--model",
+        action="append",
+        metavar="MODEL",
+        help=f"repeat for several (default: those of {', '.join(MODELS)} that run)",
+    )
     add("--transformer-quant", action="append", choices=LEVELS, help="repeat for several (default: all)")
     parts = "; ".join(f"{name}: {what}" for name, what in _PARTS.items())
     add("--part", action="append", choices=_PARTS, help=f"repeat for several (default: encode and load). {parts}")
@@ -65,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         check_writable(args.json)
     cell = Cell(source="", dtype=args.dtype, width=args.width, height=args.height, steps=args.steps, tokens=args.tokens)
     plan = BenchPlan(
-        models=tuple(args.model or MODELS),
+        models=tuple(args.model or (model for model in MODELS if _runs_here(model))),
         quantizations=tuple(args.transformer_quant or LEVELS),
         parts=tuple(args.part or ("encode", "load")),
         synthetic=args.synthetic,
@@ -77,4 +82,12 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(as_markdown(report), end="")
-    return 0
+    return int(any("error" in cell for cell in report["cells"]))
+
+
+def _runs_here(model: str) -> bool:
+    """Whether the engine has this model's pipeline."""
+    from flux2.architectures import ARCHITECTURES
+    from flux2.checkpoint.layout import PIPELINES
+
+    return ARCHITECTURES[model].index["_class_name"] in PIPELINES

@@ -90,11 +90,23 @@ def test_command_writes_a_report_and_prints_the_tables(tmp_path: Path, capsys: p
     assert "klein-4b int4: load" in printed.err
 
 
-def test_a_cell_that_fails_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = tmp_path / "empty"
-    folder.mkdir()
-    assert cli.main(["bench", "--model", str(folder), "--transformer-quant", "int4", "--part", "load"]) == 1
-    assert f"failed: {folder}/model_index.json is missing" in capsys.readouterr().err
+def test_a_cell_that_fails_says_why_and_the_others_are_measured(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    options = ["--model", str(empty), "--model", str(small), "--transformer-quant", "int4", "--part", "load"]
+    assert cli.main(["bench", *options]) == 1
+    printed = capsys.readouterr()
+    complaint = f"failed: {empty}/model_index.json is missing"
+    assert complaint in printed.err
+    assert complaint in printed.out.partition("## Not measured")[2]
+    assert f"| {small} | " in printed.out.partition("## Seconds")[0]
+
+
+def test_nothing_measured_is_still_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "--model", str(tmp_path), "--transformer-quant", "int4", "--part", "load"]) == 1
+    assert capsys.readouterr().out.startswith("## Not measured")
 
 
 def test_a_report_that_cannot_be_written_is_refused_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
