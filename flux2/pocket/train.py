@@ -17,7 +17,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -27,17 +27,17 @@ from transformers import AutoTokenizer
 
 from .autoencoder import train_autoencoder
 from .captions import plain_caption
-from .flow import distil, teacher_pairs, train_teacher
+from .flow import LONG_TOKENS, TEACHER_GUIDANCE, TEACHER_STEPS, distil, teacher_pairs, train_teacher
 from .judge import Judge, train_judge
 from .latents import Normalization
-from .loop import COMPUTE, DEVICE, join_others, rank, say
+from .loop import COMPUTE, DEVICE, ON_GPU, join_others, rank, say
 from .model import Pocket
 from .rendering import LABELS, Renderers, labels_of
 from .sampling import draw_prompts
 from .scenes import SIZES, held_out_scenes
 from .sheets import as_pictures, save_sheet
 from .shelves import Library
-from .tokenizer import train_tokenizer
+from .tokenizer import MAX_TOKENS, train_tokenizer
 
 PROMPTS = [
     "A fluffy orange tabby cat sitting on a windowsill at sunset",
@@ -58,71 +58,102 @@ PROMPTS = [
     "a big yellow flower on a kitchen table at sunset",
 ]
 
+LOOKS = (
+    *((steps, SIZES[0], MAX_TOKENS) for steps in (4, 8, 28)),
+    *((4, size, LONG_TOKENS) for size in SIZES),
+)
+"""Steps, size and number of tokens of the pictures that are shown and scored at the end."""
+
 
 def work(number: int, processes: int, chosen: argparse.Namespace, pictures: Path) -> None:
-    """One process's part, with a GPU of its own."""
+    """One process's part of the training, with a GPU of its own."""
     join_others(number, processes)
-    torch.manual_seed(chosen.first_seed + number)
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.benchmark = True
-    out: Path = chosen.out
+    torch.manual_seed(chosen.first_seed + number)
     library = Library(pictures / str(number), chosen.pictures)
 
-    if (out / "autoencoder").exists():
-        autoencoder = AutoencoderKLFlux2.from_pretrained(out / "autoencoder").to(DEVICE).eval().requires_grad_(False)
-        library.wait_for(chosen.batch)
-    else:
-        autoencoder = train_autoencoder(
-            library, chosen.autoencoder_seconds, chosen.autoencoder_batch, out / "autoencoder.pt"
-        )
-        torch.manual_seed(chosen.first_seed + number)
-        if rank() == 0:
-            autoencoder.save_pretrained(out / "autoencoder")
-    autoencoder.to(COMPUTE)
+    autoencoder = autoencoder_stage(library, chosen)
+    torch.manual_seed(chosen.first_seed + number)
     library.encode(Normalization(autoencoder), most=chosen.pictures)
-    say(
-        "encoded:",
-        library.describe(),
-        f"deviation {float(library.shelves[0].latents[: library.pictures[0].encoded].float().std()):.2f}",
-    )
-
-    tokenizer = AutoTokenizer.from_pretrained(out / "tokenizer")
-    if (out / "teacher").exists():
-        model = Pocket.load(out / "teacher", compiled=DEVICE == "cuda")
-    else:
-        model = Pocket.new(tokenizer, autoencoder)
-        train_teacher(
-            model,
-            library,
-            chosen.teacher_seconds,
-            chosen.batch,
-            out / "teacher.pt",
-            lambda: show(model, out / "teacher-so-far.jpg", steps=12, guidance=2.5),
-        )
-        if rank() == 0:
-            model.save(out / "teacher", distilled=False)
-    show(model, out / "teacher.jpg", steps=24, guidance=2.5)
-
-    critic = train_judge(library, chosen.judge_seconds, seed=100 + number)
-    pairs = teacher_pairs(model, library, critic, chosen.pairs, chosen.batch)
-    distil(model, pairs, chosen.distil_seconds, chosen.batch, chosen.distil_rate, out / "distillation.pt")
+    say("encoded:", library.describe())
+    teacher = teacher_stage(library, autoencoder, chosen)
+    student = distillation_stage(library, teacher, chosen)
     if rank() == 0:
-        model.save(out / "checkpoint", distilled=True)
-        for steps in (4, 8):
-            show(model, out / f"checkpoint-{steps}.jpg", steps)
-        show(model, out / "checkpoint-8-long.jpg", 8, pad_to=512)
-        for width, height in SIZES[1:]:
-            show(model, out / f"checkpoint-{width}x{height}.jpg", 8, size=(width, height))
-        judge = train_judge(library, chosen.judge_seconds, seed=0)
-        judge.save(out / "judge.safetensors")
-        report(model, judge, out / "report.json", chosen.held_out)
+        judge_stage(library, student, chosen)
     if dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()
 
 
+def autoencoder_stage(library: Library, chosen: argparse.Namespace) -> AutoencoderKLFlux2:
+    result = chosen.out / "autoencoder"
+    if result.exists():
+        autoencoder = AutoencoderKLFlux2.from_pretrained(result).to(DEVICE).eval().requires_grad_(False)
+        library.wait_for(chosen.batch)
+    else:
+        state = chosen.out / "autoencoder.pt"
+        autoencoder = train_autoencoder(library, chosen.autoencoder_seconds, chosen.autoencoder_batch, state)
+        if rank() == 0:
+            save_whole(autoencoder.save_pretrained, result)
+    return autoencoder.to(COMPUTE)
+
+
+def teacher_stage(library: Library, autoencoder: AutoencoderKLFlux2, chosen: argparse.Namespace) -> Pocket:
+    result = chosen.out / "teacher"
+    if result.exists():
+        return Pocket.load(result, compiled=ON_GPU)
+    model = Pocket.new(AutoTokenizer.from_pretrained(chosen.out / "tokenizer"), autoencoder)
+
+    def look(path: Path, steps: int) -> None:
+        show(model, path, steps, guidance=TEACHER_GUIDANCE)
+
+    so_far = chosen.out / "teacher-so-far.jpg"
+    state = chosen.out / "teacher.pt"
+    train_teacher(model, library, chosen.teacher_seconds, chosen.batch, state, lambda: look(so_far, 12))
+    if rank() == 0:
+        save_whole(lambda folder: model.save(folder, distilled=False), result)
+    look(chosen.out / "teacher.jpg", TEACHER_STEPS)
+    return model
+
+
+def distillation_stage(library: Library, model: Pocket, chosen: argparse.Namespace) -> Pocket:
+    """Each process listens to a critic of its own; none of them is the judge of the result."""
+    result = chosen.out / "checkpoint"
+    if result.exists():
+        return Pocket.load(result)
+    critic = train_judge(library, chosen.judge_seconds, seed=100 + rank())
+    pairs = teacher_pairs(model, library, critic, chosen.pairs, chosen.batch)
+    distil(model, pairs, chosen.distil_seconds, chosen.batch, chosen.distil_rate, chosen.out / "distillation.pt")
+    if rank() == 0:
+        save_whole(lambda folder: model.save(folder, distilled=True), result)
+    return model
+
+
+def judge_stage(library: Library, model: Pocket, chosen: argparse.Namespace) -> None:
+    for steps, size, pad_to in LOOKS:
+        width, height = size
+        name = f"checkpoint-{steps}-{width}x{height}-{pad_to}.jpg"
+        show(model, chosen.out / name, steps, size=size, pad_to=pad_to)
+    judge = train_judge(library, chosen.judge_seconds, seed=0)
+    judge.save(chosen.out / "judge.safetensors")
+    report(model, judge, chosen.out / "report.json", chosen.held_out)
+
+
+def save_whole(save: Callable[[Path], object], folder: Path) -> None:
+    """So that a folder that exists is complete."""
+    unfinished = folder.with_name(folder.name + ".part")
+    save(unfinished)
+    unfinished.replace(folder)
+
+
 def show(
-    model: Pocket, path: Path, steps: int, guidance: float = 1.0, size: tuple[int, int] = SIZES[0], pad_to: int = 64
+    model: Pocket,
+    path: Path,
+    steps: int,
+    guidance: float = 1.0,
+    size: tuple[int, int] = SIZES[0],
+    pad_to: int = MAX_TOKENS,
 ) -> None:
     """A sheet of samples, by the first process."""
     if rank() == 0:
@@ -137,10 +168,10 @@ def report(model: Pocket, judge: Judge, path: Path, count: int) -> None:
     prompts = [plain_caption(scene) for scene in scenes]
     frozen = model.frozen_copy()
     scores: dict[str, dict[str, float]] = {}
-    for steps, size, pad_to in ((4, 0, 64), (8, 0, 64), (28, 0, 64), (8, 0, 512), (8, 1, 64), (8, 2, 64)):
-        images = draw_prompts(frozen, prompts, SIZES[size], steps, seed=5000, pad_to=pad_to)
+    for steps, size, pad_to in LOOKS:
+        images = draw_prompts(frozen, prompts, size, steps, seed=5000, pad_to=pad_to)
         right = (judge.answers(images) == wanted).float().mean(0)
-        name = f"{steps} steps, {SIZES[size][0]}x{SIZES[size][1]}, {pad_to} tokens"
+        name = f"{steps} steps, {size[0]}x{size[1]}, {pad_to} tokens"
         scores[name] = {key: round(float(share), 4) for key, share in zip(LABELS, right, strict=True)}
         say(name, scores[name])
     path.write_text(json.dumps(scores, indent=2) + "\n")
@@ -168,8 +199,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     chosen.out.mkdir(parents=True, exist_ok=True)
-    tokenizer = train_tokenizer()
-    tokenizer.save_pretrained(chosen.out / "tokenizer")
+    if not (chosen.out / "tokenizer").exists():
+        save_whole(train_tokenizer().save_pretrained, chosen.out / "tokenizer")
+    tokenizer = AutoTokenizer.from_pretrained(chosen.out / "tokenizer")
     started = time.monotonic()
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.exists() else None) as folder:
