@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flux2.bench.document import FIGURES, LEVELS, Figure, document_figure
+from flux2.bench.document import FIGURES, LEVELS, SIZE, Figure, document_figure
 
 _MIB = 2**20
 
@@ -13,7 +13,7 @@ def as_markdown(report: dict[str, Any]) -> str:
     """The tables of every figure that was measured, then seconds, what failed, and the conditions."""
     failed = [f"- {cell['error']}" for cell in report["cells"] if "error" in cell]
     report = {**report, "cells": [cell for cell in report["cells"] if "error" not in cell]}
-    parts = [_table(figure, report) for figure in FIGURES if _values(figure, report)]
+    parts = [_table(figure, report) for figure in FIGURES if _cells(figure, report)]
     if report["cells"]:
         parts.append(_seconds(report))
     if failed:
@@ -21,30 +21,27 @@ def as_markdown(report: dict[str, Any]) -> str:
     return "\n\n".join([*parts, _conditions(report)]) + "\n"
 
 
-def _values(figure: Figure, report: dict[str, Any]) -> dict[tuple[str, str], float]:
-    """Bytes by model and quantization."""
-    return {
-        (cell["model"], cell["quantization"]): cell["figures"][figure.key]
-        for cell in report["cells"]
-        if figure.key in cell["figures"]
-    }
+def _cells(figure: Figure, report: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Those in which the figure was measured, by model and quantization."""
+    return {(cell["model"], cell["quantization"]): cell for cell in report["cells"] if figure.key in cell["figures"]}
 
 
 def _table(figure: Figure, report: dict[str, Any]) -> str:
     """Ours in MiB and, in brackets, the document's and the ratio."""
-    values = _values(figure, report)
-    models = list(dict.fromkeys(model for model, _ in values))
-    levels = [level for level in LEVELS if any(found == level for _, found in values)]
+    cells = _cells(figure, report)
+    models = list(dict.fromkeys(model for model, _ in cells))
+    levels = [level for level in LEVELS if any(found == level for _, found in cells)]
     lines = [f"## {figure.title}, MiB", "", _row("Model", *levels), _row(*["---"] * (len(levels) + 1))]
-    lines += [_row(model, *(_entry(figure, model, level, values) for level in levels)) for model in models]
+    lines += [_row(model, *(_entry(figure, cells.get((model, level))) for level in levels)) for model in models]
     return "\n".join(lines)
 
 
-def _entry(figure: Figure, model: str, level: str, values: dict[tuple[str, str], float]) -> str:
-    if (model, level) not in values:
+def _entry(figure: Figure, cell: dict[str, Any] | None) -> str:
+    if cell is None:
         return "–"
-    ours = values[model, level] / _MIB
-    theirs = document_figure(figure, model, level)
+    ours = cell["figures"][figure.key] / _MIB
+    comparable = not figure.of_size or cell["width"] == cell["height"] == SIZE
+    theirs = document_figure(figure, cell["model"], cell["quantization"]) if comparable else None
     return f"{ours:,.0f} (document {theirs:,}, × {ours / theirs:.2f})" if theirs else f"{ours:,.0f}"
 
 

@@ -137,14 +137,18 @@ def test_several_runs_give_medians_and_their_spread(monkeypatch: pytest.MonkeyPa
     assert cell["spread"]["figures"]["transformer_active"] == (1 * MIB, 3 * MIB)
 
 
-def test_tables_show_ours_the_documents_and_the_ratio() -> None:
+def report_of(figures: dict[str, float], side: int) -> dict[str, Any]:
     cell = {
         "model": "klein-4b",
         "quantization": "int4",
-        "parts": ["load"],
+        "parts": ["generate"],
+        "width": side,
+        "height": side,
+        "steps": 4,
+        "tokens": None,
         "runs": 1,
         "dtype": None,
-        "figures": {"transformer_active": 2094 * MIB, "quantization_peak": 2028.5 * MIB},
+        "figures": figures,
         "seconds": {"load": 12.0},
         "spread": {"seconds": {"load": [11.0, 13.0]}},
     }
@@ -156,11 +160,23 @@ def test_tables_show_ours_the_documents_and_the_ratio() -> None:
         "gpu_busy_percent": None,
         "versions": {},
     }
-    text = as_markdown({"synthetic": False, "divisor": 1, "conditions": conditions, "cells": [cell]})
+    return {"synthetic": False, "divisor": 1, "conditions": conditions, "cells": [cell]}
+
+
+def test_tables_show_ours_the_documents_and_the_ratio() -> None:
+    figures = {"transformer_active": 2094 * MIB, "quantization_peak": 2028.5 * MIB, "generation_peak": 12533 * MIB}
+    text = as_markdown(report_of(figures, 1024))
     assert "| klein-4b | 2,094 (document 2,094, × 1.00) |" in text
     assert "| klein-4b | 2,028 (document 4,057, × 0.50) |" in text
+    assert "| klein-4b | 12,533 (document 12,533, × 1.00) |" in text
     assert "| klein-4b | int4 | load | 12.00 | 11.00 – 13.00 |" in text
     assert "decode" not in text
+
+
+def test_another_size_than_the_documents_is_not_compared() -> None:
+    text = as_markdown(report_of({"transformer_active": 2094 * MIB, "generation_peak": 3000 * MIB}, 256))
+    assert "| klein-4b | 2,094 (document 2,094, × 1.00) |" in text
+    assert "| klein-4b | 3,000 |" in text
 
 
 @pytest.mark.parametrize(

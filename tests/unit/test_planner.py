@@ -36,6 +36,10 @@ MEASURED_LOADS = {"qint8": 3943, "int4": 2096}
 MEASURED_ENCODES = {"klein-4b": 446}
 """MiB: `flux2 bench --synthetic --model klein-4b --part encode`, 512 tokens in float32 on the CPU backend."""
 
+MEASURED_RUN = {"encode": 390, "load": 2098, "denoise": 3507, "decode": 2461}
+"""MiB: `flux2 bench --synthetic --model klein-4b --transformer-quant int4 --part generate --width 256 --height 256
+--steps 1 --tokens 64`, float32 on the CPU backend."""
+
 
 @pytest.mark.parametrize(("model", "active"), ACTIVE.items())
 def test_weights_are_those_of_the_published_sizes(model: str, active: tuple[int, ...]) -> None:
@@ -54,6 +58,12 @@ def test_loading_the_real_size_is_planned(quantization: str, measured: int) -> N
 def test_encoding_at_the_real_size_is_planned(model: str, measured: int) -> None:
     found = plan(find_networks(model), Setting(dtype="float32", backend="cpu"))
     assert found.peaks["encode"] / MIB == pytest.approx(measured, rel=0.05)
+
+
+def test_a_run_at_the_real_size_is_planned() -> None:
+    small_picture = Setting(quantization="int4", width=256, height=256, dtype="float32", backend="cpu", text_tokens=64)
+    found = plan(find_networks("klein-4b"), small_picture)
+    assert {phase: peak / MIB for phase, peak in found.peaks.items()} == pytest.approx(MEASURED_RUN, rel=0.05)
 
 
 class NoPreview:
