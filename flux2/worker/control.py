@@ -10,8 +10,6 @@ import socket
 import time
 from pathlib import Path
 
-import psutil
-
 from flux2.errors import WorkerError
 from flux2.paths import socket_path
 from flux2.worker import access
@@ -112,16 +110,8 @@ def _pid(path: Path) -> int | None:
 
 def _gone(pid: int, patience: float) -> bool:
     deadline = time.monotonic() + patience
-    while is_alive(pid) and not _is_zombie(pid):
+    while is_alive(pid):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
     return True
-
-
-def _is_zombie(pid: int) -> bool:
-    """Whether it has ended and only its parent, a screen perhaps, has not yet asked how."""
-    try:
-        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
+
 from flux2.errors import WorkerError
 from flux2.worker.logfile import log_path, open_log
 
@@ -44,16 +46,13 @@ def start(path: Path, arguments: Sequence[str] = ()) -> subprocess.Popen[bytes]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the worker's process is there; right for a zombie too, if it is our child."""
+    """Whether the worker's process runs; one that has ended and that its parent has not yet asked about does not."""
     if child := _children.get(pid):
         return child.poll() is None
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):  # denied: the number is somebody else's by now
         return False
-    except PermissionError:  # somebody else's by now
-        return False
-    return True
 
 
 def end_in_words(pid: int, log_lines: Sequence[str]) -> str:
