@@ -123,11 +123,21 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a folder; name one that holds a {INDEX_FILE}, or a known model.")
-    index = _read_json(folder / INDEX_FILE, "is this a checkpoint in the diffusers layout?")
-    _check_class(folder / INDEX_FILE, index.get("_class_name"), PIPELINES)
+    index = read_index(folder)
     if not (folder / TOKENIZER).is_dir():
         raise CheckpointError(f"{folder / TOKENIZER} is missing; download the checkpoint again.")
     return Checkpoint(folder, index, **{name: _open_component(folder, part) for name, part in PARTS.items()})
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """What model_index.json says; enough to tell whether the rest is worth downloading.
+
+    Raises:
+        CheckpointError: if it is missing, damaged, or of a pipeline this program can't run.
+    """
+    index = _read_json(folder / INDEX_FILE, "is this a checkpoint in the diffusers layout?")
+    _check_class(folder / INDEX_FILE, index.get("_class_name"), PIPELINES)
+    return index
 
 
 def missing_file(folder: Path) -> Path | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flux2.catalog import MODELS, find_card
+from flux2.errors import CheckpointError
 from flux2.paths import expand, pocket_checkpoint
 
 _INDEX = "model_index.json"
@@ -24,10 +25,21 @@ def find_local(model: str) -> Path | None:
 
 
 def default_model() -> str:
-    """What is used where no model is named: the first of the catalog that was downloaded, else the embedded one."""
+    """What is used where no model is named: the first of the catalog that is here to run, else the embedded one."""
     cards = MODELS.values()
-    downloaded = (card.name for card in cards if card.repo and find_local(card.name))
-    return next(downloaded, next(card.name for card in cards if not card.repo))
+    here = ((card.name, find_local(card.name)) for card in cards if card.repo)
+    ready = (name for name, folder in here if folder and is_ready(folder))
+    return next(ready, next(card.name for card in cards if not card.repo))
+
+
+def is_ready(folder: Path) -> bool:
+    """Whether a folder holds all files of a model that this program can run; their contents are not looked into."""
+    from flux2.checkpoint.layout import missing_file, read_index  # loads MLX, which is not needed where nothing is
+
+    try:
+        return bool(read_index(folder)) and missing_file(folder) is None
+    except CheckpointError:
+        return False
 
 
 def _is_folder(path: Path) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flux2.catalog import MODELS, ModelCard, find_card, is_repo_id
-from flux2.checkpoint.layout import INDEX_FILE, PARTS, TOKENIZER, missing_file
+from flux2.checkpoint.layout import INDEX_FILE, PARTS, TOKENIZER, missing_file, read_index
 from flux2.checkpoint.local import find_local
 from flux2.errors import CheckpointError, RequestError
 
@@ -53,6 +53,7 @@ def _download(repo: str, card: ModelCard | None, say: Callable[[str], None]) -> 
     say(f"Downloading {repo} from the Hugging Face Hub.")
     page = f"https://huggingface.co/{repo}"
     try:
+        read_index(Path(snapshot_download(repo, allow_patterns=[INDEX_FILE])))  # refuse before gigabytes have come
         return Path(snapshot_download(repo, allow_patterns=list(NEEDED_FILES)))
     except RepositoryNotFoundError as error:  # GatedRepoError is one; without a token, gated ones may look missing
         if isinstance(error, GatedRepoError) or (card and card.gated):

@@ -22,6 +22,7 @@ from flux2.catalog import MODELS
 from flux2.cli import main
 from flux2.humanize import clock, printable, seconds, size
 from flux2.images import read_metadata
+from flux2.paths import pocket_checkpoint
 
 FAKE = [sys.executable, fake_engine.__file__]
 
@@ -247,13 +248,13 @@ def test_the_embedded_model_draws_a_picture(
 
 def test_models_lists_all_with_licence_and_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     snapshot = tmp_path / "hub" / "models--black-forest-labs--FLUX.2-klein-9B" / "snapshots" / "abc"
-    snapshot.mkdir(parents=True)
+    snapshot.parent.mkdir(parents=True)
     assert main(["models", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows.keys() == MODELS.keys()
     assert [name for name, row in rows.items() if row["default"]] == ["pocket"]
     assert Path(rows["pocket"]["folder"]).is_dir() and rows["klein-9b"]["folder"] is None
-    (snapshot / "model_index.json").write_text("{}")
+    snapshot.symlink_to(pocket_checkpoint())
     assert main(["models"]) == 0
     table = capsys.readouterr().out
     assert re.search(rf"^klein-9b \* +9\.1 B +FLUX Non-Commercial 2\.1, gated +{snapshot}$", table, re.MULTILINE)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flux2.checkpoint.layout import missing_file, open_checkpoint
+from flux2.checkpoint.layout import INDEX_FILE, missing_file, open_checkpoint
 from flux2.checkpoint.source import NEEDED_FILES, find_checkpoint
 from flux2.errors import CheckpointError, Flux2Error, RequestError
 from flux2.paths import pocket_checkpoint
@@ -124,11 +124,29 @@ def test_only_needed_files_are_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_p
     asked: list[object] = []
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda repo, **how: asked.append((repo, how)) or tmp_path)
     monkeypatch.setattr("flux2.checkpoint.source.find_local", lambda _: None)
+    (tmp_path / INDEX_FILE).write_text('{"_class_name": "Flux2KleinPipeline"}')
     said: list[str] = []
     assert find_checkpoint("klein-4b", said.append) == tmp_path
-    assert asked == [("black-forest-labs/FLUX.2-klein-4B", {"allow_patterns": list(NEEDED_FILES)})]
+    assert asked == [
+        ("black-forest-labs/FLUX.2-klein-4B", {"allow_patterns": [INDEX_FILE]}),
+        ("black-forest-labs/FLUX.2-klein-4B", {"allow_patterns": list(NEEDED_FILES)}),
+    ]
     assert said == ["Downloading black-forest-labs/FLUX.2-klein-4B from the Hugging Face Hub."]
     assert not any(Path("flux-2-klein-4b.safetensors").match(pattern) for pattern in NEEDED_FILES)
+
+
+def test_an_unknown_pipeline_is_refused_before_its_weights_are_downloaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import huggingface_hub
+
+    asked: list[object] = []
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda _, **how: asked.append(how) or tmp_path)
+    monkeypatch.setattr("flux2.checkpoint.source.find_local", lambda _: None)
+    (tmp_path / INDEX_FILE).write_text('{"_class_name": "StableDiffusionPipeline"}')
+    with pytest.raises(CheckpointError, match="says 'StableDiffusionPipeline', an architecture unknown"):
+        find_checkpoint("somebody/something")
+    assert asked == [{"allow_patterns": [INDEX_FILE]}]
 
 
 def test_what_the_hub_refuses_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
