@@ -274,7 +274,7 @@ def test_memory_that_runs_out_is_said_in_a_sentence(
     pipe: Flux2Pipeline, monkeypatch: pytest.MonkeyPatch, failure: Exception, kind: type[Exception], sentence: str
 ) -> None:
     def fail(*_: object) -> None:
-        raise failure
+        raise type(failure)(*failure.args)  # the one above lives on, and would keep what its frames hold
 
     monkeypatch.setattr(AutoencoderKLFlux2, "decode", fail)
     with pytest.raises(kind, match=sentence):
