@@ -39,6 +39,12 @@ def cache_dir() -> Path:
     return _folder("cache")
 
 
+def quantized_folder(transformer: Path, quantization: str) -> Path:
+    """Where `flux2 quantize` puts the weights of this transformer: known by its folder, so that a changed one is."""
+    digest = hashlib.sha256(os.fsencode(transformer.resolve())).hexdigest()[:16]
+    return cache_dir() / "quantized" / f"{digest}-{quantization}"
+
+
 def state_dir() -> Path:
     """The worker's journal, prompt history, logs."""
     return _folder("state")

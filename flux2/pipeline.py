@@ -26,9 +26,10 @@ from flux2 import events as ev
 from flux2.catalog import ModelCard, find_card
 from flux2.checkpoint.layout import Checkpoint, open_checkpoint
 from flux2.checkpoint.networks import TEXT_ENCODER, TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkSource, check_fit
+from flux2.checkpoint.prequantized import cause, find_prequantized
 from flux2.checkpoint.source import find_checkpoint
 from flux2.denoising import DenoisingPlan, as_latents, denoise, initial_noise, pack
-from flux2.errors import Flux2Error, NumericalError, RequestError
+from flux2.errors import CheckpointError, Flux2Error, NumericalError, RequestError
 from flux2.mlx_backend import BLAS_COMPLAINT, DTYPES, default_dtype, mx
 from flux2.models.transformer import Flux2Transformer2DModel
 from flux2.preview import PreviewProjection, as_png, fit_projection, load_projection, save_projection
@@ -277,9 +278,26 @@ class Flux2Pipeline:
             with report.phase("load"):
                 if previews:
                     self._projection = self._projection or self._find_projection()
-                read = report.progress("load", source.plan.nbytes, "bytes")
-                self._transformer = source.load(DTYPES[self.dtype], self._mode, read)
+                self._transformer = self._load_prequantized(report)
+                if self._transformer is None:
+                    read = report.progress("load", source.plan.nbytes, "bytes")
+                    self._transformer = source.load(DTYPES[self.dtype], self._mode, read)
         return self._transformer
+
+    def _load_prequantized(self, report: RunReport) -> Flux2Transformer2DModel | None:
+        """The transformer from the files of `flux2 quantize`; None if there are none, or none that can be used."""
+        if self._mode is None:
+            return None
+        try:
+            files = find_prequantized(self._transformer_source, self._mode)
+            if files is None:
+                return None
+            read = report.progress("load", files.nbytes, "bytes")
+            network: Flux2Transformer2DModel = files.load(DTYPES[self.dtype], read)
+            return network
+        except CheckpointError as error:
+            report.warn(f"{cause(error)}; it is quantized while loading, until `flux2 quantize` makes the file again.")
+            return None
 
     def _denoise(
         self,

@@ -57,6 +57,16 @@ class QuantizedLinear(nn.Module):
         self.weight, self.scales, self.biases = mx.quantize(source, group_size=mode.group_size, bits=mode.bits)
         self.freeze()
 
+    @classmethod
+    def from_arrays(cls, weight: mx.array, scales: mx.array, biases: mx.array, mode: Quantization) -> QuantizedLinear:
+        """One of what was quantized before: packed integers [outputs, inputs · bits / 32], and two per group."""
+        linear = cls.__new__(cls)
+        nn.Module.__init__(linear)
+        linear.bits, linear.group_size = mode.bits, mode.group_size
+        linear.weight, linear.scales, linear.biases = weight, scales, biases
+        linear.freeze()
+        return linear
+
     def __call__(self, x: mx.array) -> mx.array:
         return (_dequantize_and_multiply if on_cpu() else _quantized_matmul)(x, self)
 

@@ -49,6 +49,11 @@ _METADATA = "__metadata__"
 _REMEDY = "download it again"
 
 
+def item_bytes(dtype: str) -> int:
+    """Of one number of a type, by the format's name of it."""
+    return _ITEM_BYTES[dtype]
+
+
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
     """What a header says of one tensor."""

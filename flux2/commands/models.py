@@ -9,6 +9,8 @@ from typing import Any
 
 from flux2.catalog import MODELS, ModelCard
 from flux2.checkpoint.local import default_model, find_local
+from flux2.paths import quantized_folder
+from flux2.request import QUANTIZATIONS
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -33,8 +35,14 @@ def _row(card: ModelCard) -> dict[str, Any]:
         "gated": card.gated,
         "repo": card.repo,
         "folder": str(folder) if folder else None,
+        "prepared": _prepared(folder),
         "default": card.name == default_model(),
     }
+
+
+def _prepared(folder: Path | None) -> list[str]:
+    """The levels that `flux2 quantize` was run for."""
+    return [level for level in QUANTIZATIONS if folder and quantized_folder(folder / "transformer", level).exists()]
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
@@ -55,6 +63,11 @@ def _parameters(count: int) -> str:
 
 
 def _where(row: dict[str, Any]) -> str:
+    prepared = f" ({' and '.join(row['prepared'])} prepared)" if row["prepared"] else ""
+    return _place(row) + prepared
+
+
+def _place(row: dict[str, Any]) -> str:
     if not row["repo"]:
         return "in this package"
     if row["folder"]:

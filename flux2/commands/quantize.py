@@ -1,0 +1,88 @@
+"""`flux2 quantize`: the transformer's weights quantized once, for later runs to begin with."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+
+from flux2.catalog import MODELS
+from flux2.commands.cancelling import Cancelled, CancelOnSignal
+from flux2.errors import GenerationCancelled
+from flux2.humanize import seconds, size
+from flux2.paths import expand
+from flux2.request import QUANTIZATIONS
+
+_DESCRIPTION = """\
+Quantize a model's transformer once and keep the result, a quarter (int4) or a half (qint8) of its size.
+Every later run at that level finds it by itself, reads it in place of the checkpoint, and draws the same pictures.
+When the checkpoint changes, runs say so and quantize while loading, until this is run again."""
+
+_EXAMPLES = """\
+examples:
+  flux2 quantize --model klein-9b --transformer-quant int4
+  flux2 quantize --model dev --transformer-quant qint8 --output /Volumes/Fast/dev-qint8"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "quantize",
+        help="keep a model's quantized weights, to load faster",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    names = f"{', '.join(MODELS)}, a Hub repository, or a checkpoint's folder"
+    add("--model", metavar="MODEL", required=True, help=names)
+    levels = tuple(level for level in QUANTIZATIONS if level != "bf16")
+    add("--transformer-quant", choices=levels, required=True, help="the level")
+    add("--output", "-o", metavar="FOLDER", help="a new or empty folder for the files (default: in the cache)")
+    add("--json", action="store_true", help="print one line of JSON instead of the folder")
+    add("--quiet", "-q", action="store_true", help="no progress bar and no summary")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(20), DownloadColumn(binary_units=True))
+    shown = sys.stderr.isatty() and not args.quiet
+    bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not shown)
+    task = bar.add_task("Quantizing", total=None)
+    started = time.perf_counter()
+    with CancelOnSignal() as cancel, bar:
+
+        def advance(count: int) -> None:
+            if cancel.received:
+                raise GenerationCancelled("Quantizing was cancelled.")
+            bar.update(task, advance=count)
+
+        from flux2 import memory  # here, for it loads MLX: seconds in which Ctrl-C must already work
+        from flux2.quantize import quantize_transformer
+
+        try:
+            files = quantize_transformer(
+                args.model,
+                args.transformer_quant,
+                expand(args.output) if args.output else None,
+                say=lambda message: console.print(f"flux2: {message}", markup=False, soft_wrap=True),
+                on_start=lambda total: bar.update(task, total=total),
+                on_bytes=advance,
+            )
+        except GenerationCancelled:
+            raise Cancelled(cancel.received) from None
+    taken, peak = time.perf_counter() - started, memory.read().peak
+    if args.json:
+        facts = {"folder": str(files.folder), "bytes": files.nbytes, "made": files.made}
+        print(json.dumps({**facts, "seconds": round(taken, 3), "peak_bytes": peak}))
+        return 0
+    print(files.folder)
+    if not args.quiet:
+        done = f"in {seconds(taken)} · peak {size(peak)}" if files.made else "there already, and up to date"
+        print(f"{size(files.nbytes)} · {done}", file=sys.stderr)
+    return 0
