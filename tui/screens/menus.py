@@ -37,7 +37,7 @@ def ask_model(app: Flux2App) -> None:
 
 def model_line(card: ModelCard) -> str:
     """What tells one model from another, in a line."""
-    size = "11 M" if card.parameters < 0.1 else f"{card.parameters:.0f} B"
+    size = f"{card.parameters * 1000:.0f} M" if card.parameters < 1 else f"{card.parameters:.0f} B"
     parts = [f"{size:>5}", f"{card.steps:>2} steps", card.licence]
     return "  ".join(parts) + (", gated" if card.gated else "")
 
