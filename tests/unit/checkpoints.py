@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from mlx.utils import tree_flatten
 
-from flux2.mlx_backend import nn
+from flux2.mlx_backend import mx, nn
 
 BYTES = {"BF16": 2, "F16": 2, "F32": 4, "I64": 8}
 
@@ -52,3 +53,9 @@ def edit_json(path: Path, **changes: Any) -> None:
     """Set keys of a JSON file; None takes a key away."""
     content = json.loads(path.read_text()) | changes
     path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+
+
+def resident() -> int:
+    """What other tests keep in MLX's memory of this process, bytes: a peak measured now counts it too."""
+    gc.collect()
+    return int(mx.get_active_memory())
