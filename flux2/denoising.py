@@ -16,10 +16,8 @@ from flux2.mlx_backend import mx
 from flux2.models.layers import AfterBlock
 from flux2.models.rope import image_positions, text_positions
 from flux2.models.transformer import Flux2Transformer2DModel
+from flux2.request import TOKEN_PIXELS
 from flux2.schedule import SchedulerConfig, clean_estimate, euler_step, guided_velocity, noise_levels
-
-TOKEN_PIXELS = 16
-"""A token's side in pixels: 8 by the autoencoder, 2 by patchifying."""
 
 
 class Step(NamedTuple):

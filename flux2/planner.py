@@ -19,7 +19,7 @@ from flux2.catalog import MODELS
 from flux2.checkpoint.local import find_local
 from flux2.errors import CheckpointError, RequestError
 from flux2.events import Phase
-from flux2.request import QUANTIZATIONS
+from flux2.request import QUANTIZATIONS, TOKEN_PIXELS
 from flux2.shapes import Shapes, text_encoder_shapes, transformer_shapes, vae_shapes
 
 Backend = Literal["cpu", "gpu"]
@@ -29,7 +29,6 @@ QUANTIZED_BYTES = {"qint8": 8.5 / 8, "int4": 4.5 / 8}
 """Of a weight: its bits, and a bfloat16 scale and bias for each 64."""
 COMPUTE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 FILE_BYTES = 2  # of a weight in the checkpoint, bfloat16
-TOKEN_PIXELS = 16  # a token's side in the picture
 TEXT_TOKENS = 512
 SCORES_BYTES = 64 << 20  # most that the attention scores of one chunk of queries take (flux2/models/attention.py)
 

@@ -26,10 +26,10 @@ from flux2.checkpoint.layout import Component
 from flux2.mlx_backend import mx
 from flux2.models.autoencoder import AutoencoderKLFlux2
 from flux2.paths import cache_dir
+from flux2.request import TOKEN_PIXELS
 
 Array = npt.NDArray[np.float32]
 
-TOKEN_PIXELS = 16  # a token's side in the finished picture
 BLOCK = 4  # a token's side in a preview, in pixels
 TILE = 2 * BLOCK  # with the halves of its neighbours
 MAX_SIDE = 256  # pixels

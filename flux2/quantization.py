@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from flux2.errors import CheckpointError, RequestError
 from flux2.mlx_backend import mx, nn, on_cpu
+from flux2.request import unknown_quantization
 
 _HALF_TYPES = (mx.bfloat16, mx.float16)
 
@@ -42,7 +43,7 @@ MODES: dict[str, Quantization | None] = {
 def find_mode(name: str) -> Quantization | None:
     """Raises RequestError if there is no mode of this name."""
     if name not in MODES:
-        raise RequestError(f"Quantization {name!r} is unknown; choose one of {', '.join(MODES)}.")
+        raise RequestError(unknown_quantization(name))
     return MODES[name]
 
 

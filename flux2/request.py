@@ -9,7 +9,8 @@ from typing import Any
 from flux2.errors import RequestError
 
 QUANTIZATIONS = ("bf16", "qint8", "int4")
-SIZE_MULTIPLE = 16  # one transformer token is 16×16 pixels: 8× by the autoencoder, 2× by patchifying
+TOKEN_PIXELS = 16  # a transformer token's side in the picture: 8× by the autoencoder, 2× by patchifying
+SIZE_MULTIPLE = TOKEN_PIXELS
 MIN_SIZE, MAX_SIZE = 64, 4096  # pixels per side
 MAX_STEPS = 1000  # the scheduler's num_train_timesteps
 MAX_SEED = 2**32 - 1
@@ -77,14 +78,17 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
+def unknown_quantization(name: str) -> str:
+    """The sentence for a level that there is not."""
+    return f"Quantization {name!r} is unknown; choose one of {', '.join(QUANTIZATIONS)}."
+
+
 def _check_prompt(request: GenerationRequest) -> str | None:
     return None if request.prompt.strip() else "The prompt is empty; say what the picture should show."
 
 
 def _check_quantization(request: GenerationRequest) -> str | None:
-    if request.quantization in QUANTIZATIONS:
-        return None
-    return f"Quantization {request.quantization!r} is unknown; choose one of {', '.join(QUANTIZATIONS)}."
+    return None if request.quantization in QUANTIZATIONS else unknown_quantization(request.quantization)
 
 
 def _check_size(request: GenerationRequest) -> str | None:

@@ -14,7 +14,7 @@ from flux2.models.autoencoder import AutoencoderConfig, AutoencoderKLFlux2
 from flux2.models.qwen3 import HIDDEN_STATES_LAYERS, Qwen3Config, Qwen3ForCausalLM
 from flux2.models.transformer import Flux2Transformer2DModel, Flux2TransformerConfig
 from flux2.quantization import Quantization
-from flux2.request import SIZE_MULTIPLE
+from flux2.request import TOKEN_PIXELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +107,10 @@ def check_fit(transformer: NetworkSource, text_encoder: NetworkSource, vae: Netw
                 f"{gives}; these parts are of different checkpoints, so download this one again."
             )
     for side in vae.config.patch_size:
-        if (pixels := side * vae.config.scale_factor) != SIZE_MULTIPLE:
+        if (pixels := side * vae.config.scale_factor) != TOKEN_PIXELS:
             raise CheckpointError(
                 f"{vae.component.folder / 'config.json'}: block_out_channels and patch_size make a token of {pixels} "
-                f"pixels, but FLUX.2's have {SIZE_MULTIPLE}; use a FLUX.2 checkpoint."
+                f"pixels, but FLUX.2's have {TOKEN_PIXELS}; use a FLUX.2 checkpoint."
             )
 
 
