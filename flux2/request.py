@@ -9,6 +9,10 @@ from typing import Any
 from flux2.errors import RequestError
 
 QUANTIZATIONS = ("bf16", "qint8", "int4")
+RESIDENCIES = ("resident", "streamed")
+"""Of the transformer: kept in memory as a whole, or its blocks read in every step while the one before computes."""
+AUTO = "auto"
+"""In place of a quantization or a residency: the best that fits this machine (`flux2.planner`)."""
 TOKEN_PIXELS = 16  # a transformer token's side in the picture: 8× by the autoencoder, 2× by patchifying
 SIZE_MULTIPLE = TOKEN_PIXELS
 MIN_SIZE, MAX_SIZE = 64, 4096  # pixels per side
@@ -25,6 +29,15 @@ class GenerationRequest:
     model: str = "pocket"
     """A catalog name, a Hub repository id, or a folder."""
     quantization: str = "bf16"
+    """One of QUANTIZATIONS, or AUTO."""
+    residency: str = "resident"
+    """One of RESIDENCIES, or AUTO."""
+    keep_text_encoder: bool = False
+    """Keep the text encoder in memory between prompts, for machines with room; else it is streamed."""
+    vae: str | None = None
+    """A folder or Hub repository with another autoencoder, such as FLUX.2's small decoder."""
+    force: bool = False
+    """Carry it out although the plan says that it does not fit this machine."""
     width: int | None = None
     """Pixels."""
     height: int | None = None
@@ -64,7 +77,7 @@ class GenerationRequest:
             raise RequestError(f"The request has no prompt: {data!r:.200}; send one with a text in `prompt`.")
         known = {field.name: data[field.name] for field in fields(cls) if data.get(field.name) is not None}
         for name, value in known.items():
-            if not isinstance(value, _TYPES[name]) or isinstance(value, bool):
+            if not isinstance(value, _TYPES[name]) or isinstance(value, bool) != (_TYPES[name] == (bool,)):
                 raise RequestError(
                     f"The request's {name} is {value!r:.80}, which is not a {_TYPES[name][-1].__name__}."
                 )
@@ -72,7 +85,8 @@ class GenerationRequest:
 
 
 _TYPES: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("prompt", "negative_prompt", "model", "quantization", "output"), (str,)),
+    **dict.fromkeys(("prompt", "negative_prompt", "model", "quantization", "residency", "vae", "output"), (str,)),
+    **dict.fromkeys(("keep_text_encoder", "force"), (bool,)),
     **dict.fromkeys(("width", "height", "steps", "seed"), (int,)),
     "guidance": (int, float),
 }
@@ -88,7 +102,13 @@ def _check_prompt(request: GenerationRequest) -> str | None:
 
 
 def _check_quantization(request: GenerationRequest) -> str | None:
-    return None if request.quantization in QUANTIZATIONS else unknown_quantization(request.quantization)
+    return None if request.quantization in (*QUANTIZATIONS, AUTO) else unknown_quantization(request.quantization)
+
+
+def _check_residency(request: GenerationRequest) -> str | None:
+    if request.residency in (*RESIDENCIES, AUTO):
+        return None
+    return f"Residency {request.residency!r} is unknown; choose one of {', '.join((*RESIDENCIES, AUTO))}."
 
 
 def _check_size(request: GenerationRequest) -> str | None:
@@ -123,4 +143,12 @@ def _check_seed(request: GenerationRequest) -> str | None:
     return f"Seed {request.seed} is out of range; choose 0 to {MAX_SEED}."
 
 
-_CHECKS = (_check_prompt, _check_quantization, _check_size, _check_steps, _check_guidance, _check_seed)
+_CHECKS = (
+    _check_prompt,
+    _check_quantization,
+    _check_residency,
+    _check_size,
+    _check_steps,
+    _check_guidance,
+    _check_seed,
+)

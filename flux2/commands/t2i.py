@@ -15,7 +15,17 @@ from flux2.commands.cancelling import Cancelled, CancelOnSignal
 from flux2.errors import GenerationCancelled
 from flux2.events import Event, Logged, RunStarted, Warned
 from flux2.progress import RunProgress
-from flux2.request import MAX_SEED, MAX_SIZE, MAX_STEPS, MIN_SIZE, QUANTIZATIONS, SIZE_MULTIPLE, GenerationRequest
+from flux2.request import (
+    AUTO,
+    MAX_SEED,
+    MAX_SIZE,
+    MAX_STEPS,
+    MIN_SIZE,
+    QUANTIZATIONS,
+    RESIDENCIES,
+    SIZE_MULTIPLE,
+    GenerationRequest,
+)
 
 DTYPES = ("bfloat16", "float16", "float32")
 
@@ -45,7 +55,21 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add = parser.add_argument
     add("prompt", metavar="PROMPT", help="what the picture shows; - reads it from standard input")
     add("--model", metavar="MODEL", help=f"{', '.join(MODELS)}, a Hub repository, or a checkpoint's folder")
-    add("--transformer-quant", choices=QUANTIZATIONS, default="bf16", help="the transformer's weights (default: bf16)")
+    add(
+        "--transformer-quant",
+        choices=(*QUANTIZATIONS, AUTO),
+        default="bf16",
+        help="the transformer's weights; auto is the best that fits (default: bf16)",
+    )
+    add(
+        "--residency",
+        choices=(*RESIDENCIES, AUTO),
+        default="resident",
+        help="keep the transformer in memory, or read its blocks in every step (default: resident)",
+    )
+    add("--keep-text-encoder", action="store_true", help="hold the whole text encoder instead of a layer at a time")
+    add("--vae", metavar="FOLDER|REPO", help="another autoencoder, such as FLUX.2's small decoder")
+    add("--force", action="store_true", help="run although the plan says that it does not fit this machine")
     size = f"pixels, {MIN_SIZE} to {MAX_SIZE}, a multiple of {SIZE_MULTIPLE}"
     add("--width", type=int, metavar="W", help=size)
     add("--height", type=int, metavar="H", help=size)
@@ -88,6 +112,10 @@ def _request(args: argparse.Namespace) -> GenerationRequest:
         negative_prompt=args.negative_prompt,
         model=args.model or default_model(),
         quantization=args.transformer_quant,
+        residency=args.residency,
+        keep_text_encoder=args.keep_text_encoder,
+        vae=args.vae,
+        force=args.force,
         width=args.width,
         height=args.height,
         steps=args.steps,

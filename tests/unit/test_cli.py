@@ -50,6 +50,7 @@ def test_makes_a_picture_and_prints_its_path(capsys: pytest.CaptureFixture[str])
 
 def test_every_option_reaches_the_engine(capsys: pytest.CaptureFixture[str]) -> None:
     options = "--model klein-4b --transformer-quant int4 --width 128 --height 96 --steps 3 --guidance 2.5 --seed 7"
+    options += " --residency streamed --keep-text-encoder --vae other/vae --force"
     more = ["--negative-prompt", "blur", "--output", "out/fox", "--dtype", "float16", "--json"]
     assert main(["t2i", "fox", *options.split(), *more]) == 0
     out, err = capsys.readouterr()
@@ -64,6 +65,10 @@ def test_every_option_reaches_the_engine(capsys: pytest.CaptureFixture[str]) -> 
         "negative_prompt": "blur",
         "model": "klein-4b",
         "quantization": "int4",
+        "residency": "streamed",
+        "keep_text_encoder": True,
+        "vae": "other/vae",
+        "force": True,
         "width": 128,
         "height": 96,
         "steps": 3,
