@@ -149,6 +149,8 @@ class QueueChanged(Event):
 
     items: tuple[dict[str, Any], ...]
     """{"id": …, "state": "running" | "queued", "request": {…}}"""
+    held: bool = False
+    """Whether those that wait are kept from starting, until somebody lets them go on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -210,6 +210,23 @@ class WorkerClient:
         """Take a waiting request out of the queue."""
         await self._ask("remove", run=run)
 
+    async def replace(self, run: str, request: GenerationRequest) -> None:
+        """Put another request in the place of a waiting one."""
+        await self._ask("replace", run=run, request=_with_absolute_paths(request).to_dict())
+
+    async def move(self, run: str, by: int) -> None:
+        """Let a waiting request change places with `by` of its neighbours; earlier where that is negative."""
+        await self._ask("move", run=run, by=by)
+
+    async def hold(self, on: bool) -> None:
+        """Keep what waits from starting once the run under way has ended, or let it go on."""
+        await self._ask("hold", on=on)
+
+    async def count_tokens(self, model: str, prompt: str) -> tuple[int, int] | None:
+        """How many tokens a prompt is to a model, and how many it reads at most; None where its files are not here."""
+        answer = await self._ask("count_tokens", model=model, prompt=prompt)
+        return (int(answer["tokens"]), int(answer["limit"])) if "tokens" in answer else None
+
     async def unload(self) -> None:
         """Free the model as soon as nothing runs."""
         await self._ask("unload")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from flux2.events import EventHandler, Memory
 from flux2.request import GenerationRequest
+from flux2.token_count import TokenCounter
 from flux2.worker.runner import Device
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ class EngineRunner:
     def __init__(self) -> None:
         self._generator: Generator | None = None
         self._read: Callable[[], Memory] | None = None
+        self._tokens = TokenCounter()
 
     def prepare(self) -> Device:
         from flux2 import memory
@@ -45,6 +47,9 @@ class EngineRunner:
     def unload(self) -> None:
         if self._generator:
             self._generator.unload()
+
+    def count_tokens(self, model: str, prompt: str) -> tuple[int, int] | None:
+        return self._tokens.count(model, prompt)
 
     @property
     def model(self) -> str:

@@ -51,6 +51,8 @@ class Recovered:
     """What an earlier worker left."""
 
     queue: list[Job] = field(default_factory=list)
+    held: bool = False
+    """Whether the queue was being kept from going on."""
     runs: deque[RunHistory] = field(default_factory=deque)
     """The last runs, oldest first, each with an ending."""
     notes: list[str] = field(default_factory=list)
@@ -130,13 +132,13 @@ class Journal:
 
     # --- the queue ---------------------------------------------------------------------------------------------------
 
-    def save_queue(self, running: Job | None, waiting: list[Job]) -> None:
+    def save_queue(self, running: Job | None, waiting: list[Job], *, held: bool = False) -> None:
         jobs = [(job, "queued") for job in waiting]
         if running is not None:
             jobs.insert(0, (running, "running"))
         items = [{"id": job.run, "state": state, "request": job.request.to_dict()} for job, state in jobs]
         self._folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._queue, _dump({"items": items}), durable=True)
+        write_atomically(self._queue, _dump({"items": items, "held": held}), durable=True)
 
     # --- after a death -----------------------------------------------------------------------------------------------
 
@@ -163,7 +165,8 @@ class Journal:
 
     def _read_queue(self, found: Recovered) -> None:
         try:
-            items = json.loads(self._queue.read_bytes())["items"]
+            saved = json.loads(self._queue.read_bytes())
+            items, found.held = saved["items"], saved.get("held") is True
             if not isinstance(items, list):
                 raise TypeError("its items are no list")
         except FileNotFoundError:

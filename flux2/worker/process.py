@@ -66,7 +66,14 @@ def _serve(options: argparse.Namespace) -> None:
     runner = make_runner(options.runner)
     info = WorkerInfo(pid=os.getpid(), version=__version__, started=time.time(), log=str(logfile.log_path()))
     listener = access.listen(options.socket)
-    server = Server(listener, info, Journal(state_dir()), idle_timeout=options.idle_timeout, grace=options.grace)
+    server = Server(
+        listener,
+        info,
+        Journal(state_dir()),
+        count_tokens=runner.count_tokens,
+        idle_timeout=options.idle_timeout,
+        grace=options.grace,
+    )
     sampler = Sampler(runner.memory, lambda: server.watched, server.sample)
     # The signal's number goes straight to the socket thread, for this one may be deep inside MLX.
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -18,7 +18,7 @@ from typing import Any, TypeVar, get_origin, get_type_hints
 from flux2.errors import WorkerError
 from flux2.events import Event, Preview, from_wire, to_wire
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised whenever a message changes in a way that an older program would misread."""
 
 _LENGTHS = struct.Struct(">II")
@@ -89,6 +89,8 @@ class Snapshot:
     worker: WorkerInfo
     queue: tuple[dict[str, Any], ...] = ()
     """As in `flux2.events.QueueChanged.items`: the running request first."""
+    held: bool = False
+    """As in `flux2.events.QueueChanged.held`."""
     runs: tuple[RunRecord, ...] = ()
     """The last runs, oldest first. The newest has its memory samples (thinned out if many) and its last preview."""
     log: tuple[Event, ...] = ()
@@ -128,6 +130,10 @@ COMMANDS: dict[str, dict[str, tuple[type, ...]]] = {
     "enqueue": {"request": (dict,)},
     "cancel": {"run": (str,), "force": (bool,)},
     "remove": {"run": (str,)},
+    "replace": {"run": (str,), "request": (dict,)},
+    "move": {"run": (str,), "by": (int,)},
+    "hold": {"on": (bool,)},
+    "count_tokens": {"model": (str,), "prompt": (str,)},
     "unload": {},
     "quit": {"now": (bool,)},
     "ping": {},
@@ -178,6 +184,7 @@ def _to_json(message: Message) -> tuple[dict[str, Any], bytes]:
             return {
                 "worker": asdict(message.worker),
                 "queue": list(message.queue),
+                "held": message.held,
                 "runs": runs,
                 "log": [to_wire(event)[0] for event in message.log],
             }, blob
@@ -267,6 +274,7 @@ def _read_snapshot(data: dict[str, Any], blob: bytes) -> Snapshot:
     return Snapshot(
         worker=_read_fields(WorkerInfo, _object(data, "worker")),
         queue=tuple(dict(item) for item in _list(data, "queue")),
+        held=bool(data.get("held", False)),
         runs=tuple(runs),
         log=tuple(from_wire(event) for event in _list(data, "log")),
     )

@@ -46,6 +46,10 @@ class Runner(Protocol):
     def unload(self) -> None:
         """Let go of what is kept between runs."""
 
+    def count_tokens(self, model: str, prompt: str) -> tuple[int, int] | None:
+        """A prompt's tokens and how many the model reads at most, from any thread; None where its files are not here.
+        Touches no arrays."""
+
     @property
     def model(self) -> str:
         """What is kept between runs, for people; "" for nothing."""

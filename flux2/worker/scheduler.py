@@ -70,6 +70,8 @@ class Scheduler:
         self._publish = publish
         self._idle_timeout = idle_timeout
         self._waiting: deque[Job] = deque()
+        self._held = False
+        """Whether those that wait are kept from starting."""
         self._task: Task | None = None
         self._main_is_free = False
         self._unload_wanted = False
@@ -92,6 +94,7 @@ class Scheduler:
         return Snapshot(
             worker=self.info,
             queue=self._items(),
+            held=self._held,
             runs=tuple(RunRecord(run=history.run, events=history.events) for history in self._runs),
             log=tuple(self._log),
         )
@@ -121,11 +124,44 @@ class Scheduler:
         Raises:
             WorkerError: if it does not wait (any longer).
         """
-        job = next((job for job in self._waiting if job.run == run), None)
-        if job is None:
-            raise WorkerError(f"Run {run} is not waiting in the queue; to end a run under way, cancel it.")
-        self._waiting.remove(job)
+        del self._waiting[self._place(run)]
         self._queue_changed()
+
+    def replace(self, run: str, request: GenerationRequest) -> None:
+        """Put another request in the place of a waiting one.
+
+        Raises:
+            RequestError: if no model could carry it out.
+            WorkerError: if that run does not wait (any longer).
+        """
+        place = self._place(run)
+        self._waiting[place] = Job(run=run, request=request.validated())
+        self._queue_changed()
+
+    def move(self, run: str, by: int) -> None:
+        """Let a waiting request change places with its neighbours, `by` of them; earlier where that is negative.
+
+        Raises:
+            WorkerError: if it does not wait (any longer).
+        """
+        place = self._place(run)
+        job = self._waiting[place]
+        del self._waiting[place]
+        self._waiting.insert(max(0, min(len(self._waiting), place + by)), job)
+        self._queue_changed()
+
+    def hold(self, on: bool) -> None:
+        """Keep what waits from starting, or let it go on; the run under way is not touched."""
+        if on != self._held:
+            self._held = on
+            self._queue_changed()
+            self._next()
+
+    def _place(self, run: str) -> int:
+        place = next((place for place, job in enumerate(self._waiting) if job.run == run), None)
+        if place is None:
+            raise WorkerError(f"Run {run} is not waiting in the queue; to end a run under way, cancel it.")
+        return place
 
     def cancel(self, run: str) -> bool:
         """Ask the run under way to end ("" for whichever it is). False if there is none, or it is another."""
@@ -156,6 +192,7 @@ class Scheduler:
         """Take up what an earlier worker left."""
         self._runs.extend(found.runs)
         self._waiting.extend(found.queue)
+        self._held = found.held
         for note in found.notes:
             self.log("warning", note)
         if found.queue:
@@ -222,7 +259,7 @@ class Scheduler:
 
     def tick(self, clients: int) -> None:
         """Free the model and leave after a long idleness; called now and then."""
-        if not self._main_is_free or self._waiting:
+        if not self._main_is_free or self._ready:
             return
         now = time.monotonic()
         if self.info.model and now - self._last_run > self._idle_timeout:
@@ -250,17 +287,22 @@ class Scheduler:
         """What the main thread is doing."""
         return self._task
 
+    @property
+    def _ready(self) -> bool:
+        """Whether something waits that may start."""
+        return bool(self._waiting) and not self._held
+
     def _next(self) -> None:
         if not self._main_is_free:
             return
-        if self._leaving or (self._leave_when_idle and not self._waiting):
+        if self._leaving or (self._leave_when_idle and not self._ready):
             self._leaving = self._leaving or self._leave_when_idle
             self._hand(Leave())
             self._publish(Goodbye(reason=self._leaving))
         elif self._unload_wanted:
             self._unload_wanted = False
             self._hand(Unload())
-        elif self._waiting:
+        elif self._ready:
             job = self._waiting.popleft()
             self._ended, self._phase, self._interruption = False, "", ""
             if self._runs:
@@ -286,11 +328,11 @@ class Scheduler:
 
     def _queue_changed(self) -> None:
         self._save_queue()
-        self.take(ev.QueueChanged(items=self._items()))
+        self.take(ev.QueueChanged(items=self._items(), held=self._held))
 
     def _save_queue(self) -> None:
         running = self._task.job if isinstance(self._task, Generate) else None
-        self._write(lambda: self._journal.save_queue(running, list(self._waiting)))
+        self._write(lambda: self._journal.save_queue(running, list(self._waiting), held=self._held))
 
     def _write(self, write: Callable[[], None]) -> None:
         """Write to the journal; a full disk is said once and does not end the run."""

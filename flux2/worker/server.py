@@ -13,7 +13,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -38,10 +38,18 @@ _WORTH = {ev.MemorySampled: Worth.SAMPLE, ev.Preview: Worth.PREVIEW}
 
 class Server:
     def __init__(
-        self, listener: socket.socket, info: WorkerInfo, journal: Journal, *, idle_timeout: float, grace: float
+        self,
+        listener: socket.socket,
+        info: WorkerInfo,
+        journal: Journal,
+        *,
+        count_tokens: Callable[[str, str], tuple[int, int] | None],
+        idle_timeout: float,
+        grace: float,
     ) -> None:
         """
         Args:
+            count_tokens: as `flux2.worker.runner.Runner.count_tokens`; called in a thread of its own.
             grace: seconds that the engine has to obey a forced cancel or a SIGTERM before the process ends without it.
         """
         self._listener = listener
@@ -59,10 +67,15 @@ class Server:
         self._signals, self.signal_wakeup = socket.socketpair()
         for end in (self._signals, self.signal_wakeup):
             end.setblocking(False)
-        self._commands: dict[str, Callable[..., dict[str, Any]]] = {
+        self._count = count_tokens
+        self._commands: dict[str, Callable[..., dict[str, Any] | Awaitable[dict[str, Any]]]] = {
             "enqueue": self._enqueue,
             "cancel": self._cancel,
             "remove": self._remove,
+            "replace": self._replace,
+            "move": self._move,
+            "hold": self._hold,
+            "count_tokens": self._count_tokens,
             "unload": self._unload,
             "quit": self._quit,
             "ping": dict,
@@ -213,9 +226,21 @@ class Server:
     def obey(self, connection: Connection, command: Command) -> None:
         """Carry a client's command out and answer."""
         try:
-            reply = Reply(id=command.id, result=self._commands[command.name](**command.arguments))
+            result = self._commands[command.name](**command.arguments)
         except Flux2Error as error:
-            reply = Reply(id=command.id, error=str(error))
+            connection.send(Reply(id=command.id, error=str(error)))
+            return
+        if isinstance(result, dict):
+            connection.send(Reply(id=command.id, result=result))
+        else:
+            self._loop.create_task(self._answer_later(connection, command, result))
+
+    @staticmethod
+    async def _answer_later(connection: Connection, command: Command, result: Awaitable[dict[str, Any]]) -> None:
+        try:
+            reply = Reply(id=command.id, result=await result)
+        except Exception as error:
+            reply = Reply(id=command.id, error=f"The worker can't do that: {error}")
         connection.send(reply)
 
     def _enqueue(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -230,6 +255,22 @@ class Server:
     def _remove(self, run: str) -> dict[str, Any]:
         self._scheduler.remove(run)
         return {}
+
+    def _replace(self, run: str, request: dict[str, Any]) -> dict[str, Any]:
+        self._scheduler.replace(run, GenerationRequest.from_dict(request))
+        return {}
+
+    def _move(self, run: str, by: int) -> dict[str, Any]:
+        self._scheduler.move(run, by)
+        return {}
+
+    def _hold(self, on: bool) -> dict[str, Any]:
+        self._scheduler.hold(on)
+        return {}
+
+    async def _count_tokens(self, model: str, prompt: str) -> dict[str, Any]:
+        counted = await asyncio.to_thread(self._count, model, prompt)
+        return {"tokens": counted[0], "limit": counted[1]} if counted else {}
 
     def _unload(self) -> dict[str, Any]:
         self._scheduler.unload()

@@ -38,6 +38,9 @@ class FakeRunner:
     def warm_up(self) -> None:
         pass
 
+    def count_tokens(self, model: str, prompt: str) -> tuple[int, int] | None:
+        return (len(prompt.split()), 512) if model == "pocket" else None
+
     @property
     def model(self) -> str:
         return self._model

@@ -1,0 +1,44 @@
+"""How many tokens a prompt is to a model, for whoever types one. Reads the tokenizer alone; downloads nothing."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flux2.checkpoint.local import find_local
+from flux2.errors import CheckpointError
+from flux2.prompt import load_tokenizer, tokenize
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class TokenCounter:
+    """Keeps the last tokenizer. For any thread; several wait for each other."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: tuple[Path, PreTrainedTokenizerBase] | None = None
+
+    def count(self, model: str, prompt: str) -> tuple[int, int] | None:
+        """The prompt's tokens, the chat template's included, and how many the model reads at most.
+
+        None where the model is not on this machine, or has no tokenizer that can be read.
+        """
+        folder = find_local(model)
+        if folder is None:
+            return None
+        with self._lock:
+            try:
+                tokenized = tokenize(self._tokenizer(folder), prompt)
+            except CheckpointError:
+                return None
+        return int(tokenized.attention_mask.sum()) + tokenized.dropped, tokenized.input_ids.shape[1]
+
+    def _tokenizer(self, folder: Path) -> PreTrainedTokenizerBase:
+        if self._kept is None or self._kept[0] != folder:
+            from flux2.checkpoint.layout import TOKENIZER  # loads MLX
+
+            self._kept = folder, load_tokenizer(folder / TOKENIZER)
+        return self._kept[1]
