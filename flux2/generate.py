@@ -87,6 +87,13 @@ class Generator:
         check_writable(path)
         phases = pipeline.phases(request.prompt, request.negative_prompt, request.guidance)
         report.on_event(ev.RunStarted(run=report.run, request=request.to_dict(), phases=(*phases, "save")))
+        active: dict[str, int] = {}
+
+        def on_event(event: ev.Event) -> None:
+            if isinstance(event, ev.PhaseStarted):
+                active[event.phase] = event.memory.active
+            report.on_event(event)
+
         made = pipeline(
             request.prompt,
             request.negative_prompt,
@@ -95,13 +102,13 @@ class Generator:
             num_inference_steps=request.steps,
             guidance_scale=request.guidance,
             seed=request.seed,
-            on_event=report.on_event,
+            on_event=on_event,
             should_cancel=report.should_cancel,
             run=report.run,
         )
         report.timings, report.peaks = made.timings, made.peaks
         with report.phase("save"):
-            metadata = ImageMetadata(request=request, timings=dict(made.timings), peaks=dict(made.peaks))
+            metadata = ImageMetadata(request=request, timings=dict(made.timings), peaks=dict(made.peaks), active=active)
             path = save_png(made.images[0], path, metadata)
         return ev.RunFinished(
             run=report.run,

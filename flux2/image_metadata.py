@@ -52,6 +52,8 @@ class ImageMetadata:
     """Seconds by phase."""
     peaks: dict[str, int] = field(default_factory=dict)
     """Peak of MLX's active memory by phase, bytes."""
+    active: dict[str, int] = field(default_factory=dict)
+    """What was active when each phase began, bytes: at the start of denoise, the transformer's weights."""
     versions: dict[str, str] = field(default_factory=_versions)
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     """ISO 8601."""
@@ -69,6 +71,7 @@ class ImageMetadata:
             "versions": self.versions,
             "timings": self.timings,
             "peaks": self.peaks,
+            "active": self.active,
         }
 
     @classmethod
@@ -82,6 +85,7 @@ class ImageMetadata:
             request=GenerationRequest.from_dict({**data, "output": None}),
             timings=_typed(data, "timings", (int, float)),
             peaks=_typed(data, "peaks", int),
+            active=_typed(data, "active", int),
             versions=_typed(data, "versions", str),
             created=str(data.get("created", "")),
         )

@@ -55,6 +55,7 @@ def test_a_run_ends_in_a_file_that_says_how_it_was_made(request_: GenerationRequ
     metadata = read_metadata(Path(finished.path))
     assert metadata.request == replace(request_, guidance=1.0, output=None)
     assert metadata.timings.keys() == finished.timings.keys() - {"save"}
+    assert metadata.active.keys() == metadata.timings.keys()
     assert finished.seconds >= sum(finished.timings.values())
 
     progress = RunProgress(run=finished.run)
