@@ -10,11 +10,11 @@ import pytest
 
 from flux2 import events as ev
 from flux2.errors import WorkerError
-from flux2.worker.client import WorkerClient, connect
+from flux2.worker.client import connect
 from tests.worker.home import Home, events_until, eventually, heard_until_lost, next_event, request
 
 
-async def waiting(client: WorkerClient) -> list[str]:
+async def waiting() -> list[str]:
     """The prompts that wait, as a late-comer is told."""
     late = await connect(watch=False)
     await late.close()
@@ -30,11 +30,11 @@ async def test_a_waiting_request_changes_places(home: Home) -> None:
     await client.enqueue(request("steps=10000"))
     runs = [await client.enqueue(request(name)) for name in ("one", "two", "three")]
     await client.move(runs[2], -1)
-    assert await waiting(client) == ["one", "three", "two"]
+    assert await waiting() == ["one", "three", "two"]
     await client.move(runs[2], -100)
-    assert await waiting(client) == ["three", "one", "two"]
+    assert await waiting() == ["three", "one", "two"]
     await client.move(runs[2], 100)
-    assert await waiting(client) == ["one", "two", "three"]
+    assert await waiting() == ["one", "two", "three"]
 
 
 async def test_a_waiting_request_is_replaced_where_it_stands(home: Home) -> None:
@@ -42,7 +42,7 @@ async def test_a_waiting_request_is_replaced_where_it_stands(home: Home) -> None
     under_way = await client.enqueue(request("steps=10000"))
     first, _ = await client.enqueue(request("one")), await client.enqueue(request("two"))
     await client.replace(first, request("another"))
-    assert await waiting(client) == ["another", "two"]
+    assert await waiting() == ["another", "two"]
     with pytest.raises(WorkerError, match="The prompt is empty"):
         await client.replace(first, request(" "))
     for gone in (under_way, "no such run"):
