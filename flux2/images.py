@@ -7,7 +7,9 @@ import errno
 import os
 import re
 import secrets
+import struct
 import unicodedata
+import zlib
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -21,6 +23,7 @@ from flux2.request import GenerationRequest
 
 MAX_SLUG = 60  # characters of the prompt in a file's name
 MAX_FILE = 128 * 2**20  # bytes; the largest picture a request can ask for is 48 MiB uncompressed
+MAX_PIXELS = 2 * 4096**2  # decoded for the screen; twice the largest that a request can ask for
 _OTHER_FORMATS = {".avif", ".bmp", ".gif", ".heic", ".jpeg", ".jpg", ".tif", ".tiff", ".webp"}
 
 
@@ -90,28 +93,60 @@ def save_png(image: Image.Image, path: Path, metadata: ImageMetadata) -> Path:
 def read_metadata(path: Path) -> ImageMetadata:
     """How the picture at `path` was made. The pixels are not decoded.
 
-    Text that unpacks to more than a MiB per chunk or 64 MiB in all, and pictures of more than 179 megapixels, are
-    refused (Pillow's limits), so that a file from anywhere can be asked.
-
     Raises:
         Flux2Error: if it is no PNG, or none of ours.
     """
-    try:
-        if path.stat().st_size > MAX_FILE:
-            raise Flux2Error(f"{path} is larger than any picture of ours ({MAX_FILE >> 20} MiB); it was not read.")
-        with Image.open(path, formats=["PNG"]) as image:
-            text = image.info.get(CHUNK)
-    except OSError as error:
-        reason = error.strerror or "it is not a PNG"
-        raise Flux2Error(f"{path} can't be read: {reason}; give the path of a PNG made by flux2.") from error
-    except (ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise Flux2Error(f"{path} is a damaged or dangerous PNG ({error}); it was not read.") from error
-    if not isinstance(text, str):
+    _, text = read_header(path)
+    if text is None:
         raise Flux2Error(f"{path} carries no settings of flux2; only pictures made by flux2 do.")
     try:
         return ImageMetadata.from_json(text)
     except ValueError as error:
         raise Flux2Error(f"The settings in {path} are damaged: {error}") from error
+
+
+def read_header(path: Path) -> tuple[tuple[int, int], str | None]:
+    """Width and height in pixels, and the JSON of a picture of ours (None of another's). The pixels are not decoded.
+
+    Text that unpacks to more than a MiB per chunk or 64 MiB in all, and pictures of more than 179 megapixels, are
+    refused (Pillow's limits), so that a file from anywhere can be asked.
+
+    Raises:
+        Flux2Error: if it is no PNG, or a dangerous one.
+    """
+    with _opened(path) as image:
+        text = image.info.get(CHUNK)
+        return image.size, text if isinstance(text, str) else None
+
+
+def read_pixels(path: Path) -> Image.Image:
+    """The picture at `path` in RGB.
+
+    Raises:
+        Flux2Error: if it is no PNG, damaged, or larger than `MAX_PIXELS`.
+    """
+    with _opened(path) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise Flux2Error(
+                f"{path} has {width}×{height} pixels, more than are shown ({MAX_PIXELS >> 20} Mi); open it elsewhere."
+            )
+        return image.convert("RGB")
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The PNG, read up to its pixels; whatever is wrong with it as one sentence."""
+    try:
+        if path.stat().st_size > MAX_FILE:
+            raise Flux2Error(f"{path} is larger than any picture of ours ({MAX_FILE >> 20} MiB); it was not read.")
+        with Image.open(path, formats=["PNG"]) as image:
+            yield image
+    except OSError as error:
+        reason = error.strerror or "it is not a PNG, or only a part of one"
+        raise Flux2Error(f"{path} can't be read: {reason}; give the path of a PNG made by flux2.") from error
+    except (ValueError, SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError) as error:
+        raise Flux2Error(f"{path} is a damaged or dangerous PNG ({error}); it was not read.") from error
 
 
 def _names(path: Path) -> Iterator[Path]:

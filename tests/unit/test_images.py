@@ -258,3 +258,24 @@ def test_fields_of_later_versions_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "later.png"
     path.write_bytes(_png((b"tEXt", b'flux2\0{"prompt": "fox", "schema": 9, "sparkle": true}')))
     assert read_metadata(path).request == GenerationRequest(prompt="fox")
+
+
+def test_pixels_come_back(tmp_path: Path) -> None:
+    saved = save_png(PICTURE, tmp_path / "fox.png", METADATA)
+    assert images.read_pixels(saved).tobytes() == PICTURE.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (_png(width=64, height=64), "only a part"),
+        (_png().replace(zlib.compress(b"\0\0"), b"x" * len(zlib.compress(b"\0\0"))), "damaged|only a part"),
+        (_png(width=9000, height=9000), "9000×9000 pixels"),
+    ],
+    ids=["cut off", "not compressed", "huge"],
+)
+def test_damaged_and_huge_pixels_are_refused_in_a_sentence(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "foreign.png"
+    path.write_bytes(content)
+    with pytest.raises(Flux2Error, match=said):
+        images.read_pixels(path)
