@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from flux2.catalog import MODELS, find_card
+from flux2.checkpoint.files import INDEX_FILE, missing_file, read_index
 from flux2.errors import CheckpointError
 from flux2.paths import expand, pocket_checkpoint
-
-_INDEX = "model_index.json"
 
 
 def find_local(model: str) -> Path | None:
@@ -34,8 +33,6 @@ def default_model() -> str:
 
 def is_ready(folder: Path) -> bool:
     """Whether a folder holds all files of a model that this program can run; their contents are not looked into."""
-    from flux2.checkpoint.layout import missing_file, read_index  # loads MLX, which is not needed where nothing is
-
     try:
         return bool(read_index(folder)) and missing_file(folder) is None
     except CheckpointError:
@@ -56,7 +53,7 @@ def _cached_snapshot(repo: str) -> Path | None:
     # https://huggingface.co/docs/huggingface_hub/guides/manage-cache
     cache = Path(HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
     try:
-        snapshots = sorted(folder for folder in (cache / "snapshots").iterdir() if (folder / _INDEX).is_file())
+        snapshots = sorted(folder for folder in (cache / "snapshots").iterdir() if (folder / INDEX_FILE).is_file())
     except (OSError, ValueError):
         return None
     try:

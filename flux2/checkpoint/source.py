@@ -6,17 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flux2.catalog import MODELS, ModelCard, find_card, is_repo_id
-from flux2.checkpoint.layout import INDEX_FILE, PARTS, TOKENIZER, missing_file, read_index
+from flux2.checkpoint.files import INDEX_FILE, NEEDED_FILES, missing_file, read_index
 from flux2.checkpoint.local import find_local
 from flux2.errors import CheckpointError, RequestError
-
-NEEDED_FILES = (
-    INDEX_FILE,
-    f"{TOKENIZER}/*",
-    *(f"{part.folder}/*.json" for part in PARTS.values()),
-    *(f"{part.folder}/*.safetensors" for part in PARTS.values() if part.weights),
-)
-"""Of a Hub repository; the same weights often lie at its top once more as a single file, which nobody here reads."""
 
 
 def find_checkpoint(model: str, say: Callable[[str], None] = lambda _: None) -> Path:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from flux2.checkpoint.layout import INDEX_FILE, missing_file, open_checkpoint
-from flux2.checkpoint.source import NEEDED_FILES, find_checkpoint
+from flux2.checkpoint.files import INDEX_FILE, NEEDED_FILES, missing_file
+from flux2.checkpoint.layout import open_checkpoint
+from flux2.checkpoint.source import find_checkpoint
 from flux2.errors import CheckpointError, Flux2Error, RequestError
 from flux2.paths import pocket_checkpoint
 from tests.unit.checkpoints import edit_json, writable_copy
