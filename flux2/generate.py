@@ -16,6 +16,7 @@ from flux2.paths import pictures_dir
 from flux2.pipeline import Flux2Pipeline
 from flux2.reporting import RunReport
 from flux2.request import GenerationRequest
+from flux2.settings import settings
 
 
 def generate(
@@ -83,7 +84,7 @@ class Generator:
         pipeline = self._pipeline(request, report)
         request = _with_defaults(request, pipeline)
         assert request.seed is not None
-        path = output_path(request.output, pictures_dir(), request, request.seed)
+        path = output_path(request.output, pictures_dir(), request, request.seed, settings().output_name)
         check_writable(path)
         phases = pipeline.phases(request.prompt, request.negative_prompt, request.guidance)
         report.on_event(ev.RunStarted(run=report.run, request=request.to_dict(), phases=(*phases, "save")))

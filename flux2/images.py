@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import struct
+import time
 import unicodedata
 import zlib
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from flux2.catalog import label
 from flux2.errors import Flux2Error, RequestError
 from flux2.image_metadata import CHUNK, ImageMetadata, text_chunks
 from flux2.paths import expand
@@ -27,16 +29,30 @@ MAX_PIXELS = 2 * 4096**2  # decoded for the screen; twice the largest that a req
 _OTHER_FORMATS = {".avif", ".bmp", ".gif", ".heic", ".jpeg", ".jpg", ".tif", ".tiff", ".webp"}
 
 
-def default_path(folder: Path, request: GenerationRequest, seed: int) -> Path:
-    """A name for a picture in `folder`, from its prompt and seed: `a-red-fox-in-the-snow-42.png`."""
+def default_path(folder: Path, request: GenerationRequest, seed: int, pattern: str = "{prompt}-{seed}") -> Path:
+    """A name for a picture in `folder`, usually from its prompt and seed: `a-red-fox-in-the-snow-42.png`.
+
+    `pattern` is made of `flux2.settings.NAME_FIELDS`; a / in it makes folders.
+    """
     plain = unicodedata.normalize("NFKD", request.prompt[: 10 * MAX_SLUG]).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
     if len(slug) > MAX_SLUG:
         slug = slug[: MAX_SLUG + 1].rpartition("-")[0] or slug[:MAX_SLUG]
-    return folder / f"{slug or 'image'}-{seed}.png"
+    values = {
+        "prompt": slug or "image",
+        "seed": seed,
+        "model": label(request.model),
+        "date": time.strftime("%Y-%m-%d"),
+        "time": time.strftime("%H%M%S"),
+        **{name: getattr(request, name) for name in ("quantization", "width", "height", "steps")},
+    }
+    name = re.sub(r"\{(\w+)\}", lambda found: str(values.get(found[1], found[0])), pattern)
+    return folder / f"{name}.png"
 
 
-def output_path(chosen: str | None, folder: Path, request: GenerationRequest, seed: int) -> Path:
+def output_path(
+    chosen: str | None, folder: Path, request: GenerationRequest, seed: int, pattern: str = "{prompt}-{seed}"
+) -> Path:
     """Where the picture goes: what the user chose (a file, or a folder to name it in), else a default in `folder`.
 
     Raises:
@@ -44,11 +60,11 @@ def output_path(chosen: str | None, folder: Path, request: GenerationRequest, se
         Flux2Error: if the system can't even look for it.
     """
     if not chosen:
-        return default_path(folder, request, seed)
+        return default_path(folder, request, seed, pattern)
     path = expand(chosen)
     with _told(path):
         if chosen.endswith(("/", os.sep)) or path.is_dir():
-            return default_path(path, request, seed)
+            return default_path(path, request, seed, pattern)
     if path.suffix.lower() in _OTHER_FORMATS:
         raise RequestError(f"Pictures are saved as PNG, not {path.suffix}; call it {path.with_suffix('.png')}.")
     return path if path.suffix.lower() == ".png" else path.with_name(path.name + ".png")

@@ -51,10 +51,23 @@ def state_dir() -> Path:
 
 
 def pictures_dir() -> Path:
-    """Where the worker saves pictures: FLUX2_OUTPUT, or `flux2` in the user's pictures folder."""
-    if chosen := os.environ.get("FLUX2_OUTPUT"):
+    """Where pictures are saved: FLUX2_OUTPUT, the user's setting, or `flux2` in their pictures folder."""
+    from flux2.settings import settings  # which looks for its file here
+
+    if chosen := os.environ.get("FLUX2_OUTPUT") or settings().output_folder:
         return expand(chosen).absolute()
     return Path(platformdirs.user_pictures_dir()) / "flux2"
+
+
+def models_dir() -> Path:
+    """Where checkpoints from the Hub are kept, in its cache's layout: HF_HUB_CACHE, the user's setting, its default."""
+    from flux2.settings import settings
+
+    if (chosen := settings().models_folder) and not os.environ.get("HF_HUB_CACHE"):
+        return expand(chosen).absolute()
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE)
 
 
 def socket_path() -> Path:
