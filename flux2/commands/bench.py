@@ -1,28 +1,35 @@
-"""`flux2 bench`: the benchmark document's memory tables, measured on this machine."""
+"""`flux2 bench`: the benchmark document's tables, measured on this machine."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from flux2.bench.document import LEVELS, MODELS, SIZE
+from flux2.bench.document import LEVELS, MODELS, PROMPT, SEED, SIZE
+from flux2.request import RESIDENCIES
 
-_DESCRIPTION = """\
+_DESCRIPTION = f"""\
 Measure what each model takes at each level, every cell in a process of its own, and print the tables of the
-benchmark document with its figures beside ours. Nothing that was cached is used."""
+benchmark document with its figures, the planner's and the targets beside ours. Nothing that was cached is used.
+The prompt is the document's, "{PROMPT}", seed {SEED}."""
 
 _EXAMPLES = """\
 examples:
   flux2 bench --model klein-4b --transformer-quant int4
   flux2 bench --synthetic --part load --json bench.json
-  flux2 bench --synthetic --part encode --tokens 64"""
+  flux2 bench --synthetic --model klein-4b,dev --part generate --residency resident,streamed --steps 2
+  flux2 bench --synthetic --model klein-4b --part decode --width 2048 --height 2048
+  flux2 bench --model pocket --part generate --runs 3 --sheet pocket.png"""
 
 _PARTS = {
     "encode": "the prompt through the text encoder",
     "load": "the transformer loaded and quantized",
     "generate": "whole pictures, all of that included",
+    "decode": "random latents through the autoencoder, nothing else in memory",
 }
 
 
@@ -36,58 +43,84 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add(
-        "--model",
-        action="append",
-        metavar="MODEL",
-        help=f"repeat for several (default: those of {', '.join(MODELS)} that run)",
-    )
-    add("--transformer-quant", action="append", choices=LEVELS, help="repeat for several (default: all)")
+    several = {"action": "extend", "metavar": "A,B"}
+    add("--model", type=_names(), help=f"catalog names, folders or repositories (default: {','.join(MODELS)})", **several)
+    add("--transformer-quant", type=_names(LEVELS), help=f"of {','.join(LEVELS)} (default: all)", **several)
+    add("--residency", type=_names(RESIDENCIES), help=f"of {','.join(RESIDENCIES)} (default: resident)", **several)
     parts = "; ".join(f"{name}: {what}" for name, what in _PARTS.items())
-    add("--part", action="append", choices=_PARTS, help=f"repeat for several (default: encode and load). {parts}")
+    add("--part", type=_names(tuple(_PARTS)), help=f"what to measure (default: encode,load). {parts}", **several)
     add("--synthetic", action="store_true", help="use zeros of the models' real size: no download, and no disk")
     add("--divisor", type=int, default=1, metavar="N", help="make the synthetic models N times smaller, for a trial")
-    add("--width", type=int, default=SIZE, metavar="W", help=f"of the pictures, pixels (default: {SIZE})")
-    add("--height", type=int, default=SIZE, metavar="H", help=f"of the pictures, pixels (default: {SIZE})")
-    add("--steps", type=int, metavar="N", help="denoising steps (default: the model's)")
+    add("--width", type=int, metavar="W", help=f"of the pictures, pixels (default: {SIZE}; pocket's own)")
+    add("--height", type=int, metavar="H", help=f"of the pictures, pixels (default: {SIZE}; pocket's own)")
+    add("--steps", type=int, metavar="N", help="denoising steps (default: the model's); no memory depends on them")
     add("--tokens", type=int, metavar="N", help="text tokens (default: the model's)")
     add("--dtype", choices=("bfloat16", "float16", "float32"), help="what is computed in (default: the backend's best)")
     add("--runs", type=int, default=1, metavar="N", help="processes per cell; their medians are shown (default: 1)")
     add("--json", type=Path, metavar="FILE", help="write the report there, too")
+    add("--markdown", type=Path, metavar="FILE", help="write the tables there instead of printing them")
+    add("--sheet", type=Path, metavar="FILE.png", help="draw the pictures side by side, with PSNR and SSIM against bf16")
     parser.set_defaults(run=run)
+
+
+def _names(known: Sequence[str] = ()) -> Callable[[str], list[str]]:
+    """A type for argparse: several names in one argument, all of them known ones if there are such."""
+
+    def names(text: str) -> list[str]:
+        found = [name for name in text.split(",") if name]
+        for name in found:
+            if known and name not in known:
+                raise argparse.ArgumentTypeError(f"invalid choice: {name!r} (choose from {', '.join(known)})")
+        return found
+
+    return names
 
 
 def run(args: argparse.Namespace) -> int:
     from flux2.bench.cell import Cell
-    from flux2.bench.memory import BenchPlan, run_bench
+    from flux2.bench.report import BenchPlan, run_bench
+    from flux2.bench.sheet import draw_sheet
     from flux2.bench.tables import as_markdown
+    from flux2.catalog import find_card
     from flux2.errors import RequestError
     from flux2.images import check_writable
 
     if args.runs < 1:
         raise RequestError(f"{args.runs} runs are too few; choose 1 or more.")
-    if args.json:
-        check_writable(args.json)
-    cell = Cell(source="", dtype=args.dtype, width=args.width, height=args.height, steps=args.steps, tokens=args.tokens)
-    plan = BenchPlan(
-        models=tuple(args.model or (model for model in MODELS if _runs_here(model))),
-        quantizations=tuple(args.transformer_quant or LEVELS),
-        parts=tuple(args.part or ("encode", "load")),
-        synthetic=args.synthetic,
-        divisor=args.divisor,
-        runs=args.runs,
-        cell=cell,
-    )
-    report = run_bench(plan, say=lambda line: print(f"flux2: {line}", file=sys.stderr))
+    parts = tuple(args.part or ("encode", "load"))
+    if args.sheet and "generate" not in parts:
+        raise RequestError("A sheet shows pictures; add --part generate.")
+    for path in filter(None, (args.json, args.markdown, args.sheet)):
+        check_writable(path)
+    models = tuple(args.model or MODELS)
+    cards = [card for model in models if (card := find_card(model))]
+    width, height = cards[0].size if len({card.size for card in cards}) == 1 else (SIZE, SIZE)
+    with tempfile.TemporaryDirectory(prefix="flux2-bench-") as pictures:
+        plan = BenchPlan(
+            models=models,
+            quantizations=tuple(args.transformer_quant or LEVELS),
+            residencies=tuple(args.residency or RESIDENCIES[:1]),
+            parts=parts,
+            synthetic=args.synthetic,
+            divisor=args.divisor,
+            runs=args.runs,
+            pictures=Path(pictures) if args.sheet else None,
+            cell=Cell(
+                source="",
+                dtype=args.dtype,
+                width=args.width or width,
+                height=args.height or height,
+                steps=args.steps,
+                tokens=args.tokens,
+            ),
+        )
+        report = run_bench(plan, say=lambda line: print(f"flux2: {line}", file=sys.stderr))
+        if args.sheet:
+            draw_sheet(report, Path(pictures), args.sheet)
     if args.json:
         args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(as_markdown(report), end="")
+    if args.markdown:
+        args.markdown.write_text(as_markdown(report), encoding="utf-8")
+    else:
+        print(as_markdown(report), end="")
     return int(any("error" in cell for cell in report["cells"]))
-
-
-def _runs_here(model: str) -> bool:
-    """Whether the engine has this model's pipeline."""
-    from flux2.architectures import ARCHITECTURES
-    from flux2.checkpoint.layout import PIPELINES
-
-    return ARCHITECTURES[model].index["_class_name"] in PIPELINES
