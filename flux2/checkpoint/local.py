@@ -7,7 +7,7 @@ from pathlib import Path
 from flux2.catalog import MODELS, find_card
 from flux2.checkpoint.files import INDEX_FILE, missing_file, read_index
 from flux2.errors import CheckpointError
-from flux2.paths import expand, pocket_checkpoint
+from flux2.paths import expand, models_dir, pocket_checkpoint
 
 
 def find_local(model: str) -> Path | None:
@@ -47,11 +47,9 @@ def _is_folder(path: Path) -> bool:
 
 
 def _cached_snapshot(repo: str) -> Path | None:
-    from huggingface_hub.constants import HF_HUB_CACHE
-
     # The cache's documented layout; the library's own look-up takes ten times as long to import.
     # https://huggingface.co/docs/huggingface_hub/guides/manage-cache
-    cache = Path(HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
+    cache = models_dir() / f"models--{repo.replace('/', '--')}"
     try:
         snapshots = sorted(folder for folder in (cache / "snapshots").iterdir() if (folder / INDEX_FILE).is_file())
     except (OSError, ValueError):
