@@ -1,6 +1,10 @@
-"""Values as people read them: one form of bytes and of seconds for every message, table and screen."""
+"""Values as people read and write them: one form of bytes and of seconds for every message, table and screen."""
 
 from __future__ import annotations
+
+import re
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?)(i?)b?", re.IGNORECASE)
 
 
 def size(count: float) -> str:
@@ -15,6 +19,30 @@ def size(count: float) -> str:
         count /= 1024
         power += 1
     return f"{_three_figures(count) if power else int(count)} {units[power]}"
+
+
+def parse_size(text: str) -> int:
+    """Bytes of what a person typed: `12GB` (decimal), `11500 MiB` (binary), `12g`.
+
+    >>> parse_size("1.5GiB")
+    1610612736
+
+    Raises:
+        ValueError: if it is no size above 0.
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if not found:
+        raise ValueError(f"{text!r} is not a size")
+    number, prefix, binary = found.groups()
+    count = int(float(number) * (1024 if binary else 1000) ** " kmgt".index(prefix.lower() or " "))
+    if not count or (binary and not prefix):
+        raise ValueError(f"{text!r} is not a size")
+    return count
+
+
+def parameters(count: float) -> str:
+    """How large a network is: `3.9 B`, `13 M`."""
+    return f"{count / 1e9:.1f} B" if count >= 1e9 else f"{count / 1e6:.0f} M"
 
 
 def seconds(value: float) -> str:

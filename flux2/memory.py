@@ -12,10 +12,15 @@ from collections.abc import Callable
 
 import psutil
 
+from flux2.budget import Budget, environment_budget
 from flux2.events import Memory
-from flux2.mlx_backend import mx, on_cpu
+from flux2.mlx_backend import default_dtype, mx, on_cpu
+from flux2.planner import Engine
 
 _process = psutil.Process()
+
+SMALLEST_CACHE = 256 << 20
+"""Bytes of freed arrays that are always kept: a block's activations, so that every block does not allocate anew."""
 
 
 def read() -> Memory:
@@ -39,6 +44,28 @@ def reset_peak() -> None:
 def free_cache() -> None:
     """Give back to the system what arrays have freed."""
     mx.clear_cache()
+
+
+def budget(limit: int | None = None) -> Budget:
+    """What a run of this process may take.
+
+    Args:
+        limit: what the user allows; None is what the environment or else the device says.
+
+    Raises:
+        RequestError: if the environment's makes no sense.
+    """
+    return Budget.now(limit or environment_budget() or memory_limit(), read())
+
+
+def engine(dtype: str | None = None) -> Engine:
+    """What computes here, for the planner."""
+    return Engine(dtype=dtype or default_dtype(), backend="cpu" if on_cpu() else "gpu")
+
+
+def limit_cache(count: int) -> None:
+    """Let the allocator keep no more than so many bytes of freed arrays for new ones."""
+    mx.set_cache_limit(max(SMALLEST_CACHE, count))
 
 
 def memory_limit() -> int:
@@ -76,7 +103,7 @@ class _RusageInfo(ctypes.Structure):
 def _phys_footprint() -> int:
     """What Activity Monitor shows: on macOS the resident size leaves out the GPU's and the compressed memory."""
     info = _RusageInfo()
-    if ctypes.CDLL("libproc.dylib").proc_pid_rusage(os.getpid(), 0, ctypes.byref(info)):
+    if ctypes.CDLL("/usr/lib/libproc.dylib").proc_pid_rusage(os.getpid(), 0, ctypes.byref(info)):
         return _resident_size()
     return int(info.phys_footprint)
 

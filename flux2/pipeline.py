@@ -31,6 +31,7 @@ from flux2.checkpoint.source import find_checkpoint
 from flux2.denoising import DenoisingPlan, as_latents, denoise, initial_noise, pack
 from flux2.errors import CheckpointError, Flux2Error, NumericalError, RequestError
 from flux2.mlx_backend import BLAS_COMPLAINT, DTYPES, default_dtype, mx
+from flux2.model_configs import model_defaults, sample_size
 from flux2.models.transformer import Flux2Transformer2DModel
 from flux2.preview import PreviewProjection, as_png, fit_projection, load_projection, save_projection
 from flux2.quantization import find_mode
@@ -39,8 +40,6 @@ from flux2.request import MAX_SEED, GenerationRequest
 from flux2.schedule import SchedulerConfig
 from flux2.text_encoding import PromptEncoder
 
-DISTILLED_DEFAULTS, BASE_DEFAULTS = (4, 1.0), (50, 4.0)
-"""Steps and guidance scale where nobody says otherwise (the model cards' recommendations)."""
 LARGE_NETWORK = 1 << 30  # bytes of the transformer as stored, above which several threads pay (CPU backend only)
 _OUT_OF_MEMORY = re.compile(r"allocat|memory", re.IGNORECASE)  # MLX raises RuntimeError: "[malloc] Unable to allocate…"
 
@@ -120,20 +119,15 @@ class Flux2Pipeline:
         """Width and height, in pixels."""
         if self.card:
             return self.card.size
-        side = self.checkpoint.vae.config.get("sample_size", 1024)
-        return (side, side) if isinstance(side, int) else (1024, 1024)
+        return sample_size(self.checkpoint.vae.config)
 
     @property
     def default_steps(self) -> int:
-        return self.card.steps if self.card else self._defaults[0]
+        return self.card.steps if self.card else model_defaults(self.checkpoint.is_distilled)[0]
 
     @property
     def default_guidance(self) -> float:
-        return self.card.guidance if self.card else self._defaults[1]
-
-    @property
-    def _defaults(self) -> tuple[int, float]:
-        return DISTILLED_DEFAULTS if self.checkpoint.is_distilled else BASE_DEFAULTS
+        return self.card.guidance if self.card else model_defaults(self.checkpoint.is_distilled)[1]
 
     @property
     def transformer_loaded(self) -> bool:
@@ -161,6 +155,7 @@ class Flux2Pipeline:
         latents: npt.ArrayLike | mx.array | None = None,
         callback_on_step_end: StepCallback | None = None,
         max_sequence_length: int | None = None,
+        keep_transformer: bool = True,
         on_event: ev.EventHandler | None = None,
         should_cancel: Callable[[], bool] = lambda: False,
         run: str = "",
@@ -175,6 +170,7 @@ class Flux2Pipeline:
             latents: initial noise in place of the seed's, [1, 128, H/16, W/16].
             callback_on_step_end: called as (pipe, step index, sigma, {"latents": [1, tokens, 128]}) after each step.
             max_sequence_length: text tokens; None is what the checkpoint was trained with.
+            keep_transformer: hold it for the next call; else it is let go before the decode, which lowers its peak.
             on_event: told of phases, steps, previews and warnings (`flux2.events`), on this thread.
             should_cancel: asked often; the call ends soon after it has said True.
             run: goes into every event.
@@ -219,6 +215,10 @@ class Flux2Pipeline:
                 negative_embeddings=embeddings[1] if len(embeddings) > 1 else None,
             )
             clean = self._denoise(transformer, pack(noise), plan, callback_on_step_end, report)
+            del transformer
+            if not keep_transformer:
+                self._transformer = None
+                memory.free_cache()
             image = self._decode(clean.reshape(1, *plan.grid, -1), report)
         except (RuntimeError, MemoryError) as error:
             if isinstance(error, RuntimeError) and not _OUT_OF_MEMORY.search(str(error)):

@@ -7,29 +7,24 @@ the engine's peaks at several sizes (`flux2 bench` repeats it), and have to be f
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
+from itertools import product
 from typing import Any, Literal
 
-from flux2.architectures import ARCHITECTURES
-from flux2.catalog import MODELS
-from flux2.checkpoint.local import find_local
-from flux2.errors import CheckpointError, RequestError
+from flux2.budget import Budget
+from flux2.errors import CheckpointError
 from flux2.events import Phase
-from flux2.request import QUANTIZATIONS, TOKEN_PIXELS
+from flux2.model_configs import Networks
+from flux2.request import QUANTIZATIONS, RESIDENCIES, TOKEN_PIXELS
 from flux2.shapes import Shapes, text_encoder_shapes, transformer_shapes, vae_shapes
 
 Backend = Literal["cpu", "gpu"]
-Verdict = Literal["fits", "tight", "does not fit"]
 
 QUANTIZED_BYTES = {"qint8": 8.5 / 8, "int4": 4.5 / 8}
 """Of a weight: its bits, and a bfloat16 scale and bias for each 64."""
 COMPUTE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 FILE_BYTES = 2  # of a weight in the checkpoint, bfloat16
-TEXT_TOKENS = 512
 SCORES_BYTES = 64 << 20  # most that the attention scores of one chunk of queries take (flux2/models/attention.py)
 
 ENCODE_MULTIPLYING = (3, 3.5)
@@ -49,20 +44,15 @@ RESIDUAL_INPUTS, RESIDUAL_OUTPUTS = 3, 4
 """Activations of the decoder's residual block: so many times its input or its output, whichever is more."""
 CONVOLUTION_WINDOWS = 2 << 20  # bytes, on the CPU (flux2/models/conv.py)
 
-COMFORTABLE = 0.9
-"""Of what there is: above, other programs have to give way."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Networks:
-    """The config files of a model."""
+class Engine:
+    """What computes, as far as memory depends on it."""
 
-    transformer: dict[str, Any]
-    text_encoder: dict[str, Any]
-    vae: dict[str, Any]
-    is_distilled: bool
-    text_tokens: int = TEXT_TOKENS
-    """That it was trained with."""
+    dtype: str = "bfloat16"
+    backend: Backend = "gpu"
+    keep_transformer: bool = True
+    """For the next picture; False where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +60,10 @@ class Setting:
     """What a run is to be made with, as far as memory depends on it."""
 
     quantization: str = "bf16"
+    residency: str = "resident"
+    keep_text_encoder: bool = False
+    keep_transformer: bool = True
+    """For the next picture, where the budget allows it; else it is let go before the decode."""
     width: int = 1024
     height: int = 1024
     dtype: str = "bfloat16"
@@ -103,8 +97,14 @@ class MemoryPlan:
 
     setting: Setting
     resident: int
-    """The transformer's weights, which stay for the next run."""
+    """What of the transformer's weights stays from step to step."""
+    embeddings: int
+    """The prompt's, held from the first phase to the last."""
     peaks: dict[Phase, int]
+    read_per_step: int = 0
+    """From the disk, where the transformer is streamed."""
+    drops_transformer: bool = False
+    """Whether it is let go before the decode, and has to be loaded again for the next picture."""
 
     @property
     def peak(self) -> int:
@@ -115,57 +115,39 @@ class MemoryPlan:
         """The one that sets the peak."""
         return max(self.peaks, key=self.peaks.__getitem__)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """What this machine has, bytes."""
-
-    limit: int
-    """Where the system would begin to refuse or to swap: Metal's recommended working set, or all of the memory."""
-    available: int
-    """What other programs leave now."""
-
-    def judge(self, peak: int) -> Verdict:
-        if peak > self.limit:
-            return "does not fit"
-        return "fits" if peak <= COMFORTABLE * min(self.limit, self.available) else "tight"
+    def without_transformer(self) -> MemoryPlan:
+        """The same run, with the transformer let go before the decode."""
+        alone = {"decode": self.peaks["decode"] - self.resident}
+        return replace(self, peaks={**self.peaks, **alone}, drops_transformer=self.resident > 0)
 
 
-def find_networks(model: str) -> Networks:
-    """The config files of a model on this machine, or of one of the catalog that was not downloaded.
-
-    Raises:
-        RequestError: if it is neither.
-        CheckpointError: if a config file can't be read.
-    """
-    if folder := find_local(model):
-        return _read_networks(folder)
-    if model in ARCHITECTURES:
-        known = ARCHITECTURES[model]
-        distilled = bool(known.index.get("is_distilled")) or known.transformer["guidance_embeds"]
-        return Networks(
-            transformer=known.transformer, text_encoder=known.text_encoder, vae=known.vae, is_distilled=distilled
-        )
-    raise RequestError(f"Nothing is known of {model!r} here; choose one of {', '.join(MODELS)}, or a folder.")
+def plan_all(networks: Networks, setting: Setting, budget: Budget | None = None) -> list[MemoryPlan]:
+    """One plan per quantization and residency, the best first: kept weights go before better ones that are streamed."""
+    return [
+        plan(networks, replace(setting, quantization=quantization, residency=residency), budget)
+        for residency, quantization in product(RESIDENCIES, QUANTIZATIONS)
+    ]
 
 
-def plan_all(networks: Networks, setting: Setting) -> list[MemoryPlan]:
-    """One plan per quantization, the best quality first."""
-    return [plan(networks, replace(setting, quantization=quantization)) for quantization in QUANTIZATIONS]
-
-
-def plan(networks: Networks, setting: Setting) -> MemoryPlan:
+def plan(networks: Networks, setting: Setting, budget: Budget | None = None) -> MemoryPlan:
     """The peak of every phase of a first run, in which nothing is kept from an earlier one.
+
+    Args:
+        budget: where the transformer fits it and the decode beside it does not, the transformer is let go before.
 
     Raises:
         CheckpointError: if a config lacks what the sizes follow from.
     """
     try:
-        return _plan(networks, replace(setting, text_tokens=setting.text_tokens or networks.text_tokens))
+        found = _plan(networks, replace(setting, text_tokens=setting.text_tokens or networks.text_tokens))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"The model's config files make no sense ({type(error).__name__}: {error}); download them again."
         ) from error
+    without = found.without_transformer()
+    if setting.keep_transformer and (budget is None or not budget.is_better(without.peak, found.peak)):
+        return found
+    return without
 
 
 def _plan(networks: Networks, setting: Setting) -> MemoryPlan:
@@ -178,30 +160,7 @@ def _plan(networks: Networks, setting: Setting) -> MemoryPlan:
         "denoise": embeddings + resident + _denoise_above(networks.transformer, shapes, setting),
         "decode": embeddings + resident + _decode_above(networks.vae, setting),
     }
-    return MemoryPlan(setting, resident, peaks)
-
-
-def _read_networks(folder: Path) -> Networks:
-    index = _read_json(folder / "model_index.json")
-    transformer = _read_json(folder / "transformer" / "config.json")
-    trained_with = _read_json(folder / "tokenizer" / "tokenizer_config.json").get("model_max_length", TEXT_TOKENS)
-    return Networks(
-        transformer=transformer,
-        text_encoder=_read_json(folder / "text_encoder" / "config.json"),
-        vae=_read_json(folder / "vae" / "config.json"),
-        is_distilled=bool(index.get("is_distilled")) or bool(transformer.get("guidance_embeds")),
-        text_tokens=min(TEXT_TOKENS, trained_with),
-    )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} can't be read ({error}); download the checkpoint again.") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} is not a JSON object; download the checkpoint again.")
-    return content
+    return MemoryPlan(setting, resident, embeddings, peaks)
 
 
 def _joint_width(networks: Networks) -> int:
@@ -297,13 +256,3 @@ def _weighted(factors: tuple[float, float], first: int, second: int) -> float:
 def _scores(heads: int, tokens: int) -> int:
     """Bytes of the attention scores of one chunk of queries."""
     return min(SCORES_BYTES, heads * tokens**2 * 4)
-
-
-def best_fit(plans: Iterable[MemoryPlan], budget: Budget) -> MemoryPlan | None:
-    """The first of the plans, best quality first, that fits; else the first that is tight; None if none does."""
-    judged = [(budget.judge(found.peak), found) for found in plans]
-    for verdict in ("fits", "tight"):
-        for judgement, found in judged:
-            if judgement == verdict:
-                return found
-    return None

@@ -7,22 +7,27 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from flux2.catalog import MODELS, find_card
+from flux2.budget import Budget, read_budget
+from flux2.catalog import MODELS
 from flux2.checkpoint.local import default_model
-from flux2.planner import Budget, MemoryPlan, Networks, Setting, best_fit, find_networks, plan_all
-from flux2.request import MAX_SIZE, MIN_SIZE, SIZE_MULTIPLE, GenerationRequest
+from flux2.fit import best_fit, machines, setting_of
+from flux2.model_configs import Networks, find_networks
+from flux2.planner import Engine, MemoryPlan, plan_all
+from flux2.request import AUTO, MAX_SIZE, MIN_SIZE, RESIDENCIES, SIZE_MULTIPLE, GenerationRequest
 
 _DESCRIPTION = """\
-Predict the peak memory of every phase of a run, for every level of quantization, and say what fits this machine.
-Config files are enough: nothing is downloaded."""
+Predict the peak memory of every phase of a run, for every level of quantization,
+with the transformer kept in memory or read from the disk in every step, and say
+what fits this machine. Config files are enough: nothing is downloaded."""
 
 _EXAMPLES = """\
 examples:
   flux2 plan --model klein-9b
-  flux2 plan --model dev --width 1024 --height 768 --json"""
+  flux2 plan --model dev --width 1024 --height 768 --memory-budget 20GB
+  flux2 plan --model dev --residency streamed --json"""
 
 _MIB = 2**20
-_DEFAULT_SIZE = (1024, 1024)
+_GROUPS = {"resident": "kept in memory", "streamed": "read in every step"}
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,88 +41,132 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add = parser.add_argument
     add("--model", metavar="MODEL", help=f"{', '.join(MODELS)}, or a checkpoint's folder")
+    add("--residency", choices=(*RESIDENCIES, AUTO), default=AUTO, help="show one only (default: both)")
+    add("--keep-text-encoder", action="store_true", help="with the whole text encoder held in memory")
+    add("--vae", metavar="FOLDER|REPO", help="with another autoencoder")
     size = f"pixels, {MIN_SIZE} to {MAX_SIZE}, a multiple of {SIZE_MULTIPLE}"
     add("--width", type=int, metavar="W", help=size)
     add("--height", type=int, metavar="H", help=size)
     add("--guidance", type=float, metavar="G", help="above 1, base models have a second pass (default: the model's)")
     add("--dtype", choices=("bfloat16", "float16", "float32"), help="what is computed in (default: the backend's best)")
+    add_budget(parser)
     add("--json", action="store_true", help="print one line of JSON, in bytes")
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
-    model = args.model or default_model()
-    networks = find_networks(model)
-    budget = _budget()
-    plans = plan_all(networks, _setting(args, model, networks))
-    if args.json:
-        print(json.dumps(_facts(model, plans, budget)))
-    else:
-        print(_text(model, plans, budget))
-    return 0
-
-
-def _setting(args: argparse.Namespace, model: str, networks: Networks) -> Setting:
-    """Raises RequestError if the size makes no sense."""
-    from flux2.mlx_backend import default_dtype, on_cpu
-
-    card = find_card(model)
-    width, height = card.size if card else _DEFAULT_SIZE
-    guidance = args.guidance if args.guidance is not None else card.guidance if card else 1.0
-    request = GenerationRequest(
-        prompt="-", width=args.width or width, height=args.height or height, guidance=guidance
-    ).validated()
-    return Setting(
-        width=request.width or width,
-        height=request.height or height,
-        dtype=args.dtype or default_dtype(),
-        backend="cpu" if on_cpu() else "gpu",
-        guided=guidance > 1.0 and not networks.is_distilled,
+def add_budget(parser: argparse.ArgumentParser) -> None:
+    """The option by which a user says what runs may take."""
+    parser.add_argument(
+        "--memory-budget",
+        metavar="SIZE",
+        help="what runs may take, as 12GB or 11500MiB (default: FLUX2_MEMORY_BUDGET, or what the device recommends)",
     )
 
 
-def _budget() -> Budget:
+def budget_of(args: argparse.Namespace) -> int | None:
+    """What `add_budget`'s option says, in bytes.
+
+    Raises:
+        RequestError: if it makes no sense.
+    """
+    return None if args.memory_budget is None else read_budget(args.memory_budget, "--memory-budget")
+
+
+def run(args: argparse.Namespace) -> int:
+    model, limit = args.model or default_model(), budget_of(args)
+    request = GenerationRequest(
+        prompt="-",
+        model=model,
+        residency=args.residency,
+        keep_text_encoder=args.keep_text_encoder,
+        vae=args.vae,
+        width=args.width,
+        height=args.height,
+        guidance=args.guidance,
+    ).validated()
+    networks = find_networks(model, args.vae)
+    engine, budget = _this_machine(args.dtype, limit)
+    plans = [
+        found
+        for found in plan_all(networks, setting_of(request, networks, engine), budget)
+        if args.residency in (found.setting.residency, AUTO)
+    ]
+    if args.json:
+        print(json.dumps(_facts(model, networks, plans, budget)))
+    else:
+        print(_text(model, networks, plans, budget))
+    return 0
+
+
+def _this_machine(dtype: str | None, limit: int | None) -> tuple[Engine, Budget]:
     from flux2 import memory
 
-    return Budget(limit=memory.memory_limit(), available=memory.read().available)
+    return memory.engine(dtype), memory.budget(limit)
 
 
-def _facts(model: str, plans: list[MemoryPlan], budget: Budget) -> dict[str, Any]:
+def _facts(model: str, networks: Networks, plans: list[MemoryPlan], budget: Budget) -> dict[str, Any]:
     best = best_fit(plans, budget)
     return {
         "model": model,
         "budget": asdict(budget),
-        "best": best.setting.quantization if best else None,
+        "best": {"quantization": best.setting.quantization, "residency": best.setting.residency} if best else None,
+        "prepared": sorted(networks.prepared),
         "plans": [
-            {**asdict(found), "peak": found.peak, "phase": found.phase, "verdict": budget.judge(found.peak)}
+            {
+                **asdict(found),
+                "peak": found.peak,
+                "phase": found.phase,
+                "verdict": budget.judge(found.peak),
+                "machines": machines(networks, found.setting),
+            }
             for found in plans
         ],
     }
 
 
-def _text(model: str, plans: list[MemoryPlan], budget: Budget) -> str:
-    setting, phases = plans[0].setting, list(plans[0].peaks)
-    rows = [("LEVEL", "WEIGHTS", *(phase.upper() for phase in phases), "PEAK", "")]
-    for found in plans:
-        sizes = (found.resident, *found.peaks.values(), found.peak)
-        rows.append((found.setting.quantization, *map(_mib, sizes), budget.judge(found.peak)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
+def _text(model: str, networks: Networks, plans: list[MemoryPlan], budget: Budget) -> str:
+    setting, best = plans[0].setting, best_fit(plans, budget)
+    header = ("LEVEL", "WEIGHTS", *(phase.upper() for phase in plans[0].peaks), "PEAK", "READ", "FROM", "HERE")
+    table = _aligned([header, *(_row(found, networks, budget, found is best) for found in plans)])
+    lines = [table[0]]
+    for place, found in enumerate(plans):
+        residency = found.setting.residency
+        if place == 0 or residency != plans[place - 1].setting.residency:
+            lines.append(f"{_GROUPS[residency]}:")
+        lines.append(table[place + 1])
     passes = ", two passes per step" if setting.guided else ""
     return "\n".join(
         [
             f"{model}, {setting.width}×{setting.height}, {setting.dtype}{passes}; peak of each phase in MiB",
-            *table,
+            *lines,
+            "READ: from the disk per step. FROM: the smallest Apple machine, GB.",
+            *(["(p): read from the files that flux2 quantize made."] if networks.prepared else []),
+            *(["(d): the transformer is let go before the decode."] if any(p.drops_transformer for p in plans) else []),
             f"This machine: {_mib(budget.limit)} MiB, of which other programs leave {_mib(budget.available)} now.",
         ]
     )
 
 
-def _aligned(row: tuple[str, ...], widths: list[int]) -> list[str]:
+def _row(found: MemoryPlan, networks: Networks, budget: Budget, is_best: bool) -> tuple[str, ...]:
+    level = found.setting.quantization
+    marks = " (p)" * (level in networks.prepared) + " (d)" * found.drops_transformer
+    return (
+        f"  {level}{marks}",
+        *map(_mib, (found.resident, *found.peaks.values(), found.peak)),
+        _mib(found.read_per_step) if found.read_per_step else "",
+        str(next(iter(machines(networks, found.setting)), "–")),
+        budget.judge(found.peak) + " ← auto" * is_best,
+    )
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
     """The first and the last column to the left, numbers to the right."""
-    first, *numbers, last = row
-    aligned = [number.rjust(width) for number, width in zip(numbers, widths[1:-1], strict=True)]
-    return [first.ljust(widths[0]), *aligned, last]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *numbers, last in rows:
+        aligned = [number.rjust(width) for number, width in zip(numbers, widths[1:-1], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *aligned, last]).rstrip())
+    return lines
 
 
 def _mib(count: int) -> str:

@@ -20,7 +20,9 @@ from flux2.bench.synthetic import write_synthetic
 from flux2.errors import CheckpointError
 from flux2.mlx_backend import on_cpu
 from flux2.paths import pocket_checkpoint
-from flux2.planner import Budget, MemoryPlan, Setting, best_fit, find_networks, plan, plan_all
+from flux2.budget import Budget
+from flux2.model_configs import find_networks
+from flux2.planner import MemoryPlan, Setting, plan, plan_all
 from tests.unit.checkpoints import resident
 
 MIB = 2**20

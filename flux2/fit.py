@@ -1,0 +1,138 @@
+"""Whether a request fits this machine: what `auto` takes, and what would fit in place of what does not. No MLX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+
+from flux2 import humanize
+from flux2.budget import MACHINES, Budget, Verdict, machine_limit
+from flux2.catalog import find_card, label
+from flux2.model_configs import Networks, model_defaults, sample_size
+from flux2.planner import Engine, MemoryPlan, Setting, plan
+from flux2.request import AUTO, MIN_SIZE, QUANTIZATIONS, RESIDENCIES, SIZE_MULTIPLE, GenerationRequest
+
+SMALLER = (3 / 4, 1 / 2, 3 / 8, 1 / 4)
+"""Of a picture's sides: what is offered where nothing fits at the size asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """A request as it would be carried out, what that takes, and what there is."""
+
+    request: GenerationRequest
+    """With quantization and residency decided."""
+    plan: MemoryPlan
+    budget: Budget
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.budget.judge(self.plan.peak)
+
+    @property
+    def name(self) -> str:
+        """`klein-4b int4 streamed at 1024×1024`"""
+        setting = self.plan.setting
+        return f"{label(self.request.model)} {level(setting)} at {setting.width}×{setting.height}"
+
+    @property
+    def need(self) -> str:
+        """`needs 18.4 GiB (denoise), and this machine has 10.7 GiB for it`"""
+        return f"needs {peak(self.plan)}, and there are {humanize.size(self.budget.limit)} for it"
+
+
+def weigh(request: GenerationRequest, networks: Networks, engine: Engine, budget: Budget) -> Fit:
+    """Decide what the request leaves to `AUTO`: the best that fits, else the best that is tight, else the smallest.
+
+    Raises:
+        CheckpointError: if the configs lack what the sizes follow from.
+    """
+    setting = setting_of(request, networks, engine)
+    levels = QUANTIZATIONS if request.quantization == AUTO else (request.quantization,)
+    residencies = RESIDENCIES if request.residency == AUTO else (request.residency,)
+    plans = [
+        plan(networks, replace(setting, quantization=quantization, residency=residency), budget)
+        for residency, quantization in product(residencies, levels)
+    ]
+    best = best_fit(plans, budget) or min(plans, key=lambda found: found.peak)
+    return Fit(request=_with(request, best.setting), plan=best, budget=budget)
+
+
+def alternatives(fit: Fit, networks: Networks) -> list[Fit]:
+    """What would fit in its place, the best first: at the same size, or where nothing does, at a smaller one."""
+    setting = fit.plan.setting
+    for width, height in [(setting.width, setting.height), *_smaller(setting)]:
+        settings = (
+            replace(setting, width=width, height=height, quantization=quantization, residency=residency)
+            for residency, quantization in product(RESIDENCIES, QUANTIZATIONS)
+        )
+        plans = [plan(networks, other, fit.budget) for other in settings]
+        fits = [
+            replace(fit, request=replace(_with(fit.request, found.setting), width=width, height=height), plan=found)
+            for found in plans
+            if fit.budget.judge(found.peak) != "does not fit"
+        ]
+        if fits:
+            return fits
+    return []
+
+
+def machines(networks: Networks, setting: Setting) -> list[int]:
+    """Which of the sizes that Apple machines are sold with this fits, on their GPU; GB."""
+    there = replace(setting, dtype="bfloat16", backend="gpu")
+    budgets = {size: Budget(limit=machine_limit(size << 30), available=size << 30) for size in MACHINES}
+    peaks = {size: plan(networks, there, budget).peak for size, budget in budgets.items()}
+    return [size for size, budget in budgets.items() if budget.judge(peaks[size]) != "does not fit"]
+
+
+def best_fit(plans: Iterable[MemoryPlan], budget: Budget) -> MemoryPlan | None:
+    """The first of the plans, best first, that fits; else the first that is tight; None if none does."""
+    judged = [(budget.judge(found.peak), found) for found in plans]
+    for verdict in ("fits", "tight"):
+        for judgement, found in judged:
+            if judgement == verdict:
+                return found
+    return None
+
+
+def setting_of(request: GenerationRequest, networks: Networks, engine: Engine) -> Setting:
+    """What the request's memory depends on, with the model's defaults for what it leaves open."""
+    card = find_card(request.model)
+    width, height = card.size if card else sample_size(networks.vae)
+    guidance = request.guidance
+    if guidance is None:
+        _, guidance = (card.steps, card.guidance) if card else model_defaults(networks.is_distilled)
+    return Setting(
+        quantization=request.quantization,
+        residency=request.residency,
+        keep_text_encoder=request.keep_text_encoder,
+        keep_transformer=engine.keep_transformer,
+        width=request.width or width,
+        height=request.height or height,
+        dtype=engine.dtype,
+        backend=engine.backend,
+        guided=guidance > 1.0 and not networks.is_distilled,
+    )
+
+
+def level(setting: Setting) -> str:
+    """`int4`, or `int4 streamed`."""
+    return f"{setting.quantization} streamed" if setting.residency == "streamed" else setting.quantization
+
+
+def peak(found: MemoryPlan) -> str:
+    """`18.4 GiB (denoise)`"""
+    return f"{humanize.size(found.peak)} ({found.phase})"
+
+
+def _with(request: GenerationRequest, setting: Setting) -> GenerationRequest:
+    return replace(request, quantization=setting.quantization, residency=setting.residency)
+
+
+def _smaller(setting: Setting) -> Iterator[tuple[int, int]]:
+    """Sizes of the same shape, as far as their sides are allowed."""
+    for share in SMALLER:
+        width, height = (int(side * share) // SIZE_MULTIPLE * SIZE_MULTIPLE for side in (setting.width, setting.height))
+        if min(width, height) >= MIN_SIZE:
+            yield width, height

@@ -1,0 +1,114 @@
+"""The config files of a model, found without MLX: in its folder or, where it was not downloaded, as they are known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from flux2.architectures import ARCHITECTURES
+from flux2.catalog import MODELS, find_card
+from flux2.checkpoint.local import find_local
+from flux2.errors import CheckpointError, RequestError
+from flux2.paths import quantized_folder
+from flux2.request import QUANTIZATIONS
+
+TEXT_TOKENS = 512
+"""That FLUX.2 was trained with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Networks:
+    """The config files of a model."""
+
+    transformer: dict[str, Any]
+    text_encoder: dict[str, Any]
+    vae: dict[str, Any]
+    is_distilled: bool
+    text_tokens: int = TEXT_TOKENS
+    """That it was trained with."""
+    prepared: frozenset[str] = frozenset()
+    """The levels that `flux2 quantize` has made files of."""
+
+
+def find_networks(model: str, vae: str | None = None) -> Networks:
+    """The config files of a model on this machine, or of one of the catalog that was not downloaded.
+
+    Args:
+        vae: another autoencoder, as in a request; one that is not on this machine is taken for the model's own.
+
+    Raises:
+        RequestError: if it is neither.
+        CheckpointError: if a config file can't be read.
+    """
+    networks = _find_networks(model)
+    folder = find_local(vae) if vae else None
+    return replace(networks, vae=_read_json(_vae_config(folder))) if folder else networks
+
+
+def prepared_levels(folder: Path) -> frozenset[str]:
+    """The levels that `flux2 quantize` was run for, of a checkpoint in this folder; the files are not looked into."""
+    return frozenset(level for level in QUANTIZATIONS if quantized_folder(folder / "transformer", level).exists())
+
+
+def model_defaults(is_distilled: bool) -> tuple[int, float]:
+    """Steps and guidance scale where nobody says otherwise (the model cards' recommendations)."""
+    return (4, 1.0) if is_distilled else (50, 4.0)
+
+
+def sample_size(vae: Mapping[str, Any]) -> tuple[int, int]:
+    """Width and height of the pictures that an autoencoder was made for, from its config; pixels."""
+    side = vae.get("sample_size", 1024)
+    return (side, side) if isinstance(side, int) else (1024, 1024)
+
+
+def _find_networks(model: str) -> Networks:
+    if folder := find_local(model):
+        return _read_networks(folder)
+    card = find_card(model)
+    if card is None or card.name not in ARCHITECTURES:
+        raise RequestError(f"Nothing is known of {model!r} here; choose one of {', '.join(MODELS)}, or a folder.")
+    known = ARCHITECTURES[card.name]
+    return Networks(
+        transformer=known.transformer,
+        text_encoder=known.text_encoder,
+        vae=known.vae,
+        is_distilled=_is_distilled(known.index, known.transformer),
+    )
+
+
+def _read_networks(folder: Path) -> Networks:
+    index = _read_json(folder / "model_index.json")
+    transformer = _read_json(folder / "transformer" / "config.json")
+    trained_with = _read_json(folder / "tokenizer" / "tokenizer_config.json").get("model_max_length", TEXT_TOKENS)
+    return Networks(
+        transformer=transformer,
+        text_encoder=_read_json(folder / "text_encoder" / "config.json"),
+        vae=_read_json(folder / "vae" / "config.json"),
+        is_distilled=_is_distilled(index, transformer),
+        text_tokens=min(TEXT_TOKENS, trained_with),
+        prepared=prepared_levels(folder),
+    )
+
+
+def _is_distilled(index: dict[str, Any], transformer: dict[str, Any]) -> bool:
+    """Whether a step is one pass: Klein's distilled models, and Dev, whose guidance is an input of the network."""
+    return bool(index.get("is_distilled")) or bool(transformer.get("guidance_embeds"))
+
+
+def _vae_config(folder: Path) -> Path:
+    """Of an autoencoder alone, or of the one in a checkpoint."""
+    within = folder / "vae" / "config.json"
+    return within if within.is_file() else folder / "config.json"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} can't be read ({error}); download the checkpoint again.") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is not a JSON object; download the checkpoint again.")
+    return content
