@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from flux2 import events as ev
@@ -20,9 +21,10 @@ from flux2 import memory
 from flux2.bench.document import PROMPT, SEED, SIZE
 from flux2.errors import Flux2Error
 from flux2.paths import cache_dir
+from flux2.request import TOKEN_PIXELS
 
-PARTS = ("encode", "load", "generate")
-"""What can be measured: a prompt encoded, a transformer loaded and quantized, a picture made."""
+PARTS = ("encode", "load", "generate", "decode")
+"""What can be measured: a prompt encoded, a transformer loaded and quantized, a picture made, latents decoded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,7 @@ class Cell:
     source: str
     """A catalog name, Hub repository or folder."""
     quantization: str = "bf16"
+    residency: str = "resident"
     parts: tuple[str, ...] = ("load",)
     dtype: str | None = None
     width: int = SIZE
@@ -40,6 +43,8 @@ class Cell:
     guidance: float | None = None
     tokens: int | None = None
     """Of text; None is what the checkpoint was trained with."""
+    picture: str | None = None
+    """Where to save the picture made."""
 
     @classmethod
     def from_json(cls, text: str) -> Cell:
@@ -53,22 +58,35 @@ class Measured:
 
     figures: dict[str, int] = field(default_factory=dict)
     """Bytes, by `flux2.bench.document.Figure.key`."""
+    phase_starts: dict[str, int] = field(default_factory=dict)
+    """MLX's active memory when each phase began, bytes."""
     phase_peaks: dict[str, int] = field(default_factory=dict)
-    """MLX's peak of each phase, bytes."""
+    """Its peak in each phase."""
+    phase_ends: dict[str, int] = field(default_factory=dict)
+    """What was still active at the end of each."""
     seconds: dict[str, float] = field(default_factory=dict)
     """By phase."""
     step_seconds: list[float] = field(default_factory=list)
     footprint: int = 0
-    """The process's own memory at the end of the phase where it was largest, bytes."""
+    """The process's own memory at the end of the phase or step where it was largest, bytes."""
+    dtype: str = ""
+    """What was computed in."""
 
     def on_event(self, event: ev.Event) -> None:
-        if isinstance(event, ev.PhaseFinished):
+        if isinstance(event, ev.PhaseStarted):
+            self.phase_starts[event.phase] = event.memory.active
+        elif isinstance(event, ev.PhaseFinished):
             self.phase_peaks[event.phase] = event.memory.peak
-            self.seconds[event.phase] = round(event.seconds, 3)
+            self.phase_ends[event.phase] = event.memory.active
+            self.seconds[event.phase] = round(event.seconds, 4)
             self.footprint = max(self.footprint, event.memory.footprint)
         elif isinstance(event, ev.StepFinished):
-            self.step_seconds.append(round(event.seconds, 3))
+            self.step_seconds.append(round(event.seconds, 4))
             self.footprint = max(self.footprint, event.memory.footprint)
+
+    def above_weights(self, phase: ev.Phase) -> int:
+        """Its peak, less what stays when it is over: the weights, and a few megabytes of embeddings and latents."""
+        return self.phase_peaks[phase] - self.phase_ends[phase]
 
 
 def measure(cell: Cell) -> Measured:
@@ -86,30 +104,21 @@ def measure(cell: Cell) -> Measured:
 
 
 def _encode(cell: Cell, measured: Measured) -> None:
-    from flux2.checkpoint.networks import TEXT_ENCODER, NetworkSource
-    from flux2.mlx_backend import DTYPES
     from flux2.reporting import RunReport
-    from flux2.text_encoding import PromptEncoder
 
-    pipeline = _pipeline(cell)
-    source = NetworkSource.check(pipeline.checkpoint, TEXT_ENCODER)
-    encoder = PromptEncoder(source, pipeline.checkpoint.tokenizer_folder, DTYPES[pipeline.dtype])
-    encoder.encode([PROMPT], cell.tokens, RunReport(on_event=measured.on_event))
+    _pipeline(cell, measured)._prompts.encode([PROMPT], cell.tokens, RunReport(on_event=measured.on_event))
     measured.figures["text_encoding_peak"] = measured.phase_peaks["encode"]
 
 
 def _load(cell: Cell, measured: Measured) -> None:
-    pipeline = _pipeline(cell)
-    before = memory.read().active
-    pipeline.load_transformer(measured.on_event)
-    measured.figures["transformer_active"] = memory.read().active - before
-    measured.figures["quantization_peak"] = measured.phase_peaks["load"]
+    _pipeline(cell, measured).load_transformer(measured.on_event)
+    _take_load(measured)
 
 
 def _generate(cell: Cell, measured: Measured) -> None:
-    pipeline = _pipeline(cell)
+    pipeline = _pipeline(cell, measured)
     started = time.perf_counter()
-    pipeline(
+    made = pipeline(
         PROMPT,
         width=cell.width,
         height=cell.height,
@@ -119,22 +128,50 @@ def _generate(cell: Cell, measured: Measured) -> None:
         max_sequence_length=cell.tokens,
         on_event=measured.on_event,
     )
-    measured.seconds["generation"] = round(time.perf_counter() - started, 3)
-    kept = memory.read().active
-    measured.figures["transformer_active"] = kept
+    measured.seconds["generation"] = round(time.perf_counter() - started, 4)
+    _take_load(measured)
+    measured.figures |= {
+        "text_encoding_peak": measured.phase_peaks["encode"],
+        "denoise_above_weights": measured.above_weights("denoise"),
+        "decode_above_weights": measured.above_weights("decode"),
+        "generation_peak": max(measured.phase_peaks.values()),
+    }
+    if cell.picture:
+        made.images[0].save(Path(cell.picture))
+
+
+def _decode(cell: Cell, measured: Measured) -> None:
+    from flux2.mlx_backend import mx
+    from flux2.reporting import RunReport
+
+    pipeline = _pipeline(cell, measured)
+    channels = pipeline.checkpoint.transformer.config["in_channels"]
+    shape = (1, cell.height // TOKEN_PIXELS, cell.width // TOKEN_PIXELS, channels)
+    latents = mx.random.normal(shape, key=mx.random.key(SEED))
+    mx.eval(latents)
+    pipeline._decode(latents, RunReport(on_event=measured.on_event))
+    measured.figures["decode_above_weights"] = measured.above_weights("decode")
+
+
+_MEASURES: dict[str, Callable[[Cell, Measured], None]] = {
+    "encode": _encode,
+    "load": _load,
+    "generate": _generate,
+    "decode": _decode,
+}
+
+
+def _take_load(measured: Measured) -> None:
+    measured.figures["transformer_active"] = measured.phase_ends["load"] - measured.phase_starts["load"]
     measured.figures["quantization_peak"] = measured.phase_peaks["load"]
-    measured.figures["text_encoding_peak"] = measured.phase_peaks["encode"]
-    measured.figures["decode_above_weights"] = measured.phase_peaks["decode"] - kept
-    measured.figures["generation_peak"] = max(measured.phase_peaks.values())
 
 
-_MEASURES: dict[str, Callable[[Cell, Measured], None]] = {"encode": _encode, "load": _load, "generate": _generate}
-
-
-def _pipeline(cell: Cell) -> Any:
+def _pipeline(cell: Cell, measured: Measured) -> Any:
     from flux2.pipeline import Flux2Pipeline
 
-    return Flux2Pipeline.from_pretrained(cell.source, cell.dtype, cell.quantization)
+    pipeline = Flux2Pipeline.from_pretrained(cell.source, cell.dtype, cell.quantization)
+    measured.dtype = pipeline.dtype
+    return pipeline
 
 
 def main() -> int:

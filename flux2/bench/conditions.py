@@ -17,7 +17,7 @@ import psutil
 from flux2 import __version__, memory
 from flux2.mlx_backend import BLAS_COMPLAINT, on_cpu
 
-_PACKAGES = ("mlx", "numpy", "transformers")
+_PACKAGES = ("mlx", "mlx-cuda-13", "numpy", "transformers", "torch", "diffusers", "mflux")
 
 
 def read_conditions() -> dict[str, Any]:
@@ -35,8 +35,15 @@ def read_conditions() -> dict[str, Any]:
         "memory_limit": memory.memory_limit(),
         "os": platform.platform(),
         "python": platform.python_version(),
-        "versions": {"flux2-tui": __version__, **{name: _version(name) for name in _PACKAGES}},
+        "versions": {"flux2-tui": __version__, **{name: found for name in _PACKAGES if (found := _version(name))}},
         "commit": _commit(),
+        **read_load(),
+    }
+
+
+def read_load() -> dict[str, Any]:
+    """How busy the machine is with others' work, just now."""
+    return {
         "load_average": [round(load, 2) for load in os.getloadavg()],
         "gpu_busy_percent": _gpu_busy_percent(),
     }
@@ -53,24 +60,27 @@ def _chip() -> str:
 
 
 def _version(package: str) -> str:
+    """ "" where it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
-        return "not installed"
+        return ""
 
 
 def _commit() -> str:
-    """The commit measured, with a + where files differ from it; "" outside a repository."""
+    """The commit measured, with a + where files differ from it; outside a repository what `FLUX2_COMMIT` says."""
     here = str(Path(__file__).parent)
     commit = _output("git", "-C", here, "rev-parse", "--short", "HEAD")
-    changed = commit and _output("git", "-C", here, "status", "--porcelain", "--untracked-files=no", "--", ".")
+    if not commit:
+        return os.environ.get("FLUX2_COMMIT", "")
+    changed = _output("git", "-C", here, "status", "--porcelain", "--untracked-files=no", "--", ".")
     return f"{commit}+" if changed else commit
 
 
 def _gpu_busy_percent() -> int | None:
     """How busy the GPU is with others' work: a browser or a screen recorder makes timings several times longer."""
     if sys.platform == "darwin":
-        found = re.search(r'"Device Utilization %"=(\d+)', _output("ioreg", "-r", "-d", "1", "-c", "IOAccelerator"))
+        found = re.search(r'"Device Utilization %"=(\d+)', _output("ioreg", "-r", "-d", "1", "-c", "AGXAccelerator"))
         return int(found[1]) if found else None
     first, *_ = _output("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits").split() or [""]
     return int(first) if first.isdigit() else None

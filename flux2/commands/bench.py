@@ -43,12 +43,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         allow_abbrev=False,
     )
     add = parser.add_argument
-    several = {"action": "extend", "metavar": "A,B"}
-    add("--model", type=_names(), help=f"catalog names, folders or repositories (default: {','.join(MODELS)})", **several)
-    add("--transformer-quant", type=_names(LEVELS), help=f"of {','.join(LEVELS)} (default: all)", **several)
-    add("--residency", type=_names(RESIDENCIES), help=f"of {','.join(RESIDENCIES)} (default: resident)", **several)
     parts = "; ".join(f"{name}: {what}" for name, what in _PARTS.items())
-    add("--part", type=_names(tuple(_PARTS)), help=f"what to measure (default: encode,load). {parts}", **several)
+    for option, known, text in (
+        ("--model", (), f"catalog names, folders or repositories (default: {','.join(MODELS)})"),
+        ("--transformer-quant", LEVELS, f"of {','.join(LEVELS)} (default: all)"),
+        ("--residency", RESIDENCIES, f"of {','.join(RESIDENCIES)} (default: resident)"),
+        ("--part", tuple(_PARTS), f"what to measure (default: encode,load). {parts}"),
+    ):
+        add(option, type=_names(known), action="extend", metavar="A,B", help=text)
     add("--synthetic", action="store_true", help="use zeros of the models' real size: no download, and no disk")
     add("--divisor", type=int, default=1, metavar="N", help="make the synthetic models N times smaller, for a trial")
     add("--width", type=int, metavar="W", help=f"of the pictures, pixels (default: {SIZE}; pocket's own)")
@@ -57,9 +59,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--tokens", type=int, metavar="N", help="text tokens (default: the model's)")
     add("--dtype", choices=("bfloat16", "float16", "float32"), help="what is computed in (default: the backend's best)")
     add("--runs", type=int, default=1, metavar="N", help="processes per cell; their medians are shown (default: 1)")
-    add("--json", type=Path, metavar="FILE", help="write the report there, too")
+    add("--json", type=Path, metavar="FILE", dest="report", help="write the report there, too")
     add("--markdown", type=Path, metavar="FILE", help="write the tables there instead of printing them")
-    add("--sheet", type=Path, metavar="FILE.png", help="draw the pictures side by side, with PSNR and SSIM against bf16")
+    add("--sheet", type=Path, metavar="FILE.png", help="draw the pictures side by side, with PSNR and SSIM")
     parser.set_defaults(run=run)
 
 
@@ -90,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     parts = tuple(args.part or ("encode", "load"))
     if args.sheet and "generate" not in parts:
         raise RequestError("A sheet shows pictures; add --part generate.")
-    for path in filter(None, (args.json, args.markdown, args.sheet)):
+    for path in filter(None, (args.report, args.markdown, args.sheet)):
         check_writable(path)
     models = tuple(args.model or MODELS)
     cards = [card for model in models if (card := find_card(model))]
@@ -117,8 +119,8 @@ def run(args: argparse.Namespace) -> int:
         report = run_bench(plan, say=lambda line: print(f"flux2: {line}", file=sys.stderr))
         if args.sheet:
             draw_sheet(report, Path(pictures), args.sheet)
-    if args.json:
-        args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    if args.report:
+        args.report.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     if args.markdown:
         args.markdown.write_text(as_markdown(report), encoding="utf-8")
     else:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from flux2 import cli, preview
 from flux2.architectures import ARCHITECTURES, scaled_down
-from flux2.bench import memory
+from flux2.bench import report as reports
 from flux2.bench.cell import Cell, measure
 from flux2.bench.document import FIGURES, document_figure
-from flux2.bench.memory import BenchPlan, run_bench
+from flux2.bench.findings import find_all
+from flux2.bench.report import BenchPlan, run_bench
 from flux2.bench.synthetic import write_synthetic
 from flux2.bench.tables import as_markdown
 from flux2.errors import Flux2Error
@@ -44,6 +47,20 @@ def test_the_text_encoder_is_measured_once_per_model() -> None:
 
 def test_a_generation_measures_the_other_parts_too() -> None:
     assert cells_of(("a",), ("int4",), "encode", "load", "generate") == [("a", "int4", ("generate",))]
+    assert cells_of(("a",), ("int4",), "decode", "generate")[0] == ("a", "bf16", ("decode",))
+
+
+def test_only_generations_are_measured_streamed() -> None:
+    both = BenchPlan(
+        models=("a",),
+        quantizations=("int4",),
+        residencies=("resident", "streamed"),
+        parts=("load", "generate"),
+        cell=Cell(source=""),
+    )
+    assert [cell.residency for _, cell in both.cells()] == ["resident", "streamed"]
+    loads = [cell.residency for _, cell in replace(both, parts=("load",)).cells()]
+    assert loads == ["resident"]
 
 
 @pytest.fixture
@@ -90,7 +107,7 @@ def test_command_writes_a_report_and_prints_the_tables(tmp_path: Path, capsys: p
     printed = capsys.readouterr()
     assert "## Transformer active memory" in printed.out
     assert "divided by 32" in printed.out
-    assert "klein-4b int4: load" in printed.err
+    assert "klein-4b int4 resident: load" in printed.err
 
 
 def test_a_cell_that_fails_says_why_and_the_others_are_measured(
@@ -128,58 +145,117 @@ def test_refuses_a_synthetic_model_that_is_not_known() -> None:
 
 def test_several_runs_give_medians_and_their_spread(monkeypatch: pytest.MonkeyPatch) -> None:
     active = iter((3 * MIB, 1 * MIB, 2 * MIB))
+    peaks = {"phase_peaks": {}, "phase_ends": {}, "footprint": 1, "dtype": "float32"}
 
-    def pretend(_cell: Cell, _environment: dict[str, str]) -> dict[str, Any]:
+    def pretend(_cell: Cell) -> dict[str, Any]:
         figures = {"transformer_active": next(active)}
-        return {"figures": figures, "phase_peaks": {}, "seconds": {"load": 1.0}, "step_seconds": [], "footprint": 1}
+        return {**peaks, "figures": figures, "seconds": {"load": 1.0}, "step_seconds": [9.0, 1.0, 2.0]}
 
-    monkeypatch.setattr(memory, "_run_cell", pretend)
+    monkeypatch.setattr(reports, "_run_cell", pretend)
     plan = BenchPlan(models=("m",), quantizations=("int4",), parts=("load",), cell=Cell(source=""), runs=3)
     (cell,) = run_bench(plan)["cells"]
     assert cell["figures"]["transformer_active"] == 2 * MIB
     assert cell["spread"]["figures"]["transformer_active"] == (1 * MIB, 3 * MIB)
+    assert cell["step"] == {"median": 1.5, "least": 1.0, "most": 2.0}  # the first of each run is left out
 
 
-def report_of(figures: dict[str, float], side: int) -> dict[str, Any]:
-    cell = {
+def cell_of(figures: dict[str, float], **changes: Any) -> dict[str, Any]:
+    return {
         "model": "klein-4b",
         "quantization": "int4",
+        "residency": "resident",
         "parts": ["generate"],
-        "width": side,
-        "height": side,
+        "width": 1024,
+        "height": 1024,
         "steps": 4,
+        "guidance": None,
         "tokens": None,
         "runs": 1,
-        "dtype": None,
+        "dtype": "bfloat16",
         "figures": figures,
+        "phase_peaks": {"decode": 2, "denoise": 1},
         "seconds": {"load": 12.0},
-        "spread": {"seconds": {"load": [11.0, 13.0]}},
+        "step_seconds": [[1.0, 1.0]],
+        "step": {"median": 1.0, "least": 0.9, "most": 1.2},
+        "spread": {
+            "seconds": {"load": [11.0, 13.0]},
+            "figures": {name: [value, value] for name, value in figures.items()},
+        },
+        **changes,
     }
+
+
+def report_of(*cells: dict[str, Any]) -> dict[str, Any]:
     conditions = {
-        **dict.fromkeys(("chip", "os", "device", "backend", "python", "commit", "date"), "x"),
+        **dict.fromkeys(("chip", "os", "device", "python", "commit", "date"), "x"),
+        "backend": "gpu",
         "cores": 2,
         "physical_memory": MIB,
         "load_average": [0.5],
         "gpu_busy_percent": None,
         "versions": {},
     }
-    return {"synthetic": False, "divisor": 1, "conditions": conditions, "cells": [cell]}
+    return {"synthetic": True, "divisor": 1, "command": "flux2 bench", "conditions": conditions, "cells": list(cells)}
 
 
 def test_tables_show_ours_the_documents_and_the_ratio() -> None:
     figures = {"transformer_active": 2094 * MIB, "quantization_peak": 2028.5 * MIB, "generation_peak": 12533 * MIB}
-    text = as_markdown(report_of(figures, 1024))
+    text = as_markdown(report_of(cell_of(figures)))
     assert "| klein-4b | 2,094 (document 2,094, × 1.00) |" in text
     assert "| klein-4b | 2,028 (document 4,057, × 0.50) |" in text
     assert "| klein-4b | 12,533 (document 12,533, × 1.00) |" in text
-    assert "| klein-4b | int4 | load | 12.00 | 11.00 – 13.00 |" in text
-    assert "decode" not in text
+    assert "| klein-4b | int4, resident | load | 12.00 | 11.00 – 13.00 |" in text
+    assert "| klein-4b | int4, resident | one step | 1.00 | 0.90 – 1.20 |" in text
+    assert "decode above" not in text
+
+
+def test_tables_show_what_was_planned_and_wanted() -> None:
+    figures = {"transformer_active": 2079.0 * MIB, "quantization_peak": 2300 * MIB}
+    lines = as_markdown(report_of(cell_of(figures))).splitlines()
+    active = next(line for line in lines if line.startswith("| transformer active |"))
+    assert active.endswith("| 2,079 | 2,079 – 2,079 | 2,094 | 0.99 | 2,079 | +0.0 % | ≤ 2,079 | met |")
+    peak = next(line for line in lines if line.startswith("| quantization peak |"))
+    assert peak.endswith("| ≤ 2,220 | **missed** |")
 
 
 def test_another_size_than_the_documents_is_not_compared() -> None:
-    text = as_markdown(report_of({"transformer_active": 2094 * MIB, "generation_peak": 3000 * MIB}, 256))
+    figures = {"transformer_active": 2094 * MIB, "generation_peak": 3000 * MIB}
+    text = as_markdown(report_of(cell_of(figures, width=256, height=256)))
     assert "| klein-4b | 2,094 (document 2,094, × 1.00) |" in text
     assert "| klein-4b | 3,000 |" in text
+
+
+def test_findings_say_only_what_the_report_has_figures_for() -> None:
+    whole = cell_of({"transformer_active": 8000, "generation_peak": 7 << 30}, quantization="bf16")
+    small = cell_of({"transformer_active": 2000}, step={"median": 1.5, "least": 1.5, "most": 1.5})
+    streamed = cell_of({}, residency="streamed", step={"median": 3.0, "least": 3.0, "most": 3.0})
+    assert find_all(report_of(whole, small, streamed)) == [
+        "int4 against bf16, transformer in memory: klein-4b -75 %.",
+        "int4 against bf16, seconds per step: klein-4b × 1.50.",
+        "klein-4b int4: a step with the blocks streamed takes × 2.00 of a resident one.",
+        "klein-4b bf16, resident: the peak, 7.00 GiB, is in decode.",
+        "8 GB: nothing measured here fits.",
+        "16 GB: everything measured here fits.",
+    ]
+    assert find_all(report_of(small)) == []
+
+
+def test_draws_the_pictures_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sheet, out = tmp_path / "sheet.png", tmp_path / "report.json"
+    options = ["--model", "pocket", "--transformer-quant", "bf16,int4", "--part", "generate", "--steps", "1"]
+    assert cli.main(["bench", *options, "--sheet", str(sheet), "--json", str(out)]) == 0
+    bf16, int4 = json.loads(out.read_text())["cells"]
+    assert "likeness" not in bf16
+    assert 10 < int4["likeness"]["psnr"] < 60
+    assert 0.5 < int4["likeness"]["ssim"] < 1
+    with Image.open(sheet) as picture:
+        assert picture.width == 2 * 256 + 3 * 16
+    assert "pocket" in capsys.readouterr().out
+
+
+def test_a_sheet_needs_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "--model", "pocket", "--sheet", str(tmp_path / "sheet.png")]) == 2
+    assert "add --part generate" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
-"""The benchmark document's memory tables, measured: every model at every quantization, each in a process of its own."""
+"""The benchmark document's tables, measured: every model at every quantization, each in a process of its own."""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -11,18 +12,24 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from flux2.architectures import ARCHITECTURES
 from flux2.bench.cell import Cell
-from flux2.bench.conditions import read_conditions
+from flux2.bench.comparison import compare
+from flux2.bench.conditions import read_conditions, read_load
 from flux2.bench.synthetic import write_synthetic
 from flux2.errors import Flux2Error
+from flux2.paths import cache_dir
 
-FORMAT = 1
+FORMAT = 2
+"""Of the JSON."""
 _COPIED = ("blas",)
 """Folders of the cache that cells may find made; all else they do for themselves."""
+_OF_NO_LEVEL = ("encode", "decode")
+"""Parts that are the same at every quantization and residency, so that they are measured once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,21 +43,32 @@ class BenchPlan:
     """Of `flux2.bench.cell.PARTS`."""
     cell: Cell
     """Size, steps, tokens and dtype of every cell."""
+    residencies: tuple[str, ...] = ("resident",)
     synthetic: bool = False
     divisor: int = 1
     """Of the synthetic checkpoint's size."""
     runs: int = 1
+    pictures: Path | None = None
+    """A folder for the pictures made."""
 
     def cells(self) -> Iterator[tuple[str, Cell]]:
-        """Each model with each of its cells; what does not depend on the quantization is measured once."""
+        """Each model with each of its cells; a generation measures encoding and loading as well."""
+        skipped = ("encode", "load") if "generate" in self.parts else ()
         for model in self.models:
-            parts = tuple(part for part in self.parts if part != "encode" or "generate" not in self.parts)
-            if "encode" in parts:
-                yield model, replace(self.cell, source=model, quantization="bf16", parts=("encode",))
-            for quantization in self.quantizations:
-                for part in parts:
-                    if part != "encode" and not (part == "load" and "generate" in parts):
-                        yield model, replace(self.cell, source=model, quantization=quantization, parts=(part,))
+            for part in self.parts:
+                if part in _OF_NO_LEVEL and part not in skipped:
+                    yield model, replace(self.cell, source=model, parts=(part,))
+            for quantization, residency in product(self.quantizations, self.residencies):
+                for part in self.parts:
+                    if part in _OF_NO_LEVEL or part in skipped or (part == "load" and residency == "streamed"):
+                        continue
+                    levelled = replace(self.cell, source=model, quantization=quantization, residency=residency)
+                    yield model, replace(levelled, parts=(part,), picture=self._picture(model, levelled, part))
+
+    def _picture(self, model: str, cell: Cell, part: str) -> str | None:
+        if self.pictures is None or part != "generate":
+            return None
+        return str(self.pictures / f"{Path(model).name}-{cell.quantization}-{cell.residency}.png")
 
 
 def run_bench(plan: BenchPlan, say: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
@@ -66,22 +84,26 @@ def run_bench(plan: BenchPlan, say: Callable[[str], None] = lambda _: None) -> d
     """
     report: dict[str, Any] = {
         "format": FORMAT,
+        "command": shlex.join(["flux2", *sys.argv[1:]]),
         "synthetic": plan.synthetic,
         "divisor": plan.divisor,
         "conditions": read_conditions(),
     }
-    with tempfile.TemporaryDirectory(prefix="flux2-bench-") as scratch, _fresh_home(Path(scratch)) as environment:
+    with tempfile.TemporaryDirectory(prefix="flux2-bench-") as scratch:
         sources = {model: _source(plan, model, Path(scratch)) for model in plan.models}
         rows = []
         for model, cell in plan.cells():
-            say(f"{model} {cell.quantization}: {', '.join(cell.parts)}")
+            say(f"{model} {cell.quantization} {cell.residency}: {', '.join(cell.parts)}")
+            load = read_load()
             try:
-                runs = [_run_cell(replace(cell, source=sources[model]), environment) for _ in range(plan.runs)]
+                runs = [_run_cell(replace(cell, source=sources[model])) for _ in range(plan.runs)]
             except Flux2Error as error:
                 say(str(error))
-                rows.append({"model": model, **_settings(cell), "error": str(error)})
+                rows.append({"model": model, **_settings(cell), "load_before": load, "error": str(error)})
             else:
-                rows.append({"model": model, **_settings(cell), **_summary(runs)})
+                row = {"model": model, **_settings(cell), "load_before": load, **_summary(runs)}
+                row["compared"] = {figure.key: found.as_dict() for figure, found in compare(report, row)}
+                rows.append(row)
     return {**report, "cells": rows}
 
 
@@ -93,27 +115,16 @@ def _source(plan: BenchPlan, model: str, scratch: Path) -> str:
     return str(write_synthetic(model, scratch / model, plan.divisor))
 
 
-@contextmanager
-def _fresh_home(scratch: Path) -> Iterator[dict[str, str]]:
-    """An environment in which nothing is cached, but for the libraries that are the same for every run."""
-    from flux2.paths import cache_dir
-
-    home = scratch / "home"
-    (home / "cache").mkdir(parents=True)
-    for name in _COPIED:
-        if (cache_dir() / name).is_dir():
-            (home / "cache" / name).symlink_to(cache_dir() / name)
-    yield {**os.environ, "FLUX2_HOME": str(home)}
-
-
-def _run_cell(cell: Cell, environment: dict[str, str]) -> dict[str, Any]:
+def _run_cell(cell: Cell) -> dict[str, Any]:
     """Measure in a new process.
 
     Raises:
         Flux2Error: with the last line the process wrote, if it failed.
     """
     command = [sys.executable, "-m", "flux2.bench.cell", json.dumps(asdict(cell))]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    with _fresh_home() as home:
+        environment = {**os.environ, "FLUX2_HOME": str(home)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip() or f"it ended with code {done.returncode}").splitlines()[-1]
         raise Flux2Error(f"Measuring {cell.source} {cell.quantization} ({', '.join(cell.parts)}) failed: {last}")
@@ -121,26 +132,47 @@ def _run_cell(cell: Cell, environment: dict[str, str]) -> dict[str, Any]:
     return measured
 
 
+@contextmanager
+def _fresh_home() -> Iterator[Path]:
+    """A folder in which nothing is cached, but for the libraries that are the same for every run."""
+    with tempfile.TemporaryDirectory(prefix="flux2-bench-") as folder:
+        cache = Path(folder) / "cache"
+        cache.mkdir()
+        for name in _COPIED:
+            if (cache_dir() / name).is_dir():
+                (cache / name).symlink_to(cache_dir() / name)
+        yield Path(folder)
+
+
 def _settings(cell: Cell) -> dict[str, Any]:
     values = asdict(cell)
-    del values["source"]
+    del values["source"], values["picture"]
     return values
 
 
 def _summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """The medians, and how far each figure spreads over the runs."""
+    steps = [seconds for run in runs for seconds in _warm(run["step_seconds"])]
     return {
+        "dtype": runs[0]["dtype"],
         "runs": len(runs),
         "figures": _medians(run["figures"] for run in runs),
         "phase_peaks": _medians(run["phase_peaks"] for run in runs),
+        "phase_ends": _medians(run["phase_ends"] for run in runs),
         "seconds": _medians(run["seconds"] for run in runs),
-        "step_seconds": runs[-1]["step_seconds"],
+        "step_seconds": [run["step_seconds"] for run in runs],
+        "step": {"median": statistics.median(steps), "least": min(steps), "most": max(steps)} if steps else None,
         "footprint": statistics.median(run["footprint"] for run in runs),
         "spread": {
             kind: {name: (min(found), max(found)) for name, found in _columns(run[kind] for run in runs)}
             for kind in ("figures", "seconds")
         },
     }
+
+
+def _warm(steps: list[float]) -> list[float]:
+    """Without the first, in which kernels are compiled and files come into the system's cache."""
+    return steps[1:] or steps
 
 
 def _medians(values: Iterable[dict[str, float]]) -> dict[str, float]:

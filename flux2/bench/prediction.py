@@ -1,0 +1,43 @@
+"""What the planner says a cell of a report will take, to stand beside what it took."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flux2.errors import Flux2Error
+from flux2.model_configs import Networks, find_networks
+from flux2.planner import Setting, plan
+
+
+def predict(report: dict[str, Any], cell: dict[str, Any]) -> dict[str, int]:
+    """Bytes by figure; empty where the planner knows nothing of the model, or it was made smaller for a trial."""
+    if report["divisor"] != 1:
+        return {}
+    try:
+        networks = find_networks(cell["model"])
+        planned = plan(networks, _setting(report, cell, networks))
+    except Flux2Error:
+        return {}
+    held = planned.resident + planned.embeddings
+    figures = {
+        "transformer_active": planned.resident,
+        "quantization_peak": planned.peaks["load"] - (0 if "generate" in cell["parts"] else planned.embeddings),
+        "text_encoding_peak": planned.peaks["encode"],
+        "denoise_above_weights": planned.peaks["denoise"] - held,
+        "decode_above_weights": planned.peaks["decode"] - held,
+        "generation_peak": planned.peak,
+    }
+    return {key: figures[key] for key in cell["figures"]}
+
+
+def _setting(report: dict[str, Any], cell: dict[str, Any], networks: Networks) -> Setting:
+    return Setting(
+        quantization=cell["quantization"],
+        residency=cell["residency"],
+        width=cell["width"],
+        height=cell["height"],
+        dtype=cell["dtype"],
+        backend=report["conditions"]["backend"],
+        guided=not networks.is_distilled and cell["guidance"] != 1.0,
+        text_tokens=cell["tokens"] or 0,
+    )
