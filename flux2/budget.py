@@ -9,6 +9,7 @@ from typing import Literal
 from flux2.errors import RequestError
 from flux2.events import Memory
 from flux2.humanize import parse_size
+from flux2.settings import settings
 
 Verdict = Literal["fits", "tight", "does not fit"]
 VERDICTS: tuple[Verdict, ...] = ("fits", "tight", "does not fit")
@@ -68,14 +69,16 @@ def read_budget(text: str, name: str = "The memory budget") -> int:
         raise RequestError(f"{name} is {text!r:.80}, which is not a size; write 12GB or 11500MiB.") from None
 
 
-def environment_budget() -> int | None:
-    """What `FLUX2_MEMORY_BUDGET` sets; None where it is not set.
+def user_budget() -> int | None:
+    """What the environment, or else the settings file, allows runs to take; None where neither says.
 
     Raises:
-        RequestError: if it makes no sense.
+        RequestError: if the environment's makes no sense; the settings file's complaints are told elsewhere.
     """
-    text = os.environ.get(BUDGET_VARIABLE, "").strip()
-    return read_budget(text, BUDGET_VARIABLE) if text else None
+    if text := os.environ.get(BUDGET_VARIABLE, "").strip():
+        return read_budget(text, BUDGET_VARIABLE)
+    chosen = settings().memory_budget
+    return read_budget(chosen) if chosen else None
 
 
 def machine_limit(memory: int) -> int:

@@ -10,7 +10,7 @@ from flux2 import humanize
 from flux2.budget import MACHINES, Budget, Verdict, machine_limit
 from flux2.catalog import find_card, label
 from flux2.model_configs import Networks, model_defaults, sample_size
-from flux2.planner import Engine, MemoryPlan, Setting, plan
+from flux2.planner import Engine, MemoryPlan, Setting, plan, plan_all
 from flux2.request import AUTO, MIN_SIZE, QUANTIZATIONS, RESIDENCIES, SIZE_MULTIPLE, GenerationRequest
 
 SMALLER = (3 / 4, 1 / 2, 3 / 8, 1 / 4)
@@ -25,6 +25,8 @@ class Fit:
     """With quantization and residency decided."""
     plan: MemoryPlan
     budget: Budget
+    smaller: bool = False
+    """Of an alternative: whether it is one of a smaller picture."""
 
     @property
     def verdict(self) -> Verdict:
@@ -38,8 +40,15 @@ class Fit:
 
     @property
     def need(self) -> str:
-        """`needs 18.4 GiB (denoise), and this machine has 10.7 GiB for it`"""
-        return f"needs {peak(self.plan)}, and there are {humanize.size(self.budget.limit)} for it"
+        """`needs 18.4 GiB (denoise) of the 10.7 GiB that there are`"""
+        return f"needs {peak(self.plan)} of the {humanize.size(self.budget.limit)} that there are"
+
+    @property
+    def reason(self) -> str:
+        """Why it was taken."""
+        if self.verdict == "does not fit":
+            return "the smallest, for none fits"
+        return "the best that fits" if self.verdict == "fits" else "the best, though it is tight"
 
 
 def weigh(request: GenerationRequest, networks: Networks, engine: Engine, budget: Budget) -> Fit:
@@ -61,20 +70,14 @@ def weigh(request: GenerationRequest, networks: Networks, engine: Engine, budget
 
 def alternatives(fit: Fit, networks: Networks) -> list[Fit]:
     """What would fit in its place, the best first: at the same size, or where nothing does, at a smaller one."""
-    setting = fit.plan.setting
-    for width, height in [(setting.width, setting.height), *_smaller(setting)]:
-        settings = (
-            replace(setting, width=width, height=height, quantization=quantization, residency=residency)
-            for residency, quantization in product(RESIDENCIES, QUANTIZATIONS)
-        )
-        plans = [plan(networks, other, fit.budget) for other in settings]
-        fits = [
-            replace(fit, request=replace(_with(fit.request, found.setting), width=width, height=height), plan=found)
-            for found in plans
-            if fit.budget.judge(found.peak) != "does not fit"
-        ]
+    asked = fit.plan.setting
+    for width, height in [(asked.width, asked.height), *_smaller(asked)]:
+        plans = plan_all(networks, replace(asked, width=width, height=height), fit.budget)
+        fits = [found for found in plans if fit.budget.judge(found.peak) != "does not fit"]
         if fits:
-            return fits
+            smaller = (width, height) != (asked.width, asked.height)
+            request = replace(fit.request, width=width, height=height) if smaller else fit.request
+            return [replace(fit, request=_with(request, found.setting), plan=found, smaller=smaller) for found in fits]
     return []
 
 

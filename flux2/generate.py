@@ -9,13 +9,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from flux2 import events as ev
-from flux2.errors import Flux2Error, GenerationCancelled
+from flux2 import memory
+from flux2.checkpoint.source import find_checkpoint
+from flux2.errors import Flux2Error, GenerationCancelled, RequestError
+from flux2.fit import Fit, weigh
 from flux2.image_metadata import ImageMetadata
 from flux2.images import check_writable, output_path, save_png
+from flux2.measured_peaks import remember_peaks
+from flux2.model_configs import find_networks
 from flux2.paths import pictures_dir
 from flux2.pipeline import Flux2Pipeline
+from flux2.planner import Engine
 from flux2.reporting import RunReport
-from flux2.request import GenerationRequest
+from flux2.request import AUTO, GenerationRequest
 from flux2.settings import settings
 
 
@@ -24,20 +30,28 @@ def generate(
     on_event: ev.EventHandler = lambda _: None,
     should_cancel: Callable[[], bool] = lambda: False,
     dtype: str | None = None,
+    memory_budget: int | None = None,
 ) -> ev.RunFinished:
     """Make one picture and keep nothing in memory. See `Generator.generate`."""
-    return Generator(dtype).generate(request, on_event=on_event, should_cancel=should_cancel)
+    generator = Generator(dtype, memory_budget=memory_budget, keep_transformer=False)
+    return generator.generate(request, on_event=on_event, should_cancel=should_cancel)
 
 
 class Generator:
     """Makes one picture after the other; keeps the last model, so that the next run of it begins at once."""
 
-    def __init__(self, dtype: str | None = None) -> None:
+    def __init__(
+        self, dtype: str | None = None, *, memory_budget: int | None = None, keep_transformer: bool = True
+    ) -> None:
         """
         Args:
             dtype: what to compute in; None is the backend's best (`flux2.mlx_backend.default_dtype`).
+            memory_budget: what runs may take, bytes; None is what `flux2.memory.budget` finds.
+            keep_transformer: hold it for the next run, where there is room beside the decode.
         """
         self._dtype = dtype
+        self._memory_budget = memory_budget
+        self._keep_transformer = keep_transformer
         self._kept: _Kept | None = None
 
     @property
@@ -81,6 +95,7 @@ class Generator:
 
     def _generate(self, request: GenerationRequest, report: RunReport) -> ev.RunFinished:
         began = time.perf_counter()
+        request = self._decide(request, report)
         pipeline = self._pipeline(request, report)
         request = _with_defaults(request, pipeline)
         assert request.seed is not None
@@ -88,6 +103,8 @@ class Generator:
         check_writable(path)
         phases = pipeline.phases(request.prompt, request.negative_prompt, request.guidance)
         report.on_event(ev.RunStarted(run=report.run, request=request.to_dict(), phases=(*phases, "save")))
+        fit = self._weigh(request, report)
+        self._prepare_memory(fit, report)
         active: dict[str, int] = {}
 
         def on_event(event: ev.Event) -> None:
@@ -103,6 +120,7 @@ class Generator:
             num_inference_steps=request.steps,
             guidance_scale=request.guidance,
             seed=request.seed,
+            keep_transformer=not fit.plan.drops_transformer,
             on_event=on_event,
             should_cancel=report.should_cancel,
             run=report.run,
@@ -111,6 +129,7 @@ class Generator:
         with report.phase("save"):
             metadata = ImageMetadata(request=request, timings=dict(made.timings), peaks=dict(made.peaks), active=active)
             path = save_png(made.images[0], path, metadata)
+        remember_peaks(request, fit.plan, made.peaks)
         return ev.RunFinished(
             run=report.run,
             path=str(path),
@@ -120,6 +139,33 @@ class Generator:
             timings=report.timings,
         )
 
+    def _decide(self, request: GenerationRequest, report: RunReport) -> GenerationRequest:
+        """The request with what it leaves to AUTO decided."""
+        if AUTO not in (request.quantization, request.residency):
+            return request
+        fit = self._weigh(request, report)
+        report.log(f"Chosen as {fit.reason}: {fit.name} {fit.need}.")
+        return fit.request
+
+    def _weigh(self, request: GenerationRequest, report: RunReport) -> Fit:
+        try:
+            networks = find_networks(request.model, request.vae)
+        except RequestError:  # it is on the Hub, or nowhere
+            networks = find_networks(str(find_checkpoint(request.model, report.log)), request.vae)
+        return weigh(request, networks, self._engine, memory.budget(self._memory_budget))
+
+    @property
+    def _engine(self) -> Engine:
+        return replace(memory.engine(self._dtype), keep_transformer=self._keep_transformer)
+
+    def _prepare_memory(self, fit: Fit, report: RunReport) -> None:
+        """Leave no more to the allocator's cache than the plan leaves over, and say what will be noticed."""
+        memory.limit_cache(fit.budget.comfortable - fit.plan.peak)
+        if fit.verdict == "does not fit" and not fit.request.force:
+            report.warn(f"{fit.name} {fit.need}; it may be slow, or fail.")
+        if fit.plan.drops_transformer and self._keep_transformer:
+            report.log("For lack of room the transformer is let go before the decode; the next picture loads it again.")
+
     def _pipeline(self, request: GenerationRequest, report: RunReport) -> Flux2Pipeline:
         """The one that is kept, as far as it serves this request; else a new one in its place."""
         kept = self._kept
@@ -128,8 +174,7 @@ class Generator:
                 kept.pipeline = kept.pipeline.with_quantization(request.quantization)
             return kept.pipeline
         self.unload()
-        say = lambda message: report.on_event(ev.Logged(run=report.run, level="info", message=message))  # noqa: E731
-        pipeline = Flux2Pipeline.from_pretrained(request.model, self._dtype, request.quantization, say)
+        pipeline = Flux2Pipeline.from_pretrained(request.model, self._dtype, request.quantization, report.log)
         self._kept = _Kept(request.model, pipeline, pipeline.checkpoint.stamps())
         return pipeline
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import psutil
 
-from flux2.budget import Budget, environment_budget
+from flux2.budget import Budget, user_budget
 from flux2.events import Memory
 from flux2.mlx_backend import default_dtype, mx, on_cpu
 from flux2.planner import Engine
@@ -55,7 +55,7 @@ def budget(limit: int | None = None) -> Budget:
     Raises:
         RequestError: if the environment's makes no sense.
     """
-    return Budget.now(limit or environment_budget() or memory_limit(), read())
+    return Budget.now(limit or user_budget() or memory_limit(), read())
 
 
 def engine(dtype: str | None = None) -> Engine:

@@ -36,6 +36,9 @@ class RunReport:
     def warn(self, message: str) -> None:
         self.on_event(ev.Warned(run=self.run, message=message))
 
+    def log(self, message: str) -> None:
+        self.on_event(ev.Logged(run=self.run, level="info", message=message))
+
     @contextmanager
     def phase(self, name: ev.Phase) -> Iterator[None]:
         """One phase, from its own peak to the memory it leaves behind."""

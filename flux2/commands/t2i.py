@@ -12,6 +12,8 @@ from typing import Any
 from flux2 import __version__, humanize
 from flux2.catalog import MODELS
 from flux2.commands.cancelling import Cancelled, CancelOnSignal
+from flux2.commands.fit_question import settle
+from flux2.commands.plan import add_budget, budget_of
 from flux2.errors import GenerationCancelled
 from flux2.events import Event, Logged, RunStarted, Warned
 from flux2.progress import RunProgress
@@ -69,6 +71,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add("--keep-text-encoder", action="store_true", help="hold the whole text encoder instead of a layer at a time")
     add("--vae", metavar="FOLDER|REPO", help="another autoencoder, such as FLUX.2's small decoder")
+    add_budget(parser)
     add("--force", action="store_true", help="run although the plan says that it does not fit this machine")
     size = f"pixels, {MIN_SIZE} to {MAX_SIZE}, a multiple of {SIZE_MULTIPLE}"
     add("--width", type=int, metavar="W", help=size)
@@ -87,7 +90,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> int:
-    progress = _generate(_request(args), args)
+    budget = budget_of(args)
+    asked = _request(args)
+    somebody = sys.stdin.isatty() and sys.stderr.isatty() and not args.json
+    progress = _generate(settle(asked, args.dtype, budget, ask=somebody), budget, args)
     if args.json:
         print(json.dumps(result(progress)))
     else:
@@ -129,7 +135,7 @@ def _request(args: argparse.Namespace) -> GenerationRequest:
     return replace(request, output=str(output))
 
 
-def _generate(request: GenerationRequest, args: argparse.Namespace) -> RunProgress:
+def _generate(request: GenerationRequest, budget: int | None, args: argparse.Namespace) -> RunProgress:
     """Run the pipeline, drawing its events; returns what they came to.
 
     Raises:
@@ -152,7 +158,13 @@ def _generate(request: GenerationRequest, args: argparse.Namespace) -> RunProgre
         from flux2.generate import generate  # here, for it loads MLX: seconds in which Ctrl-C must already work
 
         try:
-            generate(request, on_event=on_event, should_cancel=lambda: bool(cancel.received), dtype=args.dtype)
+            generate(
+                request,
+                on_event=on_event,
+                should_cancel=lambda: bool(cancel.received),
+                dtype=args.dtype,
+                memory_budget=budget,
+            )
         except GenerationCancelled:
             raise Cancelled(cancel.received) from None
     return progress

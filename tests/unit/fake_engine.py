@@ -30,6 +30,7 @@ def generate(
     on_event: ev.EventHandler,
     should_cancel: Callable[[], bool],
     dtype: str | None = None,
+    memory_budget: int | None = None,  # noqa: ARG001 — the real one's
 ) -> None:
     request = replace(request, width=request.width or 64, height=request.height or 64, steps=request.steps or 4)
     request = replace(request, guidance=1.0 if request.guidance is None else request.guidance)

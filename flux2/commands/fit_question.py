@@ -1,0 +1,97 @@
+"""The question before a run that seems not to fit: what would, or to try all the same."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+from flux2 import humanize
+from flux2.errors import CheckpointError, Flux2Error, RequestError
+from flux2.fit import Fit, alternatives, level, weigh
+from flux2.model_configs import find_networks
+from flux2.request import GenerationRequest
+
+
+def settle(request: GenerationRequest, dtype: str | None, memory_budget: int | None, *, ask: bool) -> GenerationRequest:
+    """The request itself where it fits or is forced; else what the user takes in its place.
+
+    Args:
+        ask: whether somebody is at the terminal to answer.
+
+    Raises:
+        RequestError: if the budget makes no sense.
+        Flux2Error: if the user takes nothing, or nobody is there to ask.
+    """
+    if request.force:
+        return request
+    from flux2 import memory
+
+    engine, budget = replace(memory.engine(dtype), keep_transformer=False), memory.budget(memory_budget)
+    try:
+        networks = find_networks(request.model, request.vae)
+        fit = weigh(request, networks, engine, budget)
+    except (RequestError, CheckpointError):
+        return request  # not here yet, or damaged: the engine will know
+    if fit.verdict != "does not fit":
+        return request
+    others = alternatives(fit, networks)
+    if not ask:
+        raise Flux2Error(f"{_complaint(fit)}; {_remedies(others)}--force runs it all the same.")
+    return _ask(fit, others)
+
+
+def _ask(fit: Fit, others: list[Fit]) -> GenerationRequest:
+    lines = [f"{_complaint(fit)}.", *_choices(others)]
+    numbers = f"{_numbers(others)} for what fits, " if others else ""
+    question = f"{numbers}y to run it all the same, n to leave it [n]: "
+    print("\n".join(lines), file=sys.stderr)
+    while True:
+        print(question, end="", file=sys.stderr, flush=True)
+        answer = sys.stdin.readline().strip().lower()
+        if answer in ("y", "yes"):
+            return replace(fit.request, force=True)
+        if answer in ("", "n", "no"):
+            raise Flux2Error("Nothing was made, as you chose.")
+        if answer.isdecimal() and 1 <= int(answer) <= len(others):
+            return others[int(answer) - 1].request
+
+
+def _complaint(fit: Fit) -> str:
+    return f"{fit.name} does not fit: it {fit.need}"
+
+
+def _remedies(others: list[Fit]) -> str:
+    """`--transformer-quant int4 (6.1 GiB) or --residency streamed (3.4 GiB) would fit, and `"""
+    if not others:
+        return ""
+    named = [f"{_arguments(other)} ({humanize.size(other.plan.peak)})" for other in others]
+    return f"{' or '.join(named)} would fit, and "
+
+
+def _arguments(fit: Fit) -> str:
+    setting = fit.plan.setting
+    size = f" --width {setting.width} --height {setting.height}" if fit.smaller else ""
+    return f"--transformer-quant {setting.quantization} --residency {setting.residency}{size}"
+
+
+def _choices(others: list[Fit]) -> list[str]:
+    """A line each, with its number."""
+    names = [level(other.plan.setting) + _size(other) for other in others]
+    width = max(map(len, names), default=0)
+    return [
+        f"  {number}  {name:<{width}}  {humanize.size(other.plan.peak):>8}  {other.verdict}{_reading(other)}"
+        for number, (name, other) in enumerate(zip(names, others, strict=True), start=1)
+    ]
+
+
+def _size(fit: Fit) -> str:
+    return f" at {fit.plan.setting.width}×{fit.plan.setting.height}" if fit.smaller else ""
+
+
+def _reading(fit: Fit) -> str:
+    read = fit.plan.read_per_step
+    return f", reads {humanize.size(read)} in every step" if read else ""
+
+
+def _numbers(others: list[Fit]) -> str:
+    return "1" if len(others) == 1 else f"1 to {len(others)}"

@@ -1,0 +1,71 @@
+"""Peaks of runs on this machine, kept so that a plan can say what was measured in place of what is predicted.
+
+One JSON file in the state folder, written by whoever finishes a run; another version's is begun anew. No MLX.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from flux2 import __version__
+from flux2.events import PHASES
+from flux2.paths import state_dir
+from flux2.planner import MemoryPlan
+from flux2.request import GenerationRequest
+from flux2.worker.journal import write_atomically
+
+MOST_RUNS = 500
+"""That are remembered; the oldest go first."""
+_PLANNED = PHASES[:-1]  # saving holds nothing
+
+_Peaks = dict[str, dict[str, int]]
+
+
+def remember_peaks(request: GenerationRequest, plan: MemoryPlan, peaks: Mapping[str, int]) -> None:
+    """Note what a run took, phase by phase. A file that can't be written is no reason to fail.
+
+    A phase that the run went through with a transformer from an earlier one is not what a first run takes, so that
+    encoding counts only together with loading.
+    """
+    known = _read()
+    key = _key(request, plan)
+    fresh = {phase: count for phase, count in peaks.items() if phase in _PLANNED}
+    if "load" not in fresh:
+        fresh.pop("encode", None)
+    known[key] = {**known.pop(key, {}), **fresh}
+    kept = dict(list(known.items())[-MOST_RUNS:])
+    with contextlib.suppress(OSError):
+        _path().parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(_path(), json.dumps({"version": __version__, "peaks": kept}, indent=0).encode())
+
+
+def measured_peak(request: GenerationRequest, plan: MemoryPlan) -> int | None:
+    """The highest of all phases of such a run, bytes; None while one of them was never measured."""
+    peaks = _read().get(_key(request, plan), {})
+    missing = any(phase not in peaks for phase in plan.peaks)
+    return None if missing else max(peaks.values())
+
+
+def _key(request: GenerationRequest, plan: MemoryPlan) -> str:
+    """All that the peaks depend on."""
+    return json.dumps([request.model, request.vae, plan.drops_transformer, *asdict(plan.setting).values()])
+
+
+def _read() -> _Peaks:
+    try:
+        content = json.loads(_path().read_text("utf-8"))
+        if content["version"] != __version__:
+            return {}
+        return {
+            str(key): {phase: int(count) for phase, count in peaks.items()} for key, peaks in content["peaks"].items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none yet, or damaged
+        return {}
+
+
+def _path() -> Path:
+    return state_dir() / "peaks.json"
