@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.segment import Segment
 from textual.content import Content
 from textual.geometry import Size
 from textual.strip import Strip
@@ -17,6 +16,7 @@ from textual.widgets import Static
 from tui.picture import Source, fit, half_cells, open_picture
 from tui.session import Session, Topic
 from tui.terminal import cell_pixels
+from tui.widgets.cell_picture import CellPicture
 from tui.widgets.pane import Pane
 
 
@@ -27,7 +27,7 @@ class _Drawing:
     """Of the room, in cells."""
 
 
-class HalfCells(Widget):
+class HalfCells(CellPicture):
     """A picture in half-block characters, scaled in a thread; a newer one replaces what is still waiting."""
 
     def __init__(self, pause: float) -> None:
@@ -38,7 +38,6 @@ class HalfCells(Widget):
         super().__init__()
         self._pause = pause
         self._source: Source | None = None
-        self._strips: list[Strip] = []
         self._drawn: _Drawing | None = None
         self._drawn_at = 0.0
         self._cell = cell_pixels()
@@ -46,8 +45,8 @@ class HalfCells(Widget):
 
     def update(self, source: Source | None) -> None:
         if source is None:
-            self._source, self._drawn, self._strips = None, None, []
-            self.refresh()
+            self._source, self._drawn = None, None
+            self.show_strips([])
         elif source is not self._source:
             self._source = source
             self._draw_soon()
@@ -55,15 +54,6 @@ class HalfCells(Widget):
     def on_resize(self) -> None:
         self._cell = cell_pixels()
         self._draw_soon()
-
-    def render_line(self, y: int) -> Strip:
-        width = self.size.width
-        if y >= len(self._strips):
-            return Strip.blank(width, self.rich_style)
-        strip = self._strips[y]
-        left = max(0, (width - strip.cell_length) // 2)
-        padded = Strip([Segment(" " * left, self.rich_style)]) + strip if left else strip
-        return padded.adjust_cell_length(width, self.rich_style)
 
     def _draw_soon(self) -> None:
         if not self._drawing and self._source is not None and self.size.area:
@@ -82,8 +72,8 @@ class HalfCells(Widget):
                 except OSError:
                     return  # moved or deleted meanwhile: what was drawn before stays
                 if self._wanted() is not None:
-                    self._drawn, self._drawn_at, self._strips = wanted, time.monotonic(), strips
-                    self.refresh()
+                    self._drawn, self._drawn_at = wanted, time.monotonic()
+                    self.show_strips(strips)
         finally:
             self._drawing = False
 

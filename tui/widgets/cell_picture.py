@@ -1,0 +1,26 @@
+"""Lines of half-cells in the middle of a widget; what draws them is another's business."""
+
+from __future__ import annotations
+
+from rich.segment import Segment
+from textual.strip import Strip
+from textual.widget import Widget
+
+
+class CellPicture(Widget):
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._strips: list[Strip] = []
+
+    def show_strips(self, strips: list[Strip]) -> None:
+        self._strips = strips
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        if y >= len(self._strips):
+            return Strip.blank(width, self.rich_style)
+        strip = self._strips[y]
+        left = max(0, (width - strip.cell_length) // 2)
+        padded = Strip([Segment(" " * left, self.rich_style)]) + strip if left else strip
+        return padded.adjust_cell_length(width, self.rich_style)
