@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,9 +14,9 @@ import numpy.typing as npt
 
 from flux2.errors import NumericalError, RequestError
 from flux2.mlx_backend import mx
-from flux2.models.layers import AfterBlock
+from flux2.models.layers import AfterBlock, Evaluate
 from flux2.models.rope import image_positions, text_positions
-from flux2.models.transformer import Flux2Transformer2DModel
+from flux2.models.transformer import Conditioning, Flux2Transformer2DModel
 from flux2.request import TOKEN_PIXELS
 from flux2.schedule import SchedulerConfig, clean_estimate, euler_step, guided_velocity, noise_levels
 
@@ -83,36 +84,39 @@ def as_latents(latents: npt.ArrayLike | mx.array, channels: int, height: int, wi
     return array.astype(mx.float32)
 
 
+def condition(transformer: Flux2Transformer2DModel, plan: DenoisingPlan) -> Conditioning:
+    """What the steps of a run have in common, for each of its passes."""
+    sigmas = noise_levels(plan.steps, math.prod(plan.grid), plan.scheduler).tolist()
+    prompts = [plan.embeddings] if plan.negative_embeddings is None else [plan.embeddings, plan.negative_embeddings]
+    return transformer.condition(
+        prompts, sigmas[:-1], text_positions(plan.embeddings.shape[1]), image_positions(*plan.grid), plan.guidance
+    )
+
+
 def denoise(
-    transformer: Flux2Transformer2DModel, latents: mx.array, plan: DenoisingPlan, after_block: AfterBlock
+    transformer: Flux2Transformer2DModel,
+    latents: mx.array,
+    plan: DenoisingPlan,
+    conditioning: Conditioning,
+    evaluate: Evaluate = mx.eval,
+    after_block: AfterBlock = lambda *_: None,
 ) -> Iterator[Step]:
     """Every step as it is done, beginning with noise as `pack` gives it.
 
     Args:
-        after_block: called with the results of each of the transformer's blocks; evaluates them, and may raise.
+        conditioning: of this plan, by `condition`.
+        evaluate: see the transformer.
+        after_block: called with the results of each of the transformer's blocks; may raise.
 
     Raises:
         NumericalError: if the latents hold NaN or infinity after a step.
     """
     sigmas = noise_levels(plan.steps, latents.shape[1], plan.scheduler).tolist()
-    conditioning = transformer.condition(
-        plan.embeddings,
-        sigmas[:-1],
-        text_positions(plan.embeddings.shape[1]),
-        image_positions(*plan.grid),
-        plan.guidance,
-    )
-    mx.eval(conditioning)
-    negative = None
-    if plan.negative_embeddings is not None:
-        negative = conditioning._replace(text=transformer.context_embedder(plan.negative_embeddings))
-        mx.eval(negative.text)
     for index, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
         began = time.perf_counter()
-        velocity = transformer(latents, conditioning, index, after_block).astype(mx.float32)
-        if negative is not None:
-            mx.eval(velocity)
-            other = transformer(latents, negative, index, after_block).astype(mx.float32)
+        velocities = transformer(latents, conditioning, index, evaluate, after_block)
+        velocity, *others = (velocity.astype(mx.float32) for velocity in velocities)
+        for other in others:
             velocity = guided_velocity(velocity, other, plan.guidance)
         estimate = clean_estimate(latents, velocity, sigma)
         latents = euler_step(latents, velocity, sigma, sigma_next)

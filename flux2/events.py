@@ -89,6 +89,8 @@ class StepFinished(Event):
     sigma: float
     """Noise level the step started from, in (0, 1]."""
     seconds: float
+    waited: float = 0.0
+    """Seconds of them in which a streamed transformer's weights had not come from the disk yet."""
     memory: Memory
 
 
@@ -160,6 +162,38 @@ class Logged(Event):
     message: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadProgress(Event):
+    """How far the download of a model has come; a few times a second, and whenever its state changes."""
+
+    model: str
+    """Catalog name or Hub repository, as it was asked for."""
+    state: str
+    """"starting", "downloading", "checking" or "waiting" while it goes on; "paused", "cancelled", "failed", "finished"
+    or "deleted" when it is at rest."""
+    done: int = 0
+    """Bytes that are on this disk."""
+    total: int = 0
+    """Bytes of all its files; 0 while unknown."""
+    bytes_per_second: float = 0.0
+    """Over the last seconds; 0 while nothing comes."""
+    message: str = ""
+    """Why it waits or failed, as a sentence."""
+
+    GOING_ON: ClassVar = ("starting", "downloading", "checking", "waiting")
+
+    @property
+    def going_on(self) -> bool:
+        return self.state in self.GOING_ON
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the present rate; None while nothing honest can be said."""
+        if not self.total or not self.bytes_per_second:
+            return None
+        return max(0, self.total - self.done) / self.bytes_per_second
+
+
 EventHandler = Callable[[Event], None]
 
 EVENT_TYPES: dict[str, type[Event]] = {
@@ -178,6 +212,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         MemorySampled,
         QueueChanged,
         Logged,
+        DownloadProgress,
     )
 }
 

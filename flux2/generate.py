@@ -170,11 +170,13 @@ class Generator:
         """The one that is kept, as far as it serves this request; else a new one in its place."""
         kept = self._kept
         if kept and kept.model == request.model and kept.files == kept.pipeline.checkpoint.stamps():
-            if kept.pipeline.quantization != request.quantization:
-                kept.pipeline = kept.pipeline.with_quantization(request.quantization)
+            if (kept.pipeline.quantization, kept.pipeline.residency) != (request.quantization, request.residency):
+                kept.pipeline = kept.pipeline.with_quantization(request.quantization, request.residency)
             return kept.pipeline
         self.unload()
-        pipeline = Flux2Pipeline.from_pretrained(request.model, self._dtype, request.quantization, report.log)
+        pipeline = Flux2Pipeline.from_pretrained(
+            request.model, self._dtype, request.quantization, report.log, request.residency
+        )
         self._kept = _Kept(request.model, pipeline, pipeline.checkpoint.stamps())
         return pipeline
 

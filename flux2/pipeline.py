@@ -25,20 +25,19 @@ from flux2 import cpu_blas, memory
 from flux2 import events as ev
 from flux2.catalog import ModelCard, find_card
 from flux2.checkpoint.layout import Checkpoint, open_checkpoint
-from flux2.checkpoint.networks import TEXT_ENCODER, TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkSource, check_fit
-from flux2.checkpoint.prequantized import cause, find_prequantized
+from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkSource, check_fit
 from flux2.checkpoint.source import find_checkpoint
-from flux2.denoising import DenoisingPlan, as_latents, denoise, initial_noise, pack
-from flux2.errors import CheckpointError, Flux2Error, NumericalError, RequestError
+from flux2.denoising import DenoisingPlan, as_latents, condition, denoise, initial_noise, pack
+from flux2.errors import Flux2Error, NumericalError, RequestError
 from flux2.mlx_backend import BLAS_COMPLAINT, DTYPES, default_dtype, mx
-from flux2.model_configs import model_defaults, sample_size
-from flux2.models.transformer import Flux2Transformer2DModel
+from flux2.model_configs import DEFAULTS, sample_size
 from flux2.preview import PreviewProjection, as_png, fit_projection, load_projection, save_projection
 from flux2.quantization import find_mode
 from flux2.reporting import RunReport, evaluating
-from flux2.request import MAX_SEED, GenerationRequest
+from flux2.request import MAX_SEED, RESIDENCIES, GenerationRequest
 from flux2.schedule import SchedulerConfig
 from flux2.text_encoding import PromptEncoder
+from flux2.transformer_loading import TransformerLoader
 
 LARGE_NETWORK = 1 << 30  # bytes of the transformer as stored, above which several threads pay (CPU backend only)
 _OUT_OF_MEMORY = re.compile(r"allocat|memory", re.IGNORECASE)  # MLX raises RuntimeError: "[malloc] Unable to allocate…"
@@ -62,7 +61,15 @@ class Flux2PipelineOutput:
 class Flux2Pipeline:
     """FLUX.2 Klein, distilled or base. Made by `from_pretrained`; not to be used from two threads at once."""
 
-    def __init__(self, checkpoint: Checkpoint, *, dtype: str, quantization: str, card: ModelCard | None = None) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        dtype: str,
+        quantization: str,
+        residency: str = "resident",
+        card: ModelCard | None = None,
+    ) -> None:
         """Check everything that configs and headers tell; read no tensor. See `from_pretrained`."""
         if dtype not in DTYPES:
             raise RequestError(f"The dtype {dtype!r} is unknown; choose one of {', '.join(DTYPES)}.")
@@ -70,16 +77,17 @@ class Flux2Pipeline:
         self.card = card
         self.dtype = dtype
         self.quantization = quantization
-        self._mode = find_mode(quantization)
+        self.residency = residency
+        mode = find_mode(quantization)
         self._scheduler = SchedulerConfig.from_dict(checkpoint.scheduler.config)
-        self._transformer_source = NetworkSource.check(checkpoint, TRANSFORMER)
-        if self._mode:
-            self._transformer_source.plan.check_quantization(self._mode)
+        transformer = NetworkSource.check(checkpoint, TRANSFORMER)
+        if mode:
+            transformer.plan.check_quantization(mode)
         self._decoder_source = NetworkSource.check(checkpoint, VAE_DECODER)
-        text_encoder = NetworkSource.check(checkpoint, TEXT_ENCODER)
-        check_fit(self._transformer_source, text_encoder, self._decoder_source)
+        text_encoder = NetworkSource.check_text_encoder(checkpoint)
+        check_fit(transformer, text_encoder, self._decoder_source)
         self._prompts = PromptEncoder(text_encoder, checkpoint.tokenizer_folder, DTYPES[dtype])
-        self._transformer: Flux2Transformer2DModel | None = None
+        self._transformer = TransformerLoader(transformer, mode, DTYPES[dtype], streamed=residency == "streamed")
         self._projection: PreviewProjection | None = None
 
     @classmethod
@@ -89,6 +97,7 @@ class Flux2Pipeline:
         dtype: str | None = None,
         quantization: str = "bf16",
         say: Callable[[str], None] = lambda _: None,
+        residency: str = "resident",
     ) -> Flux2Pipeline:
         """Find a checkpoint, download it if need be, and check its configs and headers; tensors are read by a call.
 
@@ -97,20 +106,34 @@ class Flux2Pipeline:
             dtype: what to compute in: "bfloat16", "float16" or "float32"; None is bfloat16, on the CPU float32.
             quantization: of the transformer's Linears: "bf16" (as in the checkpoint), "qint8" or "int4".
             say: told in a sentence of what takes long (a download).
+            residency: of the transformer: "resident", or "streamed", where its blocks are read in every step, for one
+                that is larger than memory.
 
         Raises:
             RequestError: if a name is unknown.
             CheckpointError: if the checkpoint is not there, incomplete, damaged, or of another architecture.
         """
         find_mode(quantization)
+        if residency not in RESIDENCIES:
+            raise RequestError(f"Residency {residency!r} is unknown; choose one of {', '.join(RESIDENCIES)}.")
         checkpoint = open_checkpoint(find_checkpoint(fspath(source), say))
         return cls(
-            checkpoint, dtype=dtype or default_dtype(), quantization=quantization, card=find_card(fspath(source))
+            checkpoint,
+            dtype=dtype or default_dtype(),
+            quantization=quantization,
+            residency=residency,
+            card=find_card(fspath(source)),
         )
 
-    def with_quantization(self, quantization: str) -> Flux2Pipeline:
-        """The same checkpoint at another level; it inherits the prompt's embeddings, not the transformer."""
-        other = Flux2Pipeline(self.checkpoint, dtype=self.dtype, quantization=quantization, card=self.card)
+    def with_quantization(self, quantization: str, residency: str | None = None) -> Flux2Pipeline:
+        """The same checkpoint at another level or residency; it inherits the prompt's embeddings, no weights."""
+        other = Flux2Pipeline(
+            self.checkpoint,
+            dtype=self.dtype,
+            quantization=quantization,
+            residency=residency or self.residency,
+            card=self.card,
+        )
         other._prompts, other._projection = self._prompts, self._projection
         return other
 
@@ -123,15 +146,16 @@ class Flux2Pipeline:
 
     @property
     def default_steps(self) -> int:
-        return self.card.steps if self.card else model_defaults(self.checkpoint.is_distilled)[0]
+        return self.card.steps if self.card else DEFAULTS[self.checkpoint.guidance][0]
 
     @property
     def default_guidance(self) -> float:
-        return self.card.guidance if self.card else model_defaults(self.checkpoint.is_distilled)[1]
+        return self.card.guidance if self.card else DEFAULTS[self.checkpoint.guidance][1]
 
     @property
     def transformer_loaded(self) -> bool:
-        return self._transformer is not None
+        """Whether it is kept whole, so that a call needs no phase "load"; never so where it is streamed."""
+        return self._transformer.is_loaded
 
     def phases(
         self, prompt: str, negative_prompt: str | None = None, guidance_scale: float | None = None
@@ -192,19 +216,18 @@ class Flux2Pipeline:
         ).validated()
         if max_sequence_length is not None and not 1 <= max_sequence_length <= 512:
             raise RequestError(f"max_sequence_length {max_sequence_length} is out of range; choose 1 to 512.")
-        channels = self._transformer_source.config.in_channels
+        channels = self._transformer.source.config.in_channels
         noise = initial_noise(seed, channels, height, width)
         if latents is not None:
             noise = as_latents(latents, channels, height, width)
 
         report = RunReport(run, on_event or (lambda _: None), should_cancel)
         self._warn(report, width, height, guidance, negative_prompt)
-        cpu_blas.use_all_cores(self._transformer_source.plan.nbytes >= LARGE_NETWORK)
+        cpu_blas.use_all_cores(self._transformer.source.plan.nbytes >= LARGE_NETWORK)
         try:
             embeddings = self._prompts.encode(
                 self._texts(prompt, negative_prompt, guidance), max_sequence_length, report
             )
-            transformer = self._ready_transformer(report, previews=on_event is not None)
             plan = DenoisingPlan(
                 height=height,
                 width=width,
@@ -214,10 +237,9 @@ class Flux2Pipeline:
                 embeddings=embeddings[0],
                 negative_embeddings=embeddings[1] if len(embeddings) > 1 else None,
             )
-            clean = self._denoise(transformer, pack(noise), plan, callback_on_step_end, report)
-            del transformer
+            clean = self._denoise(pack(noise), plan, callback_on_step_end, report, previews=on_event is not None)
             if not keep_transformer:
-                self._transformer = None
+                self._transformer.forget()
                 memory.free_cache()
             image = self._decode(clean.reshape(1, *plan.grid, -1), report)
         except (RuntimeError, MemoryError) as error:
@@ -237,23 +259,24 @@ class Flux2Pipeline:
     def load_transformer(
         self, on_event: ev.EventHandler | None = None, should_cancel: Callable[[], bool] = lambda: False
     ) -> None:
-        """Load and quantize the transformer now instead of in the first call.
+        """Load and quantize the transformer now instead of in the first call; nothing where it is streamed.
 
         Raises:
             CheckpointError: if a file can't be read to its end.
             GenerationCancelled: if `should_cancel` said so.
         """
-        self._ready_transformer(RunReport("", on_event or (lambda _: None), should_cancel), previews=False)
+        if self.residency == "resident":
+            self._transformer.load(RunReport("", on_event or (lambda _: None), should_cancel))
 
     def unload(self) -> None:
         """Let go of everything that is kept between calls."""
-        self._transformer = None
+        self._transformer.forget()
         self._prompts.forget()
         memory.free_cache()
 
     def _texts(self, prompt: str, negative_prompt: str | None, guidance: float) -> list[str]:
         """The prompt and, for true classifier-free guidance, the negative one."""
-        if self.checkpoint.is_distilled or guidance <= 1.0:
+        if self.checkpoint.guidance != "classifier-free" or guidance <= 1.0:
             return [prompt]
         return [prompt, negative_prompt or ""]
 
@@ -264,54 +287,32 @@ class Flux2Pipeline:
         if self.card and self.card.only_these_sizes and (width, height) not in self.card.sizes:
             sizes = ", ".join(f"{w}×{h}" for w, h in self.card.sizes)
             report.warn(f"{self.card.name} was trained for {sizes} only; {width}×{height} may not look right.")
-        if self.checkpoint.is_distilled and guidance != 1.0:
+        if self.checkpoint.guidance == "distilled" and guidance != 1.0:
             report.warn(f"This model is distilled and has its guidance built in; guidance {guidance:g} does nothing.")
+        if negative_prompt and self.checkpoint.guidance != "classifier-free":
+            report.warn("This model is distilled; the negative prompt does nothing.")
         elif negative_prompt and guidance <= 1.0:
             report.warn("The negative prompt does nothing at guidance 1 or less.")
-        if self.checkpoint.is_distilled and negative_prompt:
-            report.warn("This model is distilled; the negative prompt does nothing.")
-
-    def _ready_transformer(self, report: RunReport, *, previews: bool) -> Flux2Transformer2DModel:
-        """The transformer, loaded in the phase "load" if it is not there yet."""
-        if self._transformer is None:
-            source = self._transformer_source
-            with report.phase("load"):
-                if previews:
-                    self._projection = self._projection or self._find_projection()
-                self._transformer = self._load_prequantized(report)
-                if self._transformer is None:
-                    read = report.progress("load", source.plan.nbytes, "bytes")
-                    self._transformer = source.load(DTYPES[self.dtype], self._mode, read)
-        return self._transformer
-
-    def _load_prequantized(self, report: RunReport) -> Flux2Transformer2DModel | None:
-        """The transformer from the files of `flux2 quantize`; None if there are none, or none that can be used."""
-        if self._mode is None:
-            return None
-        try:
-            files = find_prequantized(self._transformer_source, self._mode)
-            if files is None:
-                return None
-            read = report.progress("load", files.nbytes, "bytes")
-            network: Flux2Transformer2DModel = files.load(DTYPES[self.dtype], read)
-            return network
-        except CheckpointError as error:
-            report.warn(f"{cause(error)}; it is quantized while loading, until `flux2 quantize` makes the file again.")
-            return None
 
     def _denoise(
         self,
-        transformer: Flux2Transformer2DModel,
         noise: mx.array,
         plan: DenoisingPlan,
         callback: StepCallback | None,
         report: RunReport,
+        *,
+        previews: bool,
     ) -> mx.array:
         """Clean latents, packed, float32."""
         latents = noise
-        with report.phase("denoise"):
-            for step in denoise(transformer, noise, plan, evaluating(lambda _: report.go_on())):
+        with self._transformer.ready(plan, report) as ready, report.phase("denoise"):
+            if previews and not self._projection:
+                self._projection = self._find_projection()
+            waited = ready.waited()
+            conditioning = ready.conditioning or condition(ready.network, plan)
+            for step in denoise(ready.network, noise, plan, conditioning, after_block=lambda *_: report.go_on()):
                 latents = step.latents
+                waited, waited_before = ready.waited(), waited
                 report.on_event(
                     ev.StepFinished(
                         run=report.run,
@@ -319,10 +320,11 @@ class Flux2Pipeline:
                         steps=plan.steps,
                         sigma=step.sigma,
                         seconds=step.seconds,
+                        waited=waited - waited_before,
                         memory=memory.read(),
                     )
                 )
-                if self._projection:
+                if previews and self._projection:
                     preview = self._projection.draw(step.estimate, *plan.grid)
                     report.on_event(
                         ev.Preview(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from mlx.utils import tree_flatten
 
@@ -42,15 +42,19 @@ class WeightPlan:
         """The type that `read` gives a tensor, by the format's name of it."""
         return self.scales.get(info.name, info).dtype
 
+    def stored(self, info: TensorInfo) -> tuple[TensorInfo, ...]:
+        """The tensor and, where it is int8, its scale."""
+        scale = self.scales.get(info.name)
+        return (info, scale) if scale else (info,)
+
     def read(self, info: TensorInfo, on_bytes: OnBytes | None = None) -> mx.array:
         """One tensor as numbers, whatever it is stored as.
 
         Raises:
             CheckpointError: if the file can't be read or ends early.
         """
-        tensor = read_tensor(info, on_bytes)
-        scale = self.scales.get(info.name)
-        return dequantize(tensor, read_tensor(scale, on_bytes)) if scale else tensor
+        tensors = [read_tensor(stored, on_bytes) for stored in self.stored(info)]
+        return dequantize(*tensors) if len(tensors) > 1 else tensors[0]
 
     def check_quantization(self, mode: Quantization) -> None:
         """Raises CheckpointError if one of the Linears can't be stored in this mode."""
@@ -95,6 +99,42 @@ def plan_weights(network: nn.Module, component: Component, unused: str = "") -> 
     return WeightPlan(tuple(ordered), linears, {name: info for name, info in scales.items() if name in shapes})
 
 
+class WeightSource(Protocol):
+    """Where a network's weights come from: the checkpoint, or files made of it. Each is named by the checkpoint's."""
+
+    @property
+    def plan(self) -> WeightPlan:
+        """Of the checkpoint."""
+
+    def stored(self, info: TensorInfo) -> tuple[TensorInfo, ...]:
+        """The tensors to be read for one of the plan's."""
+
+    def convert(
+        self, info: TensorInfo, tensors: list[mx.array], dtype: mx.Dtype
+    ) -> tuple[str, mx.array | QuantizedLinear]:
+        """What a network that computes in `dtype` holds for them, and at which of its paths; lazy."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointWeights:
+    """A checkpoint's own tensors, quantized on the way where a mode is given."""
+
+    plan: WeightPlan
+    quantization: Quantization | None = None
+
+    def stored(self, info: TensorInfo) -> tuple[TensorInfo, ...]:
+        return self.plan.stored(info)
+
+    def convert(
+        self, info: TensorInfo, tensors: list[mx.array], dtype: mx.Dtype
+    ) -> tuple[str, mx.array | QuantizedLinear]:
+        tensor = dequantize(*tensors) if len(tensors) > 1 else tensors[0]
+        layer = layer_of(info.name)
+        if self.quantization and layer in self.plan.linears:
+            return layer, QuantizedLinear(tensor, self.quantization)
+        return info.name, tensor.astype(stored_dtype(tensor, dtype))
+
+
 def load_weights(
     network: nn.Module,
     plan: WeightPlan,
@@ -114,20 +154,23 @@ def load_weights(
     Raises:
         CheckpointError: if a file can't be read to the end; the network is then unusable.
     """
-    for info in plan.tensors:
-        tensor = plan.read(info, on_bytes)
-        layer = layer_of(info.name)
-        if quantization and layer in plan.linears:
-            quantized = QuantizedLinear(tensor, quantization)
-            mx.eval(quantized.parameters())
-            place(network, layer, quantized)
-        else:
-            tensor = tensor.astype(stored_dtype(tensor, dtype))
-            mx.eval(tensor)
-            place(network, info.name, tensor)
-        del tensor
+    fill(network, CheckpointWeights(plan, quantization), dtype, on_bytes)
+
+
+def fill(network: nn.Module, weights: WeightSource, dtype: mx.Dtype, on_bytes: OnBytes | None = None) -> None:
+    """Read every weight into the network, one after the other; see `load_weights`."""
+    for info in weights.plan.tensors:
+        give(network, weights, info, [read_tensor(stored, on_bytes) for stored in weights.stored(info)], dtype)
         if info.nbytes > KEEP_IN_CACHE:
             mx.clear_cache()
+
+
+def give(network: nn.Module, weights: WeightSource, info: TensorInfo, tensors: list[mx.array], dtype: mx.Dtype) -> None:
+    """Put one weight into the network, made and evaluated from the tensors it is stored as; empties their list."""
+    path, value = weights.convert(info, tensors, dtype)
+    mx.eval(value if isinstance(value, mx.array) else value.parameters())
+    tensors.clear()
+    place(network, path, value)
 
 
 def stored_dtype(tensor: mx.array, dtype: mx.Dtype) -> mx.Dtype:

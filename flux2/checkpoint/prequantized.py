@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from flux2.checkpoint.layout import Component, open_weights
-from flux2.checkpoint.loading import OnBytes, WeightPlan, layer_of, place, stored_dtype
+from flux2.checkpoint.loading import OnBytes, WeightPlan, fill, layer_of, stored_dtype
 from flux2.checkpoint.networks import NetworkSource
-from flux2.checkpoint.safetensors_file import TensorInfo, read_metadata, read_tensor
+from flux2.checkpoint.safetensors_file import TensorInfo, read_metadata
 from flux2.checkpoint.safetensors_writer import Stored
 from flux2.errors import CheckpointError
 from flux2.mlx_backend import mx
@@ -40,9 +40,31 @@ class Prequantized:
     tensors: dict[str, TensorInfo]
 
     @property
+    def plan(self) -> WeightPlan:
+        """The checkpoint's, in whose order the files were written."""
+        return self.source.plan
+
+    @property
     def nbytes(self) -> int:
         """To be read."""
         return sum(info.nbytes for info in self.tensors.values())
+
+    def stored(self, info: TensorInfo) -> tuple[TensorInfo, ...]:
+        """The tensors in place of one of the checkpoint's."""
+        layer = layer_of(info.name)
+        if layer in self.plan.linears:
+            return tuple(self.tensors[f"{layer}.{part}"] for part in LINEAR_PARTS)
+        return (self.tensors[info.name],)
+
+    def convert(
+        self, info: TensorInfo, tensors: list[mx.array], dtype: mx.Dtype
+    ) -> tuple[str, mx.array | QuantizedLinear]:
+        """What `load` puts into a network, and at which of its paths."""
+        layer = layer_of(info.name)
+        if layer in self.plan.linears:
+            weight, scales, biases = tensors
+            return layer, QuantizedLinear.from_arrays(weight, scales, biases, self.mode)
+        return info.name, tensors[0].astype(stored_dtype(tensors[0], dtype))
 
     def load(self, dtype: mx.Dtype, on_bytes: OnBytes | None = None) -> Any:
         """A new network with its weights; no more is held at any time than the result.
@@ -50,19 +72,8 @@ class Prequantized:
         Raises:
             CheckpointError: if a file can't be read to the end.
         """
-        network, linears = self.source.build(), self.source.plan.linears
-        for info in self.source.plan.tensors:  # in the order in which they were written
-            layer = layer_of(info.name)
-            if layer in linears:
-                parts = {part: read_tensor(self.tensors[f"{layer}.{part}"], on_bytes) for part in LINEAR_PARTS}
-                linear = QuantizedLinear.from_arrays(**parts, mode=self.mode)
-                mx.eval(linear.parameters())
-                place(network, layer, linear)
-            else:
-                tensor = read_tensor(self.tensors[info.name], on_bytes)
-                tensor = tensor.astype(stored_dtype(tensor, dtype))
-                mx.eval(tensor)
-                place(network, info.name, tensor)
+        network = self.source.build()
+        fill(network, self, dtype, on_bytes)
         return network
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
@@ -172,36 +172,41 @@ class TensorBuffer:
 
     def fill(self, on_bytes: OnBytes | None = None) -> None:
         """Read the bytes; see `read_tensor`."""
+        for count in self._read():
+            if on_bytes:
+                on_bytes(count)  # outside of the reading: an OSError of its own is not the disk's
+
+    def _read(self) -> Iterator[int]:
+        """Read all, telling the length of each piece."""
         if not self._info.nbytes:
             return
         view = np.asarray(self._storage).data
-        piece = self._info.nbytes // len(self._offsets)
+        length = self._info.nbytes // len(self._offsets)
         try:
             with self._info.path.open("rb", buffering=0) as file:
                 for number, offset in enumerate(self._offsets):
                     file.seek(offset)
-                    self._read_piece(file, view[number * piece : (number + 1) * piece], on_bytes)
+                    yield from self._read_into(view[number * length : (number + 1) * length], file)
         except OSError as error:
             raise CheckpointError(
                 f"{self._info.path}: reading tensor {self._info.name} failed ({error.strerror or error}); "
                 "check the disk it is on."
             ) from error
 
-    def array(self) -> mx.array:
-        """The tensor, once it was filled."""
-        if not self._info.nbytes:
-            return mx.zeros(self._info.shape, dtype=self._dtype)
-        return self._storage.view(self._dtype).reshape(self._info.shape)
-
-    def _read_piece(self, file: FileIO, view: memoryview, on_bytes: OnBytes | None) -> None:
+    def _read_into(self, view: memoryview, file: FileIO) -> Iterator[int]:
         done = 0
         while done < len(view):
             count = file.readinto(view[done : done + _PIECE])
             if not count:
                 raise CheckpointError(f"{self._info.path} ends inside tensor {self._info.name}; {_REMEDY}.")
             done += count
-            if on_bytes:
-                on_bytes(count)
+            yield count
+
+    def array(self) -> mx.array:
+        """The tensor, once it was filled."""
+        if not self._info.nbytes:
+            return mx.zeros(self._info.shape, dtype=self._dtype)
+        return self._storage.view(self._dtype).reshape(self._info.shape)
 
 
 def _tensor(path: Path, name: str, entry: dict[str, Any], data_start: int) -> TensorInfo:

@@ -14,6 +14,9 @@ AfterBlock = Callable[..., Any]
 """Called with the arrays that a block of a network produced. `mx.eval`, the default everywhere, bounds memory to one
 block's; a caller's own can also count, or stop the network by raising."""
 
+Evaluate = Callable[..., Any]
+"""Has the arrays that a part of a block produced computed before more is held: `mx.eval`, or a `HeadStart`."""
+
 FLOAT16_MAX = 65504.0
 
 

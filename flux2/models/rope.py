@@ -14,10 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 from flux2.mlx_backend import mx
+from flux2.models.layers import fused
 
 REFERENCE_TIME_STEP = 10  # of the t axis, between one reference image and the next
 
 Positions = npt.NDArray[np.int64]  # [tokens, 4]
+
+
+class PairRotation(NamedTuple):
+    """A `Rotation` laid out for `rotate_pairs`, the same for every head."""
+
+    cos: mx.array
+    """[tokens, 1, head_dim / 2, 1]"""
+    sin: mx.array
+    """What each feature's partner is multiplied with: −sin for the first of a pair, sin for the second;
+    [tokens, 1, head_dim / 2, 2]."""
 
 
 class Rotation(NamedTuple):
@@ -25,6 +36,12 @@ class Rotation(NamedTuple):
 
     cos: mx.array
     sin: mx.array
+
+    def of_pairs(self) -> PairRotation:
+        """For `rotate_pairs`."""
+        rotation = PairRotation(self.cos[:, None, :, None], mx.stack([-self.sin, self.sin], axis=-1)[:, None])
+        mx.eval(rotation)
+        return rotation
 
 
 def text_positions(length: int) -> Positions:
@@ -65,11 +82,15 @@ def sequence_rotation(length: int, head_dim: int, theta: float) -> Rotation:
     return _rotation(np.outer(np.arange(length), theta ** (-np.arange(0, head_dim, 2, dtype=np.float64) / head_dim)))
 
 
-def rotate_pairs(x: mx.array, rotation: Rotation) -> mx.array:
+def rotate_pairs(x: mx.array, rotation: PairRotation) -> mx.array:
     """Turn neighbouring features (2k, 2k + 1) of x [batch, tokens, heads, head_dim], in float32 (FLUX.2's form)."""
-    pairs = x.astype(mx.float32).reshape(*x.shape[:-1], -1, 2)
-    turned = mx.stack(_turn(pairs[..., 0], pairs[..., 1], rotation), axis=-1)
-    return turned.reshape(x.shape).astype(x.dtype)
+    pairs = x.reshape(*x.shape[:-1], -1, 2)
+    return _turn_pairs(pairs, pairs[..., ::-1], *rotation).reshape(x.shape)
+
+
+@fused
+def _turn_pairs(pairs: mx.array, partners: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
+    return (pairs.astype(mx.float32) * cos + partners.astype(mx.float32) * sin).astype(pairs.dtype)
 
 
 def rotate_halves(x: mx.array, rotation: Rotation) -> mx.array:

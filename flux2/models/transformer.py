@@ -2,6 +2,8 @@
 
 Parameter names and shapes are those of diffusers' `Flux2Transformer2DModel`, so that loading is a lookup.
 What is the same for every step of a run (text projection, rotations, modulations) is computed once, by `condition`.
+The network asks for the weights of each of its parts just before it uses them (`weights_of`): they may be there all the
+time, or come and go.
 """
 
 # mlx.nn brings no types:
@@ -10,7 +12,8 @@ What is the same for every step of a run (text projection, rotations, modulation
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,11 +22,23 @@ import numpy as np
 from flux2.mlx_backend import mx, nn
 from flux2.models.attention import attend
 from flux2.models.config import MAX_LAYERS, ConfigReader
-from flux2.models.layers import AfterBlock, add_gated, clip_float16, gated_silu, scale_and_shift, silu
-from flux2.models.rope import Positions, Rotation, axial_rotation, rotate_pairs
+from flux2.models.layers import AfterBlock, Evaluate, add_gated, clip_float16, gated_silu, scale_and_shift, silu
+from flux2.models.rope import PairRotation, Positions, axial_rotation, rotate_pairs
 
 TIMESTEP_SCALE = 1000.0  # the embedding's unit: a noise level of 1 is timestep 1000
 SINUSOID_MAX_PERIOD = 10_000.0
+
+_MODULATIONS = (
+    "double_stream_modulation_img",
+    "double_stream_modulation_txt",
+    "single_stream_modulation",
+    "norm_out",
+)
+CONDITIONING_PARTS = ("time_guidance_embed", *_MODULATIONS, "context_embedder")
+"""Paths of what `condition` uses, in order; the steps need none of it."""
+
+WeightsOf = Callable[[str], AbstractContextManager[Any]]
+"""Gives, for the path of a part of the network, a context within which that part has its weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,14 +113,11 @@ class Modulation(NamedTuple):
 
 
 class Conditioning(NamedTuple):
-    """What stays the same through a run; all of its arrays are lazy until evaluated.
+    """What stays the same through a run."""
 
-    For a second pass with another prompt of the same length, `_replace(text=transformer.context_embedder(other))`.
-    """
-
-    text: mx.array
-    """Projected prompt, [batch, text tokens, width]; its dtype is the one computed in."""
-    rotation: Rotation
+    texts: list[mx.array]
+    """One projected prompt per pass, [batch, text tokens, width]; their dtype is the one computed in."""
+    rotation: PairRotation
     """Of text and image tokens, in this order."""
     modulations: list[Modulation]
     """One per step."""
@@ -114,9 +126,13 @@ class Conditioning(NamedTuple):
 class Flux2Transformer2DModel(nn.Module):
     """`condition` once per run, then call once per step."""
 
+    weights_of: WeightsOf
+    """By default all weights are there all the time."""
+
     def __init__(self, config: Flux2TransformerConfig) -> None:
         super().__init__()
         self.config = config
+        self.weights_of = lambda _: nullcontext()
         width = config.width
         self.time_guidance_embed = TimestepGuidanceEmbeddings(config)
         self.double_stream_modulation_img = ModulationProjection(width, parts=6)
@@ -129,61 +145,96 @@ class Flux2Transformer2DModel(nn.Module):
         self.norm_out = ModulationProjection(width, parts=2)
         self.proj_out = nn.Linear(width, config.out_channels, bias=False)
 
+    def step_parts(self) -> list[str]:
+        """Paths of the parts of the blocks that a step goes through, in order."""
+        double = [f"transformer_blocks.{number}" for number in range(len(self.transformer_blocks))]
+        single = [f"single_transformer_blocks.{number}" for number in range(len(self.single_transformer_blocks))]
+        return [f"{block}.{part}" for block in double for part in ("attn", "ff", "ff_context")] + single
+
     def condition(
         self,
-        encoder_hidden_states: mx.array,
+        prompts: Sequence[mx.array],
         timesteps: Sequence[float],
         text_positions: Positions,
         image_positions: Positions,
         guidance: float | None = None,
     ) -> Conditioning:
-        """Everything that does not depend on the latents.
+        """Everything that does not depend on the latents, evaluated part by part.
 
         Args:
-            encoder_hidden_states: prompt embeddings, [batch, text tokens, joint_attention_dim]; their dtype is the
+            prompts: embeddings of each pass's prompt, all [batch, text tokens, joint_attention_dim]; their dtype is the
                 one the network computes in.
             timesteps: noise level of each step, in (0, 1].
             text_positions: [text tokens, 4], from `flux2.models.rope`.
             image_positions: [image tokens, 4]; reference images' positions follow the latents'.
             guidance: scale for networks with a guidance embedding; the others ignore it, as in diffusers.
         """
+        modulations = self.modulate(timesteps, guidance, prompts[0].dtype)
+        with self.weights_of("context_embedder"):
+            texts = [self.context_embedder(prompt) for prompt in prompts]
+            mx.eval(texts)
         positions = np.concatenate([text_positions, image_positions])
-        return Conditioning(
-            text=self.context_embedder(encoder_hidden_states),
-            rotation=axial_rotation(positions, self.config.axes_dims_rope, self.config.rope_theta),
-            modulations=self.modulate(timesteps, guidance, encoder_hidden_states.dtype),
-        )
+        rotation = axial_rotation(positions, self.config.axes_dims_rope, self.config.rope_theta)
+        return Conditioning(texts, rotation.of_pairs(), modulations)
 
     def modulate(self, timesteps: Sequence[float], guidance: float | None, dtype: mx.Dtype) -> list[Modulation]:
         """The modulation of every step, computed for all of them at once."""
-        embedding = self.time_guidance_embed(timesteps, guidance, dtype)
-        parts = Modulation(
-            image=self.double_stream_modulation_img(embedding),
-            text=self.double_stream_modulation_txt(embedding),
-            single=self.single_stream_modulation(embedding),
-            out=self.norm_out(embedding),
-        )
+        with self.weights_of("time_guidance_embed"):
+            embedding = self.time_guidance_embed(timesteps, guidance, dtype)
+            mx.eval(embedding)
+        parts = []
+        for name in _MODULATIONS:
+            with self.weights_of(name):
+                parts.append(self[name](embedding))
+                mx.eval(parts)  # before the next one's weights are widened
         return [Modulation(*(part[step, None, None] for part in parts)) for step in range(len(timesteps))]
 
     def __call__(
-        self, hidden_states: mx.array, conditioning: Conditioning, step: int, after_block: AfterBlock = mx.eval
-    ) -> mx.array:
+        self,
+        hidden_states: mx.array,
+        conditioning: Conditioning,
+        step: int,
+        evaluate: Evaluate = mx.eval,
+        after_block: AfterBlock = lambda *_: None,
+    ) -> list[mx.array]:
         """The velocity [batch, image tokens, out_channels] of packed latents [batch, image tokens, in_channels].
 
-        `after_block` is called with the results of each block.
+        Each prompt has its own; all of them go through a block before the next one's turn.
+
+        Args:
+            evaluate: called with what a block's part computed, in places that bound the memory that is held.
+            after_block: called with the results of each block, first the prompts' images, then their texts; may raise
+                to stop.
         """
         modulation, rotation = conditioning.modulations[step], conditioning.rotation
-        text = conditioning.text
-        image = self.x_embedder(hidden_states.astype(text.dtype))
-        for block in self.transformer_blocks:
-            image, text = block(image, text, modulation.image, modulation.text, rotation)
-            after_block(image, text)
-        joint = mx.concatenate([text, image], axis=1)
-        del image
-        for single_block in self.single_transformer_blocks:
-            joint = single_block(joint, modulation.single, rotation)
-            after_block(joint)
-        return self.finish(joint[:, text.shape[1] :], modulation.out)
+        texts = list(conditioning.texts)
+        passes = range(len(texts))
+        images = [self.x_embedder(hidden_states.astype(texts[0].dtype))] * len(texts)
+        for number, block in enumerate(self.transformer_blocks):
+            path = f"transformer_blocks.{number}"
+            with self.weights_of(f"{path}.attn"):
+                for i in passes:
+                    images[i], texts[i] = block.attend(images[i], texts[i], modulation, rotation, evaluate)
+                    evaluate(images[i], texts[i])
+            with self.weights_of(f"{path}.ff"):
+                for i in passes:
+                    images[i] = block.feed_forward(images[i], modulation)
+                    evaluate(images[i])
+            with self.weights_of(f"{path}.ff_context"):
+                for i in passes:
+                    texts[i] = block.feed_forward_context(texts[i], modulation)
+                    evaluate(texts[i])
+            after_block(*images, *texts)
+        text_tokens = texts[0].shape[1]
+        joints = [mx.concatenate([text, image], axis=1) for text, image in zip(texts, images, strict=True)]
+        del images, texts
+        for number, single_block in enumerate(self.single_transformer_blocks):
+            with self.weights_of(f"single_transformer_blocks.{number}"):
+                for i in passes:
+                    joints[i] = single_block(joints[i], modulation.single, rotation, evaluate)
+                    evaluate(joints[i])
+            after_block(*joints)
+        return [self.finish(joint[:, text_tokens:], modulation.out) for joint in joints]
 
     def finish(self, image: mx.array, modulation: mx.array) -> mx.array:
         """The last norm and the projection to channels. Its scale comes before its shift, unlike the blocks'."""
@@ -246,20 +297,29 @@ class TransformerBlock(nn.Module):
         self.ff = FeedForward(config)
         self.ff_context = FeedForward(config)
 
-    def __call__(
-        self, image: mx.array, text: mx.array, image_modulation: mx.array, text_modulation: mx.array, rotation: Rotation
+    def attend(
+        self, image: mx.array, text: mx.array, modulation: Modulation, rotation: PairRotation, evaluate: Evaluate
     ) -> tuple[mx.array, mx.array]:
-        shift, scale, gate, ff_shift, ff_scale, ff_gate = mx.split(image_modulation, 6, axis=-1)
-        c_shift, c_scale, c_gate, c_ff_shift, c_ff_scale, c_ff_gate = mx.split(text_modulation, 6, axis=-1)
-        eps = self._eps
+        """Image and text after the attention."""
+        shift, scale, gate, *_ = mx.split(modulation.image, 6, axis=-1)
+        text_shift, text_scale, text_gate, *_ = mx.split(modulation.text, 6, axis=-1)
         attended, attended_text = self.attn(
-            _modulated_norm(image, shift, scale, eps), _modulated_norm(text, c_shift, c_scale, eps), rotation
+            _modulated_norm(image, shift, scale, self._eps),
+            _modulated_norm(text, text_shift, text_scale, self._eps),
+            rotation,
+            evaluate,
         )
-        image = add_gated(image, gate, attended)
-        image = add_gated(image, ff_gate, self.ff(_modulated_norm(image, ff_shift, ff_scale, eps)))
-        text = add_gated(text, c_gate, attended_text)
-        text = add_gated(text, c_ff_gate, self.ff_context(_modulated_norm(text, c_ff_shift, c_ff_scale, eps)))
-        return image, clip_float16(text)
+        return add_gated(image, gate, attended), add_gated(text, text_gate, attended_text)
+
+    def feed_forward(self, image: mx.array, modulation: Modulation) -> mx.array:
+        """The image after its feed-forward."""
+        *_, shift, scale, gate = mx.split(modulation.image, 6, axis=-1)
+        return add_gated(image, gate, self.ff(_modulated_norm(image, shift, scale, self._eps)))
+
+    def feed_forward_context(self, text: mx.array, modulation: Modulation) -> mx.array:
+        """The text after its own."""
+        *_, shift, scale, gate = mx.split(modulation.text, 6, axis=-1)
+        return clip_float16(add_gated(text, gate, self.ff_context(_modulated_norm(text, shift, scale, self._eps))))
 
 
 class JointAttention(nn.Module):
@@ -275,7 +335,18 @@ class JointAttention(nn.Module):
             setattr(self, name, nn.RMSNorm(head_dim, config.eps))
         self.to_out = [nn.Linear(width, width, bias=False)]
 
-    def __call__(self, image: mx.array, text: mx.array, rotation: Rotation) -> tuple[mx.array, mx.array]:
+    def __call__(
+        self, image: mx.array, text: mx.array, rotation: PairRotation, evaluate: Evaluate
+    ) -> tuple[mx.array, mx.array]:
+        text_tokens = text.shape[1]
+        q, k, v = self._project(image, text, rotation)
+        evaluate(q, k, v)
+        del image, text
+        attended = attend(q, k, v)
+        return self.to_out[0](attended[:, text_tokens:]), self.to_add_out(attended[:, :text_tokens])
+
+    def _project(self, image: mx.array, text: mx.array, rotation: PairRotation) -> tuple[mx.array, mx.array, mx.array]:
+        """Queries, keys and values of text and image tokens, in this order: [batch, tokens, heads, head_dim]."""
         text_q, text_k, text_v = (
             self._heads(proj(text)) for proj in (self.add_q_proj, self.add_k_proj, self.add_v_proj)
         )
@@ -283,9 +354,7 @@ class JointAttention(nn.Module):
         q = mx.concatenate([self.norm_added_q(text_q), self.norm_q(q)], axis=1)
         k = mx.concatenate([self.norm_added_k(text_k), self.norm_k(k)], axis=1)
         v = mx.concatenate([text_v, v], axis=1)
-        attended = attend(rotate_pairs(q, rotation), rotate_pairs(k, rotation), v)
-        text_tokens = text.shape[1]
-        return self.to_out[0](attended[:, text_tokens:]), self.to_add_out(attended[:, :text_tokens])
+        return rotate_pairs(q, rotation), rotate_pairs(k, rotation), v
 
     def _heads(self, x: mx.array) -> mx.array:
         return x.reshape(*x.shape[:-1], -1, self._head_dim)
@@ -311,9 +380,9 @@ class SingleTransformerBlock(nn.Module):
         self._eps = config.eps
         self.attn = ParallelSelfAttention(config)
 
-    def __call__(self, joint: mx.array, modulation: mx.array, rotation: Rotation) -> mx.array:
+    def __call__(self, joint: mx.array, modulation: mx.array, rotation: PairRotation, evaluate: Evaluate) -> mx.array:
         shift, scale, gate = mx.split(modulation, 3, axis=-1)
-        update = self.attn(_modulated_norm(joint, shift, scale, self._eps), rotation)
+        update = self.attn(_modulated_norm(joint, shift, scale, self._eps), rotation, evaluate)
         return clip_float16(add_gated(joint, gate, update))
 
 
@@ -330,11 +399,18 @@ class ParallelSelfAttention(nn.Module):
         self.norm_k = nn.RMSNorm(config.attention_head_dim, config.eps)
         self.to_out = nn.Linear(width + mlp_width, width, bias=False)
 
-    def __call__(self, x: mx.array, rotation: Rotation) -> mx.array:
-        q, k, v, gate, value = mx.split(self.to_qkv_mlp_proj(x), self._parts, axis=-1)
+    def __call__(self, x: mx.array, rotation: PairRotation, evaluate: Evaluate) -> mx.array:
+        projected = self.to_qkv_mlp_proj(x)
+        evaluate(projected)
+        del x
+        q, k, v, gate, value = mx.split(projected, self._parts, axis=-1)
         q, k, v = (part.reshape(*part.shape[:-1], -1, self._head_dim) for part in (q, k, v))
-        attended = attend(rotate_pairs(self.norm_q(q), rotation), rotate_pairs(self.norm_k(k), rotation), v)
-        return self.to_out(mx.concatenate([attended, gated_silu(gate, value)], axis=-1))
+        q, k = rotate_pairs(self.norm_q(q), rotation), rotate_pairs(self.norm_k(k), rotation)
+        v = mx.contiguous(v)  # else it would keep all of the projection
+        gated = gated_silu(gate, value)
+        del projected, gate, value
+        evaluate(q, k, v, gated)
+        return self.to_out(mx.concatenate([attend(q, k, v), gated], axis=-1))
 
 
 def sinusoid(values: mx.array, channels: int) -> mx.array:

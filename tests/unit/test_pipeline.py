@@ -247,9 +247,10 @@ def test_cancel_ends_the_run_at_once_and_frees_its_memory(event_type: type[ev.Ev
 
 def test_nan_is_an_error_that_names_the_step(pipe: Flux2Pipeline) -> None:
     def spoil(pipeline: Flux2Pipeline, step: int, sigma: float, tensors: dict[str, mx.array]) -> None:  # noqa: ARG001
-        assert pipeline._transformer is not None
-        weight = pipeline._transformer.proj_out.weight
-        pipeline._transformer.proj_out.weight = mx.full(weight.shape, float("nan"), dtype=weight.dtype)
+        network = pipeline._transformer.network
+        assert network is not None
+        weight = network.proj_out.weight
+        network.proj_out.weight = mx.full(weight.shape, float("nan"), dtype=weight.dtype)
 
     try:
         with pytest.raises(NumericalError, match=r"NaN or infinite in step 2 of 3 \(computed in float32\)"):

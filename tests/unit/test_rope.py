@@ -7,7 +7,6 @@ import pytest
 
 from flux2.mlx_backend import mx
 from flux2.models.rope import (
-    Rotation,
     axial_rotation,
     image_positions,
     reference_positions,
@@ -67,26 +66,27 @@ def _halves(x: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize(("rotate", "as_complex"), [(rotate_pairs, _pairs), (rotate_halves, _halves)])
 def test_turning_is_a_complex_multiplication(
-    rotate: Callable[[mx.array, Rotation], mx.array], as_complex: Callable[[np.ndarray], np.ndarray]
+    rotate: Callable[..., mx.array], as_complex: Callable[[np.ndarray], np.ndarray]
 ) -> None:
     rotation = sequence_rotation(7, 8, 100.0)
+    laid_out = rotation.of_pairs() if rotate is rotate_pairs else rotation
     x = mx.random.normal((2, 7, 3, 8), key=mx.random.key(0))
     factor = (np.array(rotation.cos) + 1j * np.array(rotation.sin))[:, None]
     np.testing.assert_allclose(
-        as_complex(np.array(rotate(x, rotation))), as_complex(np.array(x)) * factor, rtol=1e-5, atol=1e-6
+        as_complex(np.array(rotate(x, laid_out))), as_complex(np.array(x)) * factor, rtol=1e-5, atol=1e-6
     )
 
 
 def test_scores_depend_on_the_distance_alone() -> None:
     q, k = (mx.broadcast_to(mx.random.normal((8,), key=mx.random.key(seed)), (1, 9, 1, 8)) for seed in (1, 2))
-    rotation = sequence_rotation(9, 8, 50.0)
+    rotation = sequence_rotation(9, 8, 50.0).of_pairs()
     scores = (rotate_pairs(q, rotation)[0, :, 0] @ rotate_pairs(k, rotation)[0, :, 0].T).tolist()
     assert scores[2][5] == pytest.approx(scores[4][7], rel=1e-4)
     assert scores[2][5] != pytest.approx(scores[2][6], rel=1e-2)
 
 
 def test_turns_in_float32_and_gives_the_dtype_back() -> None:
-    rotation = sequence_rotation(64, 8, 10.0)
+    rotation = sequence_rotation(64, 8, 10.0).of_pairs()
     x = mx.random.normal((1, 64, 1, 8), key=mx.random.key(0)).astype(mx.bfloat16)
     turned = rotate_pairs(x, rotation)
     assert turned.dtype == mx.bfloat16
