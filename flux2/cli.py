@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from flux2 import __version__
-from flux2.commands import bench, info, models, plan, quantize, t2i, worker
+from flux2.commands import bench, doctor, info, models, plan, quantize, t2i, worker
 from flux2.commands.cancelling import Cancelled
 from flux2.errors import Flux2Error, RequestError
 from flux2.humanize import printable
@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"flux2-tui {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (t2i, models, info, plan, quantize, worker, bench):
+    for command in (t2i, models, info, plan, quantize, worker, bench, doctor):
         command.add_parser(commands)
     return parser
 

@@ -1,0 +1,162 @@
+"""The operations that the networks are made of, each against NumPy in double precision, on this machine's backend."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+
+from flux2.chip import Chip, read_chip
+from flux2.doctor.finding import Finding, note, ok, wrong
+from flux2.doctor.system import macos_version
+from flux2.gpu_errors import explain
+from flux2.humanize import size
+from flux2.mlx_backend import BLAS_COMPLAINT, DTYPES, mx, on_cpu
+from flux2.models.attention import attend
+from flux2.models.conv import convolve
+from flux2.quantization import MODES, QuantizedLinear
+
+Floats = npt.NDArray[np.float64]
+
+TOLERANCES = {"float32": 2e-5, "bfloat16": 2e-2, "float16": 3e-3}
+"""Of the relative error that an operation may make: a few roundings of the dtype's last bit."""
+QUANTIZED_TOLERANCES = {"qint8": 1e-2, "int4": 1.5e-1}
+"""Of a product with a quantized weight of normal numbers against the exact one: half a quantization step of each."""
+TIMED = (4608, 3072, 3072)
+"""Rows, inputs and outputs of the product that is timed: one projection of klein-4b at 1024×1024."""
+_TIMES = 5
+
+
+def read_this_chip() -> Chip:
+    return read_chip(mx.device_info(), on_cpu=on_cpu(), physical=psutil.virtual_memory().total)
+
+
+def check_device() -> Iterator[Finding]:
+    """What MLX computes on."""
+    chip = read_this_chip()
+    text = f"MLX {version('mlx')} on {chip.name} ({chip.backend}), to stay below {size(chip.memory_limit)}"
+    if chip.backend == "cpu" and macos_version() != (0, 0):
+        yield wrong(f"{text}: the GPU is not used", "Run it in a session that may use the GPU, and reinstall MLX.")
+    elif BLAS_COMPLAINT:
+        yield note(text, BLAS_COMPLAINT)
+    else:
+        yield ok(text)
+
+
+def check_operations() -> Iterator[Finding]:
+    """Every operation in every dtype that a run may use."""
+    for dtype in ("float32",) if on_cpu() else tuple(TOLERANCES):
+        errors = {name: _error(check, dtype) for name, check in _OPERATIONS.items()}
+        off = {name: error for name, error in errors.items() if not error <= TOLERANCES[dtype]}
+        if off:
+            told = ", ".join(f"{name} {error:.2g}" for name, error in off.items())
+            yield wrong(
+                f"{dtype} arithmetic is off: {told} (relative error, at most {TOLERANCES[dtype]:g} expected)",
+                "Update MLX and the system; report this if it stays.",
+            )
+        else:
+            yield ok(f"{dtype} arithmetic agrees with NumPy's to {max(errors.values()):.1g}")
+    yield from _check_quantized()
+
+
+def check_speed() -> Iterator[Finding]:
+    """How fast a projection of klein-4b is, and where bfloat16 is emulated whether float16 would be faster."""
+    rows, inputs, outputs = TIMED
+    chip = read_this_chip()
+    dtypes = ("bfloat16", "float16") if chip.emulates_bfloat16 else (chip.dtype,)
+    speeds = {dtype: 2 * rows * inputs * outputs / _seconds(DTYPES[dtype]) / 1e12 for dtype in dtypes}
+    yield ok(", ".join(f"{dtype} multiplies at {speed:.2f} TFLOP/s" for dtype, speed in speeds.items()))
+    if chip.emulates_bfloat16 and speeds["float16"] > 1.1 * speeds["bfloat16"]:
+        yield note(
+            f"float16 is {speeds['float16'] / speeds['bfloat16']:.2f} times as fast as the emulated bfloat16",
+            "Try `--dtype float16`, and compare the pictures: it overflows where bfloat16 does not.",
+        )
+
+
+def _error(check: Callable[[mx.Dtype], tuple[mx.array, Floats]], dtype: str) -> float:
+    """Relative error of the whole result; infinite where the operation fails."""
+    try:
+        result, exact = check(DTYPES[dtype])
+        found = np.array(result.astype(mx.float32), dtype=np.float64)
+    except RuntimeError as error:
+        if explain(str(error)):
+            raise
+        return float("inf")
+    return float(np.linalg.norm(found - exact) / np.linalg.norm(exact))
+
+
+def _check_quantized() -> Iterator[Finding]:
+    x, weight = _normal(64, 512), _normal(256, 512)
+    for name, mode in MODES.items():
+        if mode is None:
+            continue
+        linear = QuantizedLinear(mx.array(weight.astype(np.float32)).astype(mx.bfloat16), mode)
+        found = np.array(linear(mx.array(x.astype(np.float32))).astype(mx.float32), dtype=np.float64)
+        error = float(np.linalg.norm(found - x @ weight.T) / np.linalg.norm(x @ weight.T))
+        if error <= QUANTIZED_TOLERANCES[name]:
+            yield ok(f"{name} products are within {error:.2g} of exact ones")
+        else:
+            yield wrong(f"{name} products are off by {error:.2g}", "Update MLX; report this if it stays.")
+
+
+def _seconds(dtype: mx.Dtype) -> float:
+    """Median of a few products after a warm-up."""
+    rows, inputs, outputs = TIMED
+    x, weight = mx.ones((rows, inputs), dtype=dtype), mx.ones((outputs, inputs), dtype=dtype)
+    mx.eval(x, weight, x @ weight.T)
+    times = []
+    for _ in range(_TIMES):
+        began = time.perf_counter()
+        mx.eval(x @ weight.T)
+        times.append(time.perf_counter() - began)
+    return sorted(times)[_TIMES // 2]
+
+
+def _normal(*shape: int) -> Floats:
+    """Numbers that every dtype holds exactly, so that only the operation's own error is seen."""
+    values = np.random.default_rng(sum(shape)).standard_normal(shape)
+    return np.round(values * 32) / 32
+
+
+def _mlx(values: Floats, dtype: mx.Dtype) -> mx.array:
+    return mx.array(values.astype(np.float32)).astype(dtype)
+
+
+def _multiply(dtype: mx.Dtype) -> tuple[mx.array, Floats]:
+    x, weight = _normal(64, 256), _normal(128, 256)
+    return _mlx(x, dtype) @ _mlx(weight, dtype).T, x @ weight.T
+
+
+def _attend(dtype: mx.Dtype) -> tuple[mx.array, Floats]:
+    q, k, v = (_normal(1, tokens, 2, 64) for tokens in (96, 97, 97))
+    scores = np.einsum("bqhd,bkhd->bhqk", q, k) / 8.0
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    exact = np.einsum("bhqk,bkhd->bqhd", weights / weights.sum(-1, keepdims=True), v)
+    return attend(*(_mlx(part, dtype) for part in (q, k, v))), exact.reshape(1, 96, 128)
+
+
+def _convolve(dtype: mx.Dtype) -> tuple[mx.array, Floats]:
+    x, weight = _normal(1, 12, 10, 32), _normal(16, 32, 3, 3)
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
+    exact = np.einsum("bhwcij,ocij->bhwo", windows, weight)
+    rows = np.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)))
+    return convolve(_mlx(rows, dtype), _mlx(weight.transpose(0, 2, 3, 1), dtype), 1, (1, 1)), exact
+
+
+def _normalise(dtype: mx.Dtype) -> tuple[mx.array, Floats]:
+    x = _normal(8, 192)
+    exact = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6)
+    return mx.fast.layer_norm(_mlx(x, dtype), None, None, 1e-6), exact
+
+
+_OPERATIONS: dict[str, Callable[[mx.Dtype], tuple[mx.array, Floats]]] = {
+    "matrix product": _multiply,
+    "attention": _attend,
+    "convolution": _convolve,
+    "normalisation": _normalise,
+}

@@ -1,0 +1,62 @@
+"""All checks in their order, and the report that goes into an issue."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from pathlib import Path
+
+from flux2.doctor.finding import Finding, wrong
+from flux2.gpu_errors import explain
+
+SECTIONS = {
+    "System": ("system", ("check_machine", "check_memory", "check_folders", "check_models", "check_terminal")),
+    "MLX": ("arithmetic", ("check_device", "check_operations", "check_speed")),
+    "Pictures": ("pictures", ("check_pictures",)),
+    "Worker": ("worker", ("check_worker",)),
+}
+"""Module of this package and its checks. Each is imported when its turn comes: one that can't be, because MLX finds no
+library of its own, say, must not hide what the others find."""
+
+MARKS = {"ok": "✓", "note": "!", "wrong": "✗"}
+
+
+def run_checks() -> Iterator[tuple[str, Finding]]:
+    """Every check's findings as they come, with the section they belong to; a check that fails is a finding, too."""
+    for section, (module, checks) in SECTIONS.items():
+        for check in checks:
+            try:
+                for finding in getattr(import_module(f"flux2.doctor.{module}"), check)():
+                    yield section, finding
+            except Exception as error:  # whatever it is: the report is what tells of it
+                yield section, _failed(error)
+
+
+def as_text(findings: Iterable[tuple[str, Finding]]) -> Iterator[str]:
+    """Lines of the report; the home folder, which has the user's name in it, is written as ~."""
+    section = ""
+    for title, finding in findings:
+        if title != section:
+            section = title
+            yield f"{title}"
+        yield f"  {MARKS[finding.state]} {private(finding.what)}"
+        if finding.remedy:
+            yield f"      {private(finding.remedy)}"
+
+
+def private(text: str) -> str:
+    """Without the user's name, as far as paths tell it."""
+    return text.replace(str(Path.home()), "~").replace(os.path.realpath(Path.home()), "~")
+
+
+def _failed(error: Exception) -> Finding:
+    known = explain(str(error))
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(last.filename).name}:{last.lineno}"
+    told = str(error).strip().splitlines() or [""]
+    return wrong(
+        f"{type(error).__name__} at {where}: {told[0]}",
+        known.sentence if known else "Report this with the whole of this report.",
+    )

@@ -1,0 +1,116 @@
+"""The machine, the Python that runs this, the folders it writes to, and the models that are here."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from flux2 import __version__, paths
+from flux2.catalog import MODELS
+from flux2.checkpoint.local import find_local
+from flux2.doctor.finding import Finding, note, ok, wrong
+from flux2.humanize import size
+
+OLDEST_MACOS = (14, 0)
+"""That MLX's wheels are built for."""
+LITTLE_ROOM = 2 << 30
+"""Bytes of disk below which pictures, caches and logs may soon find no room."""
+MUCH_SWAP = 4 << 30
+"""Bytes of swap in use above which the machine is short of memory already."""
+
+
+def check_machine() -> Iterator[Finding]:
+    """Python and the system it runs on."""
+    yield ok(f"flux2-tui {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    if platform.system() != "Darwin":
+        return
+    if platform.machine() != "arm64":
+        yield wrong(
+            "this Python was built for Intel and runs under Rosetta, where MLX can't use the GPU",
+            "Install Python for Apple silicon (python.org or Homebrew in /opt/homebrew) and make the environment anew.",
+        )
+    version = macos_version()
+    if version < OLDEST_MACOS:
+        yield wrong(
+            f"macOS {version[0]}.{version[1]} is older than MLX supports",
+            f"Update to macOS {OLDEST_MACOS[0]} or later.",
+        )
+
+
+def macos_version() -> tuple[int, int]:
+    """(0, 0) elsewhere."""
+    numbers = [int(part) for part in platform.mac_ver()[0].split(".") if part.isdigit()]
+    return (numbers[0], numbers[1] if len(numbers) > 1 else 0) if numbers else (0, 0)
+
+
+def check_folders() -> Iterator[Finding]:
+    """Every folder that the program writes to."""
+    for name, folder in (
+        ("pictures", paths.pictures_dir()),
+        ("settings", paths.config_dir()),
+        ("state", paths.state_dir()),
+        ("cache", paths.cache_dir()),
+        ("models", paths.models_dir()),
+    ):
+        yield _check_folder(name, folder)
+
+
+def _check_folder(name: str, folder: Path) -> Finding:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            free = shutil.disk_usage(existing).free
+    except OSError as error:
+        return wrong(
+            f"{name}: {existing} can't be written ({error.strerror or error})",
+            "Give yourself the right to write there, or name another folder in the settings.",
+        )
+    if free < LITTLE_ROOM:
+        return note(f"{name}: {folder} has {size(free)} left", "Free some disk space.")
+    return ok(f"{name}: {folder}, {size(free)} free")
+
+
+def check_memory() -> Iterator[Finding]:
+    """What other programs leave."""
+    memory, swap = psutil.virtual_memory(), psutil.swap_memory()
+    text = f"{size(memory.total)} of memory, {size(memory.available)} available; {size(swap.used)} of swap used"
+    if swap.used > MUCH_SWAP:
+        yield note(text, "Close programs that hold much memory before long runs.")
+    else:
+        yield ok(text)
+
+
+def check_models() -> Iterator[Finding]:
+    """What is downloaded, and whether the Hub's token is set (never what it is)."""
+    here = [name for name in MODELS if find_local(name)]
+    yield ok(f"models here: {', '.join(here)}")
+    gated = [name for name, card in MODELS.items() if card.gated and name not in here]
+    if gated and not _has_token():
+        yield note(
+            f"no Hugging Face token is set, which {', '.join(gated)} would need",
+            "Accept the licence on the model's page and run `hf auth login`, if you want one of them.",
+        )
+
+
+def _has_token() -> bool:
+    from huggingface_hub import get_token
+
+    return bool(get_token())
+
+
+def check_terminal() -> Iterator[Finding]:
+    """What the terminal says of itself; the dashboard asks it for more when it starts."""
+    told = {name: os.environ.get(name, "") for name in ("TERM", "COLORTERM", "TERM_PROGRAM", "LC_ALL", "LANG")}
+    remote = ", over ssh" if os.environ.get("SSH_CONNECTION") else ""
+    text = "terminal: " + " ".join(f"{name}={value}" for name, value in told.items() if value) + remote
+    if sys.getfilesystemencoding().lower() != "utf-8" or (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8"):
+        yield note(f"{text}; its encoding is not UTF-8", "Set LANG to a UTF-8 locale, such as en_US.UTF-8.")
+    else:
+        yield ok(text)
