@@ -5,59 +5,55 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from flux2.catalog import MODELS, ModelCard, find_card, is_repo_id
-from flux2.checkpoint.files import INDEX_FILE, NEEDED_FILES, missing_file, read_index
+from flux2.catalog import MODELS, find_card, is_repo_id
+from flux2.checkpoint.files import missing_file
 from flux2.checkpoint.local import find_local
-from flux2.errors import CheckpointError, RequestError
+from flux2.errors import RequestError
+from flux2.events import DownloadProgress
 
 
-def find_checkpoint(model: str, say: Callable[[str], None] = lambda _: None) -> Path:
+def find_checkpoint(
+    model: str,
+    say: Callable[[str], None] = lambda _: None,
+    on_progress: Callable[[DownloadProgress], None] = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Path:
     """The folder of a model, downloaded first where it is on the Hub only.
 
     Args:
         model: a catalog name, a path, or a Hub repository id, looked for in this order.
             A repository of which only a part is here is completed.
         say: told in a sentence what takes long.
+        on_progress: told how far a download is.
+        should_stop: ends a download when it becomes true.
 
     Raises:
         RequestError: if there is no such model.
         CheckpointError: if it can't be downloaded; the sentence says why and what to do.
+        DownloadStopped: soon after `should_stop()` has become true.
+    """
+    if not (repo := repo_to_download(model)):
+        folder = find_local(model)
+        assert folder
+        return folder
+    from flux2.hub.download import download
+
+    say(f"Downloading {repo} from the Hugging Face Hub.")
+    return download(repo, on_progress, should_stop, model=model)
+
+
+def repo_to_download(model: str) -> str:
+    """The Hub repository that a run of this model would have to download or complete; "" if all of it is here.
+
+    Raises:
+        RequestError: if there is no such model.
+        CheckpointError: if an index of shards that is here is damaged.
     """
     card = find_card(model)
     folder = find_local(model)
     if folder and (card is None or not card.repo or missing_file(folder) is None):
-        return folder
+        return ""
     repo = card.repo if card else model
     if not is_repo_id(repo):
         raise RequestError(f"There is no model or folder {model!r}; choose {', '.join(MODELS)}, or name a folder.")
-    return _download(repo, card, say)
-
-
-def _download(repo: str, card: ModelCard | None, say: Callable[[str], None]) -> Path:
-    from huggingface_hub import snapshot_download  # slow to import, and not needed for what is on this disk already
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-    )
-
-    say(f"Downloading {repo} from the Hugging Face Hub.")
-    page = f"https://huggingface.co/{repo}"
-    try:
-        read_index(Path(snapshot_download(repo, allow_patterns=[INDEX_FILE])))  # refuse before gigabytes have come
-        return Path(snapshot_download(repo, allow_patterns=list(NEEDED_FILES)))
-    except RepositoryNotFoundError as error:  # GatedRepoError is one; without a token, gated ones may look missing
-        if isinstance(error, GatedRepoError) or (card and card.gated):
-            licence = f" ({card.licence})" if card else ""
-            raise CheckpointError(
-                f"{repo} is gated: accept its licence{licence} at {page}, then log in with `hf auth login`."
-            ) from error
-        raise CheckpointError(f"The Hub has no repository {repo}, or it is private; check {page}.") from error
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError) as error:
-        raise CheckpointError(
-            f"{repo} is not on this machine and the Hub can't be reached; connect, or choose the model pocket."
-        ) from error
-    except OSError as error:  # a full disk, and every HTTP error of the Hub's client
-        reason = error.strerror or str(error).splitlines()[0]
-        raise CheckpointError(f"Downloading {repo} failed ({reason}); try again to go on where it stopped.") from error
+    return repo

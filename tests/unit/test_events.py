@@ -29,8 +29,8 @@ _memory = st.builds(
     swap=_numbers,
 )
 _FIELDS: dict[str, st.SearchStrategy[Any]] = {
-    **dict.fromkeys(("run", "phase", "unit", "message", "details", "path", "level"), st.text()),
-    **dict.fromkeys(("time", "started", "seconds", "sigma"), _seconds),
+    **dict.fromkeys(("run", "phase", "unit", "message", "details", "path", "level", "model", "state"), st.text()),
+    **dict.fromkeys(("time", "started", "seconds", "sigma", "waited", "bytes_per_second"), _seconds),
     **dict.fromkeys(("done", "total", "step", "steps", "width", "height", "seed"), _numbers),
     "request": st.dictionaries(st.text(), _json),
     "phases": st.lists(st.text()).map(tuple),

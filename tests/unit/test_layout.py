@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from flux2.checkpoint.files import INDEX_FILE, NEEDED_FILES, missing_file
+from flux2.checkpoint.files import missing_file
 from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.source import find_checkpoint
-from flux2.errors import CheckpointError, Flux2Error, RequestError
+from flux2.errors import CheckpointError, RequestError
 from flux2.paths import pocket_checkpoint
 from tests.unit.checkpoints import edit_json, writable_copy
 
@@ -23,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_the_embedded_checkpoint_is_whole() -> None:
     checkpoint = open_checkpoint(pocket_checkpoint())
-    assert checkpoint.is_distilled
+    assert checkpoint.guidance == "distilled"
     assert missing_file(pocket_checkpoint()) is None
     assert all(path.stat().st_size <= 16 * 2**20 for path in checkpoint.transformer.files)
     assert checkpoint.transformer.nbytes == sum(info.nbytes for info in checkpoint.transformer.tensors.values())
@@ -31,7 +31,7 @@ def test_the_embedded_checkpoint_is_whole() -> None:
 
 def test_a_base_model_is_known_by_its_index(folder: Path) -> None:
     edit_json(folder / "model_index.json", is_distilled=None)
-    assert not open_checkpoint(folder).is_distilled
+    assert open_checkpoint(folder).guidance == "classifier-free"
 
 
 def _shard(folder: Path) -> Path:
@@ -117,66 +117,6 @@ def test_unknown_names_and_folders_are_refused(tmp_path: Path) -> None:
 
 def test_a_folder_is_taken_as_it_is(folder: Path) -> None:
     assert find_checkpoint(str(folder)) == folder
-
-
-def test_only_needed_files_are_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import huggingface_hub
-
-    asked: list[object] = []
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda repo, **how: asked.append((repo, how)) or tmp_path)
-    monkeypatch.setattr("flux2.checkpoint.source.find_local", lambda _: None)
-    (tmp_path / INDEX_FILE).write_text('{"_class_name": "Flux2KleinPipeline"}')
-    said: list[str] = []
-    assert find_checkpoint("klein-4b", said.append) == tmp_path
-    assert asked == [
-        ("black-forest-labs/FLUX.2-klein-4B", {"allow_patterns": [INDEX_FILE]}),
-        ("black-forest-labs/FLUX.2-klein-4B", {"allow_patterns": list(NEEDED_FILES)}),
-    ]
-    assert said == ["Downloading black-forest-labs/FLUX.2-klein-4B from the Hugging Face Hub."]
-    assert not any(Path("flux-2-klein-4b.safetensors").match(pattern) for pattern in NEEDED_FILES)
-
-
-def test_an_unknown_pipeline_is_refused_before_its_weights_are_downloaded(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    import huggingface_hub
-
-    asked: list[object] = []
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda _, **how: asked.append(how) or tmp_path)
-    monkeypatch.setattr("flux2.checkpoint.source.find_local", lambda _: None)
-    (tmp_path / INDEX_FILE).write_text('{"_class_name": "StableDiffusionPipeline"}')
-    with pytest.raises(CheckpointError, match="says 'StableDiffusionPipeline', an architecture unknown"):
-        find_checkpoint("somebody/something")
-    assert asked == [{"allow_patterns": [INDEX_FILE]}]
-
-
-def test_what_the_hub_refuses_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub
-    from huggingface_hub import errors
-
-    monkeypatch.setattr("flux2.checkpoint.source.find_local", lambda _: None)
-    cases: list[tuple[str, Exception, str]] = [
-        ("klein-9b", _hub_error(errors.GatedRepoError), "is gated: accept its licence .* `hf auth login`"),
-        ("a/gated", _hub_error(errors.GatedRepoError), "a/gated is gated: accept its licence at"),
-        ("a/missing", _hub_error(errors.RepositoryNotFoundError), "no repository a/missing, or it is private"),
-        ("klein-4b", errors.LocalEntryNotFoundError("x"), "the Hub can't be reached"),
-        ("klein-4b", errors.OfflineModeIsEnabled("x"), "the Hub can't be reached"),
-        ("klein-4b", OSError(28, "No space left on device"), r"failed \(No space left on device\)"),
-    ]
-    for model, error, sentence in cases:
-
-        def refuse(*_: object, error: Exception = error, **__: object) -> None:
-            raise error
-
-        monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-        with pytest.raises(Flux2Error, match=sentence):
-            find_checkpoint(model)
-
-
-def _hub_error(kind: type[Exception]) -> Exception:
-    error = kind.__new__(kind)
-    Exception.__init__(error, "refused")
-    return error
 
 
 def test_index_json_is_an_object_of_strings(folder: Path) -> None:

@@ -1,0 +1,129 @@
+"""What a download will bring, and how much of it is on this disk: in the Hub cache's own layout.
+
+https://huggingface.co/docs/huggingface_hub/guides/manage-cache: the bytes of a file lie at `blobs/<digest>`, and
+`snapshots/<commit>/<path>` points there. A part of a file lies beside, as `blobs/<digest>.flux2.incomplete`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from flux2.paths import cache_dir
+
+
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """A file of a repository at one commit."""
+
+    path: str
+    size: int
+    digest: str
+    """Names the blob: the SHA-256 of a large file, git's SHA-1 of a small one."""
+
+    def hasher(self) -> Any:
+        """Fed with all of the file, its hexdigest is `digest`."""
+        if len(self.digest) == hashlib.sha256().digest_size * 2:
+            return hashlib.sha256()
+        return hashlib.sha1(b"blob %d\0" % self.size, usedforsecurity=False)  # https://git-scm.com/book: Git Objects
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The files of a repository that a run needs."""
+
+    repo: str
+    commit: str
+    files: tuple[HubFile, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
+
+    @property
+    def here(self) -> int:
+        """Bytes that are on this disk, parts of files counted."""
+        return sum(self.bytes_here(file) for file in self.files)
+
+    def bytes_here(self, file: HubFile) -> int:
+        place, part = self.blob(file), self.part(file)
+        if place.exists() or self.snapshot_path(file).exists():
+            return file.size
+        return min(part.stat().st_size, file.size) if part.exists() else 0
+
+    def blob(self, file: HubFile) -> Path:
+        return storage(self.repo) / "blobs" / file.digest
+
+    def part(self, file: HubFile) -> Path:
+        """A name of our own: huggingface_hub itself starts every file afresh and removes what it can't use."""
+        return storage(self.repo) / "blobs" / f"{file.digest}.flux2.incomplete"
+
+    def lock(self, file: HubFile) -> Path:
+        """The one that huggingface_hub holds while it downloads the same file."""
+        return locks(self.repo) / f"{file.digest}.lock"
+
+    def snapshot_path(self, file: HubFile) -> Path:
+        return storage(self.repo) / "snapshots" / self.commit / file.path
+
+    # --- kept, so that a list of models needs no network -------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write it down whole or not at all."""
+        path = _note(self.repo)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(asdict(self), file)
+        Path(temporary).replace(path)
+
+    @classmethod
+    def last(cls, repo: str) -> Manifest | None:
+        """As it was when the repository was last downloaded, wholly or in part, by this program."""
+        try:
+            data = json.loads(_note(repo).read_text("utf-8"))
+            files = tuple(HubFile(str(f["path"]), int(f["size"]), str(f["digest"])) for f in data["files"])
+            return cls(repo, str(data["commit"]), files)
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+
+
+def forget(repo: str) -> None:
+    """Remove what `Manifest.save` wrote."""
+    _note(repo).unlink(missing_ok=True)
+
+
+def storage(repo: str) -> Path:
+    """The repository's folder in the Hub cache."""
+    return _hub_cache() / _folder_name(repo)
+
+
+def locks(repo: str) -> Path:
+    return _hub_cache() / ".locks" / _folder_name(repo)
+
+
+def _hub_cache() -> Path:
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
+def _folder_name(repo: str) -> str:
+    return f"models--{repo.replace('/', '--')}"
+
+
+def _note(repo: str) -> Path:
+    return cache_dir() / "downloads" / f"{_folder_name(repo)}.json"
+
+
+def needed(files: Sequence[HubFile], patterns: Sequence[str]) -> tuple[HubFile, ...]:
+    """Those that match a pattern, the smallest first: whatever makes the rest useless is known early."""
+    from huggingface_hub.utils import filter_repo_objects
+
+    kept = filter_repo_objects(files, allow_patterns=list(patterns), key=lambda file: file.path)
+    return tuple(sorted(kept, key=lambda file: file.size))
