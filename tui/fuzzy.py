@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 
-def matches(query: str, text: str) -> bool:
-    """Whether every word of the query is in the text, or its letters are, in order, in one word of the text.
+
+def matcher(query: str) -> Callable[[str], bool]:
+    """Whether every word of the query is in a text, or its letters are, in order, in one word of the text.
 
     Case doesn't count. The first letter must be the word's own, so that a few letters don't match everything.
 
-    >>> matches("tab wdw", "An orange tabby on a windowsill")
+    >>> matcher("tab wdw")("An orange tabby on a windowsill")
     True
     """
-    text = text.casefold()
-    words = text.split()
-    return all(part in text or any(_abbreviates(part, word) for word in words) for part in query.casefold().split())
+    patterns = [re.compile(_pattern(part), re.IGNORECASE) for part in query.split()]
+    return lambda text: all(pattern.search(text) for pattern in patterns)
 
 
-def _abbreviates(short: str, word: str) -> bool:
-    if not word.startswith(short[0]):
-        return False
-    letters = iter(word)
-    return all(letter in letters for letter in short)
+def _pattern(part: str) -> str:
+    """The part itself, or a word that begins with its first letter and has the others in order."""
+    abbreviation = r"\S*?".join(re.escape(letter) for letter in part)
+    return rf"{re.escape(part)}|(?<!\S){abbreviation}"

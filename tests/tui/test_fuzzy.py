@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from tui.fuzzy import matches
+from tui.fuzzy import matcher
 from tui.text import fitted
 
 TEXT = "A fluffy orange Tabby cat sitting on a windowsill at sunset klein-4b int4 seed 1234"
@@ -29,7 +29,7 @@ TEXT = "A fluffy orange Tabby cat sitting on a windowsill at sunset klein-4b int
     ],
 )
 def test_matches(query: str, found: bool) -> None:
-    assert matches(query, TEXT) is found
+    assert matcher(query)(TEXT) is found
 
 
 @pytest.mark.parametrize(
