@@ -1,0 +1,51 @@
+"""How many floating-point operations a step and a decode are, from the config: what hardware can at best be fast at."""
+
+from __future__ import annotations
+
+import math
+
+from flux2.bench.peers.contender import Work
+from flux2.shapes import transformer_shapes, vae_shapes
+
+
+def step_operations(work: Work) -> float:
+    """Of one pass: two for each weight and token that meet, and the attention's two products of all tokens."""
+    config = work.architecture.transformer
+    image = math.prod(work.grid)
+    width: int = config["num_attention_heads"] * config["attention_head_dim"]
+    blocks: int = config["num_layers"] + config["num_single_layers"]
+    multiplied = 0.0
+    for name, shape in transformer_shapes(config).items():
+        if len(shape) == 2:
+            multiplied += math.prod(shape) * _tokens(name, image, work.text_tokens)
+    return 2 * multiplied + blocks * 4 * work.tokens**2 * width
+
+
+def decode_operations(work: Work) -> float:
+    """Of one decode: two for each weight of a convolution and pixel, and the attention."""
+    config = work.architecture.vae
+    widths: list[int] = config.get("decoder_block_out_channels") or config["block_out_channels"]
+    smallest: float = work.height * work.width / 4 ** (len(widths) - 1)
+    multiplied = 0.0
+    for name, shape in vae_shapes(config).items():
+        if len(shape) > 1 and name.startswith(("decoder.", "post_quant_conv.")):
+            multiplied += math.prod(shape) * smallest * 4 ** _level(name, len(widths))
+    return 2 * multiplied + 4 * smallest**2 * widths[-1]
+
+
+def _tokens(name: str, image: int, text: int) -> int:
+    """How many tokens a weight of a step meets; 0 for what is computed once per run."""
+    if name.startswith(("time_guidance", "double_stream", "single_stream", "norm_out", "context_embedder")):
+        return 0
+    if name.startswith("single_transformer_blocks"):
+        return image + text
+    return text if any(part in name for part in (".add_", "to_add_out", "ff_context")) else image
+
+
+def _level(name: str, levels: int) -> int:
+    """How often the picture was doubled before this layer of the decoder; an upsampler works on the doubled one."""
+    if name.startswith(("decoder.conv_out", "decoder.conv_norm_out")):
+        return levels - 1
+    if not name.startswith("decoder.up_blocks."):
+        return 0
+    return int(name.split(".")[2]) + (".upsamplers." in name)

@@ -1,0 +1,101 @@
+"""This engine's step and decode, loaded by its own loader, run as its pipeline runs them."""
+
+# MLX brings no types:
+# mypy: no-warn-return-any
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flux2 import __version__
+from flux2.bench.peers.contender import SIGMA, Contender, Work
+from flux2.bench.peers.random_weights import normal, random_weight
+from flux2.bench.synthetic import write_synthetic
+from flux2.checkpoint.layout import open_checkpoint
+from flux2.checkpoint.loading import CheckpointWeights, give
+from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, NetworkKind, NetworkSource
+from flux2.mlx_backend import DTYPES, mx
+from flux2.models.rope import image_positions, text_positions
+from flux2.quantization import MODES
+
+
+class MlxMeter:
+    """MLX's own count."""
+
+    def reset(self) -> None:
+        mx.reset_peak_memory()
+
+    def held(self) -> int:
+        return int(mx.get_active_memory())
+
+    def peak(self) -> int:
+        return int(mx.get_peak_memory())
+
+
+METER = MlxMeter()
+
+
+def step(work: Work, quantization: str) -> Contender:
+    """One pass of the transformer; what steps have in common is computed before, as in a run."""
+    network = _load(work, TRANSFORMER, quantization)
+    dtype = DTYPES[work.dtype]
+    conditioning = network.condition(
+        [mx.array(work.embeddings()).astype(dtype)],
+        [SIGMA],
+        text_positions(work.text_tokens),
+        image_positions(*work.grid),
+        work.guidance,
+    )
+    latents = mx.array(work.latents())
+    mx.eval(conditioning, latents)
+
+    def run() -> mx.array:
+        (velocity,) = network(latents, conditioning, 0)
+        mx.eval(velocity)
+        return velocity
+
+    return Contender(f"ours {quantization}", __version__, run, as_numpy, METER)
+
+
+def decode(work: Work) -> Contender:
+    """One decode by the autoencoder."""
+    vae = _load(work, VAE_DECODER, "bf16")
+    rows, columns = work.grid
+    latents = mx.array(normal("clean", (1, rows, columns, work.architecture.transformer["in_channels"])))
+    mx.eval(latents)
+
+    def run() -> mx.array:
+        picture = vae.decode(latents)
+        mx.eval(picture)
+        return picture
+
+    return Contender("ours", __version__, run, as_numpy, METER)
+
+
+def as_numpy(array: mx.array) -> npt.NDArray[np.float32]:
+    return np.array(array.astype(mx.float32))
+
+
+def _load(work: Work, kind: NetworkKind, quantization: str) -> Any:
+    """The network as its checkpoint would load, but for the numbers: those are made, not read."""
+    with _source(work, kind) as source:
+        network = source.build()
+        weights = CheckpointWeights(source.plan, MODES[quantization])
+        for info in source.plan.tensors:
+            give(network, weights, info, [random_weight(info.name, info.shape)], DTYPES[work.dtype])
+            mx.clear_cache()
+    return network
+
+
+@contextmanager
+def _source(work: Work, kind: NetworkKind) -> Iterator[NetworkSource]:
+    with tempfile.TemporaryDirectory(prefix="flux2-peers-") as folder:
+        checkpoint = open_checkpoint(write_synthetic(work.model, Path(folder) / work.model, work.divisor))
+        yield NetworkSource.check(checkpoint, kind)
