@@ -9,7 +9,7 @@ from itertools import product
 from flux2 import humanize
 from flux2.budget import MACHINES, Budget, Verdict, machine_limit
 from flux2.catalog import find_card, label
-from flux2.model_configs import Networks, model_defaults, sample_size
+from flux2.model_configs import DEFAULTS, Networks, sample_size
 from flux2.planner import Engine, MemoryPlan, Setting, plan, plan_all
 from flux2.request import AUTO, MIN_SIZE, QUANTIZATIONS, RESIDENCIES, SIZE_MULTIPLE, GenerationRequest
 
@@ -105,7 +105,7 @@ def setting_of(request: GenerationRequest, networks: Networks, engine: Engine) -
     width, height = card.size if card else sample_size(networks.vae)
     guidance = request.guidance
     if guidance is None:
-        _, guidance = (card.steps, card.guidance) if card else model_defaults(networks.is_distilled)
+        _, guidance = (card.steps, card.guidance) if card else DEFAULTS[networks.guidance]
     return Setting(
         quantization=request.quantization,
         residency=request.residency,
@@ -115,7 +115,7 @@ def setting_of(request: GenerationRequest, networks: Networks, engine: Engine) -
         height=request.height or height,
         dtype=engine.dtype,
         backend=engine.backend,
-        guided=guidance > 1.0 and not networks.is_distilled,
+        guided=guidance > 1.0 and networks.guidance == "classifier-free",
     )
 
 

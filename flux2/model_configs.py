@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from flux2.architectures import ARCHITECTURES
 from flux2.catalog import MODELS, find_card
@@ -18,6 +18,16 @@ from flux2.request import QUANTIZATIONS
 TEXT_TOKENS = 512
 """That FLUX.2 was trained with."""
 
+Guidance = Literal["distilled", "embedded", "classifier-free"]
+"""What a guidance scale does: nothing, for its effect is in the weights; it is an input of the network; it weighs two
+passes per step against each other, with the prompt and with the negative one."""
+DEFAULTS: dict[Guidance, tuple[int, float]] = {
+    "distilled": (4, 1.0),
+    "embedded": (28, 4.0),
+    "classifier-free": (50, 4.0),
+}
+"""Steps and guidance scale where nobody says otherwise (the model cards' recommendations)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Networks:
@@ -26,7 +36,7 @@ class Networks:
     transformer: dict[str, Any]
     text_encoder: dict[str, Any]
     vae: dict[str, Any]
-    is_distilled: bool
+    guidance: Guidance
     text_tokens: int = TEXT_TOKENS
     """That it was trained with."""
     prepared: frozenset[str] = frozenset()
@@ -53,9 +63,11 @@ def prepared_levels(folder: Path) -> frozenset[str]:
     return frozenset(level for level in QUANTIZATIONS if quantized_folder(folder / "transformer", level).exists())
 
 
-def model_defaults(is_distilled: bool) -> tuple[int, float]:
-    """Steps and guidance scale where nobody says otherwise (the model cards' recommendations)."""
-    return (4, 1.0) if is_distilled else (50, 4.0)
+def guidance_of(index: Mapping[str, Any]) -> Guidance:
+    """As the pipeline that model_index.json names has it."""
+    if index.get("_class_name") == "Flux2Pipeline":
+        return "embedded"
+    return "distilled" if index.get("is_distilled") else "classifier-free"
 
 
 def sample_size(vae: Mapping[str, Any]) -> tuple[int, int]:
@@ -75,7 +87,7 @@ def _find_networks(model: str) -> Networks:
         transformer=known.transformer,
         text_encoder=known.text_encoder,
         vae=known.vae,
-        is_distilled=_is_distilled(known.index, known.transformer),
+        guidance=guidance_of(known.index),
     )
 
 
@@ -87,15 +99,10 @@ def _read_networks(folder: Path) -> Networks:
         transformer=transformer,
         text_encoder=_read_json(folder / "text_encoder" / "config.json"),
         vae=_read_json(folder / "vae" / "config.json"),
-        is_distilled=_is_distilled(index, transformer),
+        guidance=guidance_of(index),
         text_tokens=min(TEXT_TOKENS, trained_with),
         prepared=prepared_levels(folder),
     )
-
-
-def _is_distilled(index: dict[str, Any], transformer: dict[str, Any]) -> bool:
-    """Whether a step is one pass: Klein's distilled models, and Dev, whose guidance is an input of the network."""
-    return bool(index.get("is_distilled")) or bool(transformer.get("guidance_embeds"))
 
 
 def _vae_config(folder: Path) -> Path:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,46 @@ if TYPE_CHECKING:
 
 MAX_SEQUENCE_LENGTH = 512
 """Text tokens that FLUX.2 was trained with, padding included (diffusers' `max_sequence_length`)."""
+
+
+DEV_SYSTEM_MESSAGE = (
+    "You are an AI that reasons about image descriptions. You give structured responses focusing on object "
+    "relationships, object\nattribution and actions without speculation."
+)
+"""What FLUX.2 Dev was trained with, to the letter (diffusers' `flux2.system_messages.SYSTEM_MESSAGE`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptForm:
+    """How a text encoder was told prompts when the model was trained."""
+
+    padding_side: Literal["left", "right"]
+    system_message: str = ""
+    content_in_parts: bool = False
+    """Whether the chat template takes a message as a list of parts (of which text is one kind)."""
+    template_arguments: dict[str, Any] = field(default_factory=dict)
+    removed: str = ""
+    """A token that stands for a picture; in a prompt it would stand for nothing."""
+
+    def messages(self, prompt: str) -> list[dict[str, Any]]:
+        """The conversation that the chat template is given."""
+        turns = [("system", self.system_message)] if self.system_message else []
+        turns.append(("user", prompt.replace(self.removed, "") if self.removed else prompt))
+        return [{"role": role, "content": self._content(text)} for role, text in turns]
+
+    def _content(self, text: str) -> str | list[dict[str, str]]:
+        return [{"type": "text", "text": text}] if self.content_in_parts else text
+
+
+PROMPT_FORMS = {
+    "Qwen3ForCausalLM": PromptForm(
+        padding_side="right", template_arguments={"add_generation_prompt": True, "enable_thinking": False}
+    ),
+    "Mistral3ForConditionalGeneration": PromptForm(
+        padding_side="left", system_message=DEV_SYSTEM_MESSAGE, content_in_parts=True, removed="[IMG]"
+    ),
+}
+"""By the text encoder's class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +106,32 @@ def sequence_length(tokenizer: PreTrainedTokenizerBase, max_sequence_length: int
 
 
 def tokenize(
-    tokenizer: PreTrainedTokenizerBase, prompt: str, max_sequence_length: int | None = None
+    tokenizer: PreTrainedTokenizerBase, prompt: str, form: PromptForm, max_sequence_length: int | None = None
 ) -> TokenizedPrompt:
-    """One user turn without thinking, in the tokenizer's chat template, cut or padded to one length."""
-    text = tokenizer.apply_chat_template(
-        [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True, enable_thinking=False
-    )
+    """The prompt in the tokenizer's chat template, cut at its end or padded to one length.
+
+    Raises:
+        CheckpointError: if the chat template, which is rendered in a sandbox, fails.
+    """
+    try:
+        text = str(tokenizer.apply_chat_template(form.messages(prompt), tokenize=False, **form.template_arguments))
+    except Exception as error:  # jinja2's own, and whatever the template's expressions raise
+        raise CheckpointError(
+            f"The chat template in {tokenizer.name_or_path} can't be used ({_first_line(error)}); download the "
+            "checkpoint again."
+        ) from error
+    has_first_token = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
     length = sequence_length(tokenizer, max_sequence_length)
-    options: dict[str, Any] = {"padding": "max_length", "truncation": True, "max_length": length}
-    padded = tokenizer(text, return_tensors="np", **options)
-    tokens = len(tokenizer(text, verbose=False)["input_ids"])
+    padded = tokenizer(
+        text,
+        return_tensors="np",
+        add_special_tokens=not has_first_token,
+        padding="max_length",
+        padding_side=form.padding_side,
+        truncation=True,
+        max_length=length,
+    )
+    tokens = len(tokenizer(text, add_special_tokens=not has_first_token, verbose=False)["input_ids"])
     return TokenizedPrompt(
         input_ids=padded["input_ids"].astype(np.int32),
         attention_mask=padded["attention_mask"].astype(np.int32),

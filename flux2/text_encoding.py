@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from flux2.checkpoint.networks import NetworkSource
 from flux2.mlx_backend import mx, on_cpu
-from flux2.models.qwen3 import HIDDEN_STATES_LAYERS
-from flux2.prompt import MAX_SEQUENCE_LENGTH, load_tokenizer, tokenize
+from flux2.models.language_model import LanguageModel
+from flux2.prompt import MAX_SEQUENCE_LENGTH, PROMPT_FORMS, PromptForm, TokenizedPrompt, load_tokenizer, tokenize
 from flux2.prompt_cache import EncodedPrompt, PromptCache, fingerprint
 from flux2.reporting import RunReport, evaluating
-from flux2.streamed_text_encoder import encode_streamed
+from flux2.streamed_text_encoder import check_tokens, encode_streamed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -25,6 +25,10 @@ class PromptEncoder:
     source: NetworkSource
     tokenizer_folder: Path
     dtype: mx.Dtype
+    resident: bool = False
+    """Whether the text encoder stays in memory once it was needed; else it passes through, a few matrices at a time."""
+    _network: LanguageModel | None = None
+    """The text encoder, where it is resident and was needed."""
     _tokenizer: PreTrainedTokenizerBase | None = None
     _kept: dict[tuple[str, int | None], EncodedPrompt] = field(default_factory=dict)
     """Of the last call, by prompt and length asked for."""
@@ -52,9 +56,16 @@ class PromptEncoder:
                 report.warn(_cut(prompt))
         return [prompt.embeddings for prompt in encoded]
 
+    def keep_resident(self, resident: bool) -> None:
+        """Change whether the text encoder stays in memory; one that need not is let go."""
+        self.resident = resident
+        if not resident:
+            self._network = None
+
     def forget(self) -> None:
         """Let go of what is kept in memory."""
         self._kept = {}
+        self._network = None
 
     def _recall(self, prompts: list[str], length: int | None) -> None:
         """Keep in memory these prompts and no others, as far as memory or disk have them."""
@@ -69,15 +80,36 @@ class PromptEncoder:
     def _encode(self, prompts: list[str], length: int | None, report: RunReport) -> None:
         if self._tokenizer is None:
             self._tokenizer = load_tokenizer(self.tokenizer_folder)
-        tokenized = [tokenize(self._tokenizer, prompt, length) for prompt in prompts]
-        layers = report.progress("encode", len(prompts) * HIDDEN_STATES_LAYERS[-1], "layers")
-        embeddings = encode_streamed(self.source, tokenized, self.dtype, evaluating(layers))
+        tokenized = [tokenize(self._tokenizer, prompt, self._form, length) for prompt in prompts]
+        embeddings = self._embed(tokenized, report)
         cache = self._cache()
         for prompt, tokens, embedding in zip(prompts, tokenized, embeddings, strict=True):
             encoded = EncodedPrompt(embedding, tokens.dropped)
             self._kept[prompt, length] = encoded
             if cache:
                 cache.keep(prompt, length, encoded)
+
+    def _embed(self, prompts: list[TokenizedPrompt], report: RunReport) -> list[mx.array]:
+        layers = self.source.config.used_layers * len(prompts)
+        if not self.resident:
+            return encode_streamed(
+                self.source, prompts, self.dtype, evaluating(report.progress("encode", layers, "layers"))
+            )
+        check_tokens(self.source, prompts)
+        if self._network is None:
+            read = report.progress("encode", self.source.plan.nbytes, "bytes")
+            self._network = self.source.load(self.dtype, on_bytes=read)
+        after_layer = evaluating(report.progress("encode", layers, "layers"))
+        embeddings = [
+            self._network(mx.array(prompt.input_ids), mx.array(prompt.attention_mask), after_layer)
+            for prompt in prompts
+        ]
+        mx.eval(embeddings)
+        return embeddings
+
+    @property
+    def _form(self) -> PromptForm:
+        return PROMPT_FORMS[self.source.component.class_name]
 
     def _cache(self) -> PromptCache | None:
         """The disk's, for these files as they are now; None where they are gone."""

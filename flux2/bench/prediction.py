@@ -38,6 +38,6 @@ def _setting(report: dict[str, Any], cell: dict[str, Any], networks: Networks) -
         height=cell["height"],
         dtype=cell["dtype"],
         backend=report["conditions"]["backend"],
-        guided=not networks.is_distilled and cell["guidance"] != 1.0,
+        guided=networks.guidance == "classifier-free" and cell["guidance"] != 1.0,
         text_tokens=cell["tokens"] or 0,
     )

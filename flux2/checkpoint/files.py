@@ -13,7 +13,7 @@ from typing import Any
 from flux2.errors import CheckpointError
 
 INDEX_FILE = "model_index.json"
-PIPELINES = ("Flux2KleinPipeline",)
+PIPELINES = ("Flux2KleinPipeline", "Flux2Pipeline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ PARTS = {
             folder="text_encoder",
             config="config.json",
             class_key="architectures",
-            classes=("Qwen3ForCausalLM",),
+            classes=("Qwen3ForCausalLM", "Mistral3ForConditionalGeneration"),
             weights="model",
         ),
         Part(

@@ -22,6 +22,7 @@ from flux2.checkpoint.files import (
 )
 from flux2.checkpoint.safetensors_file import TensorInfo, read_header
 from flux2.errors import CheckpointError
+from flux2.model_configs import Guidance, guidance_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,8 @@ class Checkpoint:
             return ()
 
     @property
-    def is_distilled(self) -> bool:
-        """True where guidance was distilled into the weights, so that one pass per step does; False needs two (CFG)."""
-        return bool(self.index.get("is_distilled", False))
+    def guidance(self) -> Guidance:
+        return guidance_of(self.index)
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flux2.checkpoint.layout import Checkpoint, Component
@@ -11,7 +11,9 @@ from flux2.checkpoint.loading import OnBytes, WeightPlan, load_weights, plan_wei
 from flux2.errors import CheckpointError
 from flux2.mlx_backend import mx, nn
 from flux2.models.autoencoder import AutoencoderConfig, AutoencoderKLFlux2
-from flux2.models.qwen3 import HIDDEN_STATES_LAYERS, Qwen3Config, Qwen3ForCausalLM
+from flux2.models.language_model import LanguageModel
+from flux2.models.mistral3 import RENAMED, VISION, read_mistral3_config
+from flux2.models.qwen3 import read_qwen3_config
 from flux2.models.transformer import Flux2Transformer2DModel, Flux2TransformerConfig
 from flux2.quantization import Quantization
 from flux2.request import TOKEN_PIXELS
@@ -28,15 +30,25 @@ class NetworkKind:
     """A regular expression of names of tensors that are never read."""
     dropped: tuple[str, ...] = ()
     """Children of the network that this use of it does not need."""
+    renamed: tuple[tuple[str, str], ...] = ()
+    """(prefix in the files, prefix of the same tensors in the network), the first that fits."""
+
+    def name_in_network(self, name: str) -> str:
+        """Of a tensor that has this name in the files."""
+        old, new = next((pair for pair in self.renamed if name.startswith(pair[0])), ("", ""))
+        return new + name.removeprefix(old)
 
 
 TRANSFORMER = NetworkKind("transformer", Flux2TransformerConfig.from_dict, Flux2Transformer2DModel)
-TEXT_ENCODER = NetworkKind(  # the head, and layers after the last one whose hidden state is taken, are never read
-    "text_encoder",
-    Qwen3Config.from_dict,
-    Qwen3ForCausalLM,
-    unused=r"lm_head\.weight|model\.norm\.weight|model\.layers\.\d+\..*",
-)
+_NOT_REACHED = r"lm_head\.weight|model\.norm\.weight|model\.layers\.\d+\..*"
+"""The head, and layers after the last one whose hidden state is taken."""
+TEXT_ENCODERS = {
+    "Qwen3ForCausalLM": NetworkKind("text_encoder", read_qwen3_config, LanguageModel, unused=_NOT_REACHED),
+    "Mistral3ForConditionalGeneration": NetworkKind(
+        "text_encoder", read_mistral3_config, LanguageModel, unused=f"{_NOT_REACHED}|{VISION}", renamed=RENAMED
+    ),
+}
+"""By the class that a checkpoint's config names."""
 VAE_DECODER = NetworkKind(
     "vae",
     AutoencoderConfig.from_dict,
@@ -69,9 +81,14 @@ class NetworkSource:
         Raises:
             CheckpointError: one sentence naming the file, the value and the remedy.
         """
-        component: Component = getattr(checkpoint, kind.folder)
+        component = _as_in_network(getattr(checkpoint, kind.folder), kind)
         config = kind.read_config(component.config, str(component.folder / "config.json"))
         return cls(kind, component, config, plan_weights(_build(kind, config), component, kind.unused))
+
+    @classmethod
+    def check_text_encoder(cls, checkpoint: Checkpoint) -> NetworkSource:
+        """The same for the text encoder, whichever it is."""
+        return cls.check(checkpoint, TEXT_ENCODERS[checkpoint.text_encoder.class_name])
 
     def build(self) -> Any:
         """A new network that still has no weights."""
@@ -94,7 +111,7 @@ def check_fit(transformer: NetworkSource, text_encoder: NetworkSource, vae: Netw
     Raises:
         CheckpointError: one sentence naming the config, the value and what contradicts it.
     """
-    text_features = len(HIDDEN_STATES_LAYERS) * text_encoder.config.hidden_size
+    text_features = text_encoder.config.prompt_features
     channels = vae.config.patch_channels
     for key, takes, part, gives in (
         ("joint_attention_dim", transformer.config.joint_attention_dim, "text encoder", text_features),
@@ -119,3 +136,9 @@ def _build(kind: NetworkKind, config: Any) -> nn.Module:
     for name in kind.dropped:
         network.pop(name, None)
     return network
+
+
+def _as_in_network(component: Component, kind: NetworkKind) -> Component:
+    """The component with its tensors under the names that the network has for them."""
+    infos = [replace(info, name=kind.name_in_network(info.name)) for info in component.tensors.values()]
+    return replace(component, tensors={info.name: info for info in infos})

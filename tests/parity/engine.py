@@ -11,7 +11,7 @@ from recordings import Recording
 
 from flux2 import Flux2Pipeline
 from flux2.checkpoint.layout import open_checkpoint
-from flux2.checkpoint.networks import TEXT_ENCODER, NetworkSource
+from flux2.checkpoint.networks import NetworkSource
 from flux2.mlx_backend import mx
 from flux2.reporting import RunReport
 from flux2.text_encoding import PromptEncoder
@@ -57,7 +57,7 @@ def generate(run: Recording, *, dtype: str = "float32", quantization: str = "bf1
 def encode(run: Recording) -> dict[str, np.ndarray]:
     """The embeddings of the run's prompts, under the recording's names and of the rows that it keeps."""
     checkpoint = open_checkpoint(run.checkpoint)
-    source = NetworkSource.check(checkpoint, TEXT_ENCODER)
+    source = NetworkSource.check_text_encoder(checkpoint)
     prompts = {"": run.arguments["prompt"]}
     if "negative_prompt_embeds" in run.tensors:
         prompts["negative_"] = run.arguments["negative_prompt"] or ""

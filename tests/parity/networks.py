@@ -10,16 +10,16 @@ import numpy as np
 from recordings import Recording
 
 from flux2.checkpoint.layout import open_checkpoint
-from flux2.checkpoint.networks import TEXT_ENCODER, TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkKind, NetworkSource
+from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkKind, NetworkSource
 from flux2.mlx_backend import mx
 from flux2.models.autoencoder import AutoencoderKLFlux2
-from flux2.models.qwen3 import Qwen3ForCausalLM
+from flux2.models.language_model import LanguageModel
 from flux2.models.rope import image_positions, text_positions
 from flux2.models.transformer import Conditioning, Flux2Transformer2DModel
 
 
-def text_encoder(run: Recording) -> Qwen3ForCausalLM:
-    return _load(run.checkpoint, TEXT_ENCODER)
+def text_encoder(run: Recording) -> LanguageModel:
+    return _load_text_encoder(run.checkpoint)
 
 
 def transformer(run: Recording) -> Flux2Transformer2DModel:
@@ -32,6 +32,11 @@ def decoder(run: Recording) -> AutoencoderKLFlux2:
 
 def encoder(run: Recording) -> AutoencoderKLFlux2:
     return _load(run.checkpoint, VAE_ENCODER)
+
+
+@cache
+def _load_text_encoder(checkpoint: Path) -> Any:
+    return NetworkSource.check_text_encoder(open_checkpoint(checkpoint)).load(mx.float32)
 
 
 @cache
@@ -48,10 +53,11 @@ def prompt_embeddings(run: Recording, prefix: str = "") -> mx.array:
 def conditioning(run: Recording) -> Conditioning:
     """Of every step of the run, from the prompt embeddings that the engine computes."""
     return transformer(run).condition(
-        prompt_embeddings(run),
+        [prompt_embeddings(run)],
         [float(sigma) for sigma in run["sigmas"][:-1]],
         text_positions(run["input_ids"].shape[1]),
         image_positions(*run["noise"].shape[2:]),
+        run.arguments["guidance_scale"],
     )
 
 

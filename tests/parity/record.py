@@ -22,17 +22,19 @@ from typing import Any
 import numpy as np
 import torch
 from compare import relative_distance
-from diffusers import FlowMatchEulerDiscreteScheduler, Flux2KleinPipeline
+from diffusers import AutoencoderKLFlux2, DiffusionPipeline, FlowMatchEulerDiscreteScheduler
 from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu
 from PIL import Image
 from random_checkpoints import CHECKPOINTS, SCHEDULER, save_random_checkpoint
 from recordings import BLOCK_TOKEN_STRIDE, POCKET, POCKET_SEQUENCE_LENGTHS, RECORDINGS, checkpoint_digest
 from safetensors.numpy import save_file
+from transformers import AutoTokenizer
 
 from flux2.paths import pocket_checkpoint
 
 LONG_PROMPT = "a very long prompt about a red fox in the snow, a cat on a windowsill, two boats on a lake; " * 3
 PAD_ROW_STRIDE = 32  # of the embeddings' pad rows, every 32nd is kept: all of them steer the latents anyway
+FEW_TOKENS, TOKEN_ROW_STRIDE = 64, 8  # of more real tokens than so many (Dev's system message), every 8th is kept
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,15 @@ class Run:
     negative_prompt: str | None = None
     seed: int = 0
     blocks: bool = False
+    vae: str | None = None
+    """The random checkpoint whose autoencoder takes the place of the own one."""
 
 
 RUNS: dict[str, dict[str, Run]] = {
     "distilled": {
         "square": Run("A red fox in the snow, café ☕", 64, 64, 4, max_sequence_length=512, seed=11),
         "wide": Run("two boats on a lake", 64, 80, 3, max_sequence_length=64, seed=12, blocks=True),
+        "small-decoder": Run("two boats on a lake", 64, 80, 1, max_sequence_length=64, seed=13, vae="base"),
     },
     "base": {
         "guided": Run("a cat on a windowsill", 80, 64, 3, 64, guidance_scale=4.0, seed=21),
@@ -63,6 +68,14 @@ RUNS: dict[str, dict[str, Run]] = {
     "odd": {
         "tall": Run("a red fox", 96, 64, 5, 48, seed=31, blocks=True),
         "cut": Run(LONG_PROMPT, 64, 64, 1, 48, seed=32),
+    },
+    "base-9b": {
+        "guided": Run("a cat at sunset", 64, 96, 2, 64, 3.0, negative_prompt="snow", seed=41),
+    },
+    "dev": {
+        "square": Run("A red fox in the snow, café [IMG] ☕", 64, 64, 3, 512, 4.0, seed=51),
+        "tall": Run("two boats on a lake", 80, 64, 2, 160, 2.5, seed=52, blocks=True),
+        "cut": Run(LONG_PROMPT, 64, 64, 1, 96, 1.0, seed=53),
     },
 }
 
@@ -93,9 +106,10 @@ def record_random_checkpoints() -> None:
         shutil.rmtree(RECORDINGS / name, ignore_errors=True)
         checkpoint = RECORDINGS / name / "checkpoint"
         save_random_checkpoint(spec, checkpoint)
-        pipeline = load_reference(checkpoint)
-        for run_name, run in RUNS[name].items():
-            tensors = record_run(pipeline, run)
+    for name, runs in RUNS.items():
+        checkpoint = RECORDINGS / name / "checkpoint"
+        for run_name, run in runs.items():
+            tensors = record_run(load_reference(checkpoint, vae=run.vae), run)
             save_file(tensors, RECORDINGS / name / f"{run_name}.safetensors")
             description = {"arguments": asdict(run), "versions": versions()}
             if run.blocks:
@@ -138,12 +152,12 @@ def record_pocket() -> None:
     write_json(POCKET / "run.json", description | {"versions": versions()})
 
 
-def record_run(pipeline: Flux2KleinPipeline, run: Run) -> dict[str, np.ndarray]:
+def record_run(pipeline: DiffusionPipeline, run: Run) -> dict[str, np.ndarray]:
     """Everything one run computes, from the token ids to the picture, as named arrays."""
     noise = random_noise(pipeline, run)
     tensors: dict[str, torch.Tensor] = {"noise": noise}
     tensors |= recorded_prompt(pipeline, run.prompt, run.max_sequence_length)
-    if pipeline.config.is_distilled is False and run.guidance_scale > 1:
+    if has_second_pass(pipeline, run):
         negative = recorded_prompt(pipeline, run.negative_prompt or "", run.max_sequence_length)
         tensors |= {f"negative_{name}": tensor for name, tensor in negative.items()}
 
@@ -180,7 +194,7 @@ BLOCKS = {
 
 
 @contextmanager
-def capture(pipeline: Flux2KleinPipeline, modules: dict[str, str], into: dict[str, Any]) -> Iterator[None]:
+def capture(pipeline: DiffusionPipeline, modules: dict[str, str], into: dict[str, Any]) -> Iterator[None]:
     """While open, keep each named module's first output in `into`."""
 
     def keep(name: str) -> Callable[..., None]:
@@ -200,13 +214,23 @@ def capture(pipeline: Flux2KleinPipeline, modules: dict[str, str], into: dict[st
             handle.remove()
 
 
-def load_reference(checkpoint: Path, dtype: torch.dtype = torch.float32) -> Flux2KleinPipeline:
-    pipeline = Flux2KleinPipeline.from_pretrained(checkpoint, dtype=dtype, local_files_only=True)
+def load_reference(checkpoint: Path, dtype: torch.dtype = torch.float32, vae: str | None = None) -> DiffusionPipeline:
+    """The pipeline that model_index.json names; its tokenizer by itself, without a processor of pictures around it."""
+    parts: dict[str, Any] = {"tokenizer": None}
+    if vae:
+        parts["vae"] = AutoencoderKLFlux2.from_pretrained(RECORDINGS / vae / "checkpoint" / "vae", dtype=dtype)
+    pipeline = DiffusionPipeline.from_pretrained(checkpoint, dtype=dtype, local_files_only=True, **parts)
+    pipeline.register_modules(tokenizer=AutoTokenizer.from_pretrained(checkpoint / "tokenizer"))
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
 
-def random_noise(pipeline: Flux2KleinPipeline, run: Run) -> torch.Tensor:
+def has_second_pass(pipeline: DiffusionPipeline, run: Run) -> bool:
+    """Only Klein's undistilled models have one."""
+    return pipeline.config.get("is_distilled") is False and run.guidance_scale > 1
+
+
+def random_noise(pipeline: DiffusionPipeline, run: Run) -> torch.Tensor:
     """Normal noise [1, channels, H/16, W/16]."""
     pixels_per_token = 2 * pipeline.vae_scale_factor
     shape = (1, pipeline.transformer.config.in_channels, run.height // pixels_per_token, run.width // pixels_per_token)
@@ -214,7 +238,7 @@ def random_noise(pipeline: Flux2KleinPipeline, run: Run) -> torch.Tensor:
 
 
 def generate(
-    pipeline: Flux2KleinPipeline, run: Run, noise: torch.Tensor, max_sequence_length: int | None = None
+    pipeline: DiffusionPipeline, run: Run, noise: torch.Tensor, max_sequence_length: int | None = None
 ) -> tuple[np.ndarray, list[torch.Tensor]]:
     """The real pipeline's picture [H, W, 3] uint8, and the packed latents [1, tokens, channels] after every step."""
     length = max_sequence_length or run.max_sequence_length
@@ -224,25 +248,26 @@ def generate(
         steps.append(tensors["latents"].clone())
         return {}
 
-    negative_embeds = None
+    negative = {}
     if run.negative_prompt is not None:
-        negative_embeds, _ = pipeline.encode_prompt(run.negative_prompt, max_sequence_length=length)
+        embeddings, _ = pipeline.encode_prompt(run.negative_prompt, max_sequence_length=length)
+        negative["negative_prompt_embeds"] = embeddings
     image = pipeline(
         prompt=run.prompt,
         height=run.height,
         width=run.width,
         num_inference_steps=run.num_inference_steps,
         guidance_scale=run.guidance_scale,
-        negative_prompt_embeds=negative_embeds,
         latents=noise,
         max_sequence_length=length,
         callback_on_step_end=keep_latents,
+        **negative,
     ).images[0]
     return np.asarray(image), steps
 
 
-def recorded_prompt(pipeline: Flux2KleinPipeline, prompt: str, length: int) -> dict[str, torch.Tensor]:
-    """Token ids, attention mask, and the embeddings of all real tokens and some pads (`prompt_rows` says which)."""
+def recorded_prompt(pipeline: DiffusionPipeline, prompt: str, length: int) -> dict[str, torch.Tensor]:
+    """Token ids, attention mask, and the embeddings of real tokens and some pads (`prompt_rows` says which)."""
     seen: dict[str, torch.Tensor] = {}
 
     def keep(_module: torch.nn.Module, _arguments: Any, named: dict[str, torch.Tensor]) -> None:
@@ -252,7 +277,9 @@ def recorded_prompt(pipeline: Flux2KleinPipeline, prompt: str, length: int) -> d
     embeddings, _ = pipeline.encode_prompt(prompt, max_sequence_length=length)
     handle.remove()
     positions = torch.arange(length)
-    rows = positions[(seen["attention_mask"][0] == 1) | (positions % PAD_ROW_STRIDE == PAD_ROW_STRIDE - 1)]
+    is_token = seen["attention_mask"][0] == 1
+    stride = TOKEN_ROW_STRIDE if is_token.sum() > FEW_TOKENS else 1
+    rows = positions[is_token & (positions % stride == 0) | (positions % PAD_ROW_STRIDE == PAD_ROW_STRIDE - 1)]
     return {
         "input_ids": seen["input_ids"],
         "attention_mask": seen["attention_mask"],
@@ -265,20 +292,20 @@ def half_precision_distances(checkpoint: Path, run: Run, exact: dict[str, np.nda
     """How far the reference itself is from its float32 latents when it computes in fewer bits."""
     distances = {}
     for dtype in (torch.bfloat16, torch.float16):
-        _, steps = generate(load_reference(checkpoint, dtype), run, torch.from_numpy(exact["noise"]))
+        _, steps = generate(load_reference(checkpoint, dtype, run.vae), run, torch.from_numpy(exact["noise"]))
         distance = relative_distance(steps[-1].float(), exact["latents"][-1])
         distances[str(dtype).removeprefix("torch.")] = round(distance, 5)
     return distances
 
 
-def rope_tables(pipeline: Flux2KleinPipeline, noise: torch.Tensor, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+def rope_tables(pipeline: DiffusionPipeline, noise: torch.Tensor, length: int) -> tuple[torch.Tensor, torch.Tensor]:
     """cos and sin [text + image tokens, head_dim], each frequency twice in a row, as diffusers lays them out."""
     text_ids = pipeline._prepare_text_ids(torch.zeros(1, length, 1))[0]
     image_ids = pipeline._prepare_latent_ids(noise)[0]
     return pipeline.transformer.pos_embed(torch.cat([text_ids, image_ids]))
 
 
-def recorded_encoder(pipeline: Flux2KleinPipeline) -> dict[str, torch.Tensor]:
+def recorded_encoder(pipeline: DiffusionPipeline) -> dict[str, torch.Tensor]:
     """A small picture, its latents' mode, and those patchified and normalised, as for a reference image."""
     picture = torch.from_numpy(np.random.default_rng(5).integers(0, 256, (1, 3, 32, 48), dtype=np.uint8))
     pixels = picture.float() / 127.5 - 1.0

@@ -9,7 +9,7 @@ from compare import RELATIVE_LIMIT, relative_error
 from recordings import ALL_RUNS, BLOCK_TOKEN_STRIDE, RUNS_WITH_BLOCKS, recording
 
 from flux2.checkpoint.layout import open_checkpoint
-from flux2.denoising import DenoisingPlan, denoise
+from flux2.denoising import DenoisingPlan, condition, denoise
 from flux2.mlx_backend import mx
 from flux2.models.rope import axial_rotation, image_positions, text_positions
 from flux2.schedule import SchedulerConfig
@@ -44,9 +44,9 @@ def test_rotations(name: str) -> None:
 def test_time_embedding_and_modulations(name: str) -> None:
     run = recording(name)
     network = networks.transformer(run)
-    sigma = [float(run["sigmas"][0])]
-    assert_close(network.time_guidance_embed(sigma, None, mx.float32), run.block("time_embedding"))
-    (modulation,) = network.modulate(sigma, None, mx.float32)
+    sigma, guidance = [float(run["sigmas"][0])], run.arguments["guidance_scale"]
+    assert_close(network.time_guidance_embed(sigma, guidance, mx.float32), run.block("time_embedding"))
+    (modulation,) = network.modulate(sigma, guidance, mx.float32)
     for part in ("image", "text", "single"):
         assert_close(getattr(modulation, part)[0], run.block(f"modulation_{part}"))
 
@@ -56,7 +56,7 @@ def test_transformer_blocks(name: str) -> None:
     run = recording(name)
     network = networks.transformer(run)
     after: list[tuple[mx.array, ...]] = []
-    velocity = network(
+    (velocity,) = network(
         networks.packed(run["noise"]),
         networks.conditioning(run),
         step=0,
@@ -83,7 +83,8 @@ def test_clean_estimates(name: str) -> None:
         embeddings=networks.prompt_embeddings(run),
     )
     before, sigmas = np.array(networks.packed(run["noise"])), run["sigmas"]
-    for step in denoise(networks.transformer(run), mx.array(before), plan, mx.eval):
+    network = networks.transformer(run)
+    for step in denoise(network, mx.array(before), plan, condition(network, plan)):
         sigma, sigma_next = sigmas[step.number - 1 : step.number + 1]
         after = run["latents"][step.number - 1]
         velocity = (after - before) / (sigma_next - sigma)

@@ -10,7 +10,8 @@ from recordings import ALL_RUNS, RUNS_WITH_BLOCKS, recording
 
 from flux2 import Flux2Pipeline
 from flux2 import events as ev
-from flux2.prompt import load_tokenizer, sequence_length, tokenize
+from flux2.checkpoint.layout import open_checkpoint
+from flux2.prompt import PROMPT_FORMS, load_tokenizer, sequence_length, tokenize
 
 
 @pytest.mark.parametrize("name", ALL_RUNS)
@@ -32,12 +33,15 @@ def test_fewer_bits_cost_what_they_cost_diffusers(name: str, dtype: str) -> None
 def test_tokens(name: str) -> None:
     run = recording(name)
     tokenizer = load_tokenizer(run.checkpoint / "tokenizer")
-    ours = tokenize(tokenizer, run.arguments["prompt"], run.arguments["max_sequence_length"])
+    form = PROMPT_FORMS[open_checkpoint(run.checkpoint).text_encoder.class_name]
+    ours = tokenize(tokenizer, run.arguments["prompt"], form, run.arguments["max_sequence_length"])
     np.testing.assert_array_equal(ours.input_ids, run["input_ids"])
     np.testing.assert_array_equal(ours.attention_mask, run["attention_mask"])
 
 
-@pytest.mark.parametrize(("name", "length"), [("distilled/square", 512), ("base/guided", 64), ("odd/tall", 48)])
+@pytest.mark.parametrize(
+    ("name", "length"), [("distilled/square", 512), ("base/guided", 64), ("odd/tall", 48), ("dev/tall", 512)]
+)
 def test_the_text_length_is_the_tokenizers(name: str, length: int) -> None:
     assert sequence_length(load_tokenizer(recording(name).checkpoint / "tokenizer")) == length
 
@@ -55,8 +59,9 @@ def test_an_empty_negative_prompt_is_the_default() -> None:
     assert "image" in engine.differences(run, engine.generate(run, negative_prompt="a red fox"), {})
 
 
-def test_a_prompt_that_is_too_long_is_cut_where_diffusers_cuts_it() -> None:
-    run = recording("odd/cut")
+@pytest.mark.parametrize("name", ["odd/cut", "dev/cut"])
+def test_a_prompt_that_is_too_long_is_cut_where_diffusers_cuts_it(name: str) -> None:
+    run = recording(name)
     assert run["attention_mask"].all()
     seen: list[ev.Event] = []
     ours = engine.generate(run, on_event=seen.append)
@@ -70,3 +75,13 @@ def test_the_kept_embeddings_of_a_prompt_give_the_same_picture() -> None:
     arguments = {name: run.arguments[name] for name in engine.ARGUMENTS}
     first, second = (np.asarray(pipe(**arguments, latents=run["noise"]).images[0]) for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+def test_devs_guidance_is_an_input_and_its_negative_prompt_none() -> None:
+    run = recording("dev/tall")
+    seen: list[ev.Event] = []
+    ours = engine.generate(run, negative_prompt="snow", on_event=seen.append)
+    assert engine.differences(run, ours, {}) == {}
+    warnings = [event.message for event in seen if isinstance(event, ev.Warned)]
+    assert warnings == ["This model is distilled; the negative prompt does nothing."]
+    assert "image" in engine.differences(run, engine.generate(run, guidance_scale=4.0), {})

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import engine
 import pytest
 from recordings import recording
 
-import flux2.text_encoding
 from flux2.mlx_backend import mx
 from flux2.models import transformer
 from flux2.models.rope import Positions, Rotation, axial_rotation
+from flux2.prompt import PROMPT_FORMS
 
-RUNS = ["distilled/wide", "base/guided", "odd/tall"]  # of each checkpoint, the one that is not square
+RUNS = ["distilled/wide", "base/guided", "odd/tall", "dev/tall"]  # of each checkpoint, the one that is not square
 
 
 def found(name: str) -> set[str]:
@@ -43,13 +44,8 @@ def test_exchanged_scale_and_shift_are_found(name: str, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_padding_on_the_left_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    load_tokenizer = flux2.text_encoding.load_tokenizer
-
-    def padding_left(folder: Any) -> Any:
-        tokenizer = load_tokenizer(folder)
-        tokenizer.padding_side = "left"
-        return tokenizer
-
-    monkeypatch.setattr(flux2.text_encoding, "load_tokenizer", padding_left)
+def test_padding_on_the_wrong_side_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for encoder, form in PROMPT_FORMS.items():
+        wrong = replace(form, padding_side={"left": "right", "right": "left"}[form.padding_side])
+        monkeypatch.setitem(PROMPT_FORMS, encoder, wrong)
     assert {"prompt_embeds", "latents after step 1", "image"} <= found(name)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from mlx.utils import tree_flatten
@@ -12,17 +13,20 @@ from flux2.architectures import ARCHITECTURES
 from flux2.errors import CheckpointError
 from flux2.mlx_backend import mx, nn
 from flux2.models.autoencoder import AutoencoderConfig, AutoencoderKLFlux2
-from flux2.models.qwen3 import Qwen3Config, Qwen3ForCausalLM
+from flux2.models.language_model import LanguageModel, LanguageModelConfig
+from flux2.models.mistral3 import read_mistral3_config
+from flux2.models.qwen3 import read_qwen3_config
 from flux2.models.transformer import Flux2Transformer2DModel, Flux2TransformerConfig
 
 TRANSFORMER = ARCHITECTURES["klein-4b"].transformer
 TEXT_ENCODER = ARCHITECTURES["klein-4b"].text_encoder
+DEV_TEXT_ENCODER = ARCHITECTURES["dev"].text_encoder
 VAE = ARCHITECTURES["klein-4b"].vae
 
 
-class Config(Protocol):
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Any: ...
+Read = Callable[[dict[str, Any]], Any]
+
+read_transformer, read_vae = Flux2TransformerConfig.from_dict, AutoencoderConfig.from_dict
 
 
 def count(network: nn.Module) -> int:
@@ -45,10 +49,17 @@ def test_the_autoencoder_has_the_published_size() -> None:
     assert count(AutoencoderKLFlux2(AutoencoderConfig.from_dict(VAE))) == 84_046_115 + statistics
 
 
-def test_the_text_encoder_has_nothing_that_is_not_used() -> None:
-    names = [name for name, _ in tree_flatten(Qwen3ForCausalLM(Qwen3Config.from_dict(TEXT_ENCODER)).parameters())]
-    assert "model.layers.26.mlp.down_proj.weight" in names
-    assert not [name for name in names if name.startswith(("model.layers.27.", "model.norm", "lm_head"))]
+@pytest.mark.parametrize(
+    ("config", "layers", "normalised"),
+    [(read_qwen3_config(TEXT_ENCODER), 27, True), (read_mistral3_config(DEV_TEXT_ENCODER), 30, False)],
+)
+def test_the_text_encoders_have_nothing_that_is_not_used(
+    config: LanguageModelConfig, layers: int, normalised: bool
+) -> None:
+    names = [name for name, _ in tree_flatten(LanguageModel(config).parameters())]
+    assert f"model.layers.{layers - 1}.mlp.down_proj.weight" in names
+    assert ("model.layers.0.self_attn.q_norm.weight" in names) == normalised
+    assert not [name for name in names if name.startswith((f"model.layers.{layers}.", "model.norm", "lm_head"))]
 
 
 def test_a_small_decoder_has_its_own_widths() -> None:
@@ -66,7 +77,7 @@ def test_reads_rope_theta_as_either_transformers_wrote_it() -> None:
         {"rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}},
         {"rope_theta": 1, "rope_parameters": {"rope_theta": 5e5}},
     ):
-        assert Qwen3Config.from_dict({**legacy, **spelling}).rope_theta == 5e5
+        assert read_qwen3_config({**legacy, **spelling}).rope_theta == 5e5
 
 
 def test_unknown_keys_are_ignored_and_published_defaults_filled_in() -> None:
@@ -77,70 +88,87 @@ def test_unknown_keys_are_ignored_and_published_defaults_filled_in() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "values", "key", "value"),
+    ("read", "values", "key", "value"),
     [
-        (Flux2TransformerConfig, TRANSFORMER, "_class_name", "FluxTransformer2DModel"),
-        (Flux2TransformerConfig, TRANSFORMER, "num_layers", 0),
-        (Flux2TransformerConfig, TRANSFORMER, "num_layers", -1),
-        (Flux2TransformerConfig, TRANSFORMER, "num_layers", 10**9),
-        (Flux2TransformerConfig, TRANSFORMER, "num_layers", True),
-        (Flux2TransformerConfig, TRANSFORMER, "num_layers", 5.0),
-        (Flux2TransformerConfig, TRANSFORMER, "num_attention_heads", "24"),
-        (Flux2TransformerConfig, TRANSFORMER, "joint_attention_dim", None),
-        (Flux2TransformerConfig, TRANSFORMER, "axes_dims_rope", [32, 32, 32, 16]),
-        (Flux2TransformerConfig, TRANSFORMER, "axes_dims_rope", [64, 64]),
-        (Flux2TransformerConfig, TRANSFORMER, "axes_dims_rope", [31, 33, 32, 32]),
-        (Flux2TransformerConfig, TRANSFORMER, "axes_dims_rope", 128),
-        (Flux2TransformerConfig, TRANSFORMER, "rope_theta", 0),
-        (Flux2TransformerConfig, TRANSFORMER, "eps", float("nan")),
-        (Flux2TransformerConfig, TRANSFORMER, "mlp_ratio", "3"),
-        (Flux2TransformerConfig, TRANSFORMER, "guidance_embeds", 1),
-        (Flux2TransformerConfig, TRANSFORMER, "patch_size", 2),
-        (Qwen3Config, TEXT_ENCODER, "model_type", "llama"),
-        (Qwen3Config, TEXT_ENCODER, "hidden_act", "gelu"),
-        (Qwen3Config, TEXT_ENCODER, "attention_bias", True),
-        (Qwen3Config, TEXT_ENCODER, "use_sliding_window", True),
-        (Qwen3Config, TEXT_ENCODER, "num_key_value_heads", 5),
-        (Qwen3Config, TEXT_ENCODER, "num_hidden_layers", 27),
-        (Qwen3Config, TEXT_ENCODER, "rope_scaling", {"rope_type": "yarn", "factor": 4.0}),
-        (Qwen3Config, TEXT_ENCODER, "rope_parameters", 10_000),
-        (AutoencoderConfig, VAE, "_class_name", "AutoencoderKL"),
-        (AutoencoderConfig, VAE, "block_out_channels", [128, 256, 512, 500]),
-        (AutoencoderConfig, VAE, "block_out_channels", []),
-        (AutoencoderConfig, VAE, "decoder_block_out_channels", [96, 192, 384]),
-        (AutoencoderConfig, VAE, "act_fn", "relu"),
-        (AutoencoderConfig, VAE, "patch_size", [2, 2, 2]),
-        (AutoencoderConfig, VAE, "latent_channels", 0),
-        (AutoencoderConfig, VAE, "down_block_types", ["AttnDownEncoderBlock2D"] * 4),
+        (read_transformer, TRANSFORMER, "_class_name", "FluxTransformer2DModel"),
+        (read_transformer, TRANSFORMER, "num_layers", 0),
+        (read_transformer, TRANSFORMER, "num_layers", -1),
+        (read_transformer, TRANSFORMER, "num_layers", 10**9),
+        (read_transformer, TRANSFORMER, "num_layers", True),
+        (read_transformer, TRANSFORMER, "num_layers", 5.0),
+        (read_transformer, TRANSFORMER, "num_attention_heads", "24"),
+        (read_transformer, TRANSFORMER, "joint_attention_dim", None),
+        (read_transformer, TRANSFORMER, "axes_dims_rope", [32, 32, 32, 16]),
+        (read_transformer, TRANSFORMER, "axes_dims_rope", [64, 64]),
+        (read_transformer, TRANSFORMER, "axes_dims_rope", [31, 33, 32, 32]),
+        (read_transformer, TRANSFORMER, "axes_dims_rope", 128),
+        (read_transformer, TRANSFORMER, "rope_theta", 0),
+        (read_transformer, TRANSFORMER, "eps", float("nan")),
+        (read_transformer, TRANSFORMER, "mlp_ratio", "3"),
+        (read_transformer, TRANSFORMER, "guidance_embeds", 1),
+        (read_transformer, TRANSFORMER, "patch_size", 2),
+        (read_qwen3_config, TEXT_ENCODER, "model_type", "llama"),
+        (read_qwen3_config, TEXT_ENCODER, "hidden_act", "gelu"),
+        (read_qwen3_config, TEXT_ENCODER, "attention_bias", True),
+        (read_qwen3_config, TEXT_ENCODER, "use_sliding_window", True),
+        (read_qwen3_config, TEXT_ENCODER, "num_key_value_heads", 5),
+        (read_qwen3_config, TEXT_ENCODER, "num_hidden_layers", 27),
+        (read_qwen3_config, TEXT_ENCODER, "rope_scaling", {"rope_type": "yarn", "factor": 4.0}),
+        (read_qwen3_config, TEXT_ENCODER, "rope_parameters", 10_000),
+        (read_mistral3_config, DEV_TEXT_ENCODER, "model_type", "mistral"),
+        (read_mistral3_config, DEV_TEXT_ENCODER, "text_config", [1]),
+        (read_vae, VAE, "_class_name", "AutoencoderKL"),
+        (read_vae, VAE, "block_out_channels", [128, 256, 512, 500]),
+        (read_vae, VAE, "block_out_channels", []),
+        (read_vae, VAE, "decoder_block_out_channels", [96, 192, 384]),
+        (read_vae, VAE, "act_fn", "relu"),
+        (read_vae, VAE, "patch_size", [2, 2, 2]),
+        (read_vae, VAE, "latent_channels", 0),
+        (read_vae, VAE, "down_block_types", ["AttnDownEncoderBlock2D"] * 4),
     ],
 )
-def test_refuses_nonsense_naming_file_key_and_value(
-    config: Config, values: dict[str, Any], key: str, value: Any
-) -> None:
+def test_refuses_nonsense_naming_file_key_and_value(read: Read, values: dict[str, Any], key: str, value: Any) -> None:
     with pytest.raises(CheckpointError) as refused:
-        config.from_dict({**values, key: value})
+        read({**values, key: value})
     sentence = str(refused.value)
     assert "config.json" in sentence
     assert f"{key} is {value!r}" in sentence
 
 
 @pytest.mark.parametrize(
-    ("config", "values", "key"),
+    ("read", "values", "key"),
     [
-        (Flux2TransformerConfig, TRANSFORMER, "_class_name"),
-        (Flux2TransformerConfig, TRANSFORMER, "num_single_layers"),
-        (Flux2TransformerConfig, TRANSFORMER, "axes_dims_rope"),
-        (Qwen3Config, TEXT_ENCODER, "model_type"),
-        (Qwen3Config, TEXT_ENCODER, "vocab_size"),
-        (AutoencoderConfig, VAE, "block_out_channels"),
+        (read_transformer, TRANSFORMER, "_class_name"),
+        (read_transformer, TRANSFORMER, "num_single_layers"),
+        (read_transformer, TRANSFORMER, "axes_dims_rope"),
+        (read_qwen3_config, TEXT_ENCODER, "model_type"),
+        (read_qwen3_config, TEXT_ENCODER, "vocab_size"),
+        (read_mistral3_config, DEV_TEXT_ENCODER, "text_config"),
+        (read_vae, VAE, "block_out_channels"),
     ],
 )
-def test_refuses_a_config_without_what_it_needs(config: Config, values: dict[str, Any], key: str) -> None:
+def test_refuses_a_config_without_what_it_needs(read: Read, values: dict[str, Any], key: str) -> None:
     with pytest.raises(CheckpointError, match=f"{key} is missing"):
-        config.from_dict({name: value for name, value in values.items() if name != key})
+        read({name: value for name, value in values.items() if name != key})
 
 
 def test_a_nested_rope_config_is_checked_too() -> None:
     for rope in ({"rope_type": "default"}, {"rope_type": "llama3", "rope_theta": 1e4}):
         with pytest.raises(CheckpointError, match="rope_parameters"):
-            Qwen3Config.from_dict({**TEXT_ENCODER, "rope_parameters": rope})
+            read_qwen3_config({**TEXT_ENCODER, "rope_parameters": rope})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model_type", "ministral3"),
+        ("sliding_window", 4096),
+        ("num_hidden_layers", 30),
+        ("head_dim", 127),
+        ("rope_theta", None),
+    ],
+)
+def test_the_text_part_of_mistral_is_checked_too(key: str, value: Any) -> None:
+    text = {**DEV_TEXT_ENCODER["text_config"], key: value}
+    with pytest.raises(CheckpointError, match=rf"config\.json \(text_config\): {key} is {value!r}"):
+        read_mistral3_config({**DEV_TEXT_ENCODER, "text_config": text})

@@ -10,9 +10,11 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from flux2.errors import CheckpointError
-from flux2.prompt import load_tokenizer, sequence_length, tokenize
+from flux2.prompt import DEV_SYSTEM_MESSAGE, PROMPT_FORMS, load_tokenizer, sequence_length, tokenize
 
-TOKENIZER = Path(__file__).parents[1] / "parity" / "recordings" / "base" / "checkpoint" / "tokenizer"
+RECORDINGS = Path(__file__).parents[1] / "parity" / "recordings"
+TOKENIZER = RECORDINGS / "base" / "checkpoint" / "tokenizer"
+QWEN3, MISTRAL3 = PROMPT_FORMS["Qwen3ForCausalLM"], PROMPT_FORMS["Mistral3ForConditionalGeneration"]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def copy_of_the_tokenizer(folder: Path) -> Path:
 
 
 def test_a_prompt_becomes_one_user_turn_padded_right(tokenizer: PreTrainedTokenizerBase) -> None:
-    tokens = tokenize(tokenizer, "a red fox")
+    tokens = tokenize(tokenizer, "a red fox", QWEN3)
     used = int(tokens.attention_mask.sum())
     assert tokens.input_ids.shape == tokens.attention_mask.shape == (1, 64)
     assert tokens.attention_mask[0, :used].all()
@@ -38,7 +40,7 @@ def test_a_prompt_becomes_one_user_turn_padded_right(tokenizer: PreTrainedTokeni
 
 def test_length_is_the_checkpoints_up_to_512_or_as_asked(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
     assert (sequence_length(tokenizer), sequence_length(tokenizer, 512)) == (64, 512)
-    assert tokenize(tokenizer, "a red fox", 512).input_ids.shape == (1, 512)
+    assert tokenize(tokenizer, "a red fox", QWEN3, 512).input_ids.shape == (1, 512)
     folder = copy_of_the_tokenizer(tmp_path)
     config = json.loads((folder / "tokenizer_config.json").read_text())
     for recorded in (131_072, None):  # as in the published checkpoints; not recorded at all
@@ -47,12 +49,12 @@ def test_length_is_the_checkpoints_up_to_512_or_as_asked(tokenizer: PreTrainedTo
 
 
 def test_the_empty_prompt_is_a_turn_too(tokenizer: PreTrainedTokenizerBase) -> None:
-    assert tokenize(tokenizer, "").attention_mask.sum() > 0
+    assert tokenize(tokenizer, "", QWEN3).attention_mask.sum() > 0
 
 
 def test_tells_how_much_of_a_long_prompt_is_cut(tokenizer: PreTrainedTokenizerBase) -> None:
-    tokens = tokenize(tokenizer, "a red fox in the snow " * 20)
-    whole = tokenize(tokenizer, "a red fox in the snow " * 20, 512)
+    tokens = tokenize(tokenizer, "a red fox in the snow " * 20, QWEN3)
+    whole = tokenize(tokenizer, "a red fox in the snow " * 20, QWEN3, 512)
     assert tokens.attention_mask.all()
     assert whole.dropped == 0
     assert tokens.dropped == whole.attention_mask.sum() - 64
@@ -69,3 +71,27 @@ def test_refuses_a_tokenizer_that_is_missing_broken_or_without_template(tmp_path
     (folder / "tokenizer.json").write_text("{")
     with pytest.raises(CheckpointError, match="can't be read"):
         load_tokenizer(folder)
+
+
+def test_devs_prompt_follows_its_system_message_padded_left() -> None:
+    folder = RECORDINGS / "dev" / "checkpoint" / "tokenizer"  # with the configs of a processor of pictures in it
+    dev = load_tokenizer(folder)
+    tokens = tokenize(dev, "a red [IMG]fox", MISTRAL3, 256)
+    padding = 256 - int(tokens.attention_mask.sum())
+    assert (tokens.input_ids[0, :padding] == dev.pad_token_id).all()
+    assert tokens.attention_mask[0, padding:].all()
+    assert dev.decode(tokens.input_ids[0, padding:]) == (
+        f"<s>[SYSTEM_PROMPT]{DEV_SYSTEM_MESSAGE}[/SYSTEM_PROMPT][INST]a red fox[/INST]"
+    )
+
+
+def test_devs_system_message_is_the_references() -> None:
+    messages = pytest.importorskip("diffusers.pipelines.flux2.system_messages")
+    assert messages.SYSTEM_MESSAGE == DEV_SYSTEM_MESSAGE
+
+
+def test_a_prompt_is_never_rendered_by_code_of_the_checkpoint(tmp_path: Path) -> None:
+    folder = copy_of_the_tokenizer(tmp_path)
+    (folder / "chat_template.jinja").write_text("{{ ''.__class__.__mro__[1].__subclasses__() }}")
+    with pytest.raises(CheckpointError, match=r"chat template .* can't be used"):
+        tokenize(load_tokenizer(folder), "a red fox", QWEN3)

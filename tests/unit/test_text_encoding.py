@@ -13,26 +13,27 @@ from flux2 import events as ev
 from flux2 import text_encoding
 from flux2.bench.synthetic import write_synthetic
 from flux2.checkpoint.layout import open_checkpoint
-from flux2.checkpoint.networks import TEXT_ENCODER, NetworkSource
+from flux2.checkpoint.networks import NetworkSource
 from flux2.mlx_backend import mx
-from flux2.prompt import TokenizedPrompt, load_tokenizer, tokenize
+from flux2.prompt import PROMPT_FORMS, TokenizedPrompt, load_tokenizer, tokenize
 from flux2.reporting import RunReport
 from flux2.streamed_text_encoder import encode_streamed
 from flux2.text_encoding import PromptEncoder
 
 RECORDINGS = Path(__file__).parents[1] / "parity" / "recordings"
 TOKENS = 24  # few, to be quick: text and padding
-CHECKPOINTS = {name: RECORDINGS / name / "checkpoint" for name in ("base", "distilled", "odd")}
-"""Small random ones: weights of one file and of several, queries that share keys and that don't."""
+CHECKPOINTS = {name: RECORDINGS / name / "checkpoint" for name in ("base", "distilled", "odd", "dev")}
+"""Small random ones: weights of one file and of several, queries that share keys and that don't, Qwen3 and Mistral."""
 
 
 def source_of(folder: Path) -> NetworkSource:
-    return NetworkSource.check(open_checkpoint(folder), TEXT_ENCODER)
+    return NetworkSource.check_text_encoder(open_checkpoint(folder))
 
 
 def tokens_of(folder: Path, *prompts: str, length: int = TOKENS) -> list[TokenizedPrompt]:
     tokenizer = load_tokenizer(folder / "tokenizer")
-    return [tokenize(tokenizer, prompt, length) for prompt in prompts]
+    form = PROMPT_FORMS[open_checkpoint(folder).text_encoder.class_name]
+    return [tokenize(tokenizer, prompt, form, length) for prompt in prompts]
 
 
 @pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16])
