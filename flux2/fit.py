@@ -36,12 +36,19 @@ class Fit:
     def name(self) -> str:
         """`klein-4b int4 streamed at 1024×1024`"""
         setting = self.plan.setting
-        return f"{label(self.request.model)} {level(setting)} at {setting.width}×{setting.height}"
+        return f"{label(self.request.model)} {self.level} at {setting.width}×{setting.height}"
+
+    @property
+    def level(self) -> str:
+        """`int4`, or `int4 streamed`"""
+        setting = self.plan.setting
+        return f"{setting.quantization} streamed" if setting.residency == "streamed" else setting.quantization
 
     @property
     def need(self) -> str:
         """`needs 18.4 GiB (denoise) of the 10.7 GiB that there are`"""
-        return f"needs {peak(self.plan)} of the {humanize.size(self.budget.limit)} that there are"
+        peak = f"{humanize.size(self.plan.peak)} ({self.plan.phase})"
+        return f"needs {peak} of the {humanize.size(self.budget.limit)} that there are"
 
     @property
     def reason(self) -> str:
@@ -117,16 +124,6 @@ def setting_of(request: GenerationRequest, networks: Networks, engine: Engine) -
         backend=engine.backend,
         guided=guidance > 1.0 and networks.guidance == "classifier-free",
     )
-
-
-def level(setting: Setting) -> str:
-    """`int4`, or `int4 streamed`."""
-    return f"{setting.quantization} streamed" if setting.residency == "streamed" else setting.quantization
-
-
-def peak(found: MemoryPlan) -> str:
-    """`18.4 GiB (denoise)`"""
-    return f"{humanize.size(found.peak)} ({found.phase})"
 
 
 def _with(request: GenerationRequest, setting: Setting) -> GenerationRequest:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flux2.catalog import ModelCard, find_card
-from flux2.request import MAX_SEED, QUANTIZATIONS, GenerationRequest
+from flux2.request import AUTO, MAX_SEED, GenerationRequest
 
 SEED_MODE_LINES = {
     "random": "a new one for every picture",
@@ -23,6 +23,13 @@ QUANTIZATION_LINES = {
     "bf16": "As trained: the reference, and the most memory.",
     "qint8": "8 bits per weight: half the memory, hard to tell apart.",
     "int4": "4 bits per weight: a quarter, small details may change.",
+    AUTO: "The best of these that fits.",
+}
+
+RESIDENCY_LINES = {
+    "resident": "held in memory",
+    "streamed": "read from the disk in every step: little memory, at the disk's speed",
+    AUTO: "held in memory where it fits, else read in every step",
 }
 
 
@@ -33,6 +40,7 @@ class Choices:
     prompt: str = ""
     model: str = "pocket"
     quantization: str = "bf16"
+    residency: str = "resident"
     width: int | None = None
     height: int | None = None
     steps: int | None = None
@@ -68,8 +76,15 @@ class Choices:
         return replace(self, model=model, steps=None, guidance=None, width=width, height=height)
 
     def next_quantization(self, by: int) -> Choices:
-        place = (QUANTIZATIONS.index(self.quantization) + by) % len(QUANTIZATIONS)
-        return replace(self, quantization=QUANTIZATIONS[place])
+        return replace(self, quantization=_next(tuple(QUANTIZATION_LINES), self.quantization, by))
+
+    def next_residency(self) -> Choices:
+        return replace(self, residency=_next(tuple(RESIDENCY_LINES), self.residency, 1))
+
+    @property
+    def level(self) -> str:
+        """Quantization and residency in a word or two: `int4`, `int4 streamed`."""
+        return self.quantization if self.residency == "resident" else f"{self.quantization} {self.residency}"
 
     def next_seed_mode(self, by: int, last_seed: int | None) -> Choices:
         """The next mode; leaving random keeps the last picture's seed, which is what one wants to hold on to."""
@@ -89,6 +104,7 @@ class Choices:
             prompt=self.prompt,
             model=self.model,
             quantization=self.quantization,
+            residency=self.residency,
             width=self.width,
             height=self.height,
             steps=self.steps,
@@ -102,6 +118,10 @@ class Choices:
         if self.seed_mode == "random" or request.seed is None:
             return self
         return replace(self, seed=(request.seed + (self.seed_mode == "+1")) % (MAX_SEED + 1))
+
+
+def _next(values: tuple[str, ...], value: str, by: int) -> str:
+    return values[(values.index(value) + by) % len(values)]
 
 
 def load_choices(path: Path) -> Choices:
@@ -119,7 +139,9 @@ def load_choices(path: Path) -> Choices:
 def _fits(name: str, value: Any) -> bool:
     match name:
         case "quantization":
-            return value in QUANTIZATIONS
+            return value in QUANTIZATION_LINES
+        case "residency":
+            return value in RESIDENCY_LINES
         case "seed_mode":
             return value in SEED_MODES
         case "prompt" | "model" | "theme":

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from flux2 import humanize
 from flux2.errors import CheckpointError, Flux2Error, RequestError
-from flux2.fit import Fit, alternatives, level, weigh
+from flux2.fit import Fit, alternatives, weigh
 from flux2.model_configs import find_networks
 from flux2.request import GenerationRequest
 
@@ -76,7 +76,7 @@ def _arguments(fit: Fit) -> str:
 
 def _choices(others: list[Fit]) -> list[str]:
     """A line each, with its number."""
-    names = [level(other.plan.setting) + _size(other) for other in others]
+    names = [other.level + _size(other) for other in others]
     width = max(map(len, names), default=0)
     return [
         f"  {number}  {name:<{width}}  {humanize.size(other.plan.peak):>8}  {other.verdict}{_reading(other)}"

@@ -1,76 +1,162 @@
-"""`flux2 models`: what can be chosen, under which licence, and what is on this machine."""
+"""`flux2 models`: what can be chosen, under which licence, and what is on this machine; downloading and deleting."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
+import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from flux2.catalog import MODELS, ModelCard
-from flux2.checkpoint.local import default_model, find_local
-from flux2.paths import quantized_folder
-from flux2.request import QUANTIZATIONS
+from flux2.catalog import MODELS, find_card
+from flux2.commands.cancelling import CancelOnSignal
+from flux2.errors import GenerationCancelled, RequestError
+from flux2.events import DownloadProgress
+from flux2.hub.inventory import ModelEntry, deletable, delete_model, free_room, list_models
+from flux2.humanize import parameters, seconds, size
+
+_DESCRIPTION = """\
+List the known models: size, licence, and how much of each is on this disk.
+
+Models lie in the Hugging Face Hub's cache, where other programs find them and
+theirs are found; HF_HOME moves it."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("models", help="list the known models and where they are", allow_abbrev=False)
+    parser = commands.add_parser(
+        "models",
+        help="list the known models; download or delete one",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     parser.set_defaults(run=run)
+    actions = parser.add_subparsers(title="actions", metavar="ACTION")
+    download = actions.add_parser("download", help="fetch a model, going on where it stopped", allow_abbrev=False)
+    download.add_argument("model", metavar="MODEL", help=f"{', '.join(_downloadable())}, or a Hub repository")
+    download.add_argument("--json", action="store_true", help="print one line of JSON instead of the folder")
+    download.add_argument("--quiet", "-q", action="store_true", help="no progress bar and no summary")
+    download.set_defaults(run=_download)
+    delete = actions.add_parser("delete", help="remove a model from the disk", allow_abbrev=False)
+    delete.add_argument("model", metavar="MODEL", help="a downloaded model, or one of which a part is here")
+    delete.add_argument("--yes", "-y", action="store_true", help="do not ask")
+    delete.set_defaults(run=_delete)
+
+
+def _downloadable() -> list[str]:
+    return [card.name for card in MODELS.values() if card.repo]
+
+
+# --- list -------------------------------------------------------------------------------------------------------------
 
 
 def run(args: argparse.Namespace) -> int:
-    rows = [_row(card) for card in MODELS.values()]
-    print(json.dumps(rows) if args.json else _table(rows))
+    entries = list_models()
+    if args.json:
+        print(json.dumps([{**asdict(entry), "folder": entry.folder or None} for entry in entries]))
+        return 0
+    folder, free = free_room()
+    print(_table(entries))
+    print("\n* used where no --model is given. SIZE counts the transformer's parameters, DISK all files of the model.")
+    print(f"{size(free)} are free on the disk of {_short(folder)}.")
     return 0
 
 
-def _row(card: ModelCard) -> dict[str, Any]:
-    folder = find_local(card.name)
-    return {
-        "name": card.name,
-        "title": card.title,
-        "parameters": round(card.parameters * 1e9),
-        "licence": card.licence,
-        "gated": card.gated,
-        "repo": card.repo,
-        "folder": str(folder) if folder else None,
-        "prepared": _prepared(folder),
-        "default": card.name == default_model(),
-    }
-
-
-def _prepared(folder: Path | None) -> list[str]:
-    """The levels that `flux2 quantize` was run for."""
-    return [level for level in QUANTIZATIONS if folder and quantized_folder(folder / "transformer", level).exists()]
-
-
-def _table(rows: list[dict[str, Any]]) -> str:
-    lines = [("NAME", "SIZE", "LICENCE", "WHERE")]
-    for row in rows:
-        name = f"{row['name']}{' *' if row['default'] else ''}"
-        licence = f"{row['licence']}{', gated' if row['gated'] else ''}"
-        lines.append((name, _parameters(row["parameters"]), licence, _where(row)))
-    widths = [max(len(line[column]) for line in lines) for column in range(3)]
-    table = [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[3]]) for line in lines
+def _table(entries: tuple[ModelEntry, ...]) -> str:
+    lines = [("NAME", "SIZE", "LICENCE", "DISK", "WHERE")]
+    lines += [
+        (
+            f"{entry.name}{' *' if entry.default else ''}",
+            parameters(entry.parameters),
+            f"{entry.licence}{', gated' if entry.gated else ''}",
+            f"{'' if entry.here else '~'}{size(entry.size)}",
+            _where(entry),
+        )
+        for entry in entries
     ]
-    return "\n".join([*table, "", "* used where no --model is given. SIZE counts the transformer's parameters."])
+    widths = [max(len(line[column]) for line in lines) for column in range(4)]
+    return "\n".join(
+        "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]]) for line in lines
+    )
 
 
-def _parameters(count: int) -> str:
-    return f"{count / 1e9:.1f} B" if count >= 1e9 else f"{count / 1e6:.0f} M"
+def _where(entry: ModelEntry) -> str:
+    prepared = f" ({' and '.join(entry.prepared)} prepared)" if entry.prepared else ""
+    match entry.state:
+        case "embedded":
+            return "in this package"
+        case "ready":
+            return _short(Path(entry.folder)) + prepared
+        case "partly":
+            return f"{size(entry.here)} of it here; `flux2 models download {entry.name}` goes on"
+        case _:
+            return f"not here; on the Hub as {entry.repo}"
 
 
-def _where(row: dict[str, Any]) -> str:
-    prepared = f" ({' and '.join(row['prepared'])} prepared)" if row["prepared"] else ""
-    return _place(row) + prepared
+def _short(folder: Path) -> str:
+    return f"~/{folder.relative_to(Path.home())}" if folder.is_relative_to(Path.home()) else str(folder)
 
 
-def _place(row: dict[str, Any]) -> str:
-    if not row["repo"]:
-        return "in this package"
-    if row["folder"]:
-        folder = Path(row["folder"])
-        return f"~/{folder.relative_to(Path.home())}" if folder.is_relative_to(Path.home()) else str(folder)
-    return f"not here; on the Hub as {row['repo']}"
+# --- download and delete ----------------------------------------------------------------------------------------------
+
+
+def _download(args: argparse.Namespace) -> int:
+    from flux2.checkpoint.source import find_checkpoint, repo_to_download
+    from flux2.commands.progress_bar import ProgressBar
+
+    card = find_card(args.model)
+    if card and not card.repo:
+        raise RequestError(f"{card.name} is in this package: there is nothing to download.")
+    was_here, started = not repo_to_download(args.model), time.perf_counter()
+    last: DownloadProgress | None = None
+    with CancelOnSignal("Stopping.") as cancel, ProgressBar(shown=sys.stderr.isatty() and not args.quiet) as bar:
+
+        def show(progress: DownloadProgress) -> None:
+            nonlocal last
+            last = progress
+            bar.update_download(progress)
+
+        try:
+            folder = find_checkpoint(args.model, on_progress=show, should_stop=lambda: bool(cancel.received))
+        except GenerationCancelled:
+            how_far = f" at {size(last.done)} of {size(last.total)}" if last and last.total else ""
+            print(f"flux2: Stopped{how_far}; what has come is kept, and the same command goes on.", file=sys.stderr)
+            return 128 + cancel.received
+    taken = time.perf_counter() - started
+    if args.json:
+        print(json.dumps({"folder": str(folder), "bytes": last.total if last else 0, "seconds": round(taken, 3)}))
+        return 0
+    print(folder)
+    if not args.quiet:
+        summary = "It was here already." if was_here or not last else f"{size(last.total)} in {seconds(taken)}, checked."
+        print(summary, file=sys.stderr)
+    return 0
+
+
+def _delete(args: argparse.Namespace) -> int:
+    repo = deletable(args.model)
+    _refuse_in_use(args.model, repo)
+    if not args.yes:
+        if not sys.stdin.isatty():
+            raise RequestError(f"Deleting {args.model} asks first, and nobody can answer here; add --yes.")
+        answer = input(f"Delete {args.model} ({repo}) from the disk? It can be downloaded again. [y/N] ")
+        if answer.strip().lower() not in ("y", "yes"):
+            print("Nothing was deleted.")
+            return 0
+    print(f"{args.model} was deleted; {size(delete_model(args.model))} are free again.")
+    return 0
+
+
+def _refuse_in_use(model: str, repo: str) -> None:
+    """
+    Raises:
+        RequestError: if the dashboard's worker has a picture to make with it.
+    """
+    from flux2.worker import control
+
+    snapshot = control.status()
+    asked = {str(item.get("request", {}).get("model")) for item in snapshot.queue} if snapshot else set()
+    if any(name == repo or (card := find_card(name)) and card.repo == repo for name in asked):
+        raise RequestError(f"The worker has pictures to make with {model}; cancel them or wait, then delete it.")

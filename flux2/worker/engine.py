@@ -26,7 +26,7 @@ class EngineRunner:
         from flux2 import memory
 
         self._read = memory.read
-        return Device(name=memory.device_name(), memory_limit=memory.memory_limit())
+        return Device(name=memory.device_name(), memory_limit=memory.memory_limit(), backend=memory.engine().backend)
 
     def warm_up(self) -> None:
         # A second or more, better spent while the user types than in the first run.

@@ -70,6 +70,8 @@ class WorkerInfo:
     """What computes, for people: "Apple M3 Max" or "CPU"; "" until ready."""
     memory_limit: int = 0
     """Bytes that the device should not exceed; 0 until ready."""
+    backend: str = ""
+    """"cpu" or "gpu"; "" until ready."""
     model: str = ""
     """What is kept loaded between runs, for people ("klein-4b int4"); "" for nothing."""
 

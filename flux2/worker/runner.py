@@ -9,6 +9,7 @@ from typing import Protocol
 
 from flux2.errors import WorkerError
 from flux2.events import EventHandler, Memory
+from flux2.planner import Backend
 from flux2.request import GenerationRequest
 
 ENGINE = "flux2.worker.engine:EngineRunner"
@@ -22,6 +23,7 @@ class Device:
     """For people."""
     memory_limit: int
     """Bytes that should not be exceeded."""
+    backend: Backend = "gpu"
 
 
 class Runner(Protocol):

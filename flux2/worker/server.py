@@ -94,7 +94,13 @@ class Server:
         """MLX is there."""
         self._call(
             lambda: self._scheduler.update(
-                replace(self._scheduler.info, ready=True, device=device.name, memory_limit=device.memory_limit)
+                replace(
+                    self._scheduler.info,
+                    ready=True,
+                    device=device.name,
+                    memory_limit=device.memory_limit,
+                    backend=device.backend,
+                )
             )
         )
 

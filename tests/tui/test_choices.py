@@ -14,8 +14,19 @@ from flux2.request import MAX_SEED
 from tui.choices import Choices, load_choices, save_choices
 from tui.stepping import stepped
 
-SOME = Choices(prompt="a fox, “quoted”\nin two lines", model="klein-4b", quantization="int4", width=512, height=512,
-               steps=6, guidance=2.5, seed=7, seed_mode="locked", theme="paper")  # fmt: skip
+SOME = Choices(
+    prompt="a fox, “quoted”\nin two lines",
+    model="klein-4b",
+    quantization="int4",
+    residency="streamed",
+    width=512,
+    height=512,
+    steps=6,
+    guidance=2.5,
+    seed=7,
+    seed_mode="locked",
+    theme="paper",
+)
 
 
 def test_what_was_saved_comes_back(tmp_path: Path) -> None:
@@ -91,7 +102,7 @@ def test_locking_keeps_the_seed_of_the_picture_one_likes() -> None:
     ("setting", "read", "expected"),
     [
         ("model", lambda c: c.model, "klein-9b"),
-        ("quantization", lambda c: c.quantization, "bf16"),
+        ("quantization", lambda c: c.quantization, "auto"),
         ("size", lambda c: c.size, (768, 768)),
         ("steps", lambda c: c.steps, 7),
         ("guidance", lambda c: c.guidance, 3.0),
@@ -105,5 +116,5 @@ def test_an_arrow_goes_one_further(setting: str, read: object, expected: object)
 def test_arrows_stop_at_the_ends_of_numbers_and_go_round_lists() -> None:
     assert stepped(replace(SOME, steps=1), "steps", -1, None).steps == 1
     assert stepped(replace(SOME, guidance=0.0), "guidance", -1, None).guidance == 0.0
-    assert stepped(Choices(quantization="bf16"), "quantization", -1, None).quantization == "int4"
+    assert stepped(Choices(quantization="bf16"), "quantization", -1, None).quantization == "auto"
     assert stepped(Choices(model="pocket"), "model", -1, None).model == list(MODELS)[-1]

@@ -269,7 +269,9 @@ MenuAnswer = tuple[str, list[str], Callable[[Choices], object], object]
 MENU_ANSWERS: list[MenuAnswer] = [
     ("n", ["i"], lambda c: c.quantization, "int4"),
     ("n", ["down", "enter"], lambda c: c.quantization, "qint8"),
-    ("n", ["up", "enter"], lambda c: c.quantization, "int4"),
+    ("n", ["up", "enter"], lambda c: c.quantization, "auto"),
+    ("n", ["r", "escape"], lambda c: (c.quantization, c.residency), ("bf16", "streamed")),
+    ("n", ["r", "r", "i"], lambda c: (c.quantization, c.residency), ("int4", "auto")),
     ("n", ["escape"], lambda c: c.quantization, "bf16"),
     ("m", ["b"], lambda c: c.model, "klein-4b"),
     ("m", ["tab", *"me/mine", "enter"], lambda c: c.model, "me/mine"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from textual import events
 from textual.app import ComposeResult
@@ -24,13 +24,25 @@ class Choice:
     """What it means, in a few words."""
     letter: str = ""
     """Chooses it at once; "" for none."""
+    note: str = ""
+    """What else there is to say, on a line of its own."""
+
+
+class Toggle(NamedTuple):
+    """A key of a menu that changes what its lines say."""
+
+    key: str
+    label: str
+    switch: Callable[[], Sequence[Choice]]
+    """Makes the change; returns the lines as they are now."""
 
 
 def _line(choice: Choice, width: int) -> Content:
+    note = f"\n{'':{width + 6}}{choice.note}" if choice.note else ""
     return Content.assemble(
         (f"{choice.letter or ' '}  ", "$accent" if choice.letter else ""),
         (f"{choice.title:<{width}}   ", ""),
-        (choice.line, "$muted"),
+        (choice.line + note, "$muted"),
     )
 
 
@@ -52,6 +64,7 @@ class Menu(ModalScreen[str | None]):
         typed: str = "",
         check: Callable[[str], str] | None = None,
         on_highlight: Callable[[str], None] | None = None,
+        toggle: Toggle | None = None,
     ) -> None:
         """
         Args:
@@ -61,23 +74,28 @@ class Menu(ModalScreen[str | None]):
             typed: placeholder of the field, "" for no field.
             check: a typed text's fault as a sentence, "" where it will do.
             on_highlight: told of every line that the user moves to, for previews.
+            toggle: a further key.
         """
         super().__init__()
         self._title, self._choices, self._current = title, choices, current
-        self._typed, self._check, self._on_highlight = typed, check, on_highlight
+        self._typed, self._check, self._on_highlight, self._toggle = typed, check, on_highlight, toggle
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog-box"):
             yield Label(self._title, classes="dialog-title")
-            width = max((len(choice.title) for choice in self._choices), default=0)
-            yield OptionList(*(Option(_line(choice, width)) for choice in self._choices), compact=True)
+            yield OptionList(*self._options(), compact=True)
             if self._typed:
                 yield Input(placeholder=self._typed, compact=True)
                 yield Label("", classes="dialog-complaint")
             yield Label(self._hint(), classes="dialog-hint")
 
+    def _options(self) -> list[Option]:
+        width = max((len(choice.title) for choice in self._choices), default=0)
+        return [Option(_line(choice, width)) for choice in self._choices]
+
     def _hint(self) -> str:
-        return "↑ ↓ or a letter, enter, esc" + (", tab to type" if self._typed else "")
+        further = f", {self._toggle.key} {self._toggle.label}" if self._toggle else ""
+        return "↑ ↓ or a letter, enter, esc" + (", tab to type" if self._typed else "") + further
 
     def on_mount(self) -> None:
         values = [choice.value for choice in self._choices]
@@ -91,6 +109,17 @@ class Menu(ModalScreen[str | None]):
             if choice.letter and event.character == choice.letter and not isinstance(self.focused, Input):
                 event.stop()
                 self.dismiss(choice.value)
+        if self._toggle and event.character == self._toggle.key and not isinstance(self.focused, Input):
+            event.stop()
+            self._show(self._toggle.switch())
+
+    def _show(self, choices: Sequence[Choice]) -> None:
+        """Other lines in the place of those that are there."""
+        menu = self.query_one(OptionList)
+        place = menu.highlighted
+        self._choices = choices
+        menu.set_options(self._options())
+        menu.highlighted = place
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         if self._on_highlight is not None:

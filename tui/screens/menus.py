@@ -11,20 +11,30 @@ from typing import TYPE_CHECKING
 
 from flux2.catalog import MODELS, ModelCard
 from flux2.errors import RequestError
-from flux2.request import QUANTIZATIONS, GenerationRequest
+from flux2.humanize import parameters
+from flux2.request import AUTO, GenerationRequest
 from tui.choices import QUANTIZATION_LINES
-from tui.screens.menu import Choice, Menu
+from tui.screens.menu import Choice, Menu, Toggle
 
 if TYPE_CHECKING:
     from tui.app import Flux2App
 
 _LETTERS = "abcdefghi"
+_LEVEL_LETTERS = {"bf16": "b", "qint8": "q", "int4": "i", AUTO: "a"}
 _SIZE = re.compile(r"\s*(\d+)\s*[x×*, ]\s*(\d+)\s*")
 
 
 def ask_model(app: Flux2App) -> None:
+    from tui.fitting import memory_line
+
     choices = [
-        Choice(card.name, card.title, model_line(card), letter)
+        Choice(
+            card.name,
+            card.title,
+            model_line(card),
+            note=memory_line(app.choices.with_model(card.name), app.session),
+            letter=letter,
+        )
         for letter, card in zip(_LETTERS, MODELS.values(), strict=False)
     ]
 
@@ -37,20 +47,39 @@ def ask_model(app: Flux2App) -> None:
 
 def model_line(card: ModelCard) -> str:
     """What tells one model from another, in a line."""
-    size = f"{card.parameters * 1000:.0f} M" if card.parameters < 1 else f"{card.parameters:.0f} B"
-    parts = [f"{size:>5}", f"{card.steps:>2} steps", card.licence]
+    parts = [f"{parameters(card.parameters * 1e9):>6}", f"{card.steps:>2} steps", card.licence]
     return "  ".join(parts) + (", gated" if card.gated else "")
 
 
 def ask_quantization(app: Flux2App) -> None:
-    letters = {"bf16": "b", "qint8": "q", "int4": "i"}
-    choices = [Choice(name, name, QUANTIZATION_LINES[name], letters[name]) for name in QUANTIZATIONS]
+    """With what each level takes at the current size and residency; r goes through the residencies."""
+
+    def switch() -> list[Choice]:
+        app.choose(app.choices.next_residency())
+        return _levels(app)
 
     def take(quantization: str | None) -> None:
         if quantization:
             app.choose(replace(app.choices, quantization=quantization))
 
-    app.push_screen(Menu("Quantization", choices, app.choices.quantization), take)
+    toggle = Toggle("r", "kept or read each step", switch)
+    app.push_screen(Menu("Quantization", _levels(app), app.choices.quantization, toggle=toggle), take)
+
+
+def _levels(app: Flux2App) -> list[Choice]:
+    from tui.fitting import memory_line
+
+    residency = app.choices.residency
+    return [
+        Choice(
+            name,
+            name if residency == "resident" else f"{name} {residency}",
+            line,
+            note=memory_line(replace(app.choices, quantization=name), app.session),
+            letter=_LEVEL_LETTERS[name],
+        )
+        for name, line in QUANTIZATION_LINES.items()
+    ]
 
 
 def ask_size(app: Flux2App) -> None:

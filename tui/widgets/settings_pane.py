@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from tui.choices import QUANTIZATION_LINES, SEED_MODE_LINES, Choices
+from tui.choices import QUANTIZATION_LINES, RESIDENCY_LINES, SEED_MODE_LINES, Choices
 from tui.text import size
 from tui.widgets.pane import Pane
 
@@ -101,6 +101,8 @@ class SettingsForm(Widget, can_focus=True):
         match setting.name:
             case "model":
                 return choices.card.name if choices.card else choices.model
+            case "quantization":
+                return choices.level
             case "size":
                 return size(*choices.size)
             case "steps":
@@ -122,7 +124,8 @@ class SettingsForm(Widget, can_focus=True):
             case "model":
                 return f"{card.title}, {card.licence}" if card else "a repository or folder of your own"
             case "quantization":
-                return QUANTIZATION_LINES[choices.quantization]
+                note = QUANTIZATION_LINES[choices.quantization]
+                return note if choices.residency == "resident" else RESIDENCY_LINES[choices.residency]
             case "steps":
                 return "the model's own number" if choices.steps is None else ""
             case "seed":

@@ -1,0 +1,77 @@
+"""What a run would take, for the menus and the question before it: the planner's numbers, or measured ones.
+
+Imported with the first menu: the planner is not needed for the first frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+from flux2.budget import Budget, user_budget
+from flux2.errors import Flux2Error
+from flux2.fit import Fit, alternatives, weigh
+from flux2.measured_peaks import measured_peak
+from flux2.model_configs import find_networks
+from flux2.planner import Backend, Engine
+from flux2.request import AUTO
+from tui.text import gigabytes
+
+if TYPE_CHECKING:
+    from flux2.request import GenerationRequest
+    from tui.choices import Choices
+    from tui.session import Session
+
+_UNKNOWN_LIMIT = 1 << 60
+"""Bytes, while no worker has told of its device."""
+
+
+def fit_of(request: GenerationRequest, session: Session) -> Fit | None:
+    """How a request compares with the worker's machine; None where nothing is known of its model."""
+    try:
+        return weigh(request, find_networks(request.model, request.vae), _engine(session), _budget(session))
+    except Flux2Error:
+        return None
+
+
+def instead_of(fit: Fit) -> list[Fit]:
+    """What would fit in its place, the best first."""
+    return alternatives(fit, find_networks(fit.request.model, fit.request.vae))
+
+
+def memory_line(choices: Choices, session: Session) -> str:
+    """`active 2.18 GB, peak 3.34 GB predicted, fits`; "" where nothing is known."""
+    try:
+        request = replace(choices, prompt="-").request()
+    except Flux2Error:
+        return ""
+    fit = fit_of(request, session)
+    if fit is None:
+        return ""
+    measured = measured_peak(fit.request, fit.plan)
+    peak = measured or fit.plan.peak
+    decided = f"{fit.level}: " if AUTO in (request.quantization, request.residency) else ""
+    known = session.memory_limit > 0
+    parts = [
+        f"active {gigabytes(fit.plan.resident)} GB",
+        f"peak {gigabytes(peak)} GB {'measured' if measured else 'predicted'}",
+        *([fit.budget.judge(peak)] if known else []),
+        *([f"reads {gigabytes(fit.plan.read_per_step)} GB a step"] if fit.plan.read_per_step else []),
+    ]
+    return decided + ", ".join(parts)
+
+
+def _engine(session: Session) -> Engine:
+    """The worker's; a Mac's while none is there."""
+    backend = session.worker.backend if session.worker else ""
+    return Engine(dtype="float32" if backend == "cpu" else "bfloat16", backend=cast(Backend, backend or "gpu"))
+
+
+def _budget(session: Session) -> Budget:
+    try:
+        limit = user_budget() or session.memory_limit
+    except Flux2Error:  # the worker says so when a run begins
+        limit = session.memory_limit
+    if not limit or session.memory is None:
+        return Budget(limit=limit or _UNKNOWN_LIMIT, available=limit or _UNKNOWN_LIMIT)
+    return Budget.now(limit, session.memory)

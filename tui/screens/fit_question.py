@@ -1,0 +1,65 @@
+"""The question before a run that seems not to fit: what would in its place, or to try it all the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tui.screens.menu import Choice, Menu
+from tui.text import gigabytes
+
+if TYPE_CHECKING:
+    from flux2.fit import Fit
+    from flux2.request import GenerationRequest
+    from tui.app import Flux2App
+
+_FORCE = "force"
+
+
+async def settle(app: Flux2App, request: GenerationRequest) -> GenerationRequest | None:
+    """The request itself where it fits or is forced; else what the user takes in its place, None for nothing.
+
+    To be awaited in a worker of Textual's. What is taken becomes the choice for the next pictures, too.
+    """
+    from tui.fitting import fit_of, instead_of
+
+    fit = None if request.force else fit_of(request, app.session)
+    if fit is None or fit.verdict != "does not fit":
+        return request
+    others = instead_of(fit)
+    answer = await app.push_screen_wait(_menu(fit, others))
+    if answer is None:
+        return None
+    if answer == _FORCE:
+        return replace(request, force=True)
+    taken = others[int(answer)].request
+    app.choose(
+        replace(
+            app.choices,
+            quantization=taken.quantization,
+            residency=taken.residency,
+            width=taken.width,
+            height=taken.height,
+        )
+    )
+    return taken
+
+
+def _menu(fit: Fit, others: list[Fit]) -> Menu:
+    need, limit = gigabytes(fit.plan.peak), gigabytes(fit.budget.limit)
+    title = f"{fit.name} does not fit: {need} GB in {fit.plan.phase}, and {limit} GB are there."
+    choices = [
+        Choice(str(place), _name(other), _line(other), letter=str(place + 1)) for place, other in enumerate(others)
+    ]
+    force = Choice(_FORCE, "run it all the same", "it may be slow, or fail", letter="f")
+    return Menu(title, [*choices, force])
+
+
+def _name(fit: Fit) -> str:
+    setting = fit.plan.setting
+    return f"{fit.level}, {setting.width}×{setting.height}" if fit.smaller else fit.level
+
+
+def _line(fit: Fit) -> str:
+    read = f", reads {gigabytes(fit.plan.read_per_step)} GB a step" if fit.plan.read_per_step else ""
+    return f"{gigabytes(fit.plan.peak):>5} GB, {fit.verdict}{read}"
