@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -49,6 +49,8 @@ class DenoisingPlan:
     """Of the prompt, [1, text tokens, joint_attention_dim]; their dtype is the one computed in."""
     negative_embeddings: mx.array | None = None
     """Of the negative prompt, where there is a second pass per step."""
+    first_step: int = 0
+    """Steps that the latents have behind them already, from a run that was broken off."""
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -65,6 +67,12 @@ def initial_noise(seed: int, channels: int, height: int, width: int) -> mx.array
 def pack(latents: mx.array) -> mx.array:
     """[1, channels, H/16, W/16] → [1, tokens, channels], row by row."""
     return latents.flatten(2).swapaxes(1, 2)
+
+
+def unpack(latents: mx.array, height: int, width: int) -> mx.array:
+    """Undo `pack`; height and width in pixels."""
+    rows, columns = height // TOKEN_PIXELS, width // TOKEN_PIXELS
+    return latents.swapaxes(1, 2).reshape(1, -1, rows, columns)
 
 
 def as_latents(latents: npt.ArrayLike | mx.array, channels: int, height: int, width: int) -> mx.array:
@@ -101,7 +109,7 @@ def denoise(
     evaluate: Evaluate = mx.eval,
     after_block: AfterBlock = lambda *_: None,
 ) -> Iterator[Step]:
-    """Every step as it is done, beginning with noise as `pack` gives it.
+    """Every step from the plan's first on as it is done, beginning with noise, or latents, as `pack` gives them.
 
     Args:
         conditioning: of this plan, by `condition`.
@@ -112,7 +120,7 @@ def denoise(
         NumericalError: if the latents hold NaN or infinity after a step.
     """
     sigmas = noise_levels(plan.steps, latents.shape[1], plan.scheduler).tolist()
-    for index, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
+    for index, (sigma, sigma_next) in islice(enumerate(pairwise(sigmas)), plan.first_step, None):
         began = time.perf_counter()
         velocities = transformer(latents, conditioning, index, evaluate, after_block)
         velocity, *others = (velocity.astype(mx.float32) for velocity in velocities)

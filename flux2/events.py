@@ -50,6 +50,8 @@ class RunStarted(Event):
     """The GenerationRequest as carried out: every default filled in, the seed chosen."""
     phases: tuple[str, ...]
     """Those that this run will go through, in order."""
+    first_step: int = 0
+    """Denoising steps that were done before the run was broken off, and are not done again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

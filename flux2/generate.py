@@ -7,6 +7,7 @@ import traceback
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from flux2 import events as ev
 from flux2 import memory
@@ -22,6 +23,7 @@ from flux2.pipeline import Flux2Pipeline
 from flux2.planner import Engine
 from flux2.reporting import RunReport
 from flux2.request import AUTO, GenerationRequest
+from flux2.resume import RunState, identify
 from flux2.settings import settings
 
 
@@ -73,8 +75,13 @@ class Generator:
         run: str = "",
         on_event: ev.EventHandler = lambda _: None,
         should_cancel: Callable[[], bool] = lambda: False,
+        state: Path | None = None,
     ) -> ev.RunFinished:
         """Carry the request out and tell of it by events: RunStarted … RunFinished, RunFailed or RunCancelled.
+
+        Args:
+            state: a file to keep the latents in while the run goes on (`flux2.resume`); where it is there already,
+                the run is taken up from it. It stays when the run fails, or its process dies.
 
         Raises:
             Flux2Error: after RunFailed; a sentence for a person.
@@ -82,8 +89,10 @@ class Generator:
         """
         report = RunReport(run or uuid.uuid4().hex[:12], on_event, should_cancel)
         try:
-            finished = self._generate(request.validated().with_seed(), report)
+            finished = self._generate(request.validated().with_seed(), report, state)
         except GenerationCancelled:
+            if state:
+                state.unlink(missing_ok=True)
             on_event(ev.RunCancelled(run=report.run))
             raise
         except Exception as error:
@@ -93,7 +102,7 @@ class Generator:
         on_event(finished)
         return finished
 
-    def _generate(self, request: GenerationRequest, report: RunReport) -> ev.RunFinished:
+    def _generate(self, request: GenerationRequest, report: RunReport, state: Path | None) -> ev.RunFinished:
         began = time.perf_counter()
         request = self._decide(request, report)
         pipeline = self._pipeline(request, report)
@@ -102,7 +111,16 @@ class Generator:
         path = output_path(request.output, pictures_dir(), request, request.seed, settings().output_name)
         check_writable(path)
         phases = pipeline.phases(request.prompt, request.negative_prompt, request.guidance)
-        report.on_event(ev.RunStarted(run=report.run, request=request.to_dict(), phases=(*phases, "save")))
+        kept = RunState(state, identify(request, pipeline)) if state else None
+        progress = kept.take_up(report) if kept else None
+        report.on_event(
+            ev.RunStarted(
+                run=report.run,
+                request=request.to_dict(),
+                phases=(*phases, "save"),
+                first_step=progress.step if progress else 0,
+            )
+        )
         fit = self._weigh(request, report)
         self._prepare_memory(fit, report)
         active: dict[str, int] = {}
@@ -120,6 +138,9 @@ class Generator:
             num_inference_steps=request.steps,
             guidance_scale=request.guidance,
             seed=request.seed,
+            latents=progress.latents if progress else None,
+            first_step=progress.step if progress else 0,
+            callback_on_step_end=kept.callback(request, report) if kept else None,
             keep_transformer=not fit.plan.drops_transformer,
             on_event=on_event,
             should_cancel=report.should_cancel,
@@ -130,6 +151,8 @@ class Generator:
             metadata = ImageMetadata(request=request, timings=dict(made.timings), peaks=dict(made.peaks), active=active)
             path = save_png(made.images[0], path, metadata)
         remember_peaks(request, fit.plan, made.peaks)
+        if kept:
+            kept.forget()
         return ev.RunFinished(
             run=report.run,
             path=str(path),
@@ -151,7 +174,7 @@ class Generator:
         try:
             networks = find_networks(request.model, request.vae)
         except RequestError:  # it is on the Hub, or nowhere
-            networks = find_networks(str(find_checkpoint(request.model, report.log)), request.vae)
+            networks = find_networks(str(_fetched(request.model, report)), request.vae)
         return weigh(request, networks, self._engine, memory.budget(self._memory_budget))
 
     @property
@@ -174,6 +197,7 @@ class Generator:
                 kept.pipeline = kept.pipeline.with_quantization(request.quantization, request.residency)
             return kept.pipeline
         self.unload()
+        _fetched(request.model, report)
         pipeline = Flux2Pipeline.from_pretrained(
             request.model, self._dtype, request.quantization, report.log, request.residency
         )
@@ -187,6 +211,15 @@ class _Kept:
     pipeline: Flux2Pipeline
     files: tuple[tuple[str, int, int], ...]
     """Of the checkpoint when its headers were read: a worker lives for days, and files change under it."""
+
+
+def _fetched(model: str, report: RunReport) -> Path:
+    """The model's folder, downloaded now if need be; cancelling the run stops that, and keeps what has come."""
+
+    def on_progress(event: ev.DownloadProgress) -> None:
+        report.on_event(replace(event, run=report.run))
+
+    return find_checkpoint(model, report.log, on_progress, report.should_cancel)
 
 
 def _with_defaults(request: GenerationRequest, pipeline: Flux2Pipeline) -> GenerationRequest:

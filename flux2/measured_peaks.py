@@ -12,11 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from flux2 import __version__
+from flux2.atomic import write_atomically
 from flux2.events import PHASES
 from flux2.paths import state_dir
 from flux2.planner import MemoryPlan
 from flux2.request import GenerationRequest
-from flux2.worker.journal import write_atomically
 
 MOST_RUNS = 500
 """That are remembered; the oldest go first."""

@@ -177,6 +177,7 @@ class Flux2Pipeline:
         guidance_scale: float | None = None,
         seed: int | None = None,
         latents: npt.ArrayLike | mx.array | None = None,
+        first_step: int = 0,
         callback_on_step_end: StepCallback | None = None,
         max_sequence_length: int | None = None,
         keep_transformer: bool = True,
@@ -192,6 +193,7 @@ class Flux2Pipeline:
             width: pixels, a multiple of 16.
             seed: of the noise, 0 to 2³² − 1; None chooses one.
             latents: initial noise in place of the seed's, [1, 128, H/16, W/16].
+            first_step: steps that `latents` have behind them, which are not done again.
             callback_on_step_end: called as (pipe, step index, sigma, {"latents": [1, tokens, 128]}) after each step.
             max_sequence_length: text tokens; None is what the checkpoint was trained with.
             keep_transformer: hold it for the next call; else it is let go before the decode, which lowers its peak.
@@ -216,6 +218,8 @@ class Flux2Pipeline:
         ).validated()
         if max_sequence_length is not None and not 1 <= max_sequence_length <= 512:
             raise RequestError(f"max_sequence_length {max_sequence_length} is out of range; choose 1 to 512.")
+        if first_step and (latents is None or not 0 < first_step < steps):
+            raise RequestError(f"first_step {first_step} needs the latents after so many of the {steps} steps.")
         channels = self._transformer.source.config.in_channels
         noise = initial_noise(seed, channels, height, width)
         if latents is not None:
@@ -236,6 +240,7 @@ class Flux2Pipeline:
                 scheduler=self._scheduler,
                 embeddings=embeddings[0],
                 negative_embeddings=embeddings[1] if len(embeddings) > 1 else None,
+                first_step=first_step,
             )
             clean = self._denoise(pack(noise), plan, callback_on_step_end, report, previews=on_event is not None)
             if not keep_transformer:
@@ -345,7 +350,7 @@ class Flux2Pipeline:
         with report.phase("decode"):
             vae = self._decoder_source.load(DTYPES[self.dtype], on_bytes=lambda _: report.go_on())
             stages = report.progress("decode", len(vae.decode_stages()), "stages")
-            picture = vae.decode(latents, evaluating(stages))
+            picture = vae.decode(latents, evaluating(stages), keep_weights=False)
             if not mx.isfinite(picture).all().item():
                 raise NumericalError(
                     f"The decoded picture holds NaN or infinity (computed in {self.dtype}); choose another dtype."

@@ -65,6 +65,7 @@ class RunProgress:
                 seed, steps = event.request.get("seed"), event.request.get("steps")
                 self.seed = seed if isinstance(seed, int) else None
                 self.steps = steps if isinstance(steps, int) else 0
+                self.step = event.first_step
             case ev.PhaseStarted():
                 self.phase, self.phase_started = event.phase, event.time
                 self.phase_done = self.phase_total = 0

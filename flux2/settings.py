@@ -252,7 +252,7 @@ def write_setting(name: str, value: str | int | bool, path: Path | None = None) 
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
-    from flux2.worker.journal import write_atomically
+    from flux2.atomic import write_atomically
 
     path = path or settings_path()
     try:

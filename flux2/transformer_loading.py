@@ -60,8 +60,9 @@ class TransformerLoader:
             with report.phase("load"):
                 weights = self._prequantized(report) or CheckpointWeights(self.source.plan, self.mode)
                 read = report.progress("load", first_bytes(weights), "bytes")
+                steps = plan.steps - plan.first_step
                 streamed = stack.enter_context(
-                    streamed_transformer(self.source, weights, self.dtype, plan.steps, report.go_on, read)
+                    streamed_transformer(self.source, weights, self.dtype, steps, report.go_on, read)
                 )
                 conditioning = condition(streamed.network, plan)
             yield ReadyTransformer(streamed.network, conditioning, lambda: streamed.waited)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from flux2 import events as ev
+from flux2.atomic import write_atomically
 from flux2.errors import RequestError
 from flux2.request import GenerationRequest
 from flux2.worker.history import ENDINGS, RunHistory
@@ -62,21 +63,6 @@ class Recovered:
 def new_run_id() -> str:
     """`20261123-020036-1f2e3d`: sorts by time, is a file name."""
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-
-
-def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """Replace a file's content wholly or not at all; `durable` also survives a power cut."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with draft.open("wb") as file:
-            file.write(data)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
 
 
 class Journal:

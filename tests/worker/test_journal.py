@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from flux2 import events as ev
+from flux2.atomic import write_atomically
 from flux2.request import GenerationRequest
 from flux2.worker import history, journal
 from flux2.worker.history import RunHistory
-from flux2.worker.journal import Job, Journal, new_run_id, write_atomically
+from flux2.worker.journal import Job, Journal, new_run_id
 
 MEMORY = ev.Memory(active=1, peak=2, cache=3)
 
