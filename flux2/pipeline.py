@@ -9,7 +9,6 @@ last prompt stay for the next call, until `unload`.
 
 from __future__ import annotations
 
-import re
 import secrets
 import traceback
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, VAE_ENCODER, Net
 from flux2.checkpoint.source import find_checkpoint
 from flux2.denoising import DenoisingPlan, as_latents, condition, denoise, initial_noise, pack
 from flux2.errors import Flux2Error, NumericalError, RequestError
+from flux2.gpu_errors import explain
 from flux2.mlx_backend import BLAS_COMPLAINT, DTYPES, default_dtype, mx
 from flux2.model_configs import DEFAULTS, sample_size
 from flux2.preview import PreviewProjection, as_png, fit_projection, load_projection, save_projection
@@ -40,7 +40,6 @@ from flux2.text_encoding import PromptEncoder
 from flux2.transformer_loading import TransformerLoader
 
 LARGE_NETWORK = 1 << 30  # bytes of the transformer as stored, above which several threads pay (CPU backend only)
-_OUT_OF_MEMORY = re.compile(r"allocat|memory", re.IGNORECASE)  # MLX raises RuntimeError: "[malloc] Unable to allocate…"
 
 StepCallback = Callable[["Flux2Pipeline", int, float, dict[str, mx.array]], Any]
 
@@ -248,8 +247,11 @@ class Flux2Pipeline:
                 memory.free_cache()
             image = self._decode(clean.reshape(1, *plan.grid, -1), report)
         except (RuntimeError, MemoryError) as error:
-            if isinstance(error, RuntimeError) and not _OUT_OF_MEMORY.search(str(error)):
+            known = explain(str(error) or "out of memory")
+            if known is None:
                 raise
+            if not known.out_of_memory:
+                raise Flux2Error(known.sentence) from error
             raise Flux2Error(
                 f"There is not enough memory for {width}×{height} with {self.quantization} weights ({error}); choose a "
                 "smaller size, a smaller quantization or a smaller model."
