@@ -2,8 +2,8 @@
 
 Parameter names and shapes are those of diffusers' `AutoencoderKLFlux2`, so that loading is a lookup. Pictures and
 latents are [batch, height, width, channels]; the transformer's packed tokens are the same array with height and width
-in one axis. Encoder and decoder run stage by stage, each evaluated before the next, so that no more than one stage's
-activations are held.
+in one axis. Encoder and decoder run stage by stage, and each stage band by band (`flux2.models.bands`): its result
+takes the place of its input. What has to be there at once is the largest activation, and some bands.
 """
 
 # mlx.nn brings no types:
@@ -18,11 +18,13 @@ from typing import Any
 
 from flux2.mlx_backend import mx, nn
 from flux2.models.attention import attend
+from flux2.models.bands import Bands
 from flux2.models.config import ConfigReader
-from flux2.models.conv import Conv2d, GroupNorm, convolve_doubled
+from flux2.models.conv import Conv2d, GroupNorm, Upsample
 from flux2.models.layers import AfterBlock
 
-Stage = Callable[[mx.array], mx.array]
+Stage = Callable[[Bands], Bands]
+"""Uses its input up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,13 +107,16 @@ class AutoencoderKLFlux2(nn.Module):
             self.post_quant_conv = Conv2d(latent, latent, 1, padding=(0, 0))
         self.bn = BatchNormStatistics(config.patch_channels, config.batch_norm_eps)
 
-    def decode(self, latents: mx.array, after_block: AfterBlock = mx.eval) -> mx.array:
+    def decode(self, latents: mx.array, after_block: AfterBlock = mx.eval, *, keep_weights: bool = True) -> mx.array:
         """The picture [batch, H, W, 3], about −1 to 1, of normalised patches [batch, H/16, W/16, patch_channels].
 
-        `after_block` is called with the result of each of `decode_stages`, and has to evaluate it.
+        Args:
+            after_block: called with the bands that each of `decode_stages` made, and has to evaluate them.
+            keep_weights: or let go of each stage's after its use, when the next activations need the room; nothing can
+                be decoded afterwards.
         """
         x = self.unpatchify(self.bn.denormalize(latents)).astype(self.decoder.conv_in.weight.dtype)
-        return _run(self.decode_stages(), x, after_block)
+        return _run(self.decode_stages(), x, after_block, keep_weights)
 
     def encode(self, picture: mx.array, after_block: AfterBlock = mx.eval) -> mx.array:
         """Normalised patches [batch, H/16, W/16, patch_channels] of a picture [batch, H, W, 3], −1 to 1.
@@ -119,7 +124,7 @@ class AutoencoderKLFlux2(nn.Module):
         They are the mean of the distribution that the encoder gives, as the pipelines take it for reference images.
         """
         x = picture.astype(self.encoder.conv_in.weight.dtype)
-        mean, _ = mx.split(_run(self.encode_stages(), x, after_block), 2, axis=-1)
+        mean, _ = mx.split(_run(self.encode_stages(), x, after_block, keep_weights=True), 2, axis=-1)
         return self.bn.normalize(self.patchify(mean.astype(mx.float32)))
 
     def decode_stages(self) -> list[Stage]:
@@ -186,7 +191,7 @@ class Encoder(nn.Module):
         for block in self.down_blocks:
             yield from block.stages()
         yield from self.mid_block.stages()
-        yield lambda x: self.conv_out(self.conv_norm_out.silu(x))
+        yield lambda x: self.conv_out(x, self.conv_norm_out.silu_over(x))
 
 
 class Decoder(nn.Module):
@@ -207,7 +212,7 @@ class Decoder(nn.Module):
         yield from self.mid_block.stages()
         for block in self.up_blocks:
             yield from block.stages()
-        yield lambda x: self.conv_out(self.conv_norm_out.silu(x))
+        yield lambda x: self.conv_out(x, self.conv_norm_out.silu_over(x))
 
 
 class MidBlock(nn.Module):
@@ -251,11 +256,24 @@ class ResnetBlock(nn.Module):
         if in_channels != out_channels:
             self.conv_shortcut = Conv2d(in_channels, out_channels, 1, padding=(0, 0))
 
-    def __call__(self, x: mx.array) -> mx.array:
-        update = self.conv1(self.norm1.silu(x))
-        mx.eval(update)  # or the second half's arrays would be allocated beside the first's
-        update = self.conv2(self.norm2.silu(update))
-        return (self.conv_shortcut(x) if "conv_shortcut" in self else x) + update
+    def __call__(self, x: Bands) -> Bands:
+        update = Bands()
+        convolved = self.conv1.over(x, self.norm1.silu_over(x))
+        shortened = self.conv_shortcut.over(x) if "conv_shortcut" in self else None
+        shortcut = Bands() if shortened else x
+        for first, last in x.split(max(x.channels, len(self.conv1.bias))):
+            update.append(convolved(first, last))
+            if shortened:
+                shortcut.append(shortened(first, last))
+                x.release(last - 1)
+
+        out = Bands()
+        convolved = self.conv2.over(update, self.norm2.silu_over(update))
+        for first, last in update.split(update.channels):
+            out.append(shortcut.rows(first, last) + convolved(first, last))
+            shortcut.release(last)
+            update.release(last - 1)
+        return out
 
 
 class Downsample(nn.Module):
@@ -265,19 +283,8 @@ class Downsample(nn.Module):
         super().__init__()
         self.conv = Conv2d(channels, channels, stride=2, padding=(0, 1))
 
-    def __call__(self, x: mx.array) -> mx.array:
+    def __call__(self, x: Bands) -> Bands:
         return self.conv(x)
-
-
-class Upsample(nn.Module):
-    """Double both sides, repeating every pixel, and convolve: without ever holding the repeated pixels."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv = Conv2d(channels, channels)
-
-    def __call__(self, x: mx.array) -> mx.array:
-        return convolve_doubled(x, self.conv.weight) + self.conv.bias
 
 
 class SpatialAttention(nn.Module):
@@ -291,18 +298,23 @@ class SpatialAttention(nn.Module):
         self.to_v = nn.Linear(channels, channels)
         self.to_out = [nn.Linear(channels, channels)]
 
-    def __call__(self, x: mx.array) -> mx.array:
-        tokens = self.group_norm(x).flatten(1, 2)[:, :, None]  # one head
+    def __call__(self, x: Bands) -> Bands:
+        normalise, picture = self.group_norm.over(x), x.whole()
+        tokens = normalise(picture).flatten(1, 2)[:, :, None]  # one head
         attended = attend(self.to_q(tokens), self.to_k(tokens), self.to_v(tokens))
-        return x + self.to_out[0](attended).reshape(x.shape)
+        return Bands([picture + self.to_out[0](attended).reshape(picture.shape)])
 
 
 def _resnets(before: int, channels: int, layers: int, groups: int) -> list[ResnetBlock]:
     return [ResnetBlock(channels if layer else before, channels, groups) for layer in range(layers)]
 
 
-def _run(stages: list[Stage], x: mx.array, after_block: AfterBlock) -> mx.array:
+def _run(stages: list[Stage], picture: mx.array, after_block: AfterBlock, keep_weights: bool) -> mx.array:
+    x = Bands([picture])
+    del picture
     for stage in stages:
         x = stage(x)
-        after_block(x)
-    return x
+        after_block(*x)
+        if not keep_weights and isinstance(stage, nn.Module):
+            stage.clear()
+    return x.whole()

@@ -1,4 +1,4 @@
-"""Convolution and group normalisation on [batch, height, width, channels], with bounded temporaries."""
+"""Convolution and group normalisation of pictures by bands of rows, with bounded temporaries."""
 
 # mlx.nn brings no types:
 # mypy: allow-subclassing-any, no-warn-return-any
@@ -6,16 +6,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from flux2.mlx_backend import mx, nn, on_cpu
+from flux2.models.bands import Bands, evaluate_next, split_rows
 from flux2.models.layers import fused, silu
 
-STATISTICS_BYTES = 32 << 20
-"""Most that a temporary of a band of rows takes in `group_statistics`."""
-
 CPU_WINDOWS_BYTES = 2 << 20
-"""Most that the copied windows of a band of rows take in a convolution on the CPU: measured, 1 and 2 MiB are the
-fastest, 4 and more take half as long again."""
+"""Most that the copied windows of some rows take in a convolution on the CPU: measured, 1 and 2 MiB are the fastest,
+4 and more take half as long again."""
+
+Pointwise = Callable[[mx.array], mx.array]
+"""What is done to each pixel of [batch, rows, width, channels]."""
+RowsOf = Callable[[int, int], mx.array]
+"""Computes the rows from the first to before the last."""
 
 
 class Conv2d(nn.Module):
@@ -38,8 +42,65 @@ class Conv2d(nn.Module):
         self.weight = mx.zeros((out_channels, in_channels, kernel_size, kernel_size))
         self.bias = mx.zeros((out_channels,))
 
-    def __call__(self, x: mx.array) -> mx.array:
-        return convolve(x, self.weight, self._stride, self._padding, self._padding) + self.bias
+    def __call__(self, x: Bands, prepare: Pointwise | None = None) -> Bands:
+        """The whole convolution of x, each pixel of which is sent through `prepare` first; x is used up."""
+        convolved, out = self.over(x, prepare), Bands()
+        height = (x.height + sum(self._padding) - self.weight.shape[2]) // self._stride + 1
+        row_bytes = x.batch * x.width * x.dtype.size * max(self._stride * x.channels, self.weight.shape[0])
+        for first, last in split_rows(height, row_bytes):
+            out.append(convolved(first, last))
+            x.release(last * self._stride - self._padding[0])
+        return out
+
+    def over(self, x: Bands, prepare: Pointwise | None = None) -> RowsOf:
+        """The same as a function that computes some rows; it reads x no further than they need."""
+        kernel = _channels_last(self.weight)
+        (before, _), stride = self._padding, self._stride
+
+        def convolved(first: int, last: int) -> mx.array:
+            top, bottom = first * stride - before, (last - 1) * stride - before + kernel.shape[1]
+            if prepare is None:
+                window = x.rows(top, bottom)
+            else:
+                above, below = max(0, -top), max(0, bottom - x.height)
+                window = prepare(x.rows(top + above, bottom - below))
+                if above or below:  # zeros of the prepared picture, which prepared zeros are not
+                    window = mx.pad(window, [(0, 0), (above, below), (0, 0), (0, 0)])
+            return convolve(window, kernel, stride, self._padding) + self.bias
+
+        return convolved
+
+
+class Upsample(nn.Module):
+    """Double both sides, repeating every pixel, and convolve: as four 2×2 convolutions of x itself.
+
+    Where the window of an even output row lies over rows (i − 1, i, i) of x, and that of an odd one over (i, i, i + 1),
+    the kernel rows that meet the same row of x can be summed beforehand; columns likewise. That is 4/9 of the work,
+    and the repeated picture, four times as large as x, is never there.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = Conv2d(channels, channels)
+
+    def __call__(self, x: Bands) -> Bands:
+        out = Bands()
+        weight = self.conv.weight.astype(mx.float32)
+        kernels = [
+            [_channels_last(_sum_pairs(halves, 3, column)).astype(x.dtype) for column in (0, 1)]
+            for halves in (_sum_pairs(weight, 2, row) for row in (0, 1))
+        ]
+        paddings = ((1, 0), (0, 1))  # of the even and of the odd columns
+        for first, last in x.split(4 * x.channels):
+            rows = []
+            for row in (0, 1):
+                window = x.rows(first - 1 + row, last + row)
+                columns = [convolve(window, kernels[row][column], 1, paddings[column]) for column in (0, 1)]
+                rows.append(mx.concatenate(columns, axis=3))  # even and odd columns side by side
+            doubled = mx.concatenate(rows, axis=2).reshape(x.batch, 2 * (last - first), 2 * x.width, -1)
+            out.append(doubled + self.conv.bias)
+            x.release(last - 1)
+        return out
 
 
 class GroupNorm(nn.Module):
@@ -51,84 +112,82 @@ class GroupNorm(nn.Module):
         self.weight = mx.ones((channels,))
         self.bias = mx.zeros((channels,))
 
-    def __call__(self, x: mx.array) -> mx.array:
-        return _affine(x, *self._scale_and_shift(x)).astype(x.dtype)
+    def over(self, x: Bands) -> Pointwise:
+        """Normalises any rows of x, by the statistics of all of it."""
+        scale, shift = self._scale_and_shift(x)
+        return lambda rows: _affine(rows, scale, shift).astype(rows.dtype)
 
-    def silu(self, x: mx.array) -> mx.array:
-        """silu of the normalised x."""
-        return silu(_affine(x, *self._scale_and_shift(x))).astype(x.dtype)
+    def silu_over(self, x: Bands) -> Pointwise:
+        """The same, and silu of it."""
+        scale, shift = self._scale_and_shift(x)
+        return lambda rows: _affine_silu(rows, scale, shift)
 
-    def _scale_and_shift(self, x: mx.array) -> tuple[mx.array, mx.array]:
+    def _scale_and_shift(self, x: Bands) -> tuple[mx.array, mx.array]:
         """The normalisation as one multiplication and one addition per channel, float32 [batch, 1, 1, channels]."""
         mean, variance = group_statistics(x, self._groups)
-        share = x.shape[-1] // self._groups
+        share = x.channels // self._groups
         mean, deviation = (mx.repeat(part, share, axis=-1) for part in (mean, mx.rsqrt(variance + self._eps)))
         scale = deviation * self.weight.astype(mx.float32)
         return scale, self.bias.astype(mx.float32) - mean * scale
 
 
-def group_statistics(x: mx.array, groups: int) -> tuple[mx.array, mx.array]:
+def group_statistics(x: Bands, groups: int) -> tuple[mx.array, mx.array]:
     """Mean and variance of each group of channels over the whole picture, float32 [batch, 1, 1, groups].
 
-    Row by row first, so that a picture of millions of pixels loses no precision, and band by band, so that the squares
-    are never all there at once.
+    Each band's mean and its variance about that mean are combined at the end (Chan, Golub and LeVeque, 1979), so that
+    the picture is read once and no precision is lost, however far the mean is from zero or the bands' from each other.
     """
-    row_bytes = 4 * math.prod(x.shape) // x.shape[1]
-    step = max(1, STATISTICS_BYTES // row_bytes)
-    bands = [x[:, top : top + step].astype(mx.float32) for top in range(0, x.shape[1], step)]
-    mean = _group_mean([band.mean(axis=2) for band in bands], groups)
-    centre = mx.repeat(mean, x.shape[-1] // groups, axis=-1)
-    squares = []
-    for band in bands:
-        squares.append(mx.square(band - centre).mean(axis=2))
-        mx.eval(squares[-1])
-    return mean, _group_mean(squares, groups)
+    means: list[mx.array] = []
+    variances: list[mx.array] = []
+    shares: list[float] = []
+    for first, last in split_rows(x.height, 4 * x.batch * x.width * x.channels):
+        rows = x.rows(first, last).astype(mx.float32)
+        means.append(_mean_of_pixels(rows))
+        variances.append(_mean_of_pixels(mx.square(rows - means[-1])))
+        shares.append((last - first) / x.height)
+        evaluate_next(variances[-1], variances[-2] if len(variances) > 1 else None)
+    share, each_mean = mx.array(shares)[:, None, None], mx.concatenate(means, axis=1)
+    mean = (share * each_mean).sum(axis=1, keepdims=True)
+    variance = mx.concatenate(variances, axis=1) + mx.square(each_mean - mean)
+    variance = (share * variance).sum(axis=1, keepdims=True)
+
+    each_mean, variance = (part.reshape(x.batch, 1, 1, groups, -1) for part in (mean, variance))
+    mean = each_mean.mean(axis=-1)
+    return mean, (variance + mx.square(each_mean - mean[..., None])).mean(axis=-1)
 
 
-def _group_mean(row_means: list[mx.array], groups: int) -> mx.array:
-    """The mean over all rows and each group's channels, of bands of [batch, rows, channels]."""
-    rows = mx.concatenate(row_means, axis=1)
-    return rows.mean(axis=1).reshape(rows.shape[0], 1, 1, groups, -1).mean(axis=-1)
+def _mean_of_pixels(rows: mx.array) -> mx.array:
+    """[batch, 1, 1, channels]; each row's first, as a sum over millions of pixels would lose precision."""
+    return rows.mean(axis=2, keepdims=True).mean(axis=1, keepdims=True)
 
 
-def convolve(
-    x: mx.array,
-    weight: mx.array,
-    stride: int = 1,
-    rows_padding: tuple[int, int] = (0, 0),
-    columns_padding: tuple[int, int] = (0, 0),
-) -> mx.array:
-    """x [batch, height, width, in] with a weight [out, in, height, width] → [batch, height', width', out].
-
-    The paddings are zeros before and after the picture.
-    """
-    if weight.shape[2:] == (1, 1):
-        return x @ weight[:, :, 0, 0].T
-    weight = mx.contiguous(weight.transpose(0, 2, 3, 1))  # once, not for every band
-    if on_cpu():
-        return _convolve_by_bands(x, weight, stride, rows_padding, columns_padding)
-    (top, bottom), (left, right) = rows_padding, columns_padding
-    return mx.conv_general(x, weight, stride, padding=([top, left], [bottom, right]))
+def _channels_last(weight: mx.array) -> mx.array:
+    return mx.contiguous(weight.transpose(0, 2, 3, 1))
 
 
-def convolve_doubled(x: mx.array, weight: mx.array) -> mx.array:
-    """A 3×3 convolution of x with every pixel repeated along both sides, as four 2×2 convolutions of x itself.
+def convolve(window: mx.array, kernel: mx.array, stride: int, columns_padding: tuple[int, int]) -> mx.array:
+    """[batch, rows, width, in] with a kernel [out, height, width, in]; zeros are put at the sides only."""
+    if kernel.shape[1:3] == (1, 1):
+        return window @ kernel[:, 0, 0].T
+    left, right = columns_padding
 
-    Where the window of an even output row lies over rows (i − 1, i, i) of x, and that of an odd one over (i, i, i + 1),
-    the kernel rows that meet the same row of x can be summed beforehand; columns likewise. That is 4/9 of the work,
-    and the repeated picture, four times as large as x, is never there.
-    """
-    batch, height, width, _ = x.shape
-    weight = weight.astype(mx.float32)
-    pad = ((1, 0), (0, 1))  # of the even and of the odd rows and columns
-    rows = []
-    for row in (0, 1):
-        halves = _sum_pairs(weight, 2, row)
-        kernels = [_sum_pairs(halves, 3, column).astype(x.dtype) for column in (0, 1)]
-        columns = [convolve(x, kernel, 1, pad[row], pad[column]) for column, kernel in enumerate(kernels)]
-        rows.append(mx.concatenate(columns, axis=3))  # even and odd columns side by side
-        mx.eval(rows[-1])
-    return mx.concatenate(rows, axis=2).reshape(batch, 2 * height, 2 * width, -1)
+    def convolved(rows: mx.array) -> mx.array:
+        return mx.conv_general(rows, kernel, stride, padding=([0, left], [0, right]))
+
+    if not on_cpu():
+        return convolved(window)
+
+    # The CPU backend copies every window of its input before it multiplies. Some rows at a time keep these copies in
+    # the cache: 64 → 64 channels at 256×256 take 115 ms instead of 221 (one core).
+    height = kernel.shape[1]
+    rows = (window.shape[1] - height) // stride + 1
+    step = max(1, CPU_WINDOWS_BYTES * stride // (window.itemsize * window.shape[2] * math.prod(kernel.shape[1:])))
+    parts = []
+    for first in range(0, rows, step):
+        last = min(first + step, rows)
+        parts.append(convolved(window[:, first * stride : (last - 1) * stride + height]))
+        mx.eval(parts[-1])  # or the windows of all would be allocated ahead
+    return parts[0] if len(parts) == 1 else mx.concatenate(parts, axis=1)
 
 
 def _sum_pairs(weight: mx.array, axis: int, phase: int) -> mx.array:
@@ -137,34 +196,16 @@ def _sum_pairs(weight: mx.array, axis: int, phase: int) -> mx.array:
     return mx.concatenate([first + middle, last] if phase else [first, middle + last], axis=axis)
 
 
-def _convolve_by_bands(
-    x: mx.array,
-    weight: mx.array,
-    stride: int,
-    rows_padding: tuple[int, int],
-    columns_padding: tuple[int, int],
-) -> mx.array:
-    """The same with a weight [out, height, width, in], one band of rows after the other.
-
-    The CPU backend copies every window of its input before it multiplies. Bands keep these copies in the cache, and
-    their memory bounded: 64 → 64 channels at 256×256 take 115 ms instead of 221 (one core).
-    """
-    kernel_height, height = weight.shape[1], x.shape[1]
-    above, below = rows_padding
-    rows = (above + height + below - kernel_height) // stride + 1
-    row_bytes = x.itemsize * x.shape[2] * math.prod(weight.shape[1:]) // stride
-    step = max(1, CPU_WINDOWS_BYTES // row_bytes)
-    bands = []
-    for first in range(0, rows, step):
-        top = first * stride - above
-        bottom = (min(first + step, rows) - 1) * stride - above + kernel_height
-        before, after = max(0, -top), max(0, bottom - height)
-        padding = ([before, columns_padding[0]], [after, columns_padding[1]])
-        bands.append(mx.conv_general(x[:, max(0, top) : bottom], weight, stride, padding=padding))
-        mx.eval(bands[-1])  # or the windows of all bands would be allocated ahead
-    return mx.concatenate(bands, axis=1)
+def _affine_silu(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
+    return silu(_affine(x, scale, shift)).astype(x.dtype) if on_cpu() else _fused_affine_silu(x, scale, shift)
 
 
 @fused
 def _affine(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
     return x * scale + shift
+
+
+@fused
+def _fused_affine_silu(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
+    normalised = x * scale + shift
+    return (normalised * mx.sigmoid(normalised)).astype(x.dtype)
