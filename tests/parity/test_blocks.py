@@ -11,6 +11,7 @@ from recordings import ALL_RUNS, BLOCK_TOKEN_STRIDE, RUNS_WITH_BLOCKS, recording
 from flux2.checkpoint.layout import open_checkpoint
 from flux2.denoising import DenoisingPlan, condition, denoise
 from flux2.mlx_backend import mx
+from flux2.models.bands import Bands
 from flux2.models.rope import axial_rotation, image_positions, text_positions
 from flux2.schedule import SchedulerConfig
 
@@ -96,14 +97,14 @@ def test_clean_estimates(name: str) -> None:
 def test_decoder(name: str) -> None:
     run = recording(name)
     network = networks.decoder(run)
-    stages: list[mx.array] = []
+    stages: list[Bands] = []
     height, width = run["noise"].shape[2:]
     latents = mx.array(run["latents"][-1]).reshape(1, height, width, -1)
-    decoded = network.decode(latents, after_block=stages.append)
+    decoded = network.decode(latents, after_block=lambda *bands: stages.append(Bands(bands)))
     up_stages = sum(len(block.stages()) for block in network.decoder.up_blocks)
     mid_block = stages[-1 - up_stages - 1]  # conv_out is the last stage; the up blocks lie between
-    before_conv_out = network.decoder.conv_norm_out.silu(stages[-2])[..., :1]
-    assert_close(mid_block.transpose(0, 3, 1, 2), run.block("decoder_mid_block"))
+    before_conv_out = network.decoder.conv_norm_out.silu_over(stages[-2])(stages[-2].whole())[..., :1]
+    assert_close(mid_block.whole().transpose(0, 3, 1, 2), run.block("decoder_mid_block"))
     assert_close(before_conv_out.transpose(0, 3, 1, 2), run.block("decoder_before_conv_out"))
     assert_close(decoded.transpose(0, 3, 1, 2), run.block("decoded"))
 
