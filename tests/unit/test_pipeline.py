@@ -274,7 +274,7 @@ def test_nan_is_an_error_that_names_the_step(pipe: Flux2Pipeline) -> None:
 def test_memory_that_runs_out_is_said_in_a_sentence(
     pipe: Flux2Pipeline, monkeypatch: pytest.MonkeyPatch, failure: Exception, kind: type[Exception], sentence: str
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise type(failure)(*failure.args)  # the one above lives on, and would keep what its frames hold
 
     monkeypatch.setattr(AutoencoderKLFlux2, "decode", fail)
