@@ -57,6 +57,16 @@ def clock(value: float) -> str:
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
+def transfer(done: int, total: int, bytes_per_second: float, seconds_left: float | None) -> str:
+    """How far a download is: `3.20 GiB of 15.4 GiB · 23.1 MiB/s · 8:41 left`, as far as it is known."""
+    parts = [
+        f"{size(done)} of {size(total)}" if total else "",
+        f"{size(bytes_per_second)}/s" if bytes_per_second else "",
+        f"{clock(seconds_left)} left" if seconds_left is not None else "",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
 def printable(text: str) -> str:
     """Text from a file or the network without what a terminal would obey: escape sequences, bells, cursor moves."""
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)

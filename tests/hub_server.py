@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import pytest
+
 COMMIT = "c0ffee" + "0" * 34
 LARGE = 20_000
 """Bytes from which a file is kept as Git LFS keeps it: known by its SHA-256 and served from elsewhere."""
@@ -81,6 +83,35 @@ def etag(data: bytes) -> str:
     if is_large(data):
         return hashlib.sha256(data).hexdigest()
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+CHECKPOINT = Path(__file__).parent / "parity/recordings/distilled/checkpoint"
+KLEIN = "black-forest-labs/FLUX.2-klein-4B"
+WEIGHTS = "text_encoder/model.safetensors"
+
+
+@contextlib.contextmanager
+def klein_hub(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A Hub that has klein-4b (a small random one) under its true name, and an empty cache in `home`; for this process
+    and those that it starts.
+    """
+    from huggingface_hub import close_session, constants
+
+    hub = Hub.of_folder(KLEIN, CHECKPOINT)
+    hub.files["flux-2-klein-4b.safetensors"] = b"the same weights once more" * 4000
+    hub.files["README.md"] = b"# FLUX.2"
+    with serving(hub):
+        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_TOKEN_PATH"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in (("HF_ENDPOINT", hub.url), ("HF_HOME", home), ("FLUX2_HOME", home / "flux2")):
+            monkeypatch.setenv(name, str(value))
+        template = constants.HUGGINGFACE_CO_URL_TEMPLATE.partition("/{repo_id}")
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + template[1] + template[2])
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
+        yield hub
+        close_session()
 
 
 @contextlib.contextmanager

@@ -18,7 +18,12 @@ class Cancelled(Exception):  # noqa: N818 — not an error
 class CancelOnSignal:
     """While entered, SIGINT and SIGTERM set `received` instead of killing the process; a second one kills it."""
 
-    def __init__(self) -> None:
+    def __init__(self, words: str = "Cancelling at the next safe place; once more to stop at once.") -> None:
+        """
+        Args:
+            words: said on a terminal at the first signal.
+        """
+        self._words = words
         self.received = 0
         """The signal's number, 0 before there is one."""
         self._before: dict[int, Any] = {}
@@ -36,4 +41,4 @@ class CancelOnSignal:
         self.received = number
         signal.signal(number, signal.SIG_DFL)
         if sys.stderr.isatty():
-            print("\nCancelling at the next safe place; once more to stop at once.", file=sys.stderr)
+            print(f"\n{self._words}", file=sys.stderr)

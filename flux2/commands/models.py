@@ -111,26 +111,29 @@ def _download(args: argparse.Namespace) -> int:
         raise RequestError(f"{card.name} is in this package: there is nothing to download.")
     was_here, started = not repo_to_download(args.model), time.perf_counter()
     last: DownloadProgress | None = None
-    with CancelOnSignal("Stopping.") as cancel, ProgressBar(shown=sys.stderr.isatty() and not args.quiet) as bar:
+    cancel = CancelOnSignal("Stopping.")
 
-        def show(progress: DownloadProgress) -> None:
-            nonlocal last
-            last = progress
-            bar.update_download(progress)
+    def show(progress: DownloadProgress) -> None:
+        nonlocal last
+        last = progress
+        bar.update_download(progress)
 
-        try:
+    try:
+        with cancel, ProgressBar(shown=sys.stderr.isatty() and not args.quiet) as bar:
             folder = find_checkpoint(args.model, on_progress=show, should_stop=lambda: bool(cancel.received))
-        except GenerationCancelled:
-            how_far = f" at {size(last.done)} of {size(last.total)}" if last and last.total else ""
-            print(f"flux2: Stopped{how_far}; what has come is kept, and the same command goes on.", file=sys.stderr)
-            return 128 + cancel.received
+    except GenerationCancelled:
+        how_far = f" at {size(last.done)} of {size(last.total)}" if last and last.total else ""
+        print(f"flux2: Stopped{how_far}; what has come is kept, and the same command goes on.", file=sys.stderr)
+        return 128 + cancel.received
     taken = time.perf_counter() - started
     if args.json:
         print(json.dumps({"folder": str(folder), "bytes": last.total if last else 0, "seconds": round(taken, 3)}))
         return 0
     print(folder)
     if not args.quiet:
-        summary = "It was here already." if was_here or not last else f"{size(last.total)} in {seconds(taken)}, checked."
+        summary = (
+            "It was here already." if was_here or not last else f"{size(last.total)} in {seconds(taken)}, checked."
+        )
         print(summary, file=sys.stderr)
     return 0
 
@@ -158,5 +161,5 @@ def _refuse_in_use(model: str, repo: str) -> None:
 
     snapshot = control.status()
     asked = {str(item.get("request", {}).get("model")) for item in snapshot.queue} if snapshot else set()
-    if any(name == repo or (card := find_card(name)) and card.repo == repo for name in asked):
+    if any(name == repo or ((card := find_card(name)) and card.repo == repo) for name in asked):
         raise RequestError(f"The worker has pictures to make with {model}; cancel them or wait, then delete it.")

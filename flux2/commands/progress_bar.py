@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from flux2.humanize import clock, seconds, size
+from flux2.events import DownloadProgress
+from flux2.humanize import clock, seconds, size, transfer
 from flux2.progress import RunProgress
 
 _WORDS = {
@@ -22,20 +23,22 @@ _WORDS = {
 
 
 class ProgressBar:
-    """Shows `progress` while entered, on a terminal; where `shown` is false, only what is said."""
+    """Shows a run's `progress`, or a download's, while entered, on a terminal; where `shown` is false, only what is
+    said."""
 
-    def __init__(self, progress: RunProgress, *, shown: bool, console: Console | None = None) -> None:
-        self._progress = progress
+    def __init__(self, progress: RunProgress | None = None, *, shown: bool, console: Console | None = None) -> None:
+        self._progress = progress or RunProgress(run="")
         self._console = console or Console(stderr=True, highlight=False)
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
-            _FactsColumn(lambda: facts(progress, time.time())),
+            _FactsColumn(self._facts),
             console=self._console,
             refresh_per_second=4,
             transient=True,
             disable=not shown,
         )
+        self._download: DownloadProgress | None = None
         self._task = self._bar.add_task("Starting", total=None)
 
     def __enter__(self) -> ProgressBar:
@@ -49,7 +52,21 @@ class ProgressBar:
         """Take over what the progress has become."""
         if word := _WORDS.get(self._progress.phase):  # between two phases the last one stands
             done, total = amount(self._progress)
+            self._download = None
             self._bar.update(self._task, description=word, completed=done, total=total or None)
+
+    def update_download(self, download: DownloadProgress) -> None:
+        """Show how far a download is, until the run's next phase begins."""
+        self._download = download
+        words = f"Downloading {download.model}"
+        self._bar.update(self._task, description=words, completed=download.done, total=download.total or None)
+
+    def _facts(self) -> str:
+        if download := self._download:
+            if download.message:
+                return download.message
+            return transfer(download.done, download.total, download.bytes_per_second, download.seconds_left)
+        return facts(self._progress, time.time())
 
     def say(self, message: str) -> None:
         """A line of its own, above the bar."""

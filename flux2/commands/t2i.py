@@ -15,7 +15,7 @@ from flux2.commands.cancelling import Cancelled, CancelOnSignal
 from flux2.commands.fit_question import settle
 from flux2.commands.plan import add_budget, budget_of
 from flux2.errors import GenerationCancelled
-from flux2.events import Event, Logged, RunStarted, Warned
+from flux2.events import DownloadProgress, Event, Logged, RunStarted, Warned
 from flux2.progress import RunProgress
 from flux2.request import (
     AUTO,
@@ -150,6 +150,8 @@ def _generate(request: GenerationRequest, budget: int | None, args: argparse.Nam
         def on_event(event: Event) -> None:
             if isinstance(event, RunStarted):
                 progress.run = event.run
+            elif isinstance(event, DownloadProgress):
+                bar.update_download(event)
             elif isinstance(event, Warned | Logged):
                 bar.say(f"flux2: {event.message}")
             progress.apply(event)

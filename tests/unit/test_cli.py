@@ -262,7 +262,9 @@ def test_models_lists_all_with_licence_and_place(tmp_path: Path, capsys: pytest.
     snapshot.symlink_to(pocket_checkpoint())
     assert main(["models"]) == 0
     table = capsys.readouterr().out
-    assert re.search(rf"^klein-9b \* +9\.1 B +FLUX Non-Commercial 2\.1, gated +{snapshot}$", table, re.MULTILINE)
+    assert re.search(
+        rf"^klein-9b \* +9\.1 B +FLUX Non-Commercial 2\.1, gated +[\d.]+ MiB +{snapshot}$", table, re.MULTILINE
+    )
 
 
 def test_info_tells_what_t2i_wrote(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from huggingface_hub import close_session, constants
+from huggingface_hub import constants
 
 from flux2.checkpoint.files import NEEDED_FILES
 from flux2.checkpoint.local import find_local, is_ready
@@ -26,34 +26,17 @@ from flux2.hub import fetch, process
 from flux2.hub.download import DownloadStopped, download
 from flux2.hub.manifest import Manifest, storage
 from flux2.hub.refusals import in_words
-from tests.hub_server import COMMIT, Fault, Hub, etag, serving
+from tests.hub_server import COMMIT, KLEIN, WEIGHTS, Fault, Hub, etag, klein_hub
 
-CHECKPOINT = Path(__file__).parents[1] / "parity/recordings/distilled/checkpoint"
-KLEIN = "black-forest-labs/FLUX.2-klein-4B"
 GATED = "black-forest-labs/FLUX.2-klein-9B"
-WEIGHTS = "text_encoder/model.safetensors"
 TOKEN = "hf_a_secret_that_nobody_sees"
 PATIENCE = 60.0
 
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A Hub with klein-4b, and an empty cache."""
-    hub = Hub.of_folder(KLEIN, CHECKPOINT)
-    hub.files["flux-2-klein-4b.safetensors"] = b"the same weights once more" * 4000
-    hub.files["README.md"] = b"# FLUX.2"
-    with serving(hub):
-        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_TOKEN_PATH"):
-            monkeypatch.delenv(name, raising=False)
-        for name, value in (("HF_ENDPOINT", hub.url), ("HF_HOME", tmp_path), ("FLUX2_HOME", tmp_path / "flux2")):
-            monkeypatch.setenv(name, str(value))
-        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-        template = constants.HUGGINGFACE_CO_URL_TEMPLATE.partition("/{repo_id}")
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + template[1] + template[2])
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    with klein_hub(tmp_path, monkeypatch) as hub:
         yield hub
-        close_session()
 
 
 @pytest.fixture
