@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-from PIL import Image
+from PIL import ExifTags, Image
 
 from flux2.catalog import label
 from flux2.errors import Flux2Error, RequestError
@@ -26,6 +26,7 @@ from flux2.request import GenerationRequest
 MAX_SLUG = 60  # characters of the prompt in a file's name
 MAX_FILE = 128 * 2**20  # bytes; the largest picture a request can ask for is 48 MiB uncompressed
 MAX_PIXELS = 2 * 4096**2  # decoded for the screen; twice the largest that a request can ask for
+EXIF_COMMENT = "EXIF UserComment"
 _OTHER_FORMATS = {".avif", ".bmp", ".gif", ".heic", ".jpeg", ".jpg", ".tif", ".tiff", ".webp"}
 
 
@@ -82,7 +83,7 @@ def check_writable(path: Path) -> None:
             os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
 
 
-def save_png(image: Image.Image, path: Path, metadata: ImageMetadata) -> Path:
+def save_png(image: Image.Image, path: Path, metadata: ImageMetadata | None) -> Path:
     """Write the picture under `path`, or under the next free name (`fox-2.png`) where that is taken.
 
     The file appears under its name complete and flushed to the disk, or not at all.
@@ -98,7 +99,7 @@ def save_png(image: Image.Image, path: Path, metadata: ImageMetadata) -> Path:
         with _temporary(path) as temporary:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             with os.fdopen(descriptor, "wb") as file:
-                image.save(file, format="PNG", pnginfo=text_chunks(metadata))
+                image.save(file, format="PNG", pnginfo=text_chunks(metadata) if metadata else None)
                 file.flush()
                 os.fsync(file.fileno())
             saved = next(name for name in _names(path) if _publish(temporary, name))
@@ -133,6 +134,20 @@ def read_header(path: Path) -> tuple[tuple[int, int], str | None]:
     with _opened(path) as image:
         text = image.info.get(CHUNK)
         return image.size, text if isinstance(text, str) else None
+
+
+def read_texts(path: Path) -> dict[str, str]:
+    """All texts in the PNG by keyword, the EXIF user comment by `EXIF_COMMENT`. The pixels are not decoded.
+
+    Raises:
+        Flux2Error: if it is no PNG, or a dangerous one.
+    """
+    with _opened(path) as image:
+        texts = {name: value for name, value in image.info.items() if isinstance(value, str)}
+        comment = image.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
+        if isinstance(comment, bytes):  # its first eight bytes name its encoding
+            texts[EXIF_COMMENT] = comment[8:].decode("utf-8", "replace")
+        return texts
 
 
 def read_pixels(path: Path) -> Image.Image:

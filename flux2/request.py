@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from flux2.errors import RequestError
+from flux2.wildcards import has_wildcards, resolve
 
 QUANTIZATIONS = ("bf16", "qint8", "int4")
 RESIDENCIES = ("resident", "streamed")
@@ -25,6 +26,8 @@ class GenerationRequest:
     """One picture to make. `None` means the model's default (size, steps, guidance) or "choose one" (seed, output)."""
 
     prompt: str
+    prompt_template: str | None = None
+    """The prompt as typed, where it has wildcards (`flux2.wildcards`); `prompt` is what the seed has made of it."""
     negative_prompt: str | None = None
     model: str = "pocket"
     """A catalog name, a Hub repository id, or a folder."""
@@ -63,6 +66,13 @@ class GenerationRequest:
         """Itself with a random seed where it has none."""
         return self if self.seed is not None else replace(self, seed=secrets.randbelow(MAX_SEED + 1))
 
+    def resolved(self) -> GenerationRequest:
+        """Itself with a seed, and with the wildcards of its prompt as this seed has them."""
+        seeded, template = self.with_seed(), self.prompt_template or self.prompt
+        if seeded.seed is None or not has_wildcards(template):
+            return seeded
+        return replace(seeded, prompt=resolve(template, seeded.seed), prompt_template=template)
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -85,7 +95,8 @@ class GenerationRequest:
 
 
 _TYPES: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("prompt", "negative_prompt", "model", "quantization", "residency", "vae", "output"), (str,)),
+    **dict.fromkeys(("prompt", "prompt_template", "negative_prompt", "model", "quantization"), (str,)),
+    **dict.fromkeys(("residency", "vae", "output"), (str,)),
     **dict.fromkeys(("keep_text_encoder", "force"), (bool,)),
     **dict.fromkeys(("width", "height", "steps", "seed"), (int,)),
     "guidance": (int, float),
