@@ -169,7 +169,7 @@ def _take_load(measured: Measured) -> None:
 def _pipeline(cell: Cell, measured: Measured) -> Any:
     from flux2.pipeline import Flux2Pipeline
 
-    pipeline = Flux2Pipeline.from_pretrained(cell.source, cell.dtype, cell.quantization)
+    pipeline = Flux2Pipeline.from_pretrained(cell.source, cell.dtype, cell.quantization, residency=cell.residency)
     measured.dtype = pipeline.dtype
     return pipeline
 

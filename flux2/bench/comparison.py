@@ -63,8 +63,8 @@ def compare(report: dict[str, Any], cell: dict[str, Any]) -> Iterator[tuple[Figu
         if figure.key not in cell["figures"]:
             continue
         key = Key(figure.key, cell["model"], cell["quantization"], cell["residency"], max(size))
-        like_the_documents = cell["residency"] == "resident" and (not figure.of_size or size == (SIZE, SIZE))
         real = report["divisor"] == 1 and (not figure.of_size or size[0] == size[1])
+        like_the_documents = real and key.residency == "resident" and (not figure.of_size or key.side == SIZE)
         least, most = cell["spread"]["figures"][figure.key]
         yield (
             figure,

@@ -26,7 +26,7 @@ def _reduction(report: dict[str, Any]) -> Iterator[str]:
         found = []
         for (model, quantization, residency), cell in cells.items():
             whole = cells.get((model, LEVELS[0], residency))
-            if quantization == level and whole:
+            if quantization == level and residency == "resident" and whole:
                 ratio = cell["figures"]["transformer_active"] / whole["figures"]["transformer_active"]
                 found.append(f"{model} {100 * (ratio - 1):+z.0f} %")
         if found:

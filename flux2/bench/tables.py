@@ -55,7 +55,8 @@ def minimum_ram_table(report: dict[str, Any]) -> str:
         if "generation_peak" in cell["figures"]:
             smallest = _smallest_machine(cell["figures"]["generation_peak"])
             theirs = entry(MINIMUM_RAM, cell["model"], cell["quantization"])
-            document = f"{theirs} GB" if theirs and cell["residency"] == "resident" else NONE
+            comparable = cell["residency"] == "resident" and report["divisor"] == 1
+            document = f"{theirs} GB" if theirs and comparable else NONE
             ours = f"{smallest} GB" if smallest else "more than any"
             rows.append((cell["model"], cell["quantization"], cell["residency"], ours, document))
     return _section("Minimum RAM", table(("Model", "Level", "Residency", "Ours", "Document"), rows))

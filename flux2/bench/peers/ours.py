@@ -44,7 +44,11 @@ METER = MlxMeter()
 
 def step(work: Work, quantization: str) -> Contender:
     """One pass of the transformer; what steps have in common is computed before, as in a run."""
-    network = _load(work, TRANSFORMER, quantization)
+    return step_of(load(work, TRANSFORMER, quantization), work, quantization)
+
+
+def step_of(network: Any, work: Work, quantization: str) -> Contender:
+    """The same with a transformer that is there."""
     dtype = DTYPES[work.dtype]
     conditioning = network.condition(
         [mx.array(work.embeddings()).astype(dtype)],
@@ -66,7 +70,7 @@ def step(work: Work, quantization: str) -> Contender:
 
 def decode(work: Work) -> Contender:
     """One decode by the autoencoder."""
-    vae = _load(work, VAE_DECODER, "bf16")
+    vae = load(work, VAE_DECODER, "bf16")
     rows, columns = work.grid
     latents = mx.array(normal("clean", (1, rows, columns, work.architecture.transformer["in_channels"])))
     mx.eval(latents)
@@ -83,7 +87,7 @@ def as_numpy(array: mx.array) -> npt.NDArray[np.float32]:
     return np.array(array.astype(mx.float32))
 
 
-def _load(work: Work, kind: NetworkKind, quantization: str) -> Any:
+def load(work: Work, kind: NetworkKind, quantization: str) -> Any:
     """The network as its checkpoint would load, but for the numbers: those are made, not read."""
     with _source(work, kind) as source:
         network = source.build()
