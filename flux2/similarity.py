@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageChops
 
 PEAK = 255.0
 """The range of a picture's values."""
@@ -38,6 +38,18 @@ def compare(picture: Image.Image, reference: Image.Image) -> Similarity:
     """
     ours, theirs = np.asarray(picture.convert("RGB")), np.asarray(reference.convert("RGB"))
     return Similarity(psnr(ours, theirs), ssim(ours, theirs))
+
+
+def difference(picture: Image.Image, reference: Image.Image, amplified: float) -> Image.Image:
+    """How far each channel of each pixel is from the reference's, times `amplified`; black where nothing differs.
+
+    Raises:
+        ValueError: if their sizes differ.
+    """
+    if picture.size != reference.size:
+        raise ValueError(f"pictures of {picture.size} and {reference.size} pixels can't be compared")
+    far = ImageChops.difference(picture.convert("RGB"), reference.convert("RGB"))
+    return far.point(lambda value: round(value * amplified))
 
 
 def psnr(picture: NDArray[np.uint8], reference: NDArray[np.uint8]) -> float:

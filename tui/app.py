@@ -23,8 +23,8 @@ from flux2.paths import state_dir
 from tui.backend import Backend
 from tui.choices import Choices, load_choices, save_choices
 from tui.glyphs import Glyphs, best_glyphs
-from tui.keymap import KEYS
 from tui.link import WorkerLink
+from tui.picture_desk import PictureDesk
 from tui.prompt_history import PromptHistory
 from tui.screens.dashboard import Dashboard
 from tui.session import Session, Topic
@@ -73,6 +73,7 @@ class Flux2App(App[None]):
         self.themes, self._theme_complaints = load_themes()
         for named in self.themes.values():
             self.register_theme(named.theme)
+        self.desk = PictureDesk(self)
         self._stale, self._redraw_timer, self._save_timer = Topic(0), False, False
         self._choose_first_theme()
 
@@ -142,9 +143,12 @@ class Flux2App(App[None]):
         self._redraw_timer = False
         topics, self._stale = self._stale, Topic(0)
         self.dashboard.show(self.session, topics)
+        self.desk.show(self.session, topics)
 
     def _happened(self, event: ev.Event) -> None:
         match event:
+            case ev.RunFinished(path=path):
+                self.desk.finished(Path(path))
             case ev.RunFailed(message=message):
                 self.notify(message, title="Run failed", severity="error", timeout=10, markup=False)
             case ev.Warned(message=message):
@@ -214,10 +218,10 @@ class Flux2App(App[None]):
         return variable_defaults(self.current_theme)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Every key of the dashboard by name; dialogs have none."""
-        if not isinstance(screen, Dashboard):
-            return
-        for key in KEYS:
+        """Every key of the screen by name; dialogs have none."""
+        keys = getattr(screen, "KEYS", ())
+        for key in keys:
             if key.command and screen.check_action(key.action.split("(")[0], ()):
                 yield SystemCommand(key.command, key.help, lambda action=key.action: screen.run_action(action))
-        yield SystemCommand("Screenshot", "Save the screen as an SVG file", self.deliver_screenshot)
+        if keys:
+            yield SystemCommand("Screenshot", "Save the screen as an SVG file", self.deliver_screenshot)

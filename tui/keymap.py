@@ -33,13 +33,31 @@ class Key:
         return ", ".join(key_name(key) for key in self.keys.split(","))
 
 
-_WRITTEN = {"question_mark": "?", "escape": "esc", "delete": "del", "up": "↑", "down": "↓", "left": "←", "right": "→"}
+_WRITTEN = {
+    "question_mark": "?",
+    "slash": "/",
+    "plus": "+",
+    "minus": "-",
+    "escape": "esc",
+    "delete": "del",
+    "up": "↑",
+    "down": "↓",
+    "left": "←",
+    "right": "→",
+}
 
 
 def key_name(key: str) -> str:
     """A key as it is written for people."""
     return _WRITTEN.get(key, key)
 
+
+_FAVOURITE = Key(
+    "favourite", "f", "favourite", "Picture", "Favourite", "Mark the picture, or take its mark away", "mark"
+)
+_COMPARE = Key(
+    "compare", "c", "compare", "Picture", "Compare", "The picture at bf16, qint8 and int4, side by side", "compare"
+)
 
 KEYS: tuple[Key, ...] = (
     Key("run", "ctrl+j,alt+enter", "run", "Run", "Run", "Make the picture; while one runs, queue it", "run"),
@@ -54,10 +72,13 @@ KEYS: tuple[Key, ...] = (
     Key("lock", "l", "seed_mode", "Choose", "Seed mode", "Seed: random, locked, one more each time"),
     Key("dashboard", "1", "view('dashboard')", "Look", "All panes", "Show all panes"),
     Key("preview", "2", "view('preview')", "Look", "Picture alone", "Show the picture alone"),
+    Key("gallery", "3", "gallery", "Look", "Gallery", "Look through all pictures", "gallery"),
     Key("log", "4", "view('log')", "Look", "Log alone", "Show the log alone"),
     Key("maximize", "z", "maximize_pane", "Look", "Maximize pane", "Fill the screen with the focused pane, or go back"),
     Key("window", "w", "graph_window", "Look", "Graph window", "Memory: the whole run, or its last two minutes"),
     Key("theme", "t", "theme_menu", "Look", "Theme", "Choose the theme", "theme"),
+    _FAVOURITE,
+    _COMPARE,
     Key("restart", "ctrl+r", "restart_worker", "Program", "Restart worker", "Restart a lost worker", "restart worker"),
     Key("palette", "ctrl+p", "app.command_palette", "Program", "", "Find every command by name", anywhere=True),
     Key("help", "question_mark,f1", "help", "Program", "Keys", "Show this page", "help"),
@@ -83,3 +104,94 @@ SETTINGS_KEYS: tuple[Key, ...] = (
     Key("open", "enter", "", "Settings", "", "Open its menu"),
 )
 """Handled by the form itself, for which arrow does which depends on its shape."""
+
+_BACK = Key("back", "escape,q", "back", "Go", "", "Back to where you came from", "back")
+_LEAVE_PICTURES: tuple[Key, ...] = (
+    _BACK,
+    Key("pictures-dashboard", "1", "dashboard", "Go", "All panes", "Back to all panes"),
+    Key("pictures-palette", "ctrl+p", "app.command_palette", "Go", "", "Find every command by name", anywhere=True),
+    Key("pictures-help", "question_mark,f1", "help", "Go", "Keys", "Show this page", "help"),
+    Key(
+        "pictures-quit",
+        "ctrl+q",
+        "quit",
+        "Go",
+        "Quit",
+        "Leave; a run goes on without the screen",
+        "quit",
+        anywhere=True,
+    ),
+)
+
+_PICTURE: tuple[Key, ...] = (
+    _COMPARE,
+    _FAVOURITE,
+    Key("reuse", "e", "reuse", "Picture", "Use these settings", "Use its prompt and settings for the next one", "edit"),
+    Key("more", "m", "more", "Picture", "More like this", "Make more like it, with other seeds", "more"),
+    Key("trash", "delete,backspace", "trash", "Picture", "Move to trash", "Move the picture to the trash", "trash"),
+    Key("copy-path", "y", "copy('path')", "Picture", "Copy path", "Copy its path"),
+    Key("copy-prompt", "p", "copy('prompt')", "Picture", "Copy prompt", "Copy its prompt"),
+    Key("copy-seed", "s", "copy('seed')", "Picture", "Copy seed", "Copy its seed"),
+    Key("scp", "u", "scp", "Picture", "Fetch line", "Show and copy the scp line that fetches it to your machine"),
+)
+"""What can be done with the picture at hand, in all three picture screens."""
+
+BROWSER_KEYS: tuple[Key, ...] = (
+    Key("picture-left", "left", "move('left')", "Go", "", "The picture before"),
+    Key("picture-right", "right", "move('right')", "Go", "", "The picture after"),
+    Key("picture-up", "up", "move('up')", "Go", "", "A row up"),
+    Key("picture-down", "down", "move('down')", "Go", "", "A row down"),
+    Key("page-up", "pageup", "move('pageup')", "Go", "", "A page up"),
+    Key("page-down", "pagedown", "move('pagedown')", "Go", "", "A page down"),
+    Key("newest", "home", "move('home')", "Go", "", "The newest picture"),
+    Key("oldest", "end", "move('end')", "Go", "", "The oldest picture"),
+)
+GALLERY_KEYS: tuple[Key, ...] = (
+    Key("open-picture", "enter", "open", "Gallery", "Look at it", "Fill the screen with the picture", "view"),
+    Key("filter", "slash", "filter", "Gallery", "Filter", "Only those with these letters in their settings", "filter"),
+    Key(
+        "only-favourites",
+        "o",
+        "only_favourites",
+        "Gallery",
+        "Only favourites",
+        "Only favourites, or all",
+        "only marked",
+    ),
+    Key("pick", "space", "pick", "Gallery", "Pick", "Pick pictures, which c then compares with each other", "pick"),
+    *_PICTURE,
+    *_LEAVE_PICTURES,
+)
+VIEWER_KEYS: tuple[Key, ...] = (
+    Key("older-picture", "right", "across(1)", "View", "", "The older picture; at 1:1, move right", "older"),
+    Key("newer-picture", "left", "across(-1)", "View", "", "The newer picture; at 1:1, move left", "newer"),
+    Key("view-up", "up", "down(-1)", "View", "", "At 1:1, move up"),
+    Key("view-down", "down", "down(1)", "View", "", "At 1:1, move down"),
+    Key("view-older", "pagedown", "neighbour(1)", "View", "", "The older picture, at 1:1, too"),
+    Key("view-newer", "pageup", "neighbour(-1)", "View", "", "The newer picture, at 1:1, too"),
+    Key("actual-size", "z", "actual_size", "View", "Pixel for pixel", "Pixel for pixel (1:1), or all of it", "1:1"),
+    Key("settings", "i", "settings", "View", "Settings", "Show its settings, or the picture alone", "settings"),
+    *_PICTURE,
+    *_LEAVE_PICTURES,
+)
+COMPARE_KEYS: tuple[Key, ...] = (
+    Key("compare-left", "left", "select(-1)", "Compare", "", "The picture to the left"),
+    Key("compare-right", "right", "select(1)", "Compare", "", "The picture to the right"),
+    Key("compare-open", "enter", "open", "Compare", "", "Fill the screen with it", "view"),
+    Key(
+        "flicker",
+        "space",
+        "flicker",
+        "Compare",
+        "Flicker",
+        "It and the reference by turns, in the same place",
+        "flicker",
+    ),
+    Key("difference", "d", "difference", "Compare", "Difference", "What differs from the reference", "difference"),
+    Key("stronger", "plus,equals_sign", "amplify(2)", "Compare", "", "Amplify the difference more"),
+    Key("weaker", "minus", "amplify(0.5)", "Compare", "", "Amplify the difference less"),
+    Key("sheet", "w", "sheet", "Compare", "Save sheet", "Save all of it as one PNG", "save sheet"),
+    Key("queue-missing", "r", "retry", "Compare", "Queue what is missing", "Queue the pictures that are missing"),
+    *(key for key in _PICTURE if key is not _COMPARE),
+    *_LEAVE_PICTURES,
+)

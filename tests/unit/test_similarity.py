@@ -49,3 +49,10 @@ def test_what_cannot_be_compared_is_refused() -> None:
         similarity.ssim(waves(64, 64), waves(64, 80))
     with pytest.raises(ValueError, match="11 pixels"):
         similarity.ssim(waves(8, 64), waves(8, 64))
+
+
+def test_a_difference_is_amplified_and_black_where_there_is_none() -> None:
+    ours, reference = (Image.new("RGB", (16, 16), color) for color in ((100, 50, 7), (90, 50, 255)))
+    assert similarity.difference(ours, reference, 8.0).getpixel((3, 3)) == (80, 0, 255)
+    with pytest.raises(ValueError, match="can't be compared"):
+        similarity.difference(ours, Image.new("RGB", (8, 16)), 1.0)

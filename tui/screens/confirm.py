@@ -28,7 +28,7 @@ class Confirm(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog-box"):
-            yield Label(self._question, classes="dialog-title")
+            yield Label(Content(self._question), classes="dialog-title")
             yield Label(Content.assemble((f"y, {self._key}", "$accent"), " yes    ", ("n, esc", "$accent"), " no"))
 
     def action_answer(self, yes: bool) -> None:

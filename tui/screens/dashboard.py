@@ -14,9 +14,10 @@ from textual.screen import Screen
 from textual.widgets import Static, TextArea
 
 from flux2.errors import RequestError
+from flux2.request import GenerationRequest
 from tui.bindings import bindings
 from tui.choices import Choices
-from tui.keymap import KEYS
+from tui.keymap import KEYS, Key
 from tui.prompt_history import PromptHistory
 from tui.session import Session, Topic
 from tui.widgets.key_bar import KeyBar
@@ -42,6 +43,7 @@ _PREVIEW_PAUSE = {False: 0.25, True: 4.0}
 
 
 class Dashboard(Screen[None]):
+    KEYS: ClassVar[tuple[Key, ...]] = KEYS
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEYS)
     AUTO_FOCUS = ""  # it would focus the editor again whenever a menu closes, and letters would be text
     app: Flux2App
@@ -127,17 +129,27 @@ class Dashboard(Screen[None]):
                 return bool(session.trouble)
             case "edit_prompt":
                 return self.focused is None
+            case "favourite":
+                return session.picture is not None
+            case "compare":
+                return session.run is not None and bool(session.run.request)
             case _:
                 return True
 
     @work(group="command")
     async def action_run(self) -> None:
+        from tui.screens.fit_question import settle
+
         choices = replace(self.app.choices, prompt=self.prompt.editor.text)
         try:
             request = choices.request()
         except RequestError as error:
             self.app.say("warning", str(error))
             return
+        settled = await settle(self.app, request)
+        if settled is None:
+            return
+        request = settled
         if await self.app.ask_worker(self.app.backend.enqueue(request)):
             self._remember_prompt(request.prompt)
             self.app.choose(self.app.choices.after(request))
@@ -253,6 +265,21 @@ class Dashboard(Screen[None]):
         graph = self.memory.graph
         graph.whole_run = not graph.whole_run
         self.memory.heading.title = "Memory" if graph.whole_run else "Memory, 2 min"
+
+    # --- pictures ----------------------------------------------------------------------------------------------------
+
+    def action_gallery(self) -> None:
+        self.app.desk.open_gallery()
+
+    @work(group="favourite")
+    async def action_favourite(self) -> None:
+        if (path := self.app.session.picture) is not None:
+            await self.app.desk.toggle_favourite_at(path)
+
+    def action_compare(self) -> None:
+        """The run shown, be it finished or not."""
+        if (run := self.app.session.run) is not None and run.request:
+            self.app.desk.compare(GenerationRequest.from_dict(dict(run.request)))
 
     def action_help(self) -> None:
         from tui.screens.help import Help

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -12,7 +12,9 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Label, Static
 
-from tui.keymap import KEYS, PROMPT_KEYS, QUEUE_KEYS, SETTINGS_KEYS
+from tui.keymap import KEYS, PROMPT_KEYS, QUEUE_KEYS, SETTINGS_KEYS, Key
+
+_DASHBOARD = (*KEYS, *PROMPT_KEYS, *SETTINGS_KEYS, *QUEUE_KEYS)
 
 _KEYS_WIDTH = 20
 
@@ -27,6 +29,10 @@ class Help(ModalScreen[None]):
         Binding("pagedown,space", "scroll(10)", show=False),
     ]
 
+    def __init__(self, keys: Sequence[Key] = _DASHBOARD) -> None:
+        super().__init__()
+        self._keys = keys
+
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog-box"):
             yield Label("Keys", classes="dialog-title")
@@ -36,7 +42,7 @@ class Help(ModalScreen[None]):
 
     def _lines(self) -> Iterator[Content]:
         group = ""
-        for key in (*KEYS, *PROMPT_KEYS, *SETTINGS_KEYS, *QUEUE_KEYS):
+        for key in self._keys:
             if key.group != group:
                 if group:
                     yield Content("")

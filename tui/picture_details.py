@@ -1,0 +1,59 @@
+"""What is told of a picture beside it: its settings, what it took, and where it lies."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from flux2.humanize import printable, seconds
+from tui.text import gigabytes
+
+if TYPE_CHECKING:
+    from flux2.gallery import Picture
+    from flux2.image_metadata import ImageMetadata
+
+
+def details(picture: Picture, metadata: ImageMetadata | None, *, favourite: bool) -> Content:
+    """Line by line, the prompt first; a phase per line where the picture tells of its phases."""
+    request = picture.request
+    lines: list[Content] = []
+    if picture.problem:
+        lines += [Content.assemble((printable(picture.problem), "$error")), Content("")]
+    if request is not None:
+        lines += [Content(printable(request.prompt)), Content("")]
+        if request.negative_prompt:
+            lines += [_line("Without", request.negative_prompt), Content("")]
+        lines += [
+            _line("Model", request.model),
+            _line("Quant", request.quantization),
+            _line("Seed", str(request.seed)),
+            _line("Steps", f"{request.steps}, guidance {request.guidance}"),
+        ]
+    elif not picture.problem:
+        lines += [Content.assemble(("It carries no settings of flux2.", "$muted")), Content("")]
+    if picture.width:
+        lines.append(_line("Size", f"{picture.width}×{picture.height}"))
+    lines.append(_line("Made", time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(picture.created))))
+    lines.append(_line("File", str(picture.path)))
+    if favourite:
+        lines.append(Content.assemble(("★ favourite", "$warning")))
+    if metadata is not None and metadata.timings:
+        lines += ["", *_phases(metadata)]  # type: ignore[list-item]
+    return Content("\n").join(lines)
+
+
+def _line(name: str, value: str) -> Content:
+    return Content.assemble((f"{name:<8}", "$muted"), (printable(value), "$foreground"))
+
+
+def _phases(metadata: ImageMetadata) -> list[Content]:
+    """`denoise   12.3 s   peak 4.12 GB`"""
+    lines = [Content.assemble((f"{'phase':<7}{'time':>7}{'active':>7}{'peak':>7}", "$muted"))]
+    for phase, took in metadata.timings.items():
+        active, peak = metadata.active.get(phase), metadata.peaks.get(phase)
+        figures = "".join(f"{gigabytes(count) if count is not None else '':>7}" for count in (active, peak))
+        lines.append(Content.assemble((f"{printable(phase):<7.7}", "$muted"), f"{seconds(took):>7}{figures}"))
+    lines.append(Content.assemble((f"{'':14}{'GB':>7}{'GB':>7}", "$muted")))
+    return lines
