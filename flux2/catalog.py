@@ -123,6 +123,12 @@ def find_card(model: str) -> ModelCard | None:
     return next((card for card in MODELS.values() if card.repo and card.repo.lower() == model.lower()), None)
 
 
+def same_model(one: str, other: str) -> bool:
+    """Whether two names — catalog, repository or folder — mean the same model."""
+    cards = find_card(one), find_card(other)
+    return one == other or (cards[0] is not None and cards[0] is cards[1])
+
+
 def is_repo_id(model: str) -> bool:
     """Whether it has the form of a Hub repository's id, `owner/name`."""
     return bool(_REPO_ID.fullmatch(model))

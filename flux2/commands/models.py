@@ -9,7 +9,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from flux2.catalog import MODELS, find_card
+from flux2.catalog import MODELS, find_card, same_model
 from flux2.commands.cancelling import CancelOnSignal
 from flux2.errors import GenerationCancelled, RequestError
 from flux2.events import DownloadProgress
@@ -160,6 +160,6 @@ def _refuse_in_use(model: str, repo: str) -> None:
     from flux2.worker import control
 
     snapshot = control.status()
-    asked = {str(item.get("request", {}).get("model")) for item in snapshot.queue} if snapshot else set()
-    if any(name == repo or ((card := find_card(name)) and card.repo == repo) for name in asked):
+    asked = [str(item.get("request", {}).get("model")) for item in snapshot.queue] if snapshot else []
+    if any(same_model(name, repo) for name in asked):
         raise RequestError(f"The worker has pictures to make with {model}; cancel them or wait, then delete it.")

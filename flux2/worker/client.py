@@ -227,6 +227,22 @@ class WorkerClient:
         answer = await self._ask("count_tokens", model=model, prompt=prompt)
         return (int(answer["tokens"]), int(answer["limit"])) if "tokens" in answer else None
 
+    async def start_download(self, model: str) -> None:
+        """Fetch a model, or go on with it; `DownloadProgress` events tell how far it is."""
+        await self._ask("start_download", model=model)
+
+    async def pause_download(self, model: str) -> None:
+        """Stop a download for now; a run that needs the model waits."""
+        await self._ask("pause_download", model=model)
+
+    async def cancel_download(self, model: str) -> None:
+        """End a download; what has come is kept. A run that needs the model fails."""
+        await self._ask("cancel_download", model=model)
+
+    async def delete_model(self, model: str) -> int:
+        """Remove a model from the disk; bytes that are free again."""
+        return int((await self._ask("delete_model", model=model))["freed"])
+
     async def unload(self) -> None:
         """Free the model as soon as nothing runs."""
         await self._ask("unload")

@@ -119,6 +119,7 @@ def _generate(task: Generate, runner: Runner, server: Server) -> None:
         if task.cancelled.is_set():
             raise GenerationCancelled
         with kept_awake():
+            server.downloads.ensure(task.job.request.model, task.cancelled.is_set)
             runner.run(task.job.request, run=run, on_event=server.emit, should_cancel=task.cancelled.is_set)
     except GenerationCancelled:
         server.emit(ev.RunCancelled(run=run))

@@ -96,7 +96,7 @@ class Snapshot:
     runs: tuple[RunRecord, ...] = ()
     """The last runs, oldest first. The newest has its memory samples (thinned out if many) and its last preview."""
     log: tuple[Event, ...] = ()
-    """What the worker logged of late that concerns no run."""
+    """What the worker logged of late that concerns no run, and how far each model's download is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +136,10 @@ COMMANDS: dict[str, dict[str, tuple[type, ...]]] = {
     "move": {"run": (str,), "by": (int,)},
     "hold": {"on": (bool,)},
     "count_tokens": {"model": (str,), "prompt": (str,)},
+    "start_download": {"model": (str,)},
+    "pause_download": {"model": (str,)},
+    "cancel_download": {"model": (str,)},
+    "delete_model": {"model": (str,)},
     "unload": {},
     "quit": {"now": (bool,)},
     "ping": {},

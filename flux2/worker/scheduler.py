@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from threading import Event as Flag
 
 from flux2 import events as ev
+from flux2.catalog import same_model
 from flux2.errors import RequestError, WorkerError
 from flux2.request import GenerationRequest
 from flux2.worker.history import ENDINGS, RunHistory
@@ -85,6 +86,7 @@ class Scheduler:
         self._phase = ""
         self._runs: deque[RunHistory] = deque(maxlen=KEPT_RUNS)
         self._log: deque[ev.Event] = deque(maxlen=_KEPT_LOG)
+        self._downloads: dict[str, ev.DownloadProgress] = {}
         self._last_run = self._last_use = time.monotonic()
         self._journal_fails = False
 
@@ -96,7 +98,7 @@ class Scheduler:
             queue=self._items(),
             held=self._held,
             runs=tuple(RunRecord(run=history.run, events=history.events) for history in self._runs),
-            log=tuple(self._log),
+            log=(*self._log, *self._downloads.values()),
         )
 
     def enqueue(self, request: GenerationRequest) -> str:
@@ -162,6 +164,15 @@ class Scheduler:
         if place is None:
             raise WorkerError(f"Run {run} is not waiting in the queue; to end a run under way, cancel it.")
         return place
+
+    def refuse_if_queued(self, model: str) -> None:
+        """
+        Raises:
+            WorkerError: if a picture is being made with this model, or waits for it.
+        """
+        running = [self._task.job] if isinstance(self._task, Generate) else []
+        if any(same_model(model, job.request.model) for job in (*running, *self._waiting)):
+            raise WorkerError(f"There are pictures to make with {model}; cancel them or wait, then delete it.")
 
     def cancel(self, run: str) -> bool:
         """Ask the run under way to end ("" for whichever it is). False if there is none, or it is another."""
@@ -230,6 +241,8 @@ class Scheduler:
                 self._phase = event.phase
             case ev.PhaseFinished():
                 self._phase = ""
+            case ev.DownloadProgress():
+                self._downloads[event.model] = event
         if isinstance(event, ENDINGS):
             self._ended, self._phase = True, ""
         if event.run:

@@ -24,6 +24,7 @@ from flux2.errors import Flux2Error, WorkerError
 from flux2.request import GenerationRequest
 from flux2.worker import access, logfile
 from flux2.worker.connection import Connection, Worth
+from flux2.worker.downloads import Downloads
 from flux2.worker.journal import Journal
 from flux2.worker.protocol import Command, Happened, Message, ProtocolError, Reply, WorkerInfo, encode
 from flux2.worker.runner import Device
@@ -32,8 +33,6 @@ from flux2.worker.scheduler import KEPT_RUNS, Scheduler, Task
 MAX_CLIENTS = 32
 EXIT_BROKEN_OFF = 75
 """Exit code of a worker that left without waiting for the engine (EX_TEMPFAIL of sysexits.h)."""
-
-_WORTH = {ev.MemorySampled: Worth.SAMPLE, ev.Preview: Worth.PREVIEW}
 
 
 class Server:
@@ -68,6 +67,7 @@ class Server:
         for end in (self._signals, self.signal_wakeup):
             end.setblocking(False)
         self._count = count_tokens
+        self.downloads = Downloads(self.emit)
         self._commands: dict[str, Callable[..., dict[str, Any] | Awaitable[dict[str, Any]]]] = {
             "enqueue": self._enqueue,
             "cancel": self._cancel,
@@ -76,6 +76,10 @@ class Server:
             "move": self._move,
             "hold": self._hold,
             "count_tokens": self._count_tokens,
+            "start_download": self._start_download,
+            "pause_download": self._pause_download,
+            "cancel_download": self._cancel_download,
+            "delete_model": self._delete_model,
             "unload": self._unload,
             "quit": self._quit,
             "ping": dict,
@@ -159,7 +163,7 @@ class Server:
     def _tick(self) -> None:
         if not self._path.exists():
             self._on_socket_removed()
-        self._scheduler.tick(len(self._clients))
+        self._scheduler.tick(len(self._clients) + self.downloads.under_way)
         self._loop.call_later(self._tick_seconds, self._tick)
 
     def _on_socket_removed(self) -> None:
@@ -208,7 +212,7 @@ class Server:
         except ProtocolError as error:
             logfile.write("error", f"{type(message).__name__} is not sent: {error}")
             return
-        worth = _WORTH.get(type(message.event), Worth.LASTING) if isinstance(message, Happened) else Worth.LASTING
+        worth = _worth(message.event) if isinstance(message, Happened) else Worth.LASTING
         for client in watchers:
             client.offer(frame, worth)
 
@@ -278,6 +282,22 @@ class Server:
         counted = await asyncio.to_thread(self._count, model, prompt)
         return {"tokens": counted[0], "limit": counted[1]} if counted else {}
 
+    def _start_download(self, model: str) -> dict[str, Any]:
+        self.downloads.start(model)
+        return {}
+
+    def _pause_download(self, model: str) -> dict[str, Any]:
+        self.downloads.pause(model)
+        return {}
+
+    def _cancel_download(self, model: str) -> dict[str, Any]:
+        self.downloads.cancel(model)
+        return {}
+
+    async def _delete_model(self, model: str) -> dict[str, Any]:
+        self._scheduler.refuse_if_queued(model)
+        return {"freed": await asyncio.to_thread(self.downloads.delete, model)}
+
     def _unload(self) -> dict[str, Any]:
         self._scheduler.unload()
         return {}
@@ -287,3 +307,13 @@ class Server:
         if now:
             self._loop.call_later(self._grace, self._break_off, "it was asked to")
         return {}
+
+
+def _worth(event: ev.Event) -> Worth:
+    match event:
+        case ev.Preview():
+            return Worth.PREVIEW
+        case ev.MemorySampled() | ev.DownloadProgress(state="downloading"):
+            return Worth.SAMPLE
+        case _:
+            return Worth.LASTING
