@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import cache
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,9 @@ OnBytes = Callable[[int], None]
 _LENGTH_BYTES = 8
 _MAX_HEADER = 100_000_000  # bytes; the format's own limit
 _PIECE = 16 * 1024**2  # bytes read at a time, between which progress is told and a cancel is heard
+_READERS = 4
+"""Threads that read the pieces of a large tensor: one alone copies 2 GB/s out of the page cache where four copy 5, and
+a solid-state disk answers several requests at a time."""
 
 _MLX_DTYPES = {
     "BF16": mx.bfloat16,
@@ -47,6 +53,11 @@ _MLX_DTYPES = {
 _ITEM_BYTES = {name: dtype.size for name, dtype in _MLX_DTYPES.items()} | {"F64": 8, "F8_E4M3": 1, "F8_E5M2": 1}
 _METADATA = "__metadata__"
 _REMEDY = "download it again"
+
+
+@cache
+def _readers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_READERS, thread_name_prefix="reading")
 
 
 def item_bytes(dtype: str) -> int:
@@ -167,7 +178,8 @@ class TensorBuffer:
         self._dtype = info.mlx_dtype
         self._offsets = (info.offset,) if offsets is None else offsets
         # NumPy shares memory with an evaluated MLX array but knows no bfloat16: bytes, viewed as the type at the end.
-        self._storage = mx.zeros((info.nbytes,), dtype=mx.uint8)
+        # On the CPU's stream, for what the CPU is to fill: CUDA would move what its GPU has touched back again.
+        self._storage = mx.zeros((info.nbytes,), dtype=mx.uint8, stream=mx.cpu)
         mx.eval(self._storage)
 
     def fill(self, on_bytes: OnBytes | None = None) -> None:
@@ -178,29 +190,49 @@ class TensorBuffer:
 
     def _read(self) -> Iterator[int]:
         """Read all, telling the length of each piece."""
-        if not self._info.nbytes:
-            return
-        view = np.asarray(self._storage).data
-        length = self._info.nbytes // len(self._offsets)
+        pieces = list(self._pieces())
         try:
             with self._info.path.open("rb", buffering=0) as file:
-                for number, offset in enumerate(self._offsets):
-                    file.seek(offset)
-                    yield from self._read_into(view[number * length : (number + 1) * length], file)
+                if len(pieces) < 2:
+                    yield from (self._read_piece(file, *piece) for piece in pieces)
+                else:
+                    yield from self._read_at_once(file, pieces)
         except OSError as error:
             raise CheckpointError(
                 f"{self._info.path}: reading tensor {self._info.name} failed ({error.strerror or error}); "
                 "check the disk it is on."
             ) from error
 
-    def _read_into(self, view: memoryview, file: FileIO) -> Iterator[int]:
+    def _pieces(self) -> Iterator[tuple[int, memoryview]]:
+        """Where in the file each piece lies, and the memory it goes to."""
+        if not self._info.nbytes:
+            return
+        view = np.asarray(self._storage).data
+        length = self._info.nbytes // len(self._offsets)
+        for number, offset in enumerate(self._offsets):
+            for done in range(0, length, _PIECE):
+                begin = number * length + done
+                yield offset + done, view[begin : begin + min(_PIECE, length - done)]
+
+    def _read_at_once(self, file: FileIO, pieces: Sequence[tuple[int, memoryview]]) -> Iterator[int]:
+        """Several pieces at a time."""
+        readings = [_readers().submit(self._read_piece, file, *piece) for piece in pieces]
+        try:
+            for reading in readings:
+                yield reading.result()
+        finally:  # nobody may write to this memory, or read from this file, after it
+            for reading in readings:
+                reading.cancel()
+            wait(readings)
+
+    def _read_piece(self, file: FileIO, offset: int, view: memoryview) -> int:
         done = 0
         while done < len(view):
-            count = file.readinto(view[done : done + _PIECE])
+            count = os.preadv(file.fileno(), [view[done:]], offset + done)
             if not count:
                 raise CheckpointError(f"{self._info.path} ends inside tensor {self._info.name}; {_REMEDY}.")
             done += count
-            yield count
+        return done
 
     def array(self) -> mx.array:
         """The tensor, once it was filled."""
