@@ -16,8 +16,8 @@ from flux2 import cpu_blas
 # (https://github.com/ml-explore/mlx/issues/3860). Read once, at MLX's first operation.
 os.environ.setdefault("MLX_ENABLE_TF32", "0")
 
-# A command buffer holds its operations' arrays until all of it is done. CUDA's default fills one with gigabytes before it
-# is sent off: a step of klein-4b then takes 2.7 GB more than its weights, and at 100 MiB 0.8, at the same speed (H200).
+# A command buffer holds its operations' arrays until all of it is done. CUDA's default fills one with gigabytes before
+# it is sent off: a step of klein-4b then takes 2.7 GB above its weights, and at 100 MiB 0.8, at the same speed (H200).
 # Metal's defaults are 40 to 50 already. Read once, at MLX's first operation.
 if sys.platform == "linux":
     os.environ.setdefault("MLX_MAX_MB_PER_BUFFER", "100")
