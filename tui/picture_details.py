@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.content import Content
 
 from flux2.humanize import printable, seconds
+from flux2.paths import pictures_dir
 from tui.text import gigabytes
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ def details(picture: Picture, metadata: ImageMetadata | None, *, favourite: bool
     if picture.width:
         lines.append(_line("Size", f"{picture.width}×{picture.height}"))
     lines.append(_line("Made", time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(picture.created))))
-    lines.append(_line("File", str(picture.path)))
+    lines.append(_line("File", _where(picture.path)))
     if favourite:
         lines.append(Content.assemble(("★ favourite", "$warning")))
     if metadata is not None and metadata.timings:
@@ -48,12 +50,17 @@ def _line(name: str, value: str) -> Content:
     return Content.assemble((f"{name:<8}", "$muted"), (printable(value), "$foreground"))
 
 
+def _where(path: Path) -> str:
+    """Below the pictures folder, or anywhere."""
+    folder = pictures_dir()
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+
+
 def _phases(metadata: ImageMetadata) -> list[Content]:
-    """`denoise   12.3 s   peak 4.12 GB`"""
-    lines = [Content.assemble((f"{'phase':<7}{'time':>7}{'active':>7}{'peak':>7}", "$muted"))]
+    """`denoise  12.3 s   7.22   9.13`"""
+    lines = [Content.assemble((f"{'phase':<8}{'time':>7}{'active':>7}{'peak':>7}", "$muted"))]
     for phase, took in metadata.timings.items():
         active, peak = metadata.active.get(phase), metadata.peaks.get(phase)
         figures = "".join(f"{gigabytes(count) if count is not None else '':>7}" for count in (active, peak))
-        lines.append(Content.assemble((f"{printable(phase):<7.7}", "$muted"), f"{seconds(took):>7}{figures}"))
-    lines.append(Content.assemble((f"{'':14}{'GB':>7}{'GB':>7}", "$muted")))
-    return lines
+        lines.append(Content.assemble((f"{printable(phase):<8.8}", "$muted"), f"{seconds(took):>7}{figures}"))
+    return [*lines, Content.assemble(("active and peak in GB", "$muted"))]

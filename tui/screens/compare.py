@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import work
+from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
@@ -96,6 +96,11 @@ class CompareScreen(PictureScreen):
     def on_mount(self) -> None:
         self._show_all()
         self._begin()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Columns of one width to the cell, so that their pictures are of one size."""
+        for column in self.columns:
+            column.styles.width = event.size.width // len(self.columns)
 
     @work(group="begin")
     async def _begin(self) -> None:
