@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flux2 import events as ev
 from flux2 import memory
-from flux2.checkpoint.source import find_checkpoint
+from flux2.checkpoint.source import find_checkpoint, find_vae
 from flux2.errors import Flux2Error, GenerationCancelled, RequestError
 from flux2.fit import Fit, weigh
 from flux2.image_metadata import ImageMetadata
@@ -60,7 +60,7 @@ class Generator:
     def model(self) -> str:
         """What is kept, for people: "klein-4b int4"; "" for nothing."""
         kept = self._kept
-        return f"{kept.model} {kept.pipeline.quantization}" if kept and kept.pipeline.transformer_loaded else ""
+        return f"{kept.names[0]} {kept.pipeline.quantization}" if kept and kept.pipeline.transformer_loaded else ""
 
     def unload(self) -> None:
         """Let go of what is kept."""
@@ -174,7 +174,7 @@ class Generator:
         try:
             networks = find_networks(request.model, request.vae)
         except RequestError:  # it is on the Hub, or nowhere
-            networks = find_networks(str(_fetched(request.model, report)), request.vae)
+            networks = find_networks(str(_fetch(request, report)), request.vae)
         return weigh(request, networks, self._engine, memory.budget(self._memory_budget))
 
     @property
@@ -191,35 +191,47 @@ class Generator:
 
     def _pipeline(self, request: GenerationRequest, report: RunReport) -> Flux2Pipeline:
         """The one that is kept, as far as it serves this request; else a new one in its place."""
-        kept = self._kept
-        if kept and kept.model == request.model and kept.files == kept.pipeline.checkpoint.stamps():
+        kept, names = self._kept, (request.model, request.vae)
+        if kept and kept.names == names and kept.files == kept.pipeline.checkpoint.stamps():
+            kept.pipeline.keep_text_encoder = request.keep_text_encoder
             if (kept.pipeline.quantization, kept.pipeline.residency) != (request.quantization, request.residency):
                 kept.pipeline = kept.pipeline.with_quantization(request.quantization, request.residency)
             return kept.pipeline
         self.unload()
-        _fetched(request.model, report)
+        _fetch(request, report)
         pipeline = Flux2Pipeline.from_pretrained(
-            request.model, self._dtype, request.quantization, report.log, request.residency
+            request.model,
+            self._dtype,
+            request.quantization,
+            report.log,
+            request.residency,
+            request.vae,
+            request.keep_text_encoder,
         )
-        self._kept = _Kept(request.model, pipeline, pipeline.checkpoint.stamps())
+        self._kept = _Kept(names, pipeline, pipeline.checkpoint.stamps())
         return pipeline
 
 
 @dataclass(slots=True)
 class _Kept:
-    model: str
+    names: tuple[str, str | None]
+    """The request's model and autoencoder."""
     pipeline: Flux2Pipeline
     files: tuple[tuple[str, int, int], ...]
     """Of the checkpoint when its headers were read: a worker lives for days, and files change under it."""
 
 
-def _fetched(model: str, report: RunReport) -> Path:
-    """The model's folder, downloaded now if need be; cancelling the run stops that, and keeps what has come."""
+def _fetch(request: GenerationRequest, report: RunReport) -> Path:
+    """The model's folder. What is not here of it and of the request's autoencoder is downloaded now; cancelling the run
+    stops that, and keeps what has come."""
 
     def on_progress(event: ev.DownloadProgress) -> None:
         report.on_event(replace(event, run=report.run))
 
-    return find_checkpoint(model, report.log, on_progress, report.should_cancel)
+    folder = find_checkpoint(request.model, report.log, on_progress, report.should_cancel)
+    if request.vae:
+        find_vae(request.vae, report.log, on_progress, report.should_cancel)
+    return folder
 
 
 def _with_defaults(request: GenerationRequest, pipeline: Flux2Pipeline) -> GenerationRequest:

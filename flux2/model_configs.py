@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from flux2.architectures import ARCHITECTURES
 from flux2.catalog import MODELS, find_card
-from flux2.checkpoint.local import find_local
+from flux2.checkpoint.local import find_local, find_local_vae
 from flux2.errors import CheckpointError, RequestError
 from flux2.paths import quantized_folder
 from flux2.request import QUANTIZATIONS
@@ -54,8 +54,8 @@ def find_networks(model: str, vae: str | None = None) -> Networks:
         CheckpointError: if a config file can't be read.
     """
     networks = _find_networks(model)
-    folder = find_local(vae) if vae else None
-    return replace(networks, vae=_read_json(_vae_config(folder))) if folder else networks
+    folder = find_local_vae(vae) if vae else None
+    return replace(networks, vae=_read_json(folder / "config.json")) if folder else networks
 
 
 def prepared_levels(folder: Path) -> frozenset[str]:
@@ -103,12 +103,6 @@ def _read_networks(folder: Path) -> Networks:
         text_tokens=min(TEXT_TOKENS, trained_with),
         prepared=prepared_levels(folder),
     )
-
-
-def _vae_config(folder: Path) -> Path:
-    """Of an autoencoder alone, or of the one in a checkpoint."""
-    within = folder / "vae" / "config.json"
-    return within if within.is_file() else folder / "config.json"
 
 
 def _read_json(path: Path) -> dict[str, Any]:

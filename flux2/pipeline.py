@@ -25,7 +25,7 @@ from flux2 import events as ev
 from flux2.catalog import ModelCard, find_card
 from flux2.checkpoint.layout import Checkpoint, open_checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkSource, check_fit
-from flux2.checkpoint.source import find_checkpoint
+from flux2.checkpoint.source import find_checkpoint, find_vae
 from flux2.denoising import DenoisingPlan, as_latents, condition, denoise, initial_noise, pack
 from flux2.errors import Flux2Error, NumericalError, RequestError
 from flux2.gpu_errors import explain
@@ -58,7 +58,7 @@ class Flux2PipelineOutput:
 
 
 class Flux2Pipeline:
-    """FLUX.2 Klein, distilled or base. Made by `from_pretrained`; not to be used from two threads at once."""
+    """FLUX.2 Klein, distilled or base, and Dev. Made by `from_pretrained`; not to be used from two threads at once."""
 
     def __init__(
         self,
@@ -97,6 +97,8 @@ class Flux2Pipeline:
         quantization: str = "bf16",
         say: Callable[[str], None] = lambda _: None,
         residency: str = "resident",
+        vae: str | PathLike[str] | None = None,
+        keep_text_encoder: bool = False,
     ) -> Flux2Pipeline:
         """Find a checkpoint, download it if need be, and check its configs and headers; tensors are read by a call.
 
@@ -107,6 +109,10 @@ class Flux2Pipeline:
             say: told in a sentence of what takes long (a download).
             residency: of the transformer: "resident", or "streamed", where its blocks are read in every step, for one
                 that is larger than memory.
+            vae: another autoencoder in place of the checkpoint's, such as FLUX.2's small decoder: a folder or a Hub
+                repository with its config.json and weights, or with them in vae/.
+            keep_text_encoder: hold it in memory from its first prompt to `unload`; else it passes through, a few
+                matrices at a time, for every new prompt.
 
         Raises:
             RequestError: if a name is unknown.
@@ -115,14 +121,16 @@ class Flux2Pipeline:
         find_mode(quantization)
         if residency not in RESIDENCIES:
             raise RequestError(f"Residency {residency!r} is unknown; choose one of {', '.join(RESIDENCIES)}.")
-        checkpoint = open_checkpoint(find_checkpoint(fspath(source), say))
-        return cls(
-            checkpoint,
+        folder, vae_folder = find_checkpoint(fspath(source), say), find_vae(fspath(vae), say) if vae else None
+        pipeline = cls(
+            open_checkpoint(folder, vae_folder),
             dtype=dtype or default_dtype(),
             quantization=quantization,
             residency=residency,
             card=find_card(fspath(source)),
         )
+        pipeline.keep_text_encoder = keep_text_encoder
+        return pipeline
 
     def with_quantization(self, quantization: str, residency: str | None = None) -> Flux2Pipeline:
         """The same checkpoint at another level or residency; it inherits the prompt's embeddings, no weights."""
@@ -135,6 +143,15 @@ class Flux2Pipeline:
         )
         other._prompts, other._projection = self._prompts, self._projection
         return other
+
+    @property
+    def keep_text_encoder(self) -> bool:
+        """Whether the text encoder stays in memory between prompts; may be changed between calls."""
+        return self._prompts.resident
+
+    @keep_text_encoder.setter
+    def keep_text_encoder(self, keep: bool) -> None:
+        self._prompts.keep_resident(keep)
 
     @property
     def default_size(self) -> tuple[int, int]:
@@ -187,7 +204,7 @@ class Flux2Pipeline:
         """Make one picture.
 
         Args:
-            negative_prompt: what the second pass of a base model is told ("" by default); distilled ones have none.
+            negative_prompt: what the second pass of a base model is told ("" by default); others have none.
             height: pixels, a multiple of 16; as for everything else here, None is the model's default.
             width: pixels, a multiple of 16.
             seed: of the noise, 0 to 2³² − 1; None chooses one.

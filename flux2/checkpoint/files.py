@@ -72,6 +72,13 @@ NEEDED_FILES = (
 )
 """Of a Hub repository; the same weights often lie at its top once more as a single file, which nobody here reads."""
 
+VAE_FILES = tuple(
+    f"{place}{name}"
+    for place in ("", "vae/")
+    for name in ("config.json", "diffusion_pytorch_model*.safetensors", "diffusion_pytorch_model*.json")
+)
+"""Of a Hub repository that is an autoencoder, or has one in its vae/ folder."""
+
 
 def read_index(folder: Path) -> dict[str, Any]:
     """What model_index.json says; enough to tell whether the rest is worth downloading.

@@ -71,8 +71,11 @@ class Checkpoint:
         return guidance_of(self.index)
 
 
-def open_checkpoint(folder: Path) -> Checkpoint:
+def open_checkpoint(folder: Path, vae: Path | None = None) -> Checkpoint:
     """Read and check configs and headers of every part.
+
+    Args:
+        vae: the folder of an autoencoder that takes the place of the checkpoint's own.
 
     Raises:
         CheckpointError: one sentence naming the file, what is wrong or missing, and the remedy.
@@ -82,11 +85,11 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     index = read_index(folder)
     if not (folder / TOKENIZER).is_dir():
         raise CheckpointError(f"{folder / TOKENIZER} is missing; download the checkpoint again.")
-    return Checkpoint(folder, index, **{name: _open_component(folder, part) for name, part in PARTS.items()})
+    folders = {name: folder / name for name in PARTS} | ({"vae": vae} if vae else {})
+    return Checkpoint(folder, index, **{name: _open_component(folders[name], part) for name, part in PARTS.items()})
 
 
-def _open_component(root: Path, part: Part) -> Component:
-    folder = root / part.folder
+def _open_component(folder: Path, part: Part) -> Component:
     config = read_json(folder / part.config, "download the checkpoint again.")
     named = config.get(part.class_key)
     class_name = named[0] if isinstance(named, list) and named else named

@@ -9,6 +9,8 @@ from flux2.checkpoint.files import INDEX_FILE, missing_file, read_index
 from flux2.errors import CheckpointError
 from flux2.paths import expand, models_dir, pocket_checkpoint
 
+_VAE_CONFIG = "config.json"
+
 
 def find_local(model: str) -> Path | None:
     """The folder of a catalog name, Hub repository or folder; None if this machine has none.
@@ -21,6 +23,20 @@ def find_local(model: str) -> Path | None:
     if not card and model and _is_folder(folder := expand(model)):
         return folder
     return _cached_snapshot(card.repo if card else model)
+
+
+def find_local_vae(name: str) -> Path | None:
+    """The folder of an autoencoder, with its config.json: a folder, a Hub repository, or the vae/ of either.
+
+    None if this machine has none of that name.
+    """
+    folder = find_local(name) or _cached_snapshot(name, _VAE_CONFIG)
+    return vae_within(folder) if folder else None
+
+
+def vae_within(folder: Path) -> Path | None:
+    """The checkpoint's vae/, or the folder itself if it is an autoencoder's; None if there is none."""
+    return next((place for place in (folder / "vae", folder) if (place / _VAE_CONFIG).is_file()), None)
 
 
 def default_model() -> str:
@@ -46,12 +62,13 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _cached_snapshot(repo: str) -> Path | None:
+def _cached_snapshot(repo: str, known_by: str = INDEX_FILE) -> Path | None:
+    """Of a Hub repository, in the Hub's cache; snapshots without the file that it is known by don't count."""
     # The cache's documented layout; the library's own look-up takes ten times as long to import.
     # https://huggingface.co/docs/huggingface_hub/guides/manage-cache
     cache = models_dir() / f"models--{repo.replace('/', '--')}"
     try:
-        snapshots = sorted(folder for folder in (cache / "snapshots").iterdir() if (folder / INDEX_FILE).is_file())
+        snapshots = sorted(folder for folder in (cache / "snapshots").iterdir() if (folder / known_by).is_file())
     except (OSError, ValueError):
         return None
     try:

@@ -114,14 +114,14 @@ def check_fit(transformer: NetworkSource, text_encoder: NetworkSource, vae: Netw
     text_features = text_encoder.config.prompt_features
     channels = vae.config.patch_channels
     for key, takes, part, gives in (
-        ("joint_attention_dim", transformer.config.joint_attention_dim, "text encoder", text_features),
-        ("in_channels", transformer.config.in_channels, "autoencoder", channels),
-        ("out_channels", transformer.config.out_channels, "autoencoder", channels),
+        ("joint_attention_dim", transformer.config.joint_attention_dim, text_encoder, text_features),
+        ("in_channels", transformer.config.in_channels, vae, channels),
+        ("out_channels", transformer.config.out_channels, vae, channels),
     ):
         if takes != gives:
             raise CheckpointError(
-                f"{transformer.component.folder / 'config.json'}: {key} is {takes}, but the {part} beside it has "
-                f"{gives}; these parts are of different checkpoints, so download this one again."
+                f"{transformer.component.folder / 'config.json'}: {key} is {takes}, but {_whereabouts(part)} "
+                f"has {gives}; use parts that were made for each other, or download them again."
             )
     for side in vae.config.patch_size:
         if (pixels := side * vae.config.scale_factor) != TOKEN_PIXELS:
@@ -129,6 +129,10 @@ def check_fit(transformer: NetworkSource, text_encoder: NetworkSource, vae: Netw
                 f"{vae.component.folder / 'config.json'}: block_out_channels and patch_size make a token of {pixels} "
                 f"pixels, but FLUX.2's have {TOKEN_PIXELS}; use a FLUX.2 checkpoint."
             )
+
+
+def _whereabouts(part: NetworkSource) -> str:
+    return f"the {part.component.class_name} in {part.component.folder}"
 
 
 def _build(kind: NetworkKind, config: Any) -> nn.Module:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flux2.catalog import MODELS, find_card, is_repo_id
-from flux2.checkpoint.files import missing_file
-from flux2.checkpoint.local import find_local
-from flux2.errors import RequestError
+from flux2.checkpoint.files import PARTS, VAE_FILES, missing_file, weight_files
+from flux2.checkpoint.local import find_local, find_local_vae, vae_within
+from flux2.errors import CheckpointError, RequestError
 from flux2.events import DownloadProgress
+from flux2.paths import expand
 
 
 def find_checkpoint(
@@ -57,3 +58,35 @@ def repo_to_download(model: str) -> str:
     if not is_repo_id(repo):
         raise RequestError(f"There is no model or folder {model!r}; choose {', '.join(MODELS)}, or name a folder.")
     return repo
+
+
+def find_vae(
+    name: str,
+    say: Callable[[str], None] = lambda _: None,
+    on_progress: Callable[[DownloadProgress], None] = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Path:
+    """The folder of an autoencoder by itself, or of a checkpoint's; downloaded first where it is on the Hub only.
+
+    Args:
+        name: a path, a Hub repository id or a catalog name, looked for in this order. See `find_checkpoint` for others.
+
+    Raises:
+        RequestError: if there is no such folder.
+        CheckpointError: if it can't be downloaded, or the repository has no autoencoder.
+        DownloadStopped: soon after `should_stop()` has become true.
+    """
+    folder = find_local_vae(name)
+    if folder and all(path.exists() for path in weight_files(folder, PARTS["vae"].weights)):
+        return folder
+    card = find_card(name)
+    repo = card.repo if card else name
+    if not is_repo_id(repo) or expand(name).is_dir():
+        raise RequestError(f"There is no autoencoder in {name!r}; name a folder with its config.json, or a repository.")
+    from flux2.hub.download import download
+
+    say(f"Downloading the autoencoder of {repo} from the Hugging Face Hub.")
+    downloaded = vae_within(download(repo, on_progress, should_stop, model=name, patterns=VAE_FILES))
+    if downloaded is None:
+        raise CheckpointError(f"{repo} has no autoencoder: neither config.json nor vae/config.json is there.")
+    return downloaded

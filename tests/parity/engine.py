@@ -48,7 +48,7 @@ def generate(run: Recording, *, dtype: str = "float32", quantization: str = "bf1
         sigmas.append(sigma)
         latents.append(np.array(tensors["latents"]))
 
-    pipe = Flux2Pipeline.from_pretrained(run.checkpoint, dtype=dtype, quantization=quantization)
+    pipe = Flux2Pipeline.from_pretrained(run.checkpoint, dtype=dtype, quantization=quantization, vae=run.vae)
     arguments = {name: run.arguments[name] for name in ARGUMENTS} | changed
     output = pipe(**arguments, latents=run["noise"], callback_on_step_end=keep)
     return EngineRun(sigmas, np.stack(latents), np.asarray(output.images[0]))

@@ -28,6 +28,8 @@ class Recording:
     checkpoint: Path
     arguments: dict[str, Any]
     tensors: dict[str, np.ndarray]
+    vae: Path | None = None
+    """Of another checkpoint, in place of the own one."""
     half_precision: dict[str, float] = field(default_factory=dict)
     """Relative distance of diffusers' own bfloat16 and float16 latents from its float32 ones, where recorded."""
 
@@ -44,9 +46,13 @@ def recording(name: str) -> Recording:
     """The recording called "checkpoint/run"."""
     path = RECORDINGS / name
     description = json.loads(path.with_suffix(".json").read_text())
-    tensors = load_file(path.with_suffix(".safetensors"))
+    arguments = description["arguments"]
     return Recording(
-        path.parent / "checkpoint", description["arguments"], tensors, description.get("half_precision", {})
+        checkpoint=path.parent / "checkpoint",
+        arguments=arguments,
+        tensors=load_file(path.with_suffix(".safetensors")),
+        vae=RECORDINGS / arguments["vae"] / "checkpoint" / "vae" if arguments["vae"] else None,
+        half_precision=description.get("half_precision", {}),
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -174,3 +176,35 @@ def test_memory_holds_the_last_prompts_only(encoder: Callable[[], PromptEncoder]
     first.forget()
     assert first.knows(["one"], TOKENS)  # the disk's
     assert encoded == [1, 1, 1]
+
+
+@pytest.mark.parametrize("folder", CHECKPOINTS.values(), ids=CHECKPOINTS)
+def test_a_resident_text_encoder_is_loaded_once_and_gives_the_same_numbers(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLUX2_HOME", str(tmp_path))
+    source = source_of(folder)
+    loads: list[mx.Dtype] = []
+    load = NetworkSource.load
+
+    def counted(source: NetworkSource, dtype: mx.Dtype, **how: Any) -> Any:
+        loads.append(dtype)
+        return load(source, dtype, **how)
+
+    monkeypatch.setattr(NetworkSource, "load", counted)
+    streamed = PromptEncoder(source, folder / "tokenizer", mx.float32).encode(["a fox", ""], TOKENS, RunReport())
+    shutil.rmtree(tmp_path / "cache" / "prompts")
+    encoder = PromptEncoder(source, folder / "tokenizer", mx.float32, resident=True)
+    report = RunReport()
+    resident = [encoder.encode([prompt], TOKENS, report)[0] for prompt in ("a fox", "")]
+    assert all(map(mx.array_equal, streamed, resident))
+    assert loads == [mx.float32]
+    kept = mx.get_active_memory()
+    assert source.plan.nbytes < kept <= report.peaks["encode"]
+    encoder.forget()
+    gc.collect()
+    assert mx.get_active_memory() <= kept - source.plan.nbytes
+    encoder.encode(["another"], TOKENS, report)
+    encoder.keep_resident(False)
+    encoder.encode(["and another"], TOKENS, report)
+    assert loads == [mx.float32] * 2
