@@ -122,7 +122,7 @@ def _run_cell(cell: Cell) -> dict[str, Any]:
         Flux2Error: with the last line the process wrote, if it failed.
     """
     command = [sys.executable, "-m", "flux2.bench.cell", json.dumps(asdict(cell))]
-    with _fresh_home() as home:
+    with fresh_home() as home:
         environment = {**os.environ, "FLUX2_HOME": str(home)}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -133,7 +133,7 @@ def _run_cell(cell: Cell) -> dict[str, Any]:
 
 
 @contextmanager
-def _fresh_home() -> Iterator[Path]:
+def fresh_home() -> Iterator[Path]:
     """A folder in which nothing is cached, but for the libraries that are the same for every run."""
     with tempfile.TemporaryDirectory(prefix="flux2-bench-") as folder:
         cache = Path(folder) / "cache"

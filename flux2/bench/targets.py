@@ -41,6 +41,7 @@ _BY_MODEL: dict[tuple[str, str, str], tuple[int, int, int]] = {
 """By figure, level and residency: for each of MODELS."""
 _DECODE = {SIZE: 1200, LARGE_SIZE: 4200}
 """Above the weights, by the picture's side: for all models and levels."""
+_OF_SIZE = ("generation_peak", "decode_above_weights")
 
 MISSES: Mapping[Key, str] = {}
 """Targets that are not reached, and what is in the way."""
@@ -58,6 +59,13 @@ def target(key: Key) -> int | None:
             if row and twin(key.model) in MODELS:
                 return row[MODELS.index(twin(key.model))]
     return None
+
+
+def applies(key: Key, to: Key) -> bool:
+    """Whether a key, in which ALL stands for every value, is that of this cell."""
+    names = ("figure", "model", "quantization", "residency")
+    same = all(getattr(key, name) in (ALL, getattr(to, name)) for name in names)
+    return same and (key.side == to.side or key.figure not in _OF_SIZE)
 
 
 def all_targets() -> list[tuple[Key, int]]:

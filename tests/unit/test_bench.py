@@ -240,16 +240,27 @@ def test_findings_say_only_what_the_report_has_figures_for() -> None:
     assert find_all(report_of(small)) == []
 
 
-def test_draws_the_pictures_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_draws_the_pictures_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def pretend(cell: Cell) -> dict[str, Any]:
+        shade = 100 if cell.quantization == "bf16" else 110
+        Image.new("RGB", (256, 256), (shade, shade, shade)).save(str(cell.picture))
+        figures = {"transformer_active": 3 * MIB, "generation_peak": 70 * MIB}
+        phases = {"phase_peaks": {"decode": 1}, "phase_ends": {}, "seconds": {"generation": 2.0}}
+        return {**phases, "figures": figures, "step_seconds": [1.0], "footprint": 1, "dtype": "float32"}
+
+    monkeypatch.setattr(reports, "_run_cell", pretend)
     sheet, out = tmp_path / "sheet.png", tmp_path / "report.json"
-    options = ["--model", "pocket", "--transformer-quant", "bf16,int4", "--part", "generate", "--steps", "1"]
+    options = ["--model", "pocket", "--transformer-quant", "bf16,int4", "--part", "generate"]
     assert cli.main(["bench", *options, "--sheet", str(sheet), "--json", str(out)]) == 0
     bf16, int4 = json.loads(out.read_text())["cells"]
     assert "likeness" not in bf16
-    assert 10 < int4["likeness"]["psnr"] < 60
-    assert 0.5 < int4["likeness"]["ssim"] < 1
+    assert int4["likeness"]["psnr"] == pytest.approx(28.13, abs=0.01)  # 20 log10(255 / 10)
+    assert 0.9 < int4["likeness"]["ssim"] < 1
     with Image.open(sheet) as picture:
         assert picture.width == 2 * 256 + 3 * 16
+        assert picture.getpixel((16 + 128, picture.height // 2)) == (100, 100, 100)
     assert "pocket" in capsys.readouterr().out
 
 

@@ -1,11 +1,11 @@
-"""How many floating-point operations a step and a decode are, from the config: what hardware can at best be fast at."""
+"""How many floating-point operations a step, a decode and an encoding are, from the config."""
 
 from __future__ import annotations
 
 import math
 
 from flux2.bench.peers.contender import Work
-from flux2.shapes import transformer_shapes, vae_shapes
+from flux2.shapes import Shapes, transformer_shapes, vae_shapes
 
 
 def step_operations(work: Work) -> float:
@@ -49,3 +49,8 @@ def _level(name: str, levels: int) -> int:
     if not name.startswith("decoder.up_blocks."):
         return 0
     return int(name.split(".")[2]) + (".upsamplers." in name)
+
+
+def encode_operations(used: Shapes, tokens: int) -> float:
+    """Of a prompt's way through these layers of the text encoder; its attention is next to nothing."""
+    return 2.0 * tokens * sum(math.prod(shape) for shape in used.values() if len(shape) == 2)

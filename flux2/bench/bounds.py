@@ -1,0 +1,199 @@
+"""How far encoding, loading and decoding are from what the hardware allows: `python -m flux2.bench.bounds`.
+
+A lower bound is the bytes to be read at the speed at which this machine hands them out, or the arithmetic at the speed
+of its largest matrix product, whichever takes longer; both are measured first. Files are sparse and come from the
+system's cache, for the engine as for the bound, so that it is the engine and no disk that is compared. Every phase runs
+once before it counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from flux2 import cpu_blas
+from flux2.architectures import ARCHITECTURES, scaled_down
+from flux2.bench.conditions import read_conditions
+from flux2.bench.document import LEVELS, PROMPT, SEED, SIZE
+from flux2.bench.peers.arithmetic import decode_operations, encode_operations
+from flux2.bench.peers.contender import TEXT_TOKENS, Work
+from flux2.bench.report import fresh_home
+from flux2.bench.synthetic import write_synthetic
+from flux2.bench.tables import table
+from flux2.events import Event, PhaseFinished
+from flux2.mlx_backend import DTYPES, default_dtype, mx
+from flux2.pipeline import Flux2Pipeline
+from flux2.reporting import RunReport
+from flux2.shapes import text_encoder_shapes, transformer_shapes
+
+LIMIT = 1.2
+"""Times the bound: what is wanted."""
+_READ = 2 << 30  # bytes, to find the speed of reading
+_PIECE = 16 << 20
+_READERS = (1, 4, 8)
+_SIDE = {"cpu": 2048, "gpu": 8192}
+"""Of the matrices whose product gives the speed of arithmetic."""
+_REPEATS = 5
+
+
+def main(arguments: list[str] | None = None) -> int:
+    args = _parser().parse_args(arguments)
+    cpu_blas.use_all_cores(True)
+    report: dict[str, Any] = {
+        "format": 1,
+        "command": " ".join(["python -m flux2.bench.bounds", *(arguments or sys.argv[1:])]),
+        "conditions": read_conditions(),
+        "model": args.model,
+        "divisor": args.divisor,
+        "dtype": args.dtype or default_dtype(),
+    }
+    with tempfile.TemporaryDirectory(prefix="flux2-bounds-") as scratch, fresh_home() as home:
+        os.environ["FLUX2_HOME"] = str(home)
+        folder = write_synthetic(args.model, Path(scratch) / args.model, args.divisor)
+        report["bytes_per_second"] = reading_speed(folder / "transformer")
+        report["operations_per_second"] = arithmetic_speed(report["dtype"], report["conditions"]["backend"])
+        report["bounds"] = list(_measure(folder, args, report))
+    if args.json:
+        args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(as_markdown(report))
+    return 0
+
+
+def reading_speed(folder: Path) -> float:
+    """Bytes per second out of the system's cache, with as many readers as are best."""
+    path = max(folder.glob("*.safetensors"), key=lambda file: file.stat().st_size)
+    length = min(_READ, path.stat().st_size)
+    target = memoryview(bytearray(length))
+    pieces = range(0, length, _PIECE)
+
+    def read(descriptor: int, start: int) -> None:
+        os.preadv(descriptor, [target[start : start + _PIECE]], start)
+
+    best = math.inf
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        for readers in _READERS:
+            with ThreadPoolExecutor(readers) as pool:
+                for _ in range(_REPEATS):
+                    began = time.perf_counter()
+                    list(pool.map(lambda start: read(descriptor, start), pieces))
+                    best = min(best, time.perf_counter() - began)
+    finally:
+        os.close(descriptor)
+    return length / best
+
+
+def arithmetic_speed(dtype: str, backend: str) -> float:
+    """Floating-point operations per second of a large matrix product."""
+    side = _SIDE[backend]
+    a, b = (mx.random.normal((side, side)).astype(DTYPES[dtype]) for _ in range(2))
+    mx.eval(a, b, a @ b)
+    best = math.inf
+    for _ in range(_REPEATS):
+        began = time.perf_counter()
+        mx.eval(a @ b)
+        best = min(best, time.perf_counter() - began)
+    return 2 * side**3 / best
+
+
+def _measure(folder: Path, args: argparse.Namespace, report: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row per phase: seconds, and the bytes and operations that it can't do without."""
+    side, dtype = args.side, report["dtype"]
+    config = scaled_down(ARCHITECTURES[args.model], args.divisor)
+    work = Work(model=args.model, architecture=config, divisor=args.divisor, height=side, width=side, dtype=dtype)
+    rows = []
+    pipeline = Flux2Pipeline.from_pretrained(folder, dtype)
+    prompts = iter((PROMPT, PROMPT[::-1]))
+    encode = _second(lambda on: pipeline._prompts.encode([next(prompts)], None, RunReport(on_event=on)))
+    layers = pipeline._prompts.source.config.used_layers
+    shapes = text_encoder_shapes(config.text_encoder)
+    used = {name: shape for name, shape in shapes.items() if _layer(name) in range(layers)}
+    rows.append(_row(report, "encode", encode, _bytes(used), encode_operations(used, TEXT_TOKENS)))
+    nbytes = _bytes(transformer_shapes(config.transformer))
+    for level in args.transformer_quant:
+        levelled = pipeline.with_quantization(level)
+
+        def load(on_event: Callable[[Event], None], levelled: Flux2Pipeline = levelled) -> None:
+            levelled.unload()
+            levelled.load_transformer(on_event)
+
+        rows.append(_row(report, f"load {level}", _second(load), nbytes, 0.0))
+        levelled.unload()
+    latents = mx.random.normal((1, *work.grid, config.transformer["in_channels"]), key=mx.random.key(SEED))
+    decode = _second(lambda on: pipeline._decode(latents, RunReport(on_event=on)))
+    rows.append(_row(report, f"decode {side}×{side}", decode, 0, decode_operations(work)))
+    return rows
+
+
+def _second(run: Callable[[Callable[[Event], None]], object]) -> float:
+    """Seconds of a phase the second time that it is run."""
+    seconds = 0.0
+
+    def on_event(event: Event) -> None:
+        nonlocal seconds
+        if isinstance(event, PhaseFinished):
+            seconds = event.seconds
+
+    for _ in range(2):
+        run(on_event)
+    return seconds
+
+
+def _row(report: dict[str, Any], phase: str, seconds: float, nbytes: int, operations: float) -> dict[str, Any]:
+    bound = max(nbytes / report["bytes_per_second"], operations / report["operations_per_second"])
+    return {"phase": phase, "seconds": seconds, "bytes": nbytes, "operations": operations, "bound": bound}
+
+
+def _bytes(shapes: dict[str, tuple[int, ...]]) -> int:
+    return 2 * sum(math.prod(shape) for shape in shapes.values())
+
+
+def _layer(name: str) -> int | None:
+    """Of the text encoder, counted from 0; None for what is in none, such as the embeddings, of which few are read."""
+    head, found, tail = name.partition("model.layers.")
+    return int(tail.split(".")[0]) if found and "vision" not in head else None
+
+
+def as_markdown(report: dict[str, Any]) -> str:
+    rows = [
+        (
+            row["phase"],
+            f"{row['seconds']:.2f}",
+            f"{row['bound']:.2f}",
+            f"{row['seconds'] / row['bound']:.2f}",
+            f"{row['bytes'] / 2**20:,.0f}",
+            f"{row['operations'] / 1e12:.2f}",
+        )
+        for row in report["bounds"]
+    ]
+    speeds = (
+        f"{report['bytes_per_second'] / 2**30:.1f} GiB/s out of the cache, "
+        f"{report['operations_per_second'] / 1e12:.2f} TFLOP/s in {report['dtype']}"
+    )
+    titles = ("Phase", "Seconds", "Bound", "Ratio", "MiB read", "TFLOP")
+    return f"## {report['model']}: against the lower bounds ({speeds})\n\n{table(titles, rows)}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m flux2.bench.bounds", description=__doc__.partition("\n")[0])
+    add = parser.add_argument
+    add("--model", choices=ARCHITECTURES, default="klein-4b", help="whose sizes (default: klein-4b)")
+    add("--divisor", type=int, default=1, metavar="N", help="make everything N times smaller, for a trial")
+    add("--transformer-quant", type=lambda text: text.split(","), default=LEVELS, metavar="A,B", help="levels to load")
+    add("--side", type=int, default=SIZE, metavar="N", help=f"of the picture decoded, pixels (default: {SIZE})")
+    add("--dtype", choices=("bfloat16", "float32"), help="what is computed in (default: the backend's best)")
+    add("--json", type=Path, metavar="FILE", help="write everything measured there")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

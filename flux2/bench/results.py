@@ -1,0 +1,36 @@
+"""The measurements that are kept with the source: what the README shows and the tests hold to the targets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from flux2.bench.comparison import Comparison, compare, measured_cells
+from flux2.bench.document import Figure
+
+FOLDER = Path(__file__).parent / "results"
+_KINDS = {"cells": "bench", "rows": "scaling", "step": "peers", "bounds": "bounds"}
+"""Which program wrote a file, by a key that only it writes."""
+
+
+def read_all(kind: str, folder: Path = FOLDER) -> list[dict[str, Any]]:
+    """The reports of one program ("bench", "peers", "scaling" or "bounds"), in the order of their files' names."""
+    reports = (json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json")))
+    return [report for report in reports if _KINDS[next(key for key in _KINDS if key in report)] == kind]
+
+
+def all_comparisons(folder: Path = FOLDER) -> Iterator[tuple[dict[str, Any], Figure, Comparison]]:
+    """Every memory figure of every bench, with the report it is in."""
+    for report in read_all("bench", folder):
+        for cell in measured_cells(report):
+            for figure, found in compare(report, cell):
+                yield report, figure, found
+
+
+def machine(report: dict[str, Any]) -> str:
+    """What computed, in a few words: "NVIDIA H200, bfloat16", "AMD EPYC, 2 cores, float32"."""
+    facts = report["conditions"]
+    cores = f", {facts['cores']} cores" if facts["backend"] == "cpu" else ""
+    return f"{facts['device']}{cores}"
