@@ -43,4 +43,5 @@ def _attend_by_chunks(q: mx.array, k: mx.array, v: mx.array, mask: mx.array | No
         weights = exp(scores - scores.max(axis=-1, keepdims=True))
         chunks.append((weights.astype(v.dtype) @ values) / weights.sum(axis=-1, keepdims=True).astype(v.dtype))
         mx.eval(chunks[-1])
+        del scores, weights  # or they would be there beside the next chunk's
     return mx.concatenate(chunks, axis=2)

@@ -92,13 +92,14 @@ class Upsample(nn.Module):
         ]
         paddings = ((1, 0), (0, 1))  # of the even and of the odd columns
         for first, last in x.split(4 * x.channels):
-            rows = []
+            rows: list[mx.array] = []
             for row in (0, 1):
                 window = x.rows(first - 1 + row, last + row)
-                columns = [convolve(window, kernels[row][column], 1, paddings[column]) for column in (0, 1)]
-                rows.append(mx.concatenate(columns, axis=3))  # even and odd columns side by side
-            doubled = mx.concatenate(rows, axis=2).reshape(x.batch, 2 * (last - first), 2 * x.width, -1)
-            out.append(doubled + self.conv.bias)
+                columns = (convolve(window, kernels[row][column], 1, paddings[column]) for column in (0, 1))
+                rows.append(mx.concatenate([part + self.conv.bias for part in columns], axis=3))  # even and odd ones
+                evaluate_next(rows[-1], None)  # then the columns are gone
+            doubled = mx.concatenate(rows, axis=2)
+            out.append(doubled.reshape(x.batch, 2 * (last - first), 2 * x.width, -1))
             x.release(last - 1)
         return out
 
