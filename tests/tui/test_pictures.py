@@ -1,0 +1,622 @@
+"""Gallery, viewer and comparison on a replayed worker: every key does what its help says."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from textual.pilot import Pilot
+
+from flux2 import events as ev
+from flux2.favourites import Favourites
+from flux2.image_metadata import ImageMetadata
+from flux2.images import save_png
+from flux2.request import GenerationRequest
+from tests.tui.replay import GB, ReplayBackend
+from tests.tui.screen import make_app, running, settled, text_of
+from tui.app import Flux2App
+from tui.keymap import COMPARE_KEYS, GALLERY_KEYS, VIEWER_KEYS
+from tui.screens.compare import CompareScreen
+from tui.screens.confirm import Confirm
+from tui.screens.gallery import GalleryScreen
+from tui.screens.help import Help
+from tui.screens.viewer import Viewer
+
+FOX = GenerationRequest(
+    prompt="a red fox in fresh snow", model="pocket", width=128, height=64, steps=4, guidance=1.0, seed=42
+)
+Compare = Callable[..., bool]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FLUX2_OUTPUT", str(tmp_path / "pictures"))
+    return tmp_path / "pictures"
+
+
+def made(folder: Path, name: str, number: int = 0, color: tuple[int, int, int] = (200, 60, 20), **changes: Any) -> Path:
+    """A picture of one colour; the higher its number, the newer."""
+    metadata = ImageMetadata(
+        request=replace(FOX, **changes),
+        timings={"load": 1.0, "denoise": 8.5},
+        peaks={"load": 2 * GB, "denoise": 3 * GB},
+        active={"load": 0, "denoise": GB},
+        created=f"2020-01-02T{number // 60:02}:{number % 60:02}:00+00:00",
+    )
+    return save_png(Image.new("RGB", (128, 64), color), folder / f"{name}.png", metadata)
+
+
+async def until(pilot: Pilot[None], holds: Callable[[], object]) -> None:
+    """Wait for something that a thread brings about."""
+    for _ in range(400):
+        if holds():
+            await pilot.pause(0.02)
+            return
+        await pilot.pause(0.025)
+    raise AssertionError(text_of(pilot.app))  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def gallery(
+    backend: ReplayBackend | None = None, size: tuple[int, int] = (120, 40), **options: Any
+) -> AsyncIterator[tuple[GalleryScreen, Pilot[None]]]:
+    """The gallery open and at rest."""
+    async with running(backend or ReplayBackend(), size, **options) as (app, pilot):
+        await pilot.press("escape", "3")
+        await until(pilot, lambda: isinstance(app.screen, GalleryScreen) and app.screen.browser.is_mounted)
+        await resting(pilot)
+        assert isinstance(app.screen, GalleryScreen)
+        yield app.screen, pilot
+
+
+async def resting(pilot: Pilot[None]) -> None:
+    app = pilot.app
+    assert isinstance(app, Flux2App)
+
+    def rests() -> bool:
+        screen = app.screen
+        return not app.desk.library.scanning and (not isinstance(screen, GalleryScreen) or screen.browser.settled)
+
+    await until(pilot, rests)
+    await pilot.pause(0.2)
+
+
+def name_of(screen: GalleryScreen | Viewer) -> str:
+    assert screen.current is not None
+    return screen.current.path.stem
+
+
+# --- gallery ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_newest_first_with_the_settings_of_the_one_at_hand(folder: Path, size: tuple[int, int]) -> None:
+    made(folder, "old", 1, prompt="an old lighthouse", seed=7)
+    made(folder, "new", 2, quantization="int4")
+    async with gallery(size=size) as (screen, pilot):
+        assert name_of(screen) == "new"
+        for words in ("1 of 2", "a red fox", "int4", "42", "128×64", "denoise", "8.50 s", "3.00"):
+            assert words in text_of(screen.app)
+        assert screen.browser.lines is (size == (80, 24))
+        await pilot.press("down" if size == (80, 24) else "right")
+        await until(pilot, lambda: "2 of 2" in text_of(screen.app))
+        await until(pilot, lambda: "Seed    7" in text_of(screen.app))
+
+
+PLACES = [
+    (["right"], 1),
+    (["right", "left"], 0),
+    (["down"], 3),  # 120 columns have three thumbnails in a row
+    (["down", "up"], 0),
+    (["pagedown"], 9),
+    (["pagedown", "pageup"], 0),
+    (["end"], 19),
+    (["end", "home"], 0),
+    (["left"], 0),
+    (["end", "right"], 19),
+    (["pagedown", "pagedown", "pagedown"], 19),
+    (["end", "up", "down"], 19),
+    (["pagedown", "down", "down", "down"], 18),
+]
+
+
+async def test_the_cursor_goes_where_its_keys_say(folder: Path) -> None:
+    for number in range(20):
+        made(folder, f"p{number:02}", number)
+    async with gallery() as (screen, pilot):
+        for keys, place in PLACES:
+            await pilot.press("home", *keys)
+            assert name_of(screen) == f"p{19 - place:02}", keys
+            assert f"{place + 1} of 20" in text_of(screen.app)
+
+
+async def test_only_what_is_on_the_page_is_decoded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(30):
+        made(folder, f"p{number:02}", number)
+    decoded: list[str] = []
+    from flux2.gallery import Gallery
+
+    honest = Gallery.thumbnail
+
+    def spy(self: Gallery, picture: Any) -> Image.Image:
+        decoded.append(picture.path.stem)
+        return honest(self, picture)
+
+    monkeypatch.setattr(Gallery, "thumbnail", spy)
+    async with gallery() as (screen, pilot):
+        assert sorted(decoded) == [f"p{number:02}" for number in range(21, 30)]
+        await pilot.press("right", "down")
+        await resting(pilot)
+        assert len(decoded) == 9
+        await pilot.press("pagedown")
+        await until(pilot, lambda: len(decoded) == 18)
+        assert screen.browser.settled
+
+
+async def test_the_filter_narrows_and_escape_shows_all(folder: Path) -> None:
+    made(folder, "fox", 1)
+    made(folder, "house", 2, prompt="a lighthouse in a storm", seed=77, quantization="qint8")
+    async with gallery() as (screen, pilot):
+        await pilot.press("slash", *"lths 77")
+        await until(pilot, lambda: "1 of 1" in text_of(screen.app))
+        assert name_of(screen) == "house"
+        await pilot.press("enter", "q")  # out of the field; then esc and q go back a step
+        await until(pilot, lambda: "of 2" in text_of(screen.app))
+        await pilot.press("slash", *"zzz")
+        await until(pilot, lambda: "No picture is like that" in text_of(screen.app))
+        assert screen.check_action("open", ()) is False
+        await pilot.press("down", "escape", "escape")
+        await until(pilot, lambda: screen.app.screen is screen.app.dashboard)
+
+
+async def test_favourites_are_marked_remembered_and_shown_alone(folder: Path) -> None:
+    made(folder, "one", 1)
+    made(folder, "two", 2)
+    async with gallery() as (screen, pilot):
+        await pilot.press("right", "f")
+        await until(pilot, lambda: "★" in text_of(screen.app))
+        assert screen.current in Favourites()
+        await pilot.press("o")
+        await until(pilot, lambda: "1 of 1" in text_of(screen.app))
+        assert name_of(screen) == "one"
+        await pilot.press("f")
+        await until(pilot, lambda: "none" in text_of(screen.app))
+        await pilot.press("o")
+        await until(pilot, lambda: "of 2" in text_of(screen.app))
+        await until(pilot, lambda: "★" not in text_of(screen.app))
+
+
+async def test_a_picture_that_has_just_been_made_appears(folder: Path) -> None:
+    made(folder, "one", 1)
+    backend = ReplayBackend()
+    async with gallery(backend) as (screen, pilot):
+        assert "1 of 1" in text_of(screen.app)
+        path = made(folder, "two", 2)
+        backend.feed(ev.RunFinished(run="r9", path=str(path), seed=1, seconds=1.0, peaks={}, timings={}))
+        await until(pilot, lambda: "of 2" in text_of(screen.app))
+        assert name_of(screen) == "one"  # the cursor stays on its picture
+
+
+async def test_damaged_foreign_and_hostile_files(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "bro\x1b[31mken.png").write_bytes(b"\x89PNG\r\n\x1a\nnonsense")
+    Image.new("RGB", (32, 32)).save(folder / "foreign.png")
+    made(folder, "hostile", prompt="a fox\x1b]0;pwned\x07 and \x9b2J more")
+    cut = made(folder, "cut")
+    cut.write_bytes(cut.read_bytes()[:-60])
+    async with gallery(size=(120, 40)) as (screen, pilot):
+        for place in range(4):
+            await pilot.press("home", *["right"] * place, "enter")
+            await until(pilot, lambda: isinstance(screen.app.screen, Viewer))
+            assert is_plain(text_of(screen.app))
+            await pilot.press("escape")
+        await resting(pilot)
+        for words in ("damaged", "no settings"):
+            assert words in text_of(screen.app)
+        assert is_plain(text_of(screen.app))
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: screen.browser.lines)
+        for words in ("damaged", "no settings"):
+            assert words in text_of(screen.app)
+        assert is_plain(text_of(screen.app))
+
+
+def is_plain(text: str) -> bool:
+    """Whether a terminal would obey nothing of it."""
+    return all(character.isprintable() or character == "\n" for character in text)
+
+
+async def test_an_empty_gallery_says_what_to_do(folder: Path) -> None:
+    assert not folder.exists()
+    async with gallery() as (screen, pilot):
+        await until(pilot, lambda: "No pictures yet" in text_of(screen.app))
+        await pilot.press("enter", "f", "c", "e", "m", "delete", "y", "space", "end", "pagedown")
+        assert screen.app.screen is screen
+
+
+# --- what is done with a picture -------------------------------------------------------------------------------------
+
+
+async def test_trash_asks_moves_and_tells_where(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    moved = tmp_path / "trash"
+    moved.mkdir()
+    monkeypatch.setattr("send2trash.send2trash", lambda path: path.rename(moved / path.name))
+    one, two = made(folder, "one", 1), made(folder, "two", 2)
+    async with gallery() as (screen, pilot):
+        await pilot.press("delete")
+        await until(pilot, lambda: "Move two.png to the trash?" in text_of(screen.app))
+        await pilot.press("n")
+        assert two.exists()
+        await pilot.press("delete", "delete")
+        await until(pilot, lambda: not two.exists())
+        await until(pilot, lambda: "two.png is in" in text_of(screen.app))
+        assert (moved / "two.png").exists()
+        assert name_of(screen) == "one"
+        assert one.exists()
+
+
+async def test_without_a_trash_nothing_is_deleted_unasked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> None:
+        raise OSError("no trash on this volume")
+
+    monkeypatch.setattr("send2trash.send2trash", refuse)
+    path = made(folder, "[one]")
+    async with gallery() as (screen, pilot):
+        for answer, kept in (("n", True), ("y", False)):
+            await pilot.press("delete", "y")
+            await until(pilot, lambda: "no trash on this volume" in text_of(screen.app))
+            assert isinstance(screen.app.screen, Confirm)
+            await pilot.press(answer)
+            await until(pilot, lambda kept=kept: path.exists() is kept)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("key", "copied"), [("y", "one.png"), ("p", FOX.prompt), ("s", "42")])
+async def test_copying_goes_through_the_terminal_and_is_shown(folder: Path, key: str, copied: str) -> None:
+    made(folder, "one")
+    async with gallery() as (screen, pilot):
+        await pilot.press(key)
+        assert screen.app.clipboard.endswith(copied)
+        await until(pilot, lambda: "Copied the" in text_of(screen.app))
+
+
+async def test_the_scp_line_is_there_over_ssh_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(folder, "it's one")
+    async with gallery() as (screen, pilot):
+        await pilot.press("u")
+        assert screen.app.clipboard == ""
+    monkeypatch.setenv("SSH_CONNECTION", "10.0.0.9 50000 10.0.0.2 2222")
+    async with gallery(remote=True) as (screen, pilot):
+        await pilot.press("u")
+        assert screen.app.clipboard.startswith("scp -P 2222 '")
+        assert "@10.0.0.2:" in screen.app.clipboard
+        await until(pilot, lambda: "scp -P 2222" in text_of(screen.app))
+
+
+async def test_its_settings_become_those_of_the_next_picture(folder: Path) -> None:
+    made(folder, "one", prompt="a fox\nasleep", quantization="int4", width=256, height=192, steps=9, seed=5)
+    async with gallery() as (screen, pilot):
+        app = screen.app
+        await pilot.press("e")
+        await settled(pilot)
+        assert app.screen is app.dashboard
+        assert app.dashboard.prompt.editor.text == "a fox\nasleep"
+        assert app.dashboard.prompt.editor.has_focus
+        choices = app.choices
+        assert (choices.quantization, choices.size, choices.steps) == ("int4", (256, 192), 9)
+        assert (choices.seed, choices.seed_mode) == (5, "locked")
+
+
+async def test_more_like_this_queues_the_next_seeds(folder: Path) -> None:
+    made(folder, "one", quantization="int4")
+    backend = ReplayBackend()
+    async with gallery(backend) as (_, pilot):
+        await pilot.press("m", "2")
+        await until(pilot, lambda: len(backend.enqueued) == 2)
+        assert [request.seed for request in backend.enqueued] == [43, 44]
+        assert {(request.prompt, request.quantization) for request in backend.enqueued} == {(FOX.prompt, "int4")}
+
+
+@pytest.mark.parametrize("keys", [["escape"], ["q"], ["1"], ["enter", "1"], ["enter", "escape", "escape"]])
+async def test_the_ways_back(folder: Path, keys: list[str]) -> None:
+    made(folder, "one")
+    async with gallery() as (screen, pilot):
+        await pilot.press(*keys)
+        await until(pilot, lambda: screen.app.screen is screen.app.dashboard)
+
+
+@pytest.mark.parametrize(("keys", "table"), [([], GALLERY_KEYS), (["enter"], VIEWER_KEYS), (["c"], COMPARE_KEYS)])
+async def test_help_and_palette_are_of_the_screen(folder: Path, keys: list[str], table: tuple[Any, ...]) -> None:
+    for level in ("bf16", "qint8", "int4"):
+        made(folder, level, quantization=level)
+    async with gallery(remote=True) as (screen, pilot):
+        app = screen.app
+        await pilot.press(*keys)
+        await pilot.pause(0.3)
+        names = {command.title for command in app.get_system_commands(app.screen)}
+        assert {key.command for key in table if key.command} - names <= {"Queue what is missing"}
+        await pilot.press("question_mark")
+        await pilot.pause(0.1)
+        assert isinstance(app.screen, Help)
+        assert table[0].help in text_of(app)
+
+
+# --- viewer ----------------------------------------------------------------------------------------------------------
+
+
+async def test_the_viewer_shows_a_picture_its_neighbours_and_leads_back_to_it(folder: Path) -> None:
+    for number in range(3):
+        made(folder, f"p{number}", number, seed=number)
+    async with gallery() as (screen, pilot):
+        app = screen.app
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Viewer) and app.screen.view._drawn is not None)
+        viewer = app.screen
+        assert isinstance(viewer, Viewer)
+        await pilot.press("right")
+        assert name_of(viewer) == "p1"
+        await pilot.press("pagedown", "pagedown")
+        assert name_of(viewer) == "p0"
+        await until(pilot, lambda: "Seed    0" in text_of(app))
+        await pilot.press("pageup", "left", "left", "right")
+        assert name_of(viewer) == "p1"
+        await pilot.press("i")
+        await pilot.pause(0.1)
+        assert "Seed" not in text_of(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is screen)
+        assert name_of(screen) == "p1"
+
+
+async def test_pixel_for_pixel_and_around(folder: Path) -> None:
+    image = Image.new("RGB", (240, 160))
+    image.paste((250, 250, 250), (200, 0, 240, 160))
+    folder.mkdir()
+    save_png(image, folder / "wide.png", ImageMetadata(request=FOX))
+    async with gallery() as (screen, pilot):
+        app = screen.app
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Viewer) and app.screen.view.settled)
+        viewer = app.screen
+        assert isinstance(viewer, Viewer)
+        await pilot.press("z")
+        await until(pilot, lambda: viewer.view.settled and viewer.view.actual)
+        assert "1:1" in text_of(app)
+        assert viewer.view._drawn is not None
+        assert viewer.view._drawn.cropped().getpixel((0, 0)) == (0, 0, 0)
+        await pilot.press(*["right"] * 9, *["down"] * 6)
+        await until(pilot, lambda: viewer.view.settled)
+        corner = viewer.view._drawn.cropped()
+        assert corner.getpixel((corner.width - 1, corner.height - 1)) == (250, 250, 250)
+        assert corner.size == (viewer.view.size.width, viewer.view.size.height * 2)
+        await pilot.press("left", "up", "z")
+        await until(pilot, lambda: viewer.view.settled and not viewer.view.actual)
+
+
+async def test_the_viewer_goes_on_when_its_picture_goes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("send2trash.send2trash", lambda path: path.unlink())
+    made(folder, "one", 1)
+    made(folder, "two", 2)
+    async with gallery() as (screen, pilot):
+        app = screen.app
+        await pilot.press("enter")
+        await pilot.pause(0.1)
+        viewer = app.screen
+        assert isinstance(viewer, Viewer)
+        await pilot.press("delete", "delete")
+        await until(pilot, lambda: viewer.current is not None and name_of(viewer) == "one")
+        await pilot.press("delete", "delete")
+        await until(pilot, lambda: app.screen is screen)
+
+
+# --- comparison ------------------------------------------------------------------------------------------------------
+
+
+def finished(run: str, path: Path) -> ev.RunFinished:
+    return ev.RunFinished(run=run, path=str(path), seed=42, seconds=1.0, peaks={}, timings={})
+
+
+async def comparing(pilot: Pilot[None], count: int) -> CompareScreen:
+    """The comparison once so many of its pictures are read and measured."""
+    app = pilot.app
+    await until(pilot, lambda: isinstance(app.screen, CompareScreen))
+    screen = app.screen
+    assert isinstance(screen, CompareScreen)
+    entries = screen.comparison.entries
+    await until(pilot, lambda: sum(entry.pixels is not None for entry in entries) == count)
+    if entries[0].pixels is not None:
+        await until(pilot, lambda: sum(entry.likeness is not None for entry in entries) == count - 1)
+    await pilot.pause(0.1)
+    return screen
+
+
+async def test_what_is_there_is_used_and_the_rest_is_queued_and_comes_in(folder: Path) -> None:
+    made(folder, "bf16", color=(200, 60, 20))
+    backend = ReplayBackend()
+    async with gallery(backend) as (gallery_screen, pilot):
+        app = gallery_screen.app
+        await pilot.press("c")
+        screen = await comparing(pilot, 1)
+        await until(pilot, lambda: len(backend.enqueued) == 2)
+        assert backend.enqueued == [replace(FOX, quantization="qint8"), replace(FOX, quantization="int4")]
+        queue = tuple(
+            {"id": f"r{place}", "state": "queued", "request": request.to_dict()}
+            for place, request in enumerate(backend.enqueued, 1)
+        )
+        backend.feed(ev.QueueChanged(items=queue))
+        await until(pilot, lambda: text_of(app).count("queued") >= 2)
+        backend.feed(
+            ev.QueueChanged(items=queue[1:]),
+            finished("r1", made(folder, "q", quantization="qint8", color=(202, 60, 20))),
+        )
+        await comparing(pilot, 2)
+        await until(pilot, lambda: "PSNR 46.9 dB" in text_of(app))  # 2 of 255 in one channel of three
+        for words in ("active 1.00 GB", "peak 3.00 GB", "time 9.50 s", "SSIM 1.000"):
+            assert words in text_of(app)
+        # Closed and opened again, it is found from the pictures and the queue.
+        await pilot.press("escape", "c")
+        again = await comparing(pilot, 2)
+        assert again is not screen
+        assert len(backend.enqueued) == 2
+        assert "queued" in text_of(app)
+
+
+async def test_a_failed_one_says_why_and_r_queues_it_again(folder: Path) -> None:
+    made(folder, "bf16")
+    made(folder, "qint8", quantization="qint8")
+    backend = ReplayBackend()
+    async with gallery(backend) as (screen, pilot):
+        await pilot.press("c")
+        await comparing(pilot, 2)
+        await until(pilot, lambda: len(backend.enqueued) == 1)
+        request = backend.enqueued[0].to_dict()
+        backend.feed(
+            ev.QueueChanged(items=({"id": "r1", "state": "running", "request": request},)),
+            ev.RunStarted(run="r1", request=request, phases=ev.PHASES),
+            ev.RunFailed(run="r1", message="The disk is full."),
+            ev.QueueChanged(items=()),
+        )
+        await until(pilot, lambda: "The disk is full." in text_of(screen.app))
+        await pilot.press("r")
+        await until(pilot, lambda: len(backend.enqueued) == 2)
+
+
+async def test_a_refusal_is_told_once_and_nothing_hangs(folder: Path) -> None:
+    made(folder, "bf16")
+    backend = ReplayBackend(refuses="The queue is full.")
+    async with gallery(backend) as (screen, pilot):
+        await pilot.press("c")
+        await comparing(pilot, 1)
+        await until(pilot, lambda: "The queue is full." in text_of(screen.app))
+        assert text_of(screen.app).count("missing") == 2
+
+
+async def test_flicker_difference_and_the_sheet(folder: Path) -> None:
+    made(folder, "bf16", 3, color=(100, 100, 100))
+    made(folder, "qint8", 2, color=(103, 100, 100), quantization="qint8")
+    made(folder, "int4", 1, color=(100, 100, 110), quantization="int4")
+    async with gallery() as (gallery_screen, pilot):
+        app = gallery_screen.app
+        await pilot.press("c")
+        screen = await comparing(pilot, 3)
+
+        async def shown() -> object:
+            await until(pilot, lambda: screen.alone.settled and screen.alone._drawn is not None)
+            assert screen.alone._drawn is not None
+            return screen.alone._drawn.image.getpixel((5, 5))
+
+        await pilot.press("right", "space")
+        assert await shown() == (100, 100, 110)
+        await pilot.press("space")
+        assert await shown() == (100, 100, 100)
+        assert "Flicker" in text_of(app)
+        await pilot.press("space", "left")
+        assert await shown() == (103, 100, 100)
+        await pilot.press("right", "d")
+        await until(pilot, lambda: screen.alone._image is not None and screen.alone._image.getpixel((5, 5))[0] == 0)
+        assert await shown() == (0, 0, 80)
+        await pilot.press("plus")
+        await until(pilot, lambda: screen.alone._image.getpixel((5, 5)) == (0, 0, 160))  # type: ignore[union-attr]
+        await pilot.press("minus", "minus")
+        await until(pilot, lambda: screen.alone._image.getpixel((5, 5)) == (0, 0, 40))  # type: ignore[union-attr]
+        await pilot.press("d", "w")
+        await until(pilot, lambda: list(folder.glob("compare-*.png")))
+        with Image.open(next(folder.glob("compare-*.png"))) as sheet:
+            assert sheet.width > 3 * 256
+            assert {(103, 100, 100), (100, 100, 110)} <= set(sheet.convert("RGB").get_flattened_data())
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Viewer))
+        assert name_of(app.screen) == "int4"  # type: ignore[arg-type]
+
+
+async def test_picked_pictures_are_compared_with_each_other(folder: Path) -> None:
+    for number in range(3):
+        made(folder, f"p{number}", number, seed=number, color=(10 * number, 0, 0))
+    backend = ReplayBackend()
+    async with gallery(backend) as (screen, pilot):
+        await pilot.press("space", "right", "right", "space")
+        await until(pilot, lambda: "2 picked" in text_of(screen.app))
+        assert text_of(screen.app).count("●") == 2
+        await pilot.press("c")
+        compared = await comparing(pilot, 2)
+        assert [entry.label for entry in compared.comparison.entries] == ["bf16 2", "bf16 0"]
+        assert backend.enqueued == []
+        await pilot.press("f")
+        await until(pilot, lambda: "★" in text_of(screen.app))
+
+
+async def test_the_dashboards_keys_compare_and_mark_its_last_picture(folder: Path) -> None:
+    path = made(folder, "bf16")
+    backend = ReplayBackend(
+        past=(ev.RunStarted(run="r0", request=FOX.to_dict(), phases=ev.PHASES), finished("r0", path))
+    )
+    async with running(backend) as (app, pilot):
+        await pilot.press("escape", "f")
+        await until(pilot, lambda: "bf16.png is now a favourite" in text_of(app))
+        await pilot.press("c")
+        await comparing(pilot, 1)
+        await until(pilot, lambda: len(backend.enqueued) == 2)
+
+
+async def test_a_folders_model_can_be_compared_once_it_is_chosen(folder: Path, tmp_path: Path) -> None:
+    made(folder, "bf16", model="my-tune")
+    backend = ReplayBackend()
+    async with gallery(backend) as (screen, pilot):
+        app = screen.app
+        await pilot.press("c")
+        await until(pilot, lambda: "keep the name" in text_of(app))
+        assert app.screen is screen
+        app.choose(replace(app.choices, model=str(tmp_path / "my-tune")))
+        await pilot.press("c")
+        await until(pilot, lambda: len(backend.enqueued) == 3)
+        assert {request.model for request in backend.enqueued} == {str(tmp_path / "my-tune")}
+
+
+# --- pictures of the screens -----------------------------------------------------------------------------------------
+
+
+def some_pictures(folder: Path) -> None:
+    made(folder, "fox", 9, (190, 80, 40), quantization="int4")
+    made(folder, "house", 8, (40, 70, 150), prompt="a lighthouse in a storm, waves over the rocks", seed=1234)
+    made(folder, "snow", 7, (220, 225, 235), prompt="雪の中の狐、夜明け", quantization="qint8", seed=7)
+    (folder / "broken.png").write_bytes(b"no PNG")
+    os.utime(folder / "broken.png", (1_577_836_800, 1_577_836_800))
+
+
+@pytest.mark.parametrize(
+    ("size", "theme"), [((80, 24), "midnight"), ((120, 40), "midnight"), ((120, 40), "paper")], ids=str
+)
+def test_gallery_looks(snap_compare: Compare, folder: Path, size: tuple[int, int], theme: str) -> None:
+    some_pictures(folder)
+
+    async def open_gallery(pilot: Pilot[None]) -> None:
+        await settled(pilot)
+        await pilot.press("escape", "3")
+        await resting(pilot)
+        await pilot.press("right" if size[0] > 100 else "down", "f")
+        await resting(pilot)
+        await asyncio.sleep(0.3)
+
+    assert snap_compare(make_app(ReplayBackend(), theme=theme), terminal_size=size, run_before=open_gallery)
+
+
+def test_compare_looks(snap_compare: Compare, folder: Path) -> None:
+    made(folder, "bf16", color=(100, 100, 100))
+    made(folder, "qint8", color=(103, 100, 100), quantization="qint8")
+    made(folder, "int4", color=(90, 100, 110), quantization="int4")
+
+    async def open_comparison(pilot: Pilot[None]) -> None:
+        await settled(pilot)
+        await pilot.press("escape", "3")
+        await resting(pilot)
+        await pilot.press("c")
+        screen = await comparing(pilot, 3)
+        await until(pilot, lambda: all(column.view.settled for column in screen.columns))
+
+    assert snap_compare(make_app(ReplayBackend()), terminal_size=(80, 24), run_before=open_comparison)
