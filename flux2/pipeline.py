@@ -334,7 +334,10 @@ class Flux2Pipeline:
                 self._projection = self._find_projection()
             waited = ready.waited()
             conditioning = ready.conditioning or condition(ready.network, plan)
-            for step in denoise(ready.network, noise, plan, conditioning, after_block=lambda *_: report.go_on()):
+            steps = denoise(
+                ready.network, noise, plan, conditioning, ready.evaluate, after_block=lambda *_: report.go_on()
+            )
+            for step in steps:
                 latents = step.latents
                 waited, waited_before = ready.waited(), waited
                 report.on_event(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from flux2.checkpoint.loading import CheckpointWeights, fill
+from flux2.checkpoint.loading import CheckpointWeights, fill, layer_of
 from flux2.checkpoint.networks import NetworkSource
 from flux2.checkpoint.prequantized import Prequantized, cause, find_prequantized
 from flux2.denoising import DenoisingPlan, condition
 from flux2.errors import CheckpointError
+from flux2.matmul_choice import Multiplication, choose
 from flux2.mlx_backend import mx
-from flux2.models.transformer import Conditioning, Flux2Transformer2DModel
+from flux2.models.layers import Evaluate, head_start
+from flux2.models.transformer import CONDITIONING_PARTS, Conditioning, Flux2Transformer2DModel
 from flux2.quantization import Quantization
 from flux2.reporting import RunReport
 from flux2.streamed_transformer import first_bytes, streamed_transformer
@@ -25,6 +28,8 @@ class ReadyTransformer(NamedTuple):
     network: Flux2Transformer2DModel
     conditioning: Conditioning | None = None
     """What the run's steps have in common; None where it is still to be computed."""
+    evaluate: Evaluate = mx.eval
+    """For its steps; weights that come and go need them to be done with each part."""
     waited: Callable[[], float] = lambda: 0.0
     """Seconds that it has waited for the disk so far."""
 
@@ -53,8 +58,10 @@ class TransformerLoader:
             CheckpointError: if a file can't be read to its end; of a streamed one, also by its steps.
             GenerationCancelled: if the run was cancelled.
         """
+        if self.mode:
+            choose(_multiplications(self.source, self.mode, self.dtype, plan))
         if not self.streamed:
-            yield ReadyTransformer(self.load(report))
+            yield ReadyTransformer(self.load(report), evaluate=head_start())
             return
         with ExitStack() as stack:
             with report.phase("load"):
@@ -65,7 +72,7 @@ class TransformerLoader:
                     streamed_transformer(self.source, weights, self.dtype, steps, report.go_on, read)
                 )
                 conditioning = condition(streamed.network, plan)
-            yield ReadyTransformer(streamed.network, conditioning, lambda: streamed.waited)
+            yield ReadyTransformer(streamed.network, conditioning, waited=lambda: streamed.waited)
 
     def load(self, report: RunReport) -> Flux2Transformer2DModel:
         """The whole transformer, which is kept from now on; the phase "load" if it is not there yet.
@@ -109,6 +116,24 @@ class TransformerLoader:
         except CheckpointError as error:
             _warn_of_files(error, report)
             return None
+
+
+def _multiplications(
+    source: NetworkSource, mode: Quantization, dtype: mx.Dtype, plan: DenoisingPlan
+) -> Iterator[Multiplication]:
+    """What each step multiplies with quantized weights; what is multiplied once a run is not worth measuring."""
+    for info in source.plan.tensors:
+        if layer_of(info.name) in source.plan.linears and not info.name.startswith(CONDITIONING_PARTS):
+            outputs, inputs = info.shape
+            yield Multiplication.of(mode.bits, outputs, inputs, _rows(info.name, plan), dtype)
+
+
+def _rows(name: str, plan: DenoisingPlan) -> int:
+    """How many go through a weight at once."""
+    text, image = plan.embeddings.shape[1], math.prod(plan.grid)
+    if any(part in name for part in (".add_", "to_add_out", "ff_context")):
+        return text
+    return text + image if name.startswith("single_transformer_blocks") else image
 
 
 def _warn_of_files(error: CheckpointError, report: RunReport) -> None:

