@@ -38,10 +38,14 @@ PROJECTED_WIDTHS = 21.5
 """The same while a weight is widened for the CPU's multiplication."""
 WIDENED_WEIGHTS = {False: 1.0, True: 1.95}
 """Copies of a weight in that moment, as wide as what is computed in; by whether it is quantized."""
-ENCODE_CHUNKS, BLOCK_CHUNKS, DECODE_CHUNKS = 3.1, 2.45, 3.1
+ENCODE_CHUNKS, BLOCK_CHUNKS, DECODE_CHUNKS = 3.1, 2.45, 3.0
 """Copies of a chunk's attention scores."""
-RESIDUAL_INPUTS, RESIDUAL_OUTPUTS = 3, 4
-"""Activations of the decoder's residual block: so many times its input or its output, whichever is more."""
+BAND_BYTES: dict[Backend, int] = {"cpu": 8 << 20, "gpu": 32 << 20}
+"""Of a band of rows of the decoder's activations (flux2/models/bands.py)."""
+BAND_COPIES, WHOLE_COPIES = {"cpu": 4, "gpu": 10}, {"cpu": 2, "gpu": 5}
+"""Of a band beside the activations, and of a picture that is one band; "gpu" as for `BLOCK_WIDTHS`."""
+BAND_ROWS = 14
+"""Rows of a picture, for the bands' overlaps."""
 CONVOLUTION_WINDOWS = 2 << 20  # bytes, on the CPU (flux2/models/conv.py)
 
 
@@ -231,22 +235,38 @@ def _denoise_above(config: dict[str, Any], shapes: Shapes, setting: Setting) -> 
 
 
 def _decode_above(config: dict[str, Any], setting: Setting) -> int:
-    """What the decoder takes: its weights, and the activations of its largest residual block or of its attention."""
+    """What the decoder takes: the weights of what did not run yet, and its attention's or a residual block's work."""
     b = setting.compute_bytes
-    weights = sum(
-        math.prod(shape) * min(b, FILE_BYTES if len(shape) == 2 else b)
+    weights = {
+        name: math.prod(shape) * (min(b, FILE_BYTES) if len(shape) == 2 else b)
         for name, shape in vae_shapes(config).items()
         if name.startswith(("decoder.", "post_quant_conv.", "bn.running"))
-    )
+    }
     widths = (config.get("decoder_block_out_channels") or config["block_out_channels"])[::-1]
-    pixels = setting.width * setting.height / 4 ** (len(widths) - 1)  # of the smallest level
-    attending = pixels * 5 * widths[0] * b + DECODE_CHUNKS * _scores(1, int(pixels))
-    residual = max(
-        pixels * 4**level * b * max(RESIDUAL_INPUTS * before, RESIDUAL_OUTPUTS * width)
-        for level, (before, width) in enumerate(zip((widths[0], *widths), widths, strict=False))
-    )
-    windows = CONVOLUTION_WINDOWS if setting.backend == "cpu" else 0
-    return int(weights + max(attending, residual + windows))
+    factor = 2 ** (len(widths) - 1)
+    width, height = setting.width // factor, setting.height // factor
+    left = sum(weights.values())
+    residual = left + _residual_above(widths[0], widths[0], width, height, setting)
+    left -= sum(count for name, count in weights.items() if name.startswith("decoder.mid_block.resnets.0."))
+    attending = left + 5 * width * height * widths[0] * b + DECODE_CHUNKS * _scores(1, width * height)
+    peaks = [residual, attending]
+
+    left = sum(count for name, count in weights.items() if name.startswith(("decoder.up_blocks.", "decoder.conv_")))
+    for level, (before, after) in enumerate(zip((widths[0], *widths), widths, strict=False)):
+        peaks.append(left + _residual_above(before, after, width << level, height << level, setting))
+        left -= sum(count for name, count in weights.items() if name.startswith(f"decoder.up_blocks.{level}."))
+    return int(max(peaks))
+
+
+def _residual_above(before: int, after: int, width: int, height: int, setting: Setting) -> float:
+    """The activations of a residual block from `before` to `after` channels, and its bands' temporaries."""
+    b = setting.compute_bytes
+    row = width * max(before, after) * b
+    activation = height * width * max(before, 2 * after) * b
+    if height * row <= BAND_BYTES[setting.backend]:
+        windows = min(CONVOLUTION_WINDOWS, 9 * height * row) if setting.backend == "cpu" else 0
+        return height * row * (1 + WHOLE_COPIES[setting.backend]) + 9 * before * after * b + windows
+    return activation + BAND_COPIES[setting.backend] * BAND_BYTES[setting.backend] + BAND_ROWS * row
 
 
 def _weighted(factors: tuple[float, float], first: int, second: int) -> float:
