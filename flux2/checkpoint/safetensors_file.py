@@ -178,8 +178,7 @@ class TensorBuffer:
         self._dtype = info.mlx_dtype
         self._offsets = (info.offset,) if offsets is None else offsets
         # NumPy shares memory with an evaluated MLX array but knows no bfloat16: bytes, viewed as the type at the end.
-        # On the CPU's stream, for what the CPU is to fill: CUDA would move what its GPU has touched back again.
-        self._storage = mx.zeros((info.nbytes,), dtype=mx.uint8, stream=mx.cpu)
+        self._storage = mx.zeros((info.nbytes,), dtype=mx.uint8)
         mx.eval(self._storage)
 
     def fill(self, on_bytes: OnBytes | None = None) -> None:
