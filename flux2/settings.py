@@ -93,9 +93,9 @@ class Settings:
     """Everything that can be set, each "" or 0 where the program is to choose."""
 
     model: str = _setting("", "Model of the first picture: a catalog name, a Hub repository or a folder")
-    quantization: str = _setting(AUTO, "How weights are kept in memory at first", choices=(AUTO, *QUANTIZATIONS))
+    quantization: str = _setting("bf16", "How weights are kept in memory at first", choices=(AUTO, *QUANTIZATIONS))
     residency: str = _setting(
-        AUTO, "The transformer in memory as a whole, or read block by block", choices=(AUTO, *RESIDENCIES)
+        "resident", "The transformer in memory as a whole, or read block by block", choices=(AUTO, *RESIDENCIES)
     )
     keep_text_encoder: bool = _setting(False, "Keep the text encoder in memory between prompts, where there is room")
     memory_budget: str = _setting(

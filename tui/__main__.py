@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from flux2 import __version__
 from flux2.errors import WorkerError
 from flux2.paths import socket_path
+from flux2.settings import GRAPHICS, settings
 from flux2.worker.launch import start
-from tui.terminal import GRAPHICS, choose_graphics, is_remote, prepare_environment
+from tui.terminal import choose_graphics, is_remote, prepare_environment
 
 if TYPE_CHECKING:
     from tui.backend import Backend
@@ -32,9 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         print("flux2-tui needs a terminal; in a script use `flux2 t2i`.", file=sys.stderr)
         return EXIT_NO_TERMINAL
-    prepare_environment()
+    chosen = settings()
+    prepare_environment(chosen.fps)
     early = _start_worker_early(options.socket or socket_path())
-    return _run(options, choose_graphics(options.graphics), early)
+    return _run(options, choose_graphics(options.graphics or chosen.graphics), early)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,8 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--graphics",
         choices=GRAPHICS,
-        default="auto",
-        help="how finished pictures are drawn; while they form it is always half-cells (%(default)s)",
+        default="",
+        help="how finished pictures are drawn, in place of the settings'; while they form it is always half-cells",
     )
     parser.add_argument("--glyphs", choices=("auto", "braille", "block", "ascii"), default="auto", help="for graphs")
     parser.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")

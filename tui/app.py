@@ -23,12 +23,15 @@ from flux2.paths import state_dir
 from tui.backend import Backend
 from tui.choices import Choices, load_choices, save_choices
 from tui.glyphs import Glyphs, best_glyphs
+from tui.keymap import ALL_KEYS
 from tui.link import WorkerLink
+from tui.notices import WindowTitle, notice
 from tui.picture_desk import PictureDesk
+from tui.preferences import LOOK_EVERY, Preferences
 from tui.prompt_history import PromptHistory
 from tui.screens.dashboard import Dashboard
 from tui.session import Session, Topic
-from tui.themes import DEFAULT_THEME, load_themes, variable_defaults
+from tui.themes import NamedTheme, variable_defaults
 
 _SAVE_AFTER = 0.7
 """Seconds of quiet after which a change of the choices is written down."""
@@ -66,16 +69,16 @@ class Flux2App(App[None]):
         super().__init__()
         self._make_backend, self.options = make_backend, options
         self.session = Session(clock)
-        self.choices = load_choices(self._choices_path)
+        self.preferences = Preferences(self)
+        self.themes: dict[str, NamedTheme] = {}
+        self.preferences.load()
+        self.choices = load_choices(self._choices_path, Choices().with_settings(self.preferences.settings))
         if options.model:
             self.choices = self.choices.with_model(options.model)
         self.prompt_history = PromptHistory(options.state / "prompts.jsonl")
-        self.themes, self._theme_complaints = load_themes()
-        for named in self.themes.values():
-            self.register_theme(named.theme)
         self.desk = PictureDesk(self)
         self._stale, self._redraw_timer, self._save_timer = Topic(0), False, False
-        self._choose_first_theme()
+        self.window_title = WindowTitle(self.tell_terminal)
 
     # --- start and end -----------------------------------------------------------------------------------------------
 
@@ -84,8 +87,8 @@ class Flux2App(App[None]):
 
     def on_mount(self) -> None:
         self._heed_signals()
-        if self._theme_complaints:
-            self.notify("\n".join(self._theme_complaints), title="Themes", severity="warning", timeout=12)
+        self.preferences.tell()
+        self.set_interval(LOOK_EVERY, self.preferences.look)
         self.call_after_refresh(self.attach)
 
     async def action_quit(self) -> None:
@@ -94,6 +97,7 @@ class Flux2App(App[None]):
             "The run goes on without the screen; start flux2-tui again to watch it." if self.session.running else None
         )
         await self.backend.close()
+        self.window_title.restore()
         self.exit(message=message)
 
     def _heed_signals(self) -> None:
@@ -149,10 +153,23 @@ class Flux2App(App[None]):
         match event:
             case ev.RunFinished(path=path):
                 self.desk.finished(Path(path))
+                self._notify_of_end("Picture saved", Path(path).name)
             case ev.RunFailed(message=message):
                 self.notify(message, title="Run failed", severity="error", timeout=10, markup=False)
+                self._notify_of_end("Run failed", message)
             case ev.Warned(message=message):
                 self.notify(message, severity="warning", timeout=8, markup=False)
+
+    def _notify_of_end(self, title: str, text: str) -> None:
+        """To the terminal, as the user's settings want it: of every run, or of the last of the queue."""
+        wanted = self.preferences.settings
+        if wanted.notify_when == "run" or not self.session.waiting or self.session.held:
+            self.tell_terminal(notice(wanted.notify, title, text))
+
+    def tell_terminal(self, sequence: str) -> None:
+        """Write an escape sequence that leaves the screen as it is."""
+        if sequence and not self.is_headless and self._driver is not None:
+            self._driver.write(sequence)
 
     @property
     def dashboard(self) -> Dashboard:
@@ -203,16 +220,10 @@ class Flux2App(App[None]):
 
     # --- themes and commands -----------------------------------------------------------------------------------------
 
-    def _choose_first_theme(self) -> None:
-        wanted = self.options.theme
-        if wanted and wanted not in self.available_themes:
-            self._theme_complaints.append(f"There is no theme {wanted!r}; there are {', '.join(self.themes)}.")
-        candidates = (wanted, self.choices.theme, DEFAULT_THEME)
-        self.theme = next(name for name in candidates if name in self.available_themes)
-
-    def choose_theme(self, name: str) -> None:
-        self.theme = name
-        self.choose(replace(self.choices, theme=name))
+    def keys_of(self, name: str) -> str:
+        """The keys of what has this id in the key map, as they are written for people."""
+        key = next(key for key in ALL_KEYS if key.id == name)
+        return replace(key, keys=self.preferences.keys.get(name, key.keys)).display
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return variable_defaults(self.current_theme)

@@ -39,6 +39,33 @@ class Backend(Protocol):
     async def remove(self, run: str) -> None:
         """Take a waiting run out of the queue."""
 
+    async def replace(self, run: str, request: GenerationRequest) -> None:
+        """Put another request in the place of a waiting one."""
+
+    async def move(self, run: str, by: int) -> None:
+        """Let a waiting run change places with `by` of its neighbours; earlier where that is negative."""
+
+    async def hold(self, on: bool) -> None:
+        """Keep what waits from starting once the run under way has ended, or let it go on."""
+
+    async def unload(self) -> None:
+        """Free the model's memory as soon as nothing runs."""
+
+    async def count_tokens(self, model: str, prompt: str) -> tuple[int, int] | None:
+        """A prompt's tokens and how many the model reads at most; None where its files are not here."""
+
+    async def start_download(self, model: str) -> None:
+        """Fetch a model, or go on with it; `DownloadProgress` events tell how far it is."""
+
+    async def pause_download(self, model: str) -> None:
+        """Stop a download for now; a run that needs the model waits."""
+
+    async def cancel_download(self, model: str) -> None:
+        """End a download; what has come is kept."""
+
+    async def delete_model(self, model: str) -> int:
+        """Remove a model from the disk; bytes that are free again."""
+
     async def restart(self) -> Snapshot:
         """End the worker if it still lives, start a new one and attach to it."""
 

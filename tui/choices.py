@@ -11,6 +11,7 @@ from typing import Any
 
 from flux2.catalog import ModelCard, find_card
 from flux2.request import AUTO, MAX_SEED, GenerationRequest
+from flux2.settings import Settings
 
 SEED_MODE_LINES = {
     "random": "a new one for every picture",
@@ -38,6 +39,8 @@ class Choices:
     """Every setting of the dashboard. `None` means the model's own default."""
 
     prompt: str = ""
+    negative_prompt: str | None = None
+    """Of models with guidance; taken from a picture's settings."""
     model: str = "pocket"
     quantization: str = "bf16"
     residency: str = "resident"
@@ -48,7 +51,6 @@ class Choices:
     seed: int | None = None
     """Of the next picture, unless `seed_mode` is random."""
     seed_mode: str = "random"
-    theme: str = ""
 
     @property
     def card(self) -> ModelCard | None:
@@ -94,6 +96,11 @@ class Choices:
             seed = last_seed if mode == "locked" else (last_seed + 1) % (MAX_SEED + 1)
         return replace(self, seed_mode=mode, seed=seed)
 
+    def with_settings(self, settings: Settings) -> Choices:
+        """What somebody begins with whose settings these are."""
+        chosen = replace(self, quantization=settings.quantization, residency=settings.residency)
+        return chosen.with_model(settings.model) if settings.model else chosen
+
     def request(self) -> GenerationRequest:
         """What these choices ask for.
 
@@ -102,6 +109,7 @@ class Choices:
         """
         asked = GenerationRequest(
             prompt=self.prompt,
+            negative_prompt=self.negative_prompt,
             model=self.model,
             quantization=self.quantization,
             residency=self.residency,
@@ -111,7 +119,24 @@ class Choices:
             guidance=self.guidance,
             seed=None if self.seed_mode == "random" else self.seed,
         )
-        return asked.validated().with_seed()
+        return asked.validated().resolved()
+
+    def with_request(self, request: GenerationRequest) -> Choices:
+        """What another request asks for, its seed kept."""
+        return replace(
+            self,
+            prompt=request.prompt_template or request.prompt,
+            negative_prompt=request.negative_prompt,
+            model=request.model,
+            quantization=request.quantization,
+            residency=request.residency,
+            width=request.width,
+            height=request.height,
+            steps=request.steps,
+            guidance=request.guidance,
+            seed=request.seed,
+            seed_mode="random" if request.seed is None else "locked",
+        )
 
     def after(self, request: GenerationRequest) -> Choices:
         """The choices for the picture after `request`: the seed moves on or stays as its mode says."""
@@ -124,14 +149,15 @@ def _next(values: tuple[str, ...], value: str, by: int) -> str:
     return values[(values.index(value) + by) % len(values)]
 
 
-def load_choices(path: Path) -> Choices:
-    """What was saved last; whatever can't be read or no longer makes sense falls back to the default."""
+def load_choices(path: Path, first: Choices | None = None) -> Choices:
+    """What was saved last, or `first` where nothing was; what no longer makes sense falls back to the default."""
+    first = first or Choices()
     try:
         data = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
-        return Choices()
+        return first
     if not isinstance(data, dict):
-        return Choices()
+        return first
     known = {field.name: data[field.name] for field in fields(Choices) if _fits(field.name, data.get(field.name))}
     return Choices(**known)
 
@@ -144,7 +170,7 @@ def _fits(name: str, value: Any) -> bool:
             return value in RESIDENCY_LINES
         case "seed_mode":
             return value in SEED_MODES
-        case "prompt" | "model" | "theme":
+        case "prompt" | "negative_prompt" | "model":
             return isinstance(value, str)
         case "guidance":
             return isinstance(value, int | float) and not isinstance(value, bool)

@@ -7,6 +7,9 @@ with others (ctrl+m, ctrl+i, ctrl+h) and the prefixes of tmux and screen (ctrl+b
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
+
+from flux2.settings import SettingsFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Key:
 _WRITTEN = {
     "question_mark": "?",
     "slash": "/",
+    "comma": ",",
     "plus": "+",
     "minus": "-",
     "escape": "esc",
@@ -63,6 +67,11 @@ KEYS: tuple[Key, ...] = (
     Key("run", "ctrl+j,alt+enter", "run", "Run", "Run", "Make the picture; while one runs, queue it", "run"),
     Key("run-letter", "g", "run", "Run", "", "The same, outside text fields"),
     Key("cancel", "x", "cancel", "Run", "Cancel", "Cancel the running picture; twice: without asking", "cancel"),
+    Key("reject", "r,ctrl+n", "reject", "Run", "Reject", "Cancel it and try the next seed at once", "reject"),
+    Key("more-like-this", "a", "more", "Run", "More like this", "More of the picture shown, with other seeds", "more"),
+    Key("hold", "h", "hold", "Run", "Stop after this", "Let nothing start after this picture, or go on", "hold"),
+    Key("give-up", "escape", "give_up_edit", "Run", "", "Leave a queued picture as it was", "leave it"),
+    Key("unload", "u", "unload", "Run", "Free the model", "Free the memory of the model that is kept loaded"),
     Key("prompt", "enter", "edit_prompt", "Choose", "Edit prompt", "Edit the prompt", "prompt"),
     Key("model", "m", "model_menu", "Choose", "Model", "Choose the model", "model"),
     Key("quantization", "n", "quantization_menu", "Choose", "Quantization", "Choose the quantization", "quant"),
@@ -70,16 +79,21 @@ KEYS: tuple[Key, ...] = (
     Key("steps", "i", "sampling('steps')", "Choose", "Steps and guidance", "Set the steps and the guidance", "steps"),
     Key("seed", "s", "sampling('seed')", "Choose", "Seed", "Set the seed", "seed"),
     Key("lock", "l", "seed_mode", "Choose", "Seed mode", "Seed: random, locked, one more each time"),
+    Key("editor", "f4", "edit_elsewhere", "Choose", "Prompt in $EDITOR", "Write the prompt in your own editor"),
+    Key("history", "ctrl+r,slash", "search_history", "Choose", "Earlier prompts", "Find an earlier prompt", "history"),
+    Key("picture-settings", "e", "picture_settings", "Choose", "Settings of a picture", "Take any picture's settings"),
     Key("dashboard", "1", "view('dashboard')", "Look", "All panes", "Show all panes"),
     Key("preview", "2", "view('preview')", "Look", "Picture alone", "Show the picture alone"),
     Key("gallery", "3", "gallery", "Look", "Gallery", "Look through all pictures", "gallery"),
     Key("log", "4", "view('log')", "Look", "Log alone", "Show the log alone"),
+    Key("models", "5", "models", "Look", "Models", "Download, use and delete models", "models"),
     Key("maximize", "z", "maximize_pane", "Look", "Maximize pane", "Fill the screen with the focused pane, or go back"),
     Key("window", "w", "graph_window", "Look", "Graph window", "Memory: the whole run, or its last two minutes"),
     Key("theme", "t", "theme_menu", "Look", "Theme", "Choose the theme", "theme"),
     _FAVOURITE,
     _COMPARE,
-    Key("restart", "ctrl+r", "restart_worker", "Program", "Restart worker", "Restart a lost worker", "restart worker"),
+    Key("preferences", "comma", "settings", "Program", "Settings", "Change the program's settings", "settings"),
+    Key("restart", "f5", "restart_worker", "Program", "Restart worker", "Restart a lost worker", "restart worker"),
     Key("palette", "ctrl+p", "app.command_palette", "Program", "", "Find every command by name", anywhere=True),
     Key("help", "question_mark,f1", "help", "Program", "Keys", "Show this page", "help"),
     Key("quit", "ctrl+q", "quit", "Program", "Quit", "Leave; a run goes on without the screen", "quit", anywhere=True),
@@ -91,10 +105,14 @@ PROMPT_KEYS: tuple[Key, ...] = (
     Key("leave", "escape", "leave", "Prompt", "", "Leave the field, so that single letters act", "commands"),
     Key("older", "up", "cursor_up", "Prompt", "", "On the first line: the prompt before"),
     Key("newer", "down", "cursor_down", "Prompt", "", "On the last line: the prompt after"),
+    Key("example", "right", "cursor_right", "Prompt", "", "In an empty field: the example"),
 )
 """What the prompt editor adds to a text area's own keys."""
 
 QUEUE_KEYS: tuple[Key, ...] = (
+    Key("sooner", "plus", "move(-1)", "Queue", "", "Make the picture sooner", "sooner"),
+    Key("later", "minus", "move(1)", "Queue", "", "Make it later", "later"),
+    Key("edit-queued", "enter", "", "Queue", "", "Change what it asks for"),
     Key("remove", "delete,backspace", "remove", "Queue", "", "Take the picture out of the queue", "remove"),
 )
 
@@ -195,3 +213,75 @@ COMPARE_KEYS: tuple[Key, ...] = (
     *(key for key in _PICTURE if key is not _COMPARE),
     *_LEAVE_PICTURES,
 )
+MODELS_KEYS: tuple[Key, ...] = (
+    Key("use-model", "enter", "use", "Models", "Use it", "Make the next picture with it", "use"),
+    Key("download", "d", "download", "Models", "Download", "Download it, or go on where it stopped", "download"),
+    Key("pause", "space,p", "pause", "Models", "Pause or go on", "Pause its download, or go on with it", "pause"),
+    Key("cancel-download", "c", "cancel", "Models", "Cancel download", "End its download; what came is kept", "cancel"),
+    Key("delete-model", "delete,backspace", "delete", "Models", "Delete", "Remove it from the disk", "delete"),
+    *_LEAVE_PICTURES,
+)
+
+SCREENS: tuple[tuple[Key, ...], ...] = (
+    (*KEYS, *QUEUE_KEYS),
+    (*KEYS, *PROMPT_KEYS),
+    (*GALLERY_KEYS, *BROWSER_KEYS),
+    VIEWER_KEYS,
+    (*COMPARE_KEYS, *BROWSER_KEYS),
+)
+"""Keys that may act at the same time."""
+ALL_KEYS: tuple[Key, ...] = tuple(dict.fromkeys(key for screen in SCREENS for key in screen))
+
+INDISTINCT = {
+    "ctrl+m": "enter",
+    "ctrl+i": "tab",
+    "ctrl+h": "backspace",
+    "ctrl+left_square_bracket": "escape",
+}
+"""Keys that most terminals send as others."""
+
+
+def user_keys(file: SettingsFile) -> tuple[dict[str, str], list[str]]:
+    """The keys of the settings' table by id, and a sentence with its line for each that can't be had.
+
+    One that is refused leaves that key as it is. Two may not mean the same where both act.
+    """
+    chosen = {
+        name: ",".join(_LONG_NAMES.get(key, key) for key in keys.split(","))
+        for name, keys in file.settings.keys.items()
+    }
+    complaints: list[str] = []
+    while refused := {name: said for name, keys in chosen.items() if (said := _complaint(name, keys, chosen))}:
+        for name, said in refused.items():
+            complaints.append(f"settings.toml line {file.lines.get(f'keys.{name}', 1)}: {said}")
+            del chosen[name]  # what it had before may be what another one wants: look again
+    return chosen, complaints
+
+
+def _complaint(name: str, keys: str, chosen: dict[str, str]) -> str:
+    known = {key.id: key for key in ALL_KEYS}
+    if name not in known:
+        near = get_close_matches(name, known, 3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else "; the help page (?) names them all."
+        return f"nothing is called {name!r}{hint}"
+    if not known[name].action:
+        return f"the keys of {name!r} can't be changed."
+    for key in keys.split(","):
+        if other := INDISTINCT.get(key):
+            return f"{key} can't be told from {other} in most terminals; choose another for {name!r}."
+        if taken := _taken_by(key, name, chosen):
+            return f"{key_name(key)} already means {taken!r}; give that another key first, or choose another."
+    return ""
+
+
+def _taken_by(key: str, name: str, chosen: dict[str, str]) -> str:
+    for screen in SCREENS:
+        if not any(other.id == name for other in screen):
+            continue
+        for other in screen:
+            if other.id != name and key in chosen.get(other.id, other.keys).split(","):
+                return other.id
+    return ""
+
+
+_LONG_NAMES = {written: name for name, written in _WRITTEN.items()}

@@ -31,8 +31,12 @@ class PromptHistory:
         entries = self.entries
         return (self._place + 1, len(entries)) if self._place < len(entries) else None
 
-    def add(self, prompt: str) -> None:
+    def add(self, prompt: str, resolved: str = "") -> None:
         """Append a prompt that was run, unless it is the last one again.
+
+        Args:
+            prompt: as it was typed.
+            resolved: what its wildcards became, if it has any; written down beside it.
 
         Raises:
             OSError: if the file can't be written; the prompt is in this screen's history all the same.
@@ -45,7 +49,8 @@ class PromptHistory:
         if is_new:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"prompt": prompt}, ensure_ascii=False) + "\n")
+                record = {"prompt": prompt} | ({"resolved": resolved} if resolved not in ("", prompt) else {})
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
     def older(self, current: str) -> str | None:
         """The entry before the one shown; None at the oldest. `current` is kept where it is the draft."""

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flux2 import events as ev
+from flux2.catalog import same_model
 from flux2.humanize import seconds
 from flux2.progress import RUNNING, RunProgress
 from tui.memory_history import MemoryHistory
+from tui.run_times import RunTimes
 from tui.text import gigabytes
 
 if TYPE_CHECKING:
@@ -73,6 +75,12 @@ class Session:
     picture: Path | None = None
     """The finished picture of the run shown."""
     queue: tuple[QueueItem, ...] = ()
+    held: bool = False
+    """Whether those that wait are kept from starting."""
+    run_times: RunTimes = field(default_factory=RunTimes)
+    """How long runs took, for what the queue will."""
+    downloads: dict[str, ev.DownloadProgress] = field(default_factory=dict)
+    """The last that was heard of each model's, by name."""
     log: deque[LogLine] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
     logged: int = 0
     """Lines ever logged, so that a pane knows how many are new."""
@@ -93,18 +101,47 @@ class Session:
         return self.worker is not None and self.run is not None and self.run.state == RUNNING
 
     @property
+    def under_way(self) -> str:
+        """The id of the run that can be cancelled: the running one, or the one whose model is being fetched; else ""."""
+        if self.running and self.run is not None:
+            return self.run.run
+        return next((item.id for item in self.queue if item.running), "") if self.fetching else ""
+
+    @property
+    def fetching(self) -> ev.DownloadProgress | None:
+        """The download that the next run waits for."""
+        item = next((item for item in self.queue if item.running), None)
+        if item is None or self.running:
+            return None
+        waited = (told for name, told in self.downloads.items() if same_model(name, str(item.request.get("model"))))
+        return next((told for told in waited if told.going_on or told.state == "paused"), None)
+
+    @property
     def waiting(self) -> int:
         """Items in the queue behind the running one."""
         return sum(not item.running for item in self.queue)
+
+    def waiting_ends(self) -> list[float | None]:
+        """Seconds from now until each waiting item will have ended, in the queue's order; None where nobody knows."""
+        run = self.run
+        at = run.eta(self.now) if run is not None and self.running else 0.0
+        ends: list[float | None] = []
+        for item in self.queue:
+            if not item.running:
+                takes = self.run_times.estimate(item.request)
+                at = None if at is None or takes is None else at + takes
+                ends.append(at)
+        return ends
 
     def attach(self, snapshot: Snapshot) -> Topic:
         """Take up what a worker tells whoever comes: its runs so far, its queue, its log."""
         self.worker, self.trouble = snapshot.worker, ""
         self.log.clear()
+        self.downloads.clear()
         past = [event for record in snapshot.runs for event in record.events] + list(snapshot.log)
         for event in sorted(past, key=lambda event: event.time):
             self.apply(event)
-        self.apply(ev.QueueChanged(items=snapshot.queue))
+        self.apply(ev.QueueChanged(items=snapshot.queue, held=snapshot.held))
         return Topic.EVERYTHING
 
     def meet(self, worker: WorkerInfo) -> Topic:
@@ -115,6 +152,7 @@ class Session:
     def lose(self, trouble: str) -> Topic:
         """The worker is gone. What was seen of the run stays."""
         self.worker, self.trouble, self.queue = None, trouble, ()
+        self.downloads.clear()
         self.say("error", trouble)
         return Topic.EVERYTHING
 
@@ -183,6 +221,7 @@ class Session:
             self.picture = Path(event.path)
             tail = event.timings.get("decode", 0.0) + event.timings.get("save", 0.0)
             self._tails[_tail_key(self.run.request)] = tail
+            self.run_times.learn(self.run.request, event.seconds, event.timings.get("denoise", 0.0))
         self.say("done", f"Saved {event.path} after {seconds(event.seconds)}, seed {event.seed}.", event.time)
         return Topic.EVERYTHING
 
@@ -203,7 +242,12 @@ class Session:
             QueueItem(str(item.get("id", "")), item.get("state") == "running", dict(item.get("request", {})))
             for item in event.items
         )
+        self.held = event.held
         return Topic.QUEUE | Topic.RUN
+
+    def _download(self, event: ev.DownloadProgress) -> Topic:
+        self.downloads[event.model] = event
+        return Topic.RUN
 
     def _logged(self, event: ev.Logged) -> Topic:
         return self.say(event.level, event.message, event.time)
@@ -226,5 +270,6 @@ _HANDLERS: dict[type[ev.Event], Callable[..., Topic]] = {
     ev.RunCancelled: Session._cancelled,
     ev.MemorySampled: lambda *_: Topic.MEMORY,
     ev.QueueChanged: Session._queue_changed,
+    ev.DownloadProgress: Session._download,
     ev.Logged: Session._logged,
 }

@@ -10,8 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-GRAPHICS = ("auto", "halfcell", "kitty", "sixel", "none")
-
 _KITTY_QUERY = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"
 _ATTRIBUTES_QUERY = "\x1b[c"
 _ATTRIBUTES_REPLY = re.compile(rb"\x1b\[\?([\d;]*)c")
@@ -23,11 +21,18 @@ def is_remote() -> bool:
     return bool(os.environ.get("SSH_CONNECTION") or os.environ.get("SSH_TTY"))
 
 
-def prepare_environment() -> None:
-    """Set what Textual reads from the environment when it is imported; what the user has set stays."""
+REMOTE_FPS = 15
+
+
+def prepare_environment(fps: int = 0) -> None:
+    """Set what Textual reads from the environment when it is imported; what the user has set there stays.
+
+    Args:
+        fps: most redraws per second; 0 for what suits the terminal.
+    """
     defaults = {"TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0"}
-    if is_remote():
-        defaults["TEXTUAL_FPS"] = "15"
+    if fps or is_remote():
+        defaults["TEXTUAL_FPS"] = str(fps or REMOTE_FPS)
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
     # ssh does not pass COLORTERM on; terminals of these names all have 24-bit colour.

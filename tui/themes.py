@@ -47,7 +47,7 @@ def load_themes() -> tuple[dict[str, NamedTheme], list[str]]:
     """All themes by name (a user's file replaces one of ours of the same name), and a sentence per file that failed."""
     found: dict[str, NamedTheme] = {}
     complaints: list[str] = []
-    for path in _theme_files():
+    for path in theme_files():
         try:
             found[path.stem] = read_theme(path)
         except ThemeError as error:
@@ -56,7 +56,7 @@ def load_themes() -> tuple[dict[str, NamedTheme], list[str]]:
     return dict(dark_first), complaints
 
 
-def _theme_files() -> Iterable[Path]:
+def theme_files() -> Iterable[Path]:
     for folder in (Path(themes.__file__).parent, config_dir() / "themes"):
         yield from sorted(folder.glob("*.toml"))
 

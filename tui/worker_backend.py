@@ -74,6 +74,33 @@ class WorkerBackend:
     async def remove(self, run: str) -> None:
         await self._attached().remove(run)
 
+    async def replace(self, run: str, request: GenerationRequest) -> None:
+        await self._attached().replace(run, request)
+
+    async def move(self, run: str, by: int) -> None:
+        await self._attached().move(run, by)
+
+    async def hold(self, on: bool) -> None:
+        await self._attached().hold(on)
+
+    async def unload(self) -> None:
+        await self._attached().unload()
+
+    async def count_tokens(self, model: str, prompt: str) -> tuple[int, int] | None:
+        return await self._attached().count_tokens(model, prompt)
+
+    async def start_download(self, model: str) -> None:
+        await self._attached().start_download(model)
+
+    async def pause_download(self, model: str) -> None:
+        await self._attached().pause_download(model)
+
+    async def cancel_download(self, model: str) -> None:
+        await self._attached().cancel_download(model)
+
+    async def delete_model(self, model: str) -> int:
+        return await self._attached().delete_model(model)
+
     async def restart(self) -> Snapshot:
         client, self._client = self._client, None
         if client is not None and client.lost is None:
@@ -103,7 +130,7 @@ class WorkerBackend:
 
     def _attached(self) -> WorkerClient:
         if self._client is None:
-            raise WorkerError("No worker is attached; restart it with ctrl+r.")
+            raise WorkerError("No worker is attached; restart it with f5.")
         return self._client
 
 

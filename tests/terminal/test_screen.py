@@ -73,7 +73,7 @@ async def test_the_workers_death_is_told_and_a_key_brings_it_back(worker: int) -
         assert "\x1b[31m" + "Impacting" not in screen.raw.decode(errors="replace")
         screen.forget()
         try:
-            screen.send(b"\x12")
+            screen.send(b"\x1b[15~")
             screen.wait_for("ready")
             screen.send(b"\x11")
             assert screen.wait() == 0

@@ -57,6 +57,12 @@ class ReplayBackend:
     enqueued: list[GenerationRequest] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    replaced: list[tuple[str, GenerationRequest]] = field(default_factory=list)
+    moved: list[tuple[str, int]] = field(default_factory=list)
+    held: list[bool] = field(default_factory=list)
+    unloads: int = 0
+    model_asks: list[tuple[str, str]] = field(default_factory=list)
+    """What was asked for models: start, pause, cancel or delete."""
     restarts: int = 0
     closed: bool = False
     _updates: asyncio.Queue[object] = field(default_factory=asyncio.Queue)
@@ -92,6 +98,41 @@ class ReplayBackend:
 
     async def remove(self, run: str) -> None:
         self.removed.append(run)
+
+    async def replace(self, run: str, request: GenerationRequest) -> None:
+        if self.refuses:
+            raise WorkerError(self.refuses)
+        self.replaced.append((run, request))
+
+    async def move(self, run: str, by: int) -> None:
+        self.moved.append((run, by))
+
+    async def hold(self, on: bool) -> None:
+        self.held.append(on)
+
+    async def unload(self) -> None:
+        self.unloads += 1
+
+    async def count_tokens(self, model: str, prompt: str) -> tuple[int, int] | None:
+        return (len(prompt.split()), 64) if model == "pocket" else None
+
+    async def start_download(self, model: str) -> None:
+        self._model_asked("start", model)
+
+    async def pause_download(self, model: str) -> None:
+        self._model_asked("pause", model)
+
+    async def cancel_download(self, model: str) -> None:
+        self._model_asked("cancel", model)
+
+    async def delete_model(self, model: str) -> int:
+        self._model_asked("delete", model)
+        return GB
+
+    def _model_asked(self, what: str, model: str) -> None:
+        if self.refuses:
+            raise WorkerError(self.refuses)
+        self.model_asks.append((what, model))
 
     async def restart(self) -> Snapshot:
         self.restarts += 1

@@ -25,7 +25,6 @@ SOME = Choices(
     guidance=2.5,
     seed=7,
     seed_mode="locked",
-    theme="paper",
 )
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from flux2 import events as ev
 from flux2.paths import state_dir
+from flux2.settings import settings
 from tests.tui.replay import INFO, REQUEST, START, ReplayBackend, events_of_a_run, picture_png, queue_of
 from tests.tui.screen import make_app, running, settled, text_of
 from tui.choices import Choices, load_choices, save_choices
@@ -219,11 +220,11 @@ async def test_a_dead_worker_is_noticed_within_a_second_and_restarted_by_a_key()
         await asyncio.sleep(0.5)
         await pilot.pause()
         text = text_of(app)
-        assert "worker lost, ctrl+r restarts it" in text
+        assert "worker lost, f5 restarts it" in text
         assert "libc++abi: terminating" in text
-        assert "ctrl+r restart worker" in text
+        assert "f5 restart worker" in text
         assert "step 7 of 12" in text  # what was seen stays
-        await pilot.press("ctrl+r")
+        await pilot.press("f5")
         await settled(pilot)
         assert backend.restarts == 1
         assert app.session.trouble == ""
@@ -233,7 +234,7 @@ async def test_a_dead_worker_is_noticed_within_a_second_and_restarted_by_a_key()
 async def test_a_worker_that_does_not_start_is_a_sentence() -> None:
     async with running(ReplayBackend(fails="The worker can't be started (No space left on device).")) as (app, pilot):
         assert "No space left on device" in text_of(app)
-        await pilot.press("ctrl+r")
+        await pilot.press("f5")
         await settled(pilot)
         assert "ready" in text_of(app)
 
@@ -389,11 +390,10 @@ async def test_letters_are_text_in_the_editor_and_commands_outside() -> None:
 
 
 async def test_everything_chosen_is_there_after_a_restart() -> None:
-    chosen = Choices(prompt=CAT, model="klein-4b", quantization="int4", width=768, height=768, steps=6, theme="paper")
+    chosen = Choices(prompt=CAT, model="klein-4b", quantization="int4", width=768, height=768, steps=6)
     save_choices(state_dir() / "screen.json", chosen)
-    async with running(ReplayBackend(), theme="") as (app, pilot):
+    async with running(ReplayBackend()) as (app, pilot):
         assert app.choices == chosen
-        assert app.theme == "paper"
         assert app.dashboard.prompt.editor.text == CAT
         await pilot.press(*"!")
         await asyncio.sleep(0.9)
@@ -458,7 +458,7 @@ async def test_the_theme_menu_previews_and_can_be_refused() -> None:
         await settled(pilot)
         await pilot.press("down", "enter")
         await settled(pilot)
-        assert app.theme == app.choices.theme == previewed
+        assert app.theme == settings().theme == previewed
 
 
 async def test_an_unknown_theme_is_said_and_the_usual_one_worn() -> None:
@@ -496,8 +496,8 @@ async def test_help_lists_every_key(key: str) -> None:
 async def test_every_command_is_in_the_palette() -> None:
     async with running(mid_run()) as (app, _):
         names = {command.title for command in app.get_system_commands(app.dashboard)}
-        # While the editor has the focus, all is well, and no picture is finished.
-        hidden = {"Edit prompt", "Restart worker", "Favourite"}
+        # While the editor has the focus, all is well, no picture is finished, no prompt was run, no model is kept.
+        hidden = {"Edit prompt", "Restart worker", "Favourite", "Earlier prompts", "Free the model"}
         assert {key.command for key in KEYS if key.command} - hidden <= names
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,12 +15,15 @@ from textual.geometry import Size
 from textual.screen import Screen
 from textual.widgets import Static, TextArea
 
-from flux2.errors import RequestError
+from flux2.errors import Flux2Error, RequestError
 from flux2.request import GenerationRequest
+from flux2.wildcards import resolve
 from tui.bindings import bindings
 from tui.choices import Choices
 from tui.keymap import KEYS, Key
 from tui.prompt_history import PromptHistory
+from tui.screens import iterating
+from tui.screens.queued_edit import QueuedEdit
 from tui.session import Session, Topic
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.log_pane import LogPane
@@ -26,7 +31,7 @@ from tui.widgets.memory_graph import MemoryPane
 from tui.widgets.pane import Pane
 from tui.widgets.preview_pane import PreviewPane
 from tui.widgets.progress_pane import ProgressPane
-from tui.widgets.prompt_pane import PromptPane
+from tui.widgets.prompt_pane import PromptEditor, PromptPane
 from tui.widgets.queue_pane import QueueList, QueuePane
 from tui.widgets.settings_pane import SettingsForm, SettingsPane
 from tui.widgets.status_bar import StatusBar
@@ -38,6 +43,10 @@ SMALLEST = (60, 16)
 """Columns and rows below which the panes would lie to the eye."""
 TWO_COLUMNS = (100, 32)
 LARGE = (160, 50)
+_COUNT_AFTER = 0.4
+"""Seconds without a key before the prompt's tokens are counted."""
+_MOST_COUNTED = 20_000
+"""Characters; a message to the worker has a limit."""
 _PREVIEW_PAUSE = {False: 0.25, True: 4.0}
 """Least seconds between two previews, by whether the terminal is remote: one is up to 40 KB."""
 
@@ -58,6 +67,7 @@ class Dashboard(Screen[None]):
         self.progress = ProgressPane(options.glyphs)
         self.log_pane = LogPane()
         self.queue = QueuePane()
+        self.edited = QueuedEdit(self)
         self.prompt.editor.text = choices.prompt
         self.prompt.editor.move_cursor(self.prompt.editor.document.end)
         self.settings.form.set_reactive(SettingsForm.choices, choices)
@@ -108,10 +118,13 @@ class Dashboard(Screen[None]):
             self.refresh_bindings()
 
     def show_choices(self, choices: Choices) -> None:
+        if choices.model != self.settings.form.choices.model:
+            self._count_tokens()
         self.settings.form.choices = choices
 
     def _tick(self) -> None:
         """Elapsed time and ETA, once a second; nothing else moves by itself."""
+        self.app.window_title.show(self.app.session)
         if self.app.session.running:
             self.progress.tick(self.app.session)
 
@@ -122,13 +135,23 @@ class Dashboard(Screen[None]):
         session = self.app.session
         match action:
             case "cancel":
-                return session.running
+                return bool(session.under_way)
             case "run":
                 return session.worker is not None
             case "restart_worker":
                 return bool(session.trouble)
             case "edit_prompt":
                 return self.focused is None
+            case "reject" | "more":
+                return session.worker is not None and session.run is not None and bool(session.run.request)
+            case "give_up_edit":
+                return bool(self.edited.run)
+            case "hold":
+                return session.running or session.waiting > 0 or session.held
+            case "unload":
+                return session.worker is not None and bool(session.worker.model)
+            case "search_history":
+                return bool(self.app.prompt_history.entries)
             case "favourite":
                 return session.picture is not None
             case "compare":
@@ -146,36 +169,64 @@ class Dashboard(Screen[None]):
         except RequestError as error:
             self.app.say("warning", str(error))
             return
+        request = replace(request, keep_text_encoder=self.app.preferences.settings.keep_text_encoder)
         settled = await settle(self.app, request)
         if settled is None:
             return
         request = settled
-        if await self.app.ask_worker(self.app.backend.enqueue(request)):
-            self._remember_prompt(request.prompt)
+        if self.edited.run:
+            await self.edited.put_back(request)
+        elif await self.app.ask_worker(self.app.backend.enqueue(request)):
+            self._remember_prompt(request)
             self.app.choose(self.app.choices.after(request))
 
-    def _remember_prompt(self, prompt: str) -> None:
+    def _remember_prompt(self, request: GenerationRequest) -> None:
         try:
-            self.app.prompt_history.add(prompt)
+            self.app.prompt_history.add(request.prompt_template or request.prompt, request.prompt)
         except OSError as error:
             self.app.say("warning", f"The prompt history can't be written: {error}")
 
     def action_cancel(self) -> None:
         from tui.screens.confirm import Confirm
 
-        run = self.app.session.run
-        if run is None:
+        run = self.app.session.under_way
+        if not run:
             return
 
         async def take(yes: bool | None) -> None:
             if yes:
-                await self.app.ask_worker(self.app.backend.cancel(run.run))
+                await self.app.ask_worker(self.app.backend.cancel(run))
 
         self.app.push_screen(Confirm("Cancel the running picture?", "x"), take)
 
     @work(group="command")
     async def on_queue_list_removed(self, event: QueueList.Removed) -> None:
         await self.app.ask_worker(self.app.backend.remove(event.item))
+
+    @work(group="command")
+    async def on_queue_list_moved(self, event: QueueList.Moved) -> None:
+        await self.app.ask_worker(self.app.backend.move(event.item, event.by))
+
+    def on_queue_list_edited(self, event: QueueList.Edited) -> None:
+        self.edited.begin(event.item)
+
+    @work(group="command")
+    async def action_reject(self) -> None:
+        await iterating.reject(self.app)
+
+    def action_more(self) -> None:
+        iterating.more_like_this(self.app)
+
+    @work(group="command")
+    async def action_hold(self) -> None:
+        await self.app.ask_worker(self.app.backend.hold(not self.app.session.held))
+
+    @work(group="command")
+    async def action_unload(self) -> None:
+        await self.app.ask_worker(self.app.backend.unload())
+
+    def action_give_up_edit(self) -> None:
+        self.edited.end()
 
     def action_restart_worker(self) -> None:
         self.app.attach(restart=True)
@@ -188,6 +239,40 @@ class Dashboard(Screen[None]):
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         self.app.choices = replace(self.app.choices, prompt=event.text_area.text)
         self.app.save_soon()
+        self._count_tokens()
+
+    @work(group="tokens", exclusive=True, exit_on_error=False)
+    async def _count_tokens(self) -> None:
+        """Ask the worker once the typing rests."""
+        await asyncio.sleep(_COUNT_AFTER)
+        text, session = self.prompt.editor.text, self.app.session
+        if session.worker is None or not session.worker.ready or not 0 < len(text) <= _MOST_COUNTED:
+            return
+        prompt = resolve(text, self.app.choices.seed or 0)
+        with contextlib.suppress(Flux2Error):  # the estimate stays
+            self.prompt.show_tokens(text, await self.app.backend.count_tokens(self.app.choices.model, prompt))
+
+    def on_prompt_editor_picture_dropped(self, event: PromptEditor.PictureDropped) -> None:
+        from tui.screens.text_dialog import absent
+
+        if complaint := absent(event.path):
+            self.app.say("warning", complaint)
+        else:
+            self.app.run_worker(iterating.take_settings(self.app, event.path), group="settings-of")
+
+    def action_edit_elsewhere(self) -> None:
+        iterating.edit_elsewhere(self.app)
+
+    def action_search_history(self) -> None:
+        iterating.search_history(self.app)
+
+    def action_picture_settings(self) -> None:
+        iterating.ask_for_picture(self.app)
+
+    def action_settings(self) -> None:
+        from tui.screens.settings_screen import SettingsScreen
+
+        self.app.push_screen(SettingsScreen())
 
     def action_edit_prompt(self) -> None:
         self.prompt.editor.focus()
@@ -267,6 +352,11 @@ class Dashboard(Screen[None]):
         self.memory.heading.title = "Memory" if graph.whole_run else "Memory, 2 min"
 
     # --- pictures ----------------------------------------------------------------------------------------------------
+
+    def action_models(self) -> None:
+        from tui.screens.models import ModelsScreen
+
+        self.app.push_screen(ModelsScreen())
 
     def action_gallery(self) -> None:
         self.app.desk.open_gallery()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -13,6 +14,9 @@ from textual.screen import ModalScreen
 from textual.widgets import Label, Static
 
 from tui.keymap import KEYS, PROMPT_KEYS, QUEUE_KEYS, SETTINGS_KEYS, Key
+
+if TYPE_CHECKING:
+    from tui.app import Flux2App
 
 _DASHBOARD = (*KEYS, *PROMPT_KEYS, *SETTINGS_KEYS, *QUEUE_KEYS)
 
@@ -29,6 +33,8 @@ class Help(ModalScreen[None]):
         Binding("pagedown,space", "scroll(10)", show=False),
     ]
 
+    app: Flux2App
+
     def __init__(self, keys: Sequence[Key] = _DASHBOARD) -> None:
         super().__init__()
         self._keys = keys
@@ -43,6 +49,7 @@ class Help(ModalScreen[None]):
     def _lines(self) -> Iterator[Content]:
         group = ""
         for key in self._keys:
+            key = replace(key, keys=self.app.preferences.keys.get(key.id, key.keys))
             if key.group != group:
                 if group:
                     yield Content("")

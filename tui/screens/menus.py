@@ -6,6 +6,7 @@ They open at once, within the key's own handler, so that keys typed ahead over a
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -114,7 +115,7 @@ def _shape(width: int, height: int) -> str:
     return "square" if width == height else "landscape" if width > height else "portrait"
 
 
-def ask_theme(app: Flux2App) -> None:
+def ask_theme(app: Flux2App, then: Callable[[], None] = lambda: None) -> None:
     """The picker previews: the whole screen wears the highlighted theme until one is chosen or refused."""
     before = app.theme
     choices = [
@@ -126,9 +127,9 @@ def ask_theme(app: Flux2App) -> None:
         app.theme = name
 
     def take(name: str | None) -> None:
+        app.theme = before
         if name:
-            app.choose_theme(name)
-        else:
-            app.theme = before
+            app.preferences.set("theme", name)
+        then()
 
     app.push_screen(Menu("Theme", choices, before, on_highlight=preview), take)

@@ -1,20 +1,32 @@
-"""The prompt editor: a text area whose first and last lines lead into the history."""
+"""The prompt editor: a text area whose first and last lines lead into the history, and what is known of the text."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
+from textual import events
 from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import TextArea
 
+from flux2.wildcards import count, has_wildcards
 from tui.bindings import bindings
 from tui.keymap import PROMPT_KEYS
 from tui.prompt_history import PromptHistory
 from tui.widgets.pane import Pane
 
-PLACEHOLDER = "What should the picture show? For example: a fluffy orange tabby cat sitting on a windowsill at sunset"
+EXAMPLE = "a fluffy orange tabby cat sitting on a windowsill at sunset"
+PLACEHOLDER = f"What should the picture show? For example: {EXAMPLE}"
+MAX_TOKENS = 512
+"""That FLUX.2 reads, until the worker has said how many this model does."""
+_CHARACTERS_PER_TOKEN = 4.3
+"""Of English prose in the models' vocabularies, for the estimate before the worker has counted."""
+_TEMPLATE_TOKENS = 12
+"""That the chat template adds."""
+_MAX_COUNTED = 20_000
+"""Characters of a text in which wildcards are looked for while one types."""
 
 
 class PromptEditor(TextArea):
@@ -22,6 +34,13 @@ class PromptEditor(TextArea):
 
     class Browsed(Message):
         """Another entry of the history is shown."""
+
+    class PictureDropped(Message):
+        """The path of a picture was pasted, or a picture dragged into the terminal."""
+
+        def __init__(self, path: Path) -> None:
+            super().__init__()
+            self.path = path
 
     def __init__(self, history: PromptHistory, **options: Any) -> None:
         super().__init__(placeholder=PLACEHOLDER, soft_wrap=True, tab_behavior="focus", compact=True, **options)
@@ -46,8 +65,26 @@ class PromptEditor(TextArea):
         else:
             super().action_cursor_down(select)
 
+    def action_cursor_right(self, select: bool = False) -> None:
+        """In an empty field the example is taken, as shells do with what they suggest."""
+        if self.text:
+            super().action_cursor_right(select)
+        else:
+            self.load_text(EXAMPLE)
+            self.move_cursor(self.document.end)
+
     def action_leave(self) -> None:
         self.screen.set_focus(None)
+
+    def on_paste(self, event: events.Paste) -> None:
+        """A picture's path is taken as the picture; any other text goes on to the text area's own handler."""
+        from tui.screens.text_dialog import pasted_path
+
+        path = pasted_path(event.text)
+        if path is not None:
+            event.prevent_default()
+            event.stop()
+            self.post_message(self.PictureDropped(path))
 
     def _browse(self, prompt: str | None, *, to_end: bool) -> None:
         """Show an entry, the cursor where the next press of the same key goes on browsing."""
@@ -63,15 +100,46 @@ class PromptPane(Pane):
 
     def __init__(self, history: PromptHistory) -> None:
         self.editor = PromptEditor(history)
+        self._counted: tuple[str, int] | None = None
+        self._limit = MAX_TOKENS
         super().__init__(self.editor, id="prompt")
 
+    def put(self, prompt: str) -> None:
+        """Another text in the editor, the cursor at its end; ctrl+z brings the old one back."""
+        editor = self.editor
+        editor.replace(prompt, (0, 0), editor.document.end)
+        editor.move_cursor(editor.document.end)
+        editor.focus()
+
+    def show_tokens(self, text: str, counted: tuple[int, int] | None) -> None:
+        """What the worker has counted, if the text is still the same. None where it can't."""
+        if counted is not None:
+            self._limit = counted[1]
+            self._counted = (text, counted[0])
+        self._say()
+
     def on_prompt_editor_browsed(self) -> None:
-        self._say_where()
+        self._say()
 
     def on_text_area_changed(self) -> None:
-        self._say_where()
+        self._say()
 
-    def _say_where(self) -> None:
-        position = self.editor.prompts.position
-        text = f"history {position[0]} of {position[1]}" if position else ""
-        self.heading.detail = Content.assemble((text, "$muted")) if text else Content("")
+    def _say(self) -> None:
+        text = self.editor.text
+        parts: list[tuple[str, str]] = []
+        if position := self.editor.prompts.position:
+            parts.append((f"history {position[0]} of {position[1]}", "$muted"))
+        if len(text) <= _MAX_COUNTED and has_wildcards(text):
+            parts.append((f"{count(text):,} prompts in one", "$muted"))
+        if text.strip():
+            parts.append(self._tokens(text))
+        spaced = [piece for part in parts for piece in (part, ("   ", ""))][:-1]
+        self.heading.detail = Content.assemble(*spaced)
+
+    def _tokens(self, text: str) -> tuple[str, str]:
+        """`31 of 512 tokens`, the number an estimate until the worker has counted this very text."""
+        exact = self._counted is not None and self._counted[0] == text
+        estimate = round(len(text) / _CHARACTERS_PER_TOKEN) + _TEMPLATE_TOKENS
+        tokens = self._counted[1] if exact and self._counted else estimate
+        style = "$warning" if tokens > self._limit else "$muted"
+        return f"{'' if exact else '≈ '}{tokens} of {self._limit} tokens", style

@@ -41,10 +41,17 @@ class StatusBar(Widget):
     def _state(self) -> tuple[str, str]:
         session = self._session
         if session.trouble:
-            return "worker lost, ctrl+r restarts it", "$error"
+            return "worker lost, f5 restarts it", "$error"
         if session.worker is None:
             return "starting the worker", "$muted"
         if session.running and session.run is not None:
-            waiting = f", {session.waiting} waiting" if session.waiting else ""
-            return f"{session.run.phase or 'running'}{waiting}", "$accent"
+            return f"{session.run.phase or 'running'}{self._waiting()}", "$accent"
+        if session.waiting:
+            return self._waiting().removeprefix(", "), "$warning" if session.held else "$accent"
         return ("ready" if session.worker.ready else "worker warming up"), "$success"
+
+    def _waiting(self) -> str:
+        session = self._session
+        if not session.waiting:
+            return ", stops after this" if session.held else ""
+        return f", {session.waiting} waiting" + (", held" if session.held else "")

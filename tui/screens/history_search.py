@@ -1,0 +1,82 @@
+"""The prompt history, narrowed down by typing; the newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Label, OptionList
+from textual.widgets.option_list import Option
+
+from tui.fuzzy import matches
+from tui.text import ellipsis
+
+SHOWN = 100
+"""Prompts in the list; typing narrows it down."""
+
+
+class HistorySearch(ModalScreen[str | None]):
+    """Returns the chosen prompt, or None if the user went back."""
+
+    DEFAULT_CLASSES = "dialog"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,ctrl+c", "back", "back"),
+        Binding("up", "move(-1)", show=False),
+        Binding("down,ctrl+r", "move(1)", show=False),
+        Binding("pageup", "move(-10)", show=False),
+        Binding("pagedown", "move(10)", show=False),
+    ]
+
+    def __init__(self, prompts: Sequence[str]) -> None:
+        """
+        Args:
+            prompts: oldest first.
+        """
+        super().__init__()
+        self._prompts = list(dict.fromkeys(reversed(prompts)))
+        self._found: list[str] = []
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog-box"):
+            yield Label("Earlier prompts", classes="dialog-title")
+            yield Input(placeholder="a few letters of it", compact=True)
+            yield OptionList(compact=True)
+            yield Label("type to narrow down, ↑ ↓, enter, esc", classes="dialog-hint")
+
+    def on_mount(self) -> None:
+        self.query_one(OptionList).can_focus = False
+        self.query_one(Input).focus()
+        self._fill("")
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self._fill(event.value)
+
+    def on_input_submitted(self) -> None:
+        place = self.query_one(OptionList).highlighted
+        if place is not None:
+            self.dismiss(self._found[place])
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(self._found[event.option_index])
+
+    def _fill(self, query: str) -> None:
+        self._found = [prompt for prompt in self._prompts if matches(query, prompt)][:SHOWN]
+        width = max(20, self.app.size.width * 9 // 10 - 10)
+        options = self.query_one(OptionList)
+        options.clear_options()
+        options.add_options([Option(Content(ellipsis(prompt, width))) for prompt in self._found])
+        if self._found:
+            options.highlighted = 0
+
+    def action_move(self, by: int) -> None:
+        options = self.query_one(OptionList)
+        if self._found:
+            options.highlighted = max(0, min(len(self._found) - 1, (options.highlighted or 0) + by))
+
+    def action_back(self) -> None:
+        self.dismiss(None)

@@ -1,0 +1,117 @@
+"""From one picture to the next: what the dashboard's keys for that do, one function per key."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.app import SuspendNotSupported
+
+from flux2.errors import Flux2Error
+from flux2.humanize import printable
+from flux2.request import MAX_SEED, GenerationRequest
+from tui.editor import EditorError, edit, editor_command
+
+if TYPE_CHECKING:
+    from tui.app import Flux2App
+
+_TO_THE_FRONT = -1000
+_SAID = 6
+"""Things left out that are named; the others are counted."""
+
+
+def edit_elsewhere(app: Flux2App) -> None:
+    """The prompt in the user's own editor, which has the terminal meanwhile. Runs go on."""
+    editor = app.dashboard.prompt.editor
+    try:
+        command = editor_command()
+        with app.suspend():
+            text = edit(editor.text, command)
+    except SuspendNotSupported:
+        app.say("warning", "An editor needs the terminal, which this screen does not have.")
+        return
+    except EditorError as error:
+        app.say("error", str(error))
+        return
+    finally:
+        app.refresh(layout=True)
+    if text != editor.text:
+        editor.text = text
+        editor.move_cursor(editor.document.end)
+    editor.focus()
+
+
+def search_history(app: Flux2App) -> None:
+    """An earlier prompt, found by a few letters."""
+    from tui.screens.history_search import HistorySearch
+
+    def take(prompt: str | None) -> None:
+        if prompt is not None:
+            app.dashboard.prompt.put(prompt)
+
+    app.push_screen(HistorySearch(app.prompt_history.entries), take)
+
+
+async def reject(app: Flux2App) -> None:
+    """The same again with the next seed, at once: it goes before all that waits, and what runs is cancelled."""
+    run = app.session.run
+    if run is None or not run.request:
+        return
+    request = next_try(GenerationRequest.from_dict(run.request), app.choices.seed_mode)
+    try:
+        again = await app.backend.enqueue(request)
+        await app.backend.move(again, _TO_THE_FRONT)
+        if app.session.running:
+            await app.backend.cancel(run.run)
+    except Flux2Error as error:
+        app.say("error", str(error))
+
+
+def next_try(request: GenerationRequest, seed_mode: str) -> GenerationRequest:
+    """The request with another seed, wildcards drawn anew: a random one, or, where seeds are counted, the next."""
+    count = seed_mode != "random" and request.seed is not None
+    seed = ((request.seed or 0) + 1) % (MAX_SEED + 1) if count else None
+    return replace(request, seed=seed, output=None).resolved()
+
+
+def more_like_this(app: Flux2App) -> None:
+    """So many more of the picture shown; asks how many."""
+    run = app.session.run
+    if run is not None and run.request:
+        app.desk.more_like(GenerationRequest.from_dict(run.request))
+
+
+def ask_for_picture(app: Flux2App) -> None:
+    """The settings of any picture, by its path."""
+    from tui.screens.text_dialog import TextDialog, absent, picture_path
+
+    def take(text: str | None) -> None:
+        if text is not None:
+            app.run_worker(take_settings(app, picture_path(text)), group="settings-of")
+
+    dialog = TextDialog(
+        "Settings of a picture",
+        "path of a PNG: typed, pasted, or the picture dragged here",
+        lambda text: absent(picture_path(text)),
+    )
+    app.push_screen(dialog, take)
+
+
+async def take_settings(app: Flux2App, path: Path) -> None:
+    """Make a picture's settings those of the next one, and say what could not be taken."""
+    from flux2.foreign_metadata import read_settings_of
+
+    try:
+        found = await asyncio.to_thread(read_settings_of, path)
+    except Flux2Error as error:
+        app.say("error", printable(str(error)))
+        return
+    values = {"model": app.choices.model, "quantization": app.choices.quantization} | found.values
+    app.choose(app.choices.with_request(GenerationRequest.from_dict(values)))
+    app.dashboard.prompt.put(app.choices.prompt)
+    left = found.left_out[:_SAID]
+    more = f" and {len(found.left_out) - _SAID} more" if len(found.left_out) > _SAID else ""
+    rest = f" Not taken: {', '.join(left)}{more}." if left else ""
+    app.say("warning" if left else "info", printable(f"Settings of {path.name} ({found.program}) taken.{rest}"))
