@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from flux2.errors import NumericalError, RequestError
-from flux2.mlx_backend import mx
+from flux2.mlx_backend import mx, on_cpu
 from flux2.models.layers import AfterBlock, Evaluate
 from flux2.models.rope import image_positions, text_positions
-from flux2.models.transformer import Conditioning, Flux2Transformer2DModel
+from flux2.models.transformer import Conditioning, Flux2Transformer2DModel, finish_step
 from flux2.request import TOKEN_PIXELS
 from flux2.schedule import SchedulerConfig, clean_estimate, euler_step, guided_velocity, noise_levels
 
@@ -108,6 +108,7 @@ def denoise(
     conditioning: Conditioning,
     evaluate: Evaluate = mx.eval,
     after_block: AfterBlock = lambda *_: None,
+    ahead: bool | None = None,
 ) -> Iterator[Step]:
     """Every step from the plan's first on as it is done, beginning with noise, or latents, as `pack` gives them.
 
@@ -115,26 +116,54 @@ def denoise(
         conditioning: of this plan, by `condition`.
         evaluate: see the transformer.
         after_block: called with the results of each of the transformer's blocks; may raise.
+        ahead: whether the first block of the next step is computed while the caller works with this one, which then
+            costs no time; None is yes where a GPU computes.
 
     Raises:
         NumericalError: if the latents hold NaN or infinity after a step.
     """
+    ahead = not on_cpu() if ahead is None else ahead
     sigmas = noise_levels(plan.steps, latents.shape[1], plan.scheduler).tolist()
+    began = time.perf_counter()
+    done: _Computed | None = None
     for index, (sigma, sigma_next) in islice(enumerate(pairwise(sigmas)), plan.first_step, None):
-        began = time.perf_counter()
-        velocities = transformer(latents, conditioning, index, evaluate, after_block)
-        velocity, *others = (velocity.astype(mx.float32) for velocity in velocities)
+        blocks = transformer.blocks(latents, conditioning, index, evaluate)
+        if done:
+            after_block(*next(blocks))
+            yield done.step(plan, began)
+            began = done.ended
+        velocity, *others = (velocity.astype(mx.float32) for velocity in finish_step(blocks, after_block))
         for other in others:
             velocity = guided_velocity(velocity, other, plan.guidance)
         estimate = clean_estimate(latents, velocity, sigma)
         latents = euler_step(latents, velocity, sigma, sigma_next)
-        mx.eval(latents, estimate)
-        if not _finite(latents):
+        done = _Computed(index + 1, sigma, latents, estimate)
+        del velocity, others, estimate
+        if not ahead or index + 1 == plan.steps:
+            yield done.step(plan, began)
+            done, began = None, time.perf_counter()
+
+
+class _Computed:
+    """A step that a GPU may still be working on."""
+
+    def __init__(self, number: int, sigma: float, latents: mx.array, estimate: mx.array) -> None:
+        self._number, self._sigma, self._latents, self._estimate = number, sigma, latents, estimate
+        self._finite = mx.isfinite(latents).all()
+        self.ended = 0.0
+        """When it was seen to be done, by `time.perf_counter`."""
+        mx.async_eval(latents, estimate, self._finite)  # type: ignore[no-untyped-call]
+
+    def step(self, plan: DenoisingPlan, began: float) -> Step:
+        """Wait for it. Raises NumericalError if it is not finite."""
+        if not self._finite.item():
             raise NumericalError(
-                f"The latents became NaN or infinite in step {index + 1} of {plan.steps} "
+                f"The latents became NaN or infinite in step {self._number} of {plan.steps} "
                 f"(computed in {_name(plan.embeddings.dtype)}); choose another dtype, or another checkpoint."
             )
-        yield Step(index + 1, sigma, time.perf_counter() - began, latents, estimate)
+        mx.eval(self._latents, self._estimate)
+        self.ended = time.perf_counter()
+        return Step(self._number, self._sigma, self.ended - began, self._latents, self._estimate)
 
 
 def _finite(array: mx.array) -> bool:

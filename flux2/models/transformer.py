@@ -12,7 +12,7 @@ time, or come and go.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -206,6 +206,12 @@ class Flux2Transformer2DModel(nn.Module):
             after_block: called with the results of each block, first the prompts' images, then their texts; may raise
                 to stop.
         """
+        return finish_step(self.blocks(hidden_states, conditioning, step, evaluate), after_block)
+
+    def blocks(
+        self, hidden_states: mx.array, conditioning: Conditioning, step: int, evaluate: Evaluate
+    ) -> Generator[list[mx.array], None, list[mx.array]]:
+        """The same, block by block: yields the results of each, and returns the velocities."""
         modulation, rotation = conditioning.modulations[step], conditioning.rotation
         texts = list(conditioning.texts)
         passes = range(len(texts))
@@ -224,7 +230,7 @@ class Flux2Transformer2DModel(nn.Module):
                 for i in passes:
                     texts[i] = block.feed_forward_context(texts[i], modulation)
                     evaluate(texts[i])
-            after_block(*images, *texts)
+            yield [*images, *texts]
         text_tokens = texts[0].shape[1]
         joints = [mx.concatenate([text, image], axis=1) for text, image in zip(texts, images, strict=True)]
         del images, texts
@@ -233,13 +239,25 @@ class Flux2Transformer2DModel(nn.Module):
                 for i in passes:
                     joints[i] = single_block(joints[i], modulation.single, rotation, evaluate)
                     evaluate(joints[i])
-            after_block(*joints)
+            yield joints
         return [self.finish(joint[:, text_tokens:], modulation.out) for joint in joints]
 
     def finish(self, image: mx.array, modulation: mx.array) -> mx.array:
         """The last norm and the projection to channels. Its scale comes before its shift, unlike the blocks'."""
         scale, shift = mx.split(modulation, 2, axis=-1)
         return self.proj_out(_modulated_norm(image, shift, scale, self.config.eps))
+
+
+def finish_step(
+    blocks: Generator[list[mx.array], None, list[mx.array]], after_block: AfterBlock = lambda *_: None
+) -> list[mx.array]:
+    """Go through the rest of a step's blocks, for their velocities."""
+    while True:
+        try:
+            after_block(*next(blocks))
+        except StopIteration as end:
+            velocities: list[mx.array] = end.value
+            return velocities
 
 
 class TimestepGuidanceEmbeddings(nn.Module):

@@ -121,6 +121,14 @@ def test_load_transformer_ahead(pipe: Flux2Pipeline) -> None:
     assert pipe.phases(PROMPT) == ("encode", "denoise", "decode")
 
 
+def test_a_transformer_loaded_ahead_draws_previews_all_the_same() -> None:
+    pipe = Flux2Pipeline.from_pretrained("pocket")
+    pipe.load_transformer()
+    events: list[ev.Event] = []
+    pipe(PROMPT, **SMALL, on_event=events.append)
+    assert [preview.step for preview in of_type(events, ev.Preview)] == [1, 2]
+
+
 def test_other_levels_share_the_prompt(pipe: Flux2Pipeline) -> None:
     plain = pipe(PROMPT, **SMALL)
     other = pipe.with_quantization("qint8")

@@ -23,6 +23,7 @@ from flux2.checkpoint.safetensors_file import read_tensor
 from flux2.denoising import DenoisingPlan, condition, denoise, initial_noise, pack
 from flux2.errors import CheckpointError, GenerationCancelled, RequestError
 from flux2.mlx_backend import mx
+from flux2.models.layers import HeadStart
 from flux2.models.transformer import CONDITIONING_PARTS
 from flux2.paths import pocket_checkpoint
 from flux2.pipeline import Flux2Pipeline
@@ -121,6 +122,32 @@ def test_reads_quantos_layout(tmp_path: Path, level: str) -> None:
     stored, _ = as_quanto({name: read_tensor(info) for name, info in tensors.items()})
     source = source_of(with_transformer(tmp_path / "int8", stored))
     assert_same(streamed_latents(source, level, prompts=1), resident_latents(source, level, prompts=1))
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "resident"])
+def test_a_step_is_told_of_when_the_next_is_under_way(streamed: bool) -> None:
+    source = source_of(pocket_checkpoint())
+    plan = plan_for(source)
+    blocks: list[int] = []
+    told: list[int] = []
+    latents = []
+    with TransformerLoader(source, None, mx.float32, streamed).ready(plan, RunReport()) as ready:
+        conditioning = ready.conditioning or condition(ready.network, plan)
+        for step in denoise(
+            ready.network,
+            noise_for(source),
+            plan,
+            conditioning,
+            HeadStart(),
+            after_block=lambda *_: blocks.append(1),
+            ahead=True,
+        ):
+            told.append(len(blocks))
+            latents.append(step.latents)
+            assert step.seconds > 0
+    in_a_step = source.config.num_layers + source.config.num_single_layers
+    assert told == [in_a_step + 1, 2 * in_a_step]
+    assert_same(latents, resident_latents(source, "bf16", prompts=1))
 
 
 def count_reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
