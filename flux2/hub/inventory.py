@@ -15,7 +15,7 @@ from flux2.checkpoint.local import default_model, find_local
 from flux2.errors import CheckpointError, RequestError
 from flux2.hub.manifest import Manifest, forget, locks, storage
 from flux2.model_configs import prepared_levels
-from flux2.paths import quantized_folder
+from flux2.paths import models_dir, quantized_folder
 from flux2.request import QUANTIZATIONS
 from flux2.shapes import text_encoder_shapes, transformer_shapes, vae_shapes
 
@@ -57,7 +57,7 @@ def list_models() -> tuple[ModelEntry, ...]:
 
 def free_room() -> tuple[Path, int]:
     """The folder where downloads go, and the bytes free on its disk."""
-    folder = storage("any/model").parent
+    folder = models_dir()
     there = next(path for path in (folder, *folder.parents) if path.exists())
     return folder, shutil.disk_usage(there).free
 

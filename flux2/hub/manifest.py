@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from flux2.paths import cache_dir
+from flux2.paths import cache_dir, models_dir
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +100,11 @@ def forget(repo: str) -> None:
 
 def storage(repo: str) -> Path:
     """The repository's folder in the Hub cache."""
-    return _hub_cache() / _folder_name(repo)
+    return models_dir() / _folder_name(repo)
 
 
 def locks(repo: str) -> Path:
-    return _hub_cache() / ".locks" / _folder_name(repo)
-
-
-def _hub_cache() -> Path:
-    from huggingface_hub import constants
-
-    return Path(constants.HF_HUB_CACHE)
+    return models_dir() / ".locks" / _folder_name(repo)
 
 
 def _folder_name(repo: str) -> str:

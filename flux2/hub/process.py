@@ -30,6 +30,7 @@ from flux2.hub.fetch import TIMEOUT, HTTPError, fetch, patiently
 from flux2.hub.manifest import HubFile, Manifest, locks, needed, storage
 from flux2.hub.refusals import in_words
 from flux2.humanize import size
+from flux2.paths import models_dir
 
 TELL_EVERY = 0.25
 """Seconds between two lines."""
@@ -119,7 +120,8 @@ def _download(repo: str, patterns: Sequence[str]) -> Path:
         manifest = patiently(lambda: _ask_hub(repo, patterns), tally.on_pause, tries=_FIRST_TRIES)
         tally.expect(manifest)
         _check_room(manifest)
-        manifest.save()
+        if INDEX_FILE in patterns:  # not where an autoencoder alone is wanted
+            manifest.save()
         _refuse_unknown_pipeline(manifest, tally)
         _fetch_all(manifest, tally)
         tally.tell("checking")
@@ -198,7 +200,7 @@ def _fetch_all(manifest: Manifest, tally: Tally) -> None:
 def _name(repo: str, patterns: Sequence[str]) -> Path:
     """Let the library give the blobs, all of which are there, their names in a snapshot; the snapshot's folder."""
     try:
-        return Path(snapshot_download(repo, allow_patterns=list(patterns)))
+        return Path(snapshot_download(repo, allow_patterns=list(patterns), cache_dir=models_dir()))
     except LocalEntryNotFoundError as error:  # how it tells that the Hub did not answer
         raise error.__cause__ or error from None
 

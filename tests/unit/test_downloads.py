@@ -17,7 +17,7 @@ import psutil
 import pytest
 from huggingface_hub import constants
 
-from flux2.checkpoint.files import NEEDED_FILES
+from flux2.checkpoint.files import NEEDED_FILES, VAE_FILES
 from flux2.checkpoint.local import find_local, is_ready
 from flux2.checkpoint.source import find_checkpoint, repo_to_download
 from flux2.errors import CheckpointError
@@ -26,6 +26,7 @@ from flux2.hub import fetch, process
 from flux2.hub.download import DownloadStopped, download
 from flux2.hub.manifest import Manifest, storage
 from flux2.hub.refusals import in_words
+from flux2.settings import Settings
 from tests.hub_server import COMMIT, KLEIN, WEIGHTS, Fault, Hub, etag, klein_hub
 
 GATED = "black-forest-labs/FLUX.2-klein-9B"
@@ -95,6 +96,25 @@ def test_files_that_another_program_downloaded_are_used(hub: Hub, capsys: pytest
     asked = len(hub.fetched(WEIGHTS))
     assert "folder" in fetch_all(capsys)
     assert len(hub.fetched(WEIGHTS)) == asked
+    check_complete(hub)
+
+
+def test_an_autoencoder_alone_does_not_pass_for_the_model(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert process.run(KLEIN, VAE_FILES) == 0
+    assert Manifest.last(KLEIN) is None and not hub.fetched(WEIGHTS)
+    assert repo_to_download("klein-4b") == KLEIN
+    assert "folder" in fetch_all(capsys)
+    check_complete(hub)
+
+
+def test_models_go_where_the_settings_say(
+    hub: Hub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "another disk"
+    monkeypatch.setattr("flux2.settings.settings", lambda: Settings(models_folder=str(folder)))
+    assert "folder" in fetch_all(capsys)
+    assert storage(KLEIN).is_relative_to(folder)
     check_complete(hub)
 
 
