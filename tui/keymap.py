@@ -214,7 +214,7 @@ COMPARE_KEYS: tuple[Key, ...] = (
     *_LEAVE_PICTURES,
 )
 MODELS_KEYS: tuple[Key, ...] = (
-    Key("use-model", "enter", "use", "Models", "Use it", "Make the next picture with it", "use"),
+    Key("use-model", "enter", "use", "Models", "Use it", "Make the next picture with it", "use", anywhere=True),
     Key("download", "d", "download", "Models", "Download", "Download it, or go on where it stopped", "download"),
     Key("pause", "space,p", "pause", "Models", "Pause or go on", "Pause its download, or go on with it", "pause"),
     Key("cancel-download", "c", "cancel", "Models", "Cancel download", "End its download; what came is kept", "cancel"),

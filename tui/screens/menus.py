@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _LETTERS = "abcdefghi"
 _LEVEL_LETTERS = {"bf16": "b", "qint8": "q", "int4": "i", AUTO: "a"}
+_ALL_MODELS = "all models"
+"""In the place of a model's name: no repository and no folder of use is called that."""
 _SIZE = re.compile(r"\s*(\d+)\s*[x×*, ]\s*(\d+)\s*")
 
 
@@ -39,8 +41,12 @@ def ask_model(app: Flux2App) -> None:
         for letter, card in zip(_LETTERS, MODELS.values(), strict=False)
     ]
 
+    choices.append(Choice(_ALL_MODELS, "All models", "download, pause, delete", letter="5"))
+
     def take(model: str | None) -> None:
-        if model:
+        if model == _ALL_MODELS:
+            app.dashboard.action_models()
+        elif model:
             app.choose(app.choices.with_model(model.strip()))
 
     app.push_screen(Menu("Model", choices, app.choices.model, typed="or a Hub repository, or a folder"), take)
@@ -48,7 +54,11 @@ def ask_model(app: Flux2App) -> None:
 
 def model_line(card: ModelCard) -> str:
     """What tells one model from another, in a line."""
-    parts = [f"{parameters(card.parameters * 1e9):>6}", f"{card.steps:>2} steps", card.licence]
+    from flux2.checkpoint.local import find_local, is_ready
+
+    folder = find_local(card.name)
+    here = "here" if folder and is_ready(folder) else "not here"
+    parts = [f"{parameters(card.parameters * 1e9):>6}", f"{card.steps:>2} steps", f"{here:<8}", card.licence]
     return "  ".join(parts) + (", gated" if card.gated else "")
 
 

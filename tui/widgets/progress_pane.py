@@ -9,10 +9,11 @@ from textual.app import RenderResult
 from textual.content import Content
 from textual.widget import Widget
 
-from flux2.events import PHASES
-from flux2.humanize import clock, seconds
+from flux2.events import PHASES, DownloadProgress
+from flux2.humanize import clock, printable, seconds
 from flux2.progress import CANCELLED, FAILED, FINISHED, RUNNING, RunProgress
 from tui.glyphs import ASCII, Glyphs
+from tui.model_lines import pace
 from tui.session import Session, Topic
 from tui.text import ellipsis, gigabytes
 from tui.widgets.pane import Pane
@@ -35,6 +36,9 @@ class ProgressBody(Widget):
 
     def _lines(self) -> Iterator[Line]:
         run, trouble = self.session.run, self.session.trouble
+        if (download := self.session.fetching) and not trouble:
+            yield from self._fetching(download)
+            return
         if run is None:
             yield from self._wrapped(trouble, "$error") if trouble else self._welcome()
             return
@@ -64,6 +68,17 @@ class ProgressBody(Widget):
             return
         yield [("Type a prompt and press ", "$muted"), ("ctrl+j", "$accent"), (" to make the picture.", "$muted")]
         yield [("The worker keeps going when this screen closes or the line drops.", "$muted")]
+
+    def _fetching(self, download: DownloadProgress) -> Iterator[Line]:
+        """The run's model is on its way."""
+        fraction = download.done / download.total if download.total else 0.0
+        words = pace(download) if download.state == "downloading" else download.state
+        yield self._bar(fraction, "$accent", words or download.state)
+        amount = f" {gigabytes(download.done)} of {gigabytes(download.total)} GB" if download.total else ""
+        line: Line = [("Downloading ", "$muted"), (printable(download.model), "$foreground"), (amount, "$muted")]
+        yield [*line, ("   5", "$accent"), (" models", "$muted")]
+        if download.message:
+            yield from self._wrapped(printable(download.message), "$warning")
 
     def _marker(self, run: RunProgress, phase: str) -> tuple[str, str]:
         done, running, waiting, broken = "x>.!" if self.glyphs is ASCII else "✓●○✗"
