@@ -13,7 +13,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -71,10 +71,15 @@ class PseudoTerminal:
         return self.wait_for_any(text.encode(), patience)
 
     def wait_for_any(self, wanted: bytes, patience: float = PATIENCE) -> float:
+        came = lambda: wanted in _ESCAPES.sub(b"", self._seen) or wanted in self._seen  # noqa: E731
+        return self.wait_until(came, repr(wanted), patience)
+
+    def wait_until(self, holds: Callable[[], bool], what: str, patience: float = PATIENCE) -> float:
+        """Read until what was written has this property; the seconds that it took."""
         began = time.monotonic()
-        while wanted not in _ESCAPES.sub(b"", self._seen) and wanted not in self._seen:
+        while not holds():
             ready, _, _ = select.select([self._main], [], [], max(0.0, began + patience - time.monotonic()))
-            assert ready, f"{wanted!r} did not come; the last was {self.text[-2000:]!r}"
+            assert ready, f"{what} did not come; the last was {self.text[-2000:]!r}"
             self._read()
         return time.monotonic() - began
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -32,8 +33,8 @@ GRID_FROM = (100, 30)
 """Columns and rows from which there is room for a grid of thumbnails."""
 _LOOK_EVERY = 10.0
 """Seconds between two looks into the folder, for pictures that others make; the worker's own are told at once."""
-_THUMBNAIL_PAUSE = {"local": 0.0, "remote": 0.1, "busy": 0.5}
-"""Seconds between two thumbnails of about 9 KB: with a run going on as well, a slow line carries 20 KB a second."""
+_LINE_SPEED = {"remote": 60_000, "busy": 16_000}
+"""Bytes per second for thumbnails over ssh; with a run going on, all together is to stay below 20 KB."""
 _DETAIL_PAUSE = 0.12
 """Seconds that the cursor must rest before the file of its picture is read."""
 
@@ -52,9 +53,11 @@ class GalleryScreen(PictureScreen):
         self._words = Static(id="gallery-words", markup=False)
         self._only_favourites = False
         self._detail_timer: Timer | None = None
+        self._told: object = None
+        """What the details were last made of."""
 
     def compose(self) -> ComposeResult:
-        self.browser = PictureBrowser(self.app.desk.library, self._pause)
+        self.browser = PictureBrowser(self.app.desk.library, self._line_speed)
         yield self.heading
         yield self.filter
         with Horizontal():
@@ -87,10 +90,10 @@ class GalleryScreen(PictureScreen):
             await self.app.desk.library.refresh()
             self.show_pictures()
 
-    def _pause(self) -> float:
+    def _line_speed(self) -> float:
         if not self._options.remote:
-            return _THUMBNAIL_PAUSE["local"]
-        return _THUMBNAIL_PAUSE["busy" if self.app.session.running else "remote"]
+            return math.inf
+        return _LINE_SPEED["busy" if self.app.session.running else "remote"]
 
     # --- showing -----------------------------------------------------------------------------------------------------
 
@@ -133,12 +136,15 @@ class GalleryScreen(PictureScreen):
 
     @work(group="details", exclusive=True)
     async def _show_details(self) -> None:
-        picture = self.current
+        picture, library = self.current, self.app.desk.library
+        told = (picture, picture is not None and library.is_favourite(picture), self.browser.lines, library.scanning)
+        if told == self._told:
+            return
+        self._told = told
         if picture is None:
             self.thumbnail.display = False
             self._words.update(self._nothing())
             return
-        library = self.app.desk.library
         favourite = library.is_favourite(picture)
         self._words.update(details(picture, await library.metadata(picture), favourite=favourite))
         self.thumbnail.display = self.browser.lines and self._options.graphics != "none" and not picture.problem
@@ -193,10 +199,8 @@ class GalleryScreen(PictureScreen):
         self.show_pictures()
 
     def action_pick(self) -> None:
-        if (picture := self.current) is not None:
-            self.browser.picked ^= {picture.path}
-            self.browser.redraw(picture)
-            self._show_heading()
+        self.browser.pick()
+        self._show_heading()
 
     def action_compare(self) -> None:
         """The picked pictures with each other; where none are, the one at hand at every quantization."""

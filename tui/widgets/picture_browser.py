@@ -1,22 +1,25 @@
 """Pictures to choose from: a grid of thumbnails a page at a time, or, where there is little room, lines of text.
 
-Only thumbnails on the page are ever decoded, one after the other, and over ssh no faster than the line takes. Moving
-within a page repaints the two cells that it concerns.
+Only thumbnails on the page are ever decoded, one after the other, and over ssh shown no faster than the line takes.
+Moving within a page repaints marks and captions of the two pictures that it concerns; news of others repaint nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import BindingType
+from textual.containers import Horizontal
 from textual.events import Click, MouseScrollDown, MouseScrollUp
 from textual.geometry import Region
 from textual.message import Message
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 
 CAPTION_ROWS = 2
 _KEPT_THUMBNAILS = 120
+_CELL_BYTES = 48
+"""That a cell of a thumbnail takes on the line: its two colours and the half block."""
 _DAMAGED = "damaged"
 
 
@@ -65,7 +70,19 @@ def grid_for(size: tuple[int, int], *, lines: bool) -> Grid:
     return Grid(max(1, width // cell[0]), max(1, height // cell[1]), cell, thumbnail)
 
 
-class PictureBrowser(Widget, can_focus=True):
+class PictureColumn(Widget):
+    """A column of the grid. Textual repaints a line from its widget's edge on: alone, a cell costs only itself."""
+
+    def __init__(self, draw: Callable[[int, int], list[Segment]], column: int, width: int) -> None:
+        super().__init__()
+        self._draw, self._column = draw, column
+        self.styles.width = width
+
+    def render_line(self, y: int) -> Strip:
+        return Strip(self._draw(self._column, y)).adjust_cell_length(self.size.width, self.rich_style)
+
+
+class PictureBrowser(Horizontal, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = bindings(BROWSER_KEYS)
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "browser--plain",
@@ -80,13 +97,13 @@ class PictureBrowser(Widget, can_focus=True):
     class Opened(Message):
         """The picture under the cursor was clicked."""
 
-    def __init__(self, library: PictureLibrary, pause: Callable[[], float]) -> None:
+    def __init__(self, library: PictureLibrary, line_speed: Callable[[], float]) -> None:
         """
         Args:
-            pause: seconds to wait between two thumbnails, so that a slow line isn't flooded.
+            line_speed: bytes per second that thumbnails may take; infinite for a terminal on this machine.
         """
         super().__init__()
-        self._library, self._pause = library, pause
+        self._library, self._line_speed = library, line_speed
         self.lines = False
         """Lines of text instead of thumbnails."""
         self.pictures: Sequence[Picture] = ()
@@ -95,7 +112,13 @@ class PictureBrowser(Widget, can_focus=True):
         self._first = 0
         """The first picture of the page."""
         self._thumbnails: OrderedDict[tuple[object, ...], list[Strip] | str] = OrderedDict()
+        self._revealed: set[tuple[object, ...]] = set()
+        """Thumbnails of this page that were sent to the terminal."""
+        self._drawn: list[tuple[object, ...]] = []
+        """What the terminal shows, picture by picture."""
         self._loading = False
+        self._columns: list[PictureColumn] = []
+        self._arranged = (0, 0)
 
     # --- what is shown -----------------------------------------------------------------------------------------------
 
@@ -121,7 +144,7 @@ class PictureBrowser(Widget, can_focus=True):
         place = places.get(before.path, self._cursor) if before else 0
         self._cursor = max(0, min(place, len(pictures) - 1))
         self._turn_page()
-        self.refresh()
+        self._repaint()
         self._load_soon()
         self.post_message(self.Moved())
 
@@ -132,19 +155,32 @@ class PictureBrowser(Widget, can_focus=True):
                 self._go(place)
                 return
 
-    def redraw(self, picture: Picture) -> None:
-        """Its mark has changed."""
-        if picture in self.pictures:
-            self._refresh_cell(self.pictures.index(picture))
+    def pick(self) -> None:
+        """Pick the picture under the cursor, or drop it again."""
+        if (picture := self.current) is not None:
+            self.picked ^= {picture.path}
+            self._repaint()
 
     def show_lines(self, lines: bool) -> None:
         if lines != self.lines:
             self.lines = lines
-            self.on_resize()
+            self._arrange()
 
     def on_resize(self) -> None:
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """As many columns as there is room for."""
+        if not self.size.area:
+            return
+        grid = self.grid
+        if (grid.columns, grid.cell[0]) != self._arranged:
+            self._arranged = grid.columns, grid.cell[0]
+            self._columns = [PictureColumn(self._cell_line, column, grid.cell[0]) for column in range(grid.columns)]
+            self.remove_children()
+            self.mount(*self._columns)
         self._turn_page()
-        self.refresh()
+        self._begin_page()
         self._load_soon()
 
     # --- moving ------------------------------------------------------------------------------------------------------
@@ -167,8 +203,8 @@ class PictureBrowser(Widget, can_focus=True):
 
     def on_click(self, event: Click) -> None:
         grid = self.grid
-        column = event.x // grid.cell[0]
-        place = self._first + event.y // grid.cell[1] * grid.columns + column
+        column = (event.screen_x - self.region.x) // grid.cell[0]
+        place = self._first + (event.screen_y - self.region.y) // grid.cell[1] * grid.columns + column
         if column < grid.columns and place < min(len(self.pictures), self._first + grid.page):
             if place == self._cursor:
                 self.post_message(self.Opened())
@@ -185,29 +221,59 @@ class PictureBrowser(Widget, can_focus=True):
     def _go(self, place: int) -> None:
         if not 0 <= place < len(self.pictures) or place == self._cursor:
             return
-        before, self._cursor = self._cursor, place
-        if self._turn_page():
-            self.refresh()
-            self._load_soon()
-        else:
-            self._refresh_cell(before)
-            self._refresh_cell(place)
+        self._cursor = place
+        self._turn_page()
+        self._repaint()
+        self._load_soon()
         self.post_message(self.Moved())
 
-    def _turn_page(self) -> bool:
-        """Make the page the one with the cursor; whether it is another one. Lines scroll, thumbnails turn pages."""
+    def _turn_page(self) -> None:
+        """Make the page the one with the cursor. Lines scroll, thumbnails turn pages."""
         page, before = self.grid.page, self._first
         if self.lines:
             self._first = max(self._cursor - page + 1, min(self._first, self._cursor))
             self._first = max(0, min(self._first, len(self.pictures) - page))
         else:
             self._first = self._cursor // page * page
-        return self._first != before
+        if self._first != before and not self.lines:
+            self._begin_page()
 
-    def _refresh_cell(self, place: int) -> None:
+    def _begin_page(self) -> None:
+        """Paint all of it; thumbnails that a slow line has yet to carry come one by one."""
+        unlimited = math.isinf(self._line_speed())
+        self._revealed = {key for key in map(self._key, self._page) if key in self._thumbnails} if unlimited else set()
+        self._drawn = [self._shown(picture) for picture in self._page]
+        for column in self._columns:
+            column.refresh()
+
+    @property
+    def _page(self) -> Sequence[Picture]:
+        return self.pictures[self._first : self._first + self.grid.page]
+
+    def _shown(self, picture: Picture) -> tuple[object, ...]:
+        """What a picture's cell depends on: first the thumbnail, then the rest."""
+        is_favourite, is_picked = self._library.is_favourite(picture), picture.path in self.picked
+        return self._key(picture), is_favourite, is_picked, picture is self.current
+
+    def _repaint(self) -> None:
+        """Paint what is no longer as the terminal shows it, and of a picture that stays only marks and captions."""
+        shown = [self._shown(picture) for picture in self._page]
+        nothing: tuple[object, ...] = (None,)
+        for place, (before, now) in enumerate(zip_longest(self._drawn, shown, fillvalue=nothing)):
+            if before[0] != now[0]:
+                self._paint(place)
+            elif before != now:
+                self._paint(place, words_only=True)
+        self._drawn = shown
+
+    def _paint(self, place: int, *, words_only: bool = False) -> None:
+        """One cell of the page, by its place on it."""
         grid = self.grid
-        row, column = divmod(place - self._first, grid.columns)
-        self.refresh(Region(column * grid.cell[0], row * grid.cell[1], *grid.cell))
+        row, column = divmod(place, grid.columns)
+        if column < len(self._columns):
+            y, (width, height) = row * grid.cell[1], grid.cell
+            words = Region(0, y, 1, height), Region(0, y + height - CAPTION_ROWS, width, CAPTION_ROWS)
+            self._columns[column].refresh(*(words if words_only else [Region(0, y, width, height)]))
 
     # --- thumbnails --------------------------------------------------------------------------------------------------
 
@@ -218,7 +284,7 @@ class PictureBrowser(Widget, can_focus=True):
         """Those of the page that are not drawn yet, from the cursor on and then from the page's beginning."""
         page = range(self._first, min(len(self.pictures), self._first + self.grid.page))
         order = sorted(page, key=lambda place: (place < self._cursor, place))
-        return [picture for place in order if self._key(picture := self.pictures[place]) not in self._thumbnails]
+        return [picture for place in order if self._key(picture := self.pictures[place]) not in self._revealed]
 
     def _load_soon(self) -> None:
         if not self._loading and not self.lines and self.size.area and self._missing():
@@ -232,18 +298,20 @@ class PictureBrowser(Widget, can_focus=True):
                 began, picture, thumbnail = time.monotonic(), missing[0], self.grid.thumbnail
                 if thumbnail is None:
                     return
-                key, drawn = self._key(picture), await self._drawn(picture, thumbnail)
-                self._thumbnails[key] = drawn
+                key = self._key(picture)
+                if key not in self._thumbnails:
+                    self._thumbnails[key] = await self._drawn_thumbnail(picture, thumbnail)
                 while len(self._thumbnails) > max(_KEPT_THUMBNAILS, 2 * self.grid.page):
                     self._thumbnails.popitem(last=False)
-                page = self.pictures[self._first : self._first + self.grid.page]
-                if picture in page:
-                    self._refresh_cell(self._first + list(page).index(picture))
-                await asyncio.sleep(max(0.0, self._pause() - (time.monotonic() - began)))
+                self._revealed.add(key)
+                if picture in self._page:
+                    self._paint(list(self._page).index(picture))
+                bytes_sent = thumbnail[0] * thumbnail[1] * _CELL_BYTES
+                await asyncio.sleep(max(0.0, bytes_sent / self._line_speed() - (time.monotonic() - began)))
         finally:
             self._loading = False
 
-    async def _drawn(self, picture: Picture, room: tuple[int, int]) -> list[Strip] | str:
+    async def _drawn_thumbnail(self, picture: Picture, room: tuple[int, int]) -> list[Strip] | str:
         if picture.problem:
             return _DAMAGED
         try:
@@ -254,19 +322,13 @@ class PictureBrowser(Widget, can_focus=True):
 
     # --- drawing -----------------------------------------------------------------------------------------------------
 
-    def render_line(self, y: int) -> Strip:
-        width, grid = self.size.width, self.grid
+    def _cell_line(self, column: int, y: int) -> list[Segment]:
+        grid = self.grid
         row, line = divmod(y, grid.cell[1])
-        plain = self.get_component_rich_style("browser--plain")
-        segments: list[Segment] = []
-        if row < grid.rows:
-            for column in range(grid.columns):
-                place = self._first + row * grid.columns + column
-                if place < len(self.pictures):
-                    segments += self._line(place, line, grid)
-                else:
-                    segments.append(Segment(" " * grid.cell[0], plain))
-        return Strip(segments).adjust_cell_length(width, plain)
+        place = self._first + row * grid.columns + column
+        if row < grid.rows and place < len(self.pictures):
+            return self._line(place, line, grid)
+        return [Segment(" " * grid.cell[0], self.get_component_rich_style("browser--plain"))]
 
     def _line(self, place: int, line: int, grid: Grid) -> list[Segment]:
         """A line of one picture's cell: a bar at its left where the cursor is, thumbnail or caption, a gap."""
@@ -285,7 +347,8 @@ class PictureBrowser(Widget, can_focus=True):
     def _thumbnail_line(self, picture: Picture, line: int, columns: int, rows: int) -> list[Segment]:
         plain = self.get_component_rich_style("browser--plain")
         muted = self.get_component_rich_style("browser--muted")
-        drawn = self._thumbnails.get(self._key(picture), "·")
+        key = self._key(picture)
+        drawn = self._thumbnails.get(key, "·") if key in self._revealed else "·"
         if isinstance(drawn, str):  # in place of a picture
             return [Segment((drawn if line == rows // 2 else "").center(columns), muted)]
         line -= (rows - len(drawn)) // 2

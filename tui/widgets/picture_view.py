@@ -141,12 +141,13 @@ class PictureView(Container):
 
     async def _draw_sharp(self, wanted: _Wanted) -> None:
         image = await asyncio.to_thread(_scaled_down, wanted)
-        if self._wanted is None:
-            return
         from tui.widgets.sharp_picture import sharp_picture
 
         self._cells.display = False
-        self._drop_sharp()
+        if self._sharp is not None:
+            await self._sharp.remove()
+        if self._wanted is None:
+            return
         self._sharp = sharp_picture(self._graphics, image)
         await self.mount(self._sharp)
 

@@ -42,4 +42,4 @@ class KittyImage(TGPImage, Renderable=TGPImage._Renderable):  # type: ignore[cal
 def sharp_picture(graphics: str, image: Image.Image) -> Widget:
     """A widget that draws the picture with "kitty" or "sixel"."""
     widget = SixelImage if graphics == "sixel" else KittyImage
-    return widget(image, id="preview-sharp")
+    return widget(image, classes="sharp-picture")
