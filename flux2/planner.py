@@ -8,8 +8,9 @@ the engine's peaks at several sizes (`flux2 bench` repeats it), and have to be f
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import pairwise, product
 from typing import Any, Literal
 
 from flux2.budget import Budget
@@ -25,20 +26,28 @@ QUANTIZED_BYTES = {"qint8": 8.5 / 8, "int4": 4.5 / 8}
 """Of a weight: its bits, and a bfloat16 scale and bias for each 64."""
 COMPUTE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 FILE_BYTES = 2  # of a weight in the checkpoint, bfloat16
+USED_LAYERS = {"qwen3": 27, "mistral3": 30}
+"""Of the text encoder, by its type (flux2/models/qwen3.py, mistral3.py)."""
 SCORES_BYTES = 64 << 20  # most that the attention scores of one chunk of queries take (flux2/models/attention.py)
 
-ENCODE_MULTIPLYING = (3, 3.5)
-"""Activations of the text encoder's feed-forward: so many times its width, and so many times the hidden size."""
-ENCODE_ATTENDING = (8, 2)
-"""Of its attention: so many times the queries' width, and so many times the hidden size."""
-BLOCK_WIDTHS: dict[Backend, float] = {"cpu": 22, "gpu": 42}
-"""Activations of a single-stream block while it attends: so many times its width. "gpu" was counted by running that
-backend's operations, with the fused ones stubbed, on the CPU's allocator."""
-PROJECTED_WIDTHS = 21.5
-"""The same while a weight is widened for the CPU's multiplication."""
+ENCODE_HELD = 4
+"""Activations of a language model's layer: so many times the hidden size, of which two are hidden states taken."""
+ENCODE_ATTENDING: dict[Backend, float] = {"cpu": 9.7, "gpu": 23}
+"""Of its attention beside these: so many times the queries' width."""
+ENCODE_MULTIPLYING = 2
+"""Of its feed-forward beside these: so many times its width."""
+BLOCK_WIDTHS: dict[Backend, float] = {"cpu": 23, "gpu": 31}
+"""Activations of a single-stream block before it attends: so many times its width for every token. "gpu" was counted
+by running that backend's operations, with the fused ones stubbed, on the CPU's allocator."""
+PROJECTED_WIDTHS, ATTENDING_WIDTHS = 14, 8.5
+"""The same on the CPU, while a weight is widened for its multiplication, and while it attends."""
 WIDENED_WEIGHTS = {False: 1.0, True: 1.95}
 """Copies of a weight in that moment, as wide as what is computed in; by whether it is quantized."""
-ENCODE_CHUNKS, BLOCK_CHUNKS, DECODE_CHUNKS = 3.1, 2.45, 3.0
+ROTATION_FLOATS = 1.5
+"""Of every token's rotation, for each feature of a head."""
+LATENTS = 3
+"""Copies of the latents in float32."""
+ENCODE_CHUNKS, BLOCK_CHUNKS, DECODE_CHUNKS = 2.15, 3.0, 3.0
 """Copies of a chunk's attention scores."""
 BAND_BYTES: dict[Backend, int] = {"cpu": 8 << 20, "gpu": 32 << 20}
 """Of a band of rows of the decoder's activations (flux2/models/bands.py)."""
@@ -100,8 +109,10 @@ class MemoryPlan:
     """What a first run will take, bytes of MLX's active memory."""
 
     setting: Setting
-    resident: int
-    """What of the transformer's weights stays from step to step."""
+    weights: int
+    """Of the transformer, held while it computes: all of them, or where it is streamed, what is used and read ahead."""
+    kept: int
+    """Of these, what stays for the decode and the next run."""
     embeddings: int
     """The prompt's, held from the first phase to the last."""
     peaks: dict[Phase, int]
@@ -121,8 +132,8 @@ class MemoryPlan:
 
     def without_transformer(self) -> MemoryPlan:
         """The same run, with the transformer let go before the decode."""
-        alone = {"decode": self.peaks["decode"] - self.resident}
-        return replace(self, peaks={**self.peaks, **alone}, drops_transformer=self.resident > 0)
+        alone = {"decode": self.peaks["decode"] - self.kept}
+        return replace(self, kept=0, peaks={**self.peaks, **alone}, drops_transformer=self.kept > 0)
 
 
 def plan_all(networks: Networks, setting: Setting, budget: Budget | None = None) -> list[MemoryPlan]:
@@ -156,19 +167,26 @@ def plan(networks: Networks, setting: Setting, budget: Budget | None = None) -> 
 
 def _plan(networks: Networks, setting: Setting) -> MemoryPlan:
     shapes = transformer_shapes(networks.transformer)
-    resident = sum(_stored(shape, setting) for shape in shapes.values())
-    embeddings = setting.prompts * setting.text_tokens * _joint_width(networks) * setting.compute_bytes
+    prepared = setting.quantization in networks.prepared
+    embeddings = setting.prompts * setting.text_tokens * int(networks.transformer["joint_attention_dim"])
+    embeddings *= setting.compute_bytes
+    encoder = _kept_encoder(networks.text_encoder) if setting.keep_text_encoder else 0
+    held, block = _denoise_held(networks.transformer, setting), _block(networks.transformer, shapes, setting)
+    if setting.residency == "streamed":
+        streamed = _streamed(networks.transformer, shapes, setting, prepared)
+        weights, kept, load, read = streamed.weights, 0, streamed.load, streamed.read_per_step
+        denoise = held + max(weights + block, streamed.converting)
+    else:
+        weights = kept = sum(_stored(shape, setting) for shape in shapes.values())
+        load, read = weights if prepared else _load_peak(shapes, setting), 0
+        denoise = weights + max(held + block, _modulating(shapes, setting))
     peaks: dict[Phase, int] = {
-        "encode": _encode_peak(networks.text_encoder, setting),
-        "load": embeddings + _load_peak(shapes, setting),
-        "denoise": embeddings + resident + _denoise_above(networks.transformer, shapes, setting),
-        "decode": embeddings + resident + _decode_above(networks.vae, setting),
+        "encode": encoder + _encode_peak(networks.text_encoder, setting),
+        "load": encoder + embeddings + load,
+        "denoise": encoder + embeddings + denoise,
+        "decode": encoder + embeddings + kept + _decode_above(networks.vae, setting),
     }
-    return MemoryPlan(setting, resident, embeddings, peaks)
-
-
-def _joint_width(networks: Networks) -> int:
-    return int(networks.transformer["joint_attention_dim"])
+    return MemoryPlan(setting, weights, kept, embeddings, peaks, read)
 
 
 def _stored(shape: tuple[int, ...], setting: Setting) -> int:
@@ -192,46 +210,156 @@ def _load_peak(shapes: Shapes, setting: Setting) -> int:
 
 
 def _encode_peak(config: dict[str, Any], setting: Setting) -> int:
-    """Half a layer computes while the next half is read."""
+    """One piece of a layer computes while the next is read: the attention, or a matrix of the feed-forward."""
     language_model = config.get("text_config", config)
-    prefix = "language_model.model.layers.0." if "text_config" in config else "model.layers.0."
-    shapes = text_encoder_shapes(config)
-    both_halves = FILE_BYTES * sum(math.prod(shape) for name, shape in shapes.items() if name.startswith(prefix))
     hidden, feed_forward = language_model["hidden_size"], language_model["intermediate_size"]
-    heads, head_dim = language_model["num_attention_heads"], language_model["head_dim"]
-    bytes_of_one = setting.text_tokens * setting.compute_bytes  # for every token
+    heads, keys = language_model["num_attention_heads"], language_model["num_key_value_heads"]
+    queries = heads * language_model["head_dim"]
+    attention = 2 * hidden * (queries + keys * language_model["head_dim"])
+    matrix = hidden * feed_forward
+    widened = setting.compute_bytes if setting.widens else 0
+    of_one = setting.text_tokens * setting.compute_bytes  # for every token
+    others = setting.prompts - 1
 
-    multiplying = bytes_of_one * _weighted(ENCODE_MULTIPLYING, feed_forward, hidden)
-    if setting.widens:
-        multiplying += 2 * hidden * feed_forward * setting.compute_bytes
-    attending = bytes_of_one * _weighted(ENCODE_ATTENDING, heads * head_dim, hidden)
+    attending = FILE_BYTES * (attention + matrix) + widened * hidden * queries
+    attending += of_one * ENCODE_ATTENDING[setting.backend] * queries
     if setting.backend == "cpu":
         attending += ENCODE_CHUNKS * _scores(heads, setting.text_tokens)
-    others = (setting.prompts - 1) * bytes_of_one * 4 * hidden  # their hidden states, and those taken
-    return int(both_halves + max(multiplying, attending) + others)
+    multiplying = (2 * FILE_BYTES + widened) * matrix + of_one * (ENCODE_MULTIPLYING + others) * feed_forward
+    return int(setting.prompts * of_one * ENCODE_HELD * hidden + max(attending, multiplying))
 
 
-def _denoise_above(config: dict[str, Any], shapes: Shapes, setting: Setting) -> int:
-    """What denoising takes beside the weights: the conditioning, and the activations of one block."""
-    heads, head_dim = config["num_attention_heads"], config["attention_head_dim"]
-    width, b = heads * head_dim, setting.compute_bytes
-    tokens = setting.text_tokens + setting.image_tokens
-    conditioning = setting.prompts * setting.text_tokens * width * b + tokens * head_dim * 4
-    attending = tokens * width * b * BLOCK_WIDTHS[setting.backend]
+def _denoise_held(config: dict[str, Any], setting: Setting) -> int:
+    """What denoising holds beside the weights and the block at work: latents, conditioning, other prompts' states."""
+    latents = LATENTS * setting.image_tokens * config["in_channels"] * 4
+    return _conditioning(config, setting) + (setting.prompts - 1) * _activation(config, setting) + latents
+
+
+def _block(config: dict[str, Any], shapes: Shapes, setting: Setting) -> int:
+    """The activations of one block, and the copies of a weight, where it is widened."""
+    activation = _activation(config, setting)
+    block = activation * BLOCK_WIDTHS[setting.backend]
     if setting.backend == "gpu":
-        return int(conditioning + attending)
+        return int(block)
+    largest = max(math.prod(shape) for name, shape in shapes.items() if "transformer_blocks" in name)
+    scores = _scores(config["num_attention_heads"], setting.text_tokens + setting.image_tokens)
+    attending = activation * ATTENDING_WIDTHS + BLOCK_CHUNKS * scores
+    projecting = activation * PROJECTED_WIDTHS + _widened(setting) * largest
+    return int(max(block, attending, projecting))
 
-    attending += BLOCK_CHUNKS * _scores(heads, tokens)
-    in_blocks = max(math.prod(shape) for name, shape in shapes.items() if "transformer_blocks" in name)
-    in_conditioning = sum(
-        math.prod(shape)
-        for name, shape in shapes.items()
-        if any(part in name for part in ("modulation", "norm_out", "context_embedder"))
-    )
+
+def _activation(config: dict[str, Any], setting: Setting) -> int:
+    """Bytes of all tokens, once as wide as a block."""
+    tokens = setting.text_tokens + setting.image_tokens
+    return int(tokens * config["num_attention_heads"] * config["attention_head_dim"] * setting.compute_bytes)
+
+
+def _modulating(shapes: Shapes, setting: Setting) -> int:
+    """While the steps' modulations are computed, one after the other."""
+    return int(_widened(setting) * max(math.prod(shape) for name, shape in shapes.items() if "modulation" in name))
+
+
+def _conditioning(config: dict[str, Any], setting: Setting) -> int:
+    """What the steps of a run have in common: the projected prompts, and the tokens' rotation in float32."""
+    heads, head_dim = config["num_attention_heads"], config["attention_head_dim"]
+    texts = setting.prompts * setting.text_tokens * heads * head_dim * setting.compute_bytes
+    return int(texts + (setting.text_tokens + setting.image_tokens) * head_dim * ROTATION_FLOATS * 4)
+
+
+def _widened(setting: Setting) -> float:
+    """Bytes of the copies of each number of a weight while it is multiplied with, on the CPU."""
     quantized = setting.quantization in QUANTIZED_BYTES
-    copies = WIDENED_WEIGHTS[quantized] if quantized or setting.widens else 0
-    projecting = tokens * width * b * PROJECTED_WIDTHS + copies * in_blocks * b
-    return int(max(copies * in_conditioning * b, conditioning + max(attending, projecting)))
+    if setting.backend == "gpu" or not (quantized or setting.widens):
+        return 0
+    return WIDENED_WEIGHTS[quantized] * setting.compute_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Weights that are read together (`flux2.streamed_transformer`), bytes."""
+
+    read: int
+    """As they lie in the file."""
+    kept: int
+    """As they are computed with."""
+    converting: int
+    """At most while they are made out of what was read, which goes tensor by tensor."""
+
+    @classmethod
+    def of(cls, shapes: list[tuple[int, ...]], setting: Setting, prepared: bool) -> _Part:
+        stored = [(_filed(shape, setting, prepared), _stored(shape, setting)) for shape in shapes]
+        read, kept = (sum(column) for column in zip(*stored, strict=True))
+        first = max(number for number in stored)
+        return cls(read, kept, read + (first[1] if first[0] != first[1] else 0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Streamed:
+    """What a streamed transformer takes, bytes."""
+
+    weights: int
+    """Of its weights at most at a time: a part in use, and the next as far as it was read."""
+    converting: int
+    """At most while a part is made out of what was read."""
+    load: int
+    """While the conditioning is computed."""
+    read_per_step: int
+
+
+def _streamed(config: dict[str, Any], shapes: Shapes, setting: Setting, prepared: bool) -> _Streamed:
+    groups: dict[str, list[tuple[int, ...]]] = {}
+    for name, shape in shapes.items():
+        groups.setdefault(_part_of(name), []).append(shape)
+    always = sum(_stored(shape, setting) for shape in groups.pop(""))
+    parts = {name: _Part.of(group, setting, prepared) for name, group in groups.items()}
+    steps = [part for name, part in parts.items() if "blocks" in name]
+    first = [part for name, part in parts.items() if "blocks" not in name]
+    largest = max(math.prod(shape) for name, shape in shapes.items() if _part_of(name) and "blocks" not in name)
+
+    pairs = list(pairwise([*steps, steps[0]]))
+    in_use = max(part.kept + after.read for part, after in pairs)
+    converting = max(part.converting + after.read for part, after in pairs)
+    load = max(
+        max(part.converting, part.kept + _widened(setting) * largest) + after.read
+        for part, after in pairwise([*first, steps[0]])
+    )
+    conditioned = _conditioning(config, setting) + steps[0].read
+    return _Streamed(
+        weights=always + in_use,
+        converting=always + converting,
+        load=always + int(max(load, conditioned)),
+        read_per_step=sum(part.read for part in steps),
+    )
+
+
+def _part_of(name: str) -> str:
+    """The part that a weight is read with; "" for those that stay."""
+    steps = name.split(".")
+    match steps[0]:
+        case "transformer_blocks":
+            return ".".join(steps[:3])
+        case "single_transformer_blocks":
+            return ".".join(steps[:2])
+        case "x_embedder" | "proj_out":
+            return ""
+    return steps[0]
+
+
+def _filed(shape: tuple[int, ...], setting: Setting, prepared: bool) -> int:
+    """Bytes of a weight in the file that it is read from."""
+    per_number = QUANTIZED_BYTES[setting.quantization] if prepared and len(shape) == 2 else FILE_BYTES
+    return int(math.prod(shape) * per_number)
+
+
+def _kept_encoder(config: dict[str, Any]) -> int:
+    """Bytes of the text encoder held as a whole: its embeddings, and the layers up to the last that is used."""
+    last = USED_LAYERS[config["model_type"]]
+    layer = re.compile(r"(?:.*\.)?model\.layers\.(\d+)\.")
+    return FILE_BYTES * sum(
+        math.prod(shape)
+        for name, shape in text_encoder_shapes(config).items()
+        if name.endswith("embed_tokens.weight") or ((found := layer.match(name)) and int(found[1]) < last)
+    )
 
 
 def _decode_above(config: dict[str, Any], setting: Setting) -> int:
@@ -267,10 +395,6 @@ def _residual_above(before: int, after: int, width: int, height: int, setting: S
         windows = min(CONVOLUTION_WINDOWS, 9 * height * row) if setting.backend == "cpu" else 0
         return height * row * (1 + WHOLE_COPIES[setting.backend]) + 9 * before * after * b + windows
     return activation + BAND_COPIES[setting.backend] * BAND_BYTES[setting.backend] + BAND_ROWS * row
-
-
-def _weighted(factors: tuple[float, float], first: int, second: int) -> float:
-    return factors[0] * first + factors[1] * second
 
 
 def _scores(heads: int, tokens: int) -> int:

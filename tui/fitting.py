@@ -53,7 +53,7 @@ def memory_line(choices: Choices, session: Session) -> str:
     decided = f"{fit.level}: " if AUTO in (request.quantization, request.residency) else ""
     known = session.memory_limit > 0
     parts = [
-        f"active {gigabytes(fit.plan.resident)} GB",
+        f"active {gigabytes(fit.plan.weights)} GB",
         f"peak {gigabytes(peak)} GB {'measured' if measured else 'predicted'}",
         *([fit.budget.judge(peak)] if known else []),
         *([f"reads {gigabytes(fit.plan.read_per_step)} GB a step"] if fit.plan.read_per_step else []),

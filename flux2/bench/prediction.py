@@ -18,9 +18,9 @@ def predict(report: dict[str, Any], cell: dict[str, Any]) -> dict[str, int]:
         planned = plan(networks, _setting(report, cell, networks))
     except Flux2Error:
         return {}
-    held = planned.resident + planned.embeddings
+    held = planned.kept + planned.embeddings
     figures = {
-        "transformer_active": planned.resident,
+        "transformer_active": planned.weights,
         "quantization_peak": planned.peaks["load"] - (0 if "generate" in cell["parts"] else planned.embeddings),
         "text_encoding_peak": planned.peaks["encode"],
         "denoise_above_weights": planned.peaks["denoise"] - held,

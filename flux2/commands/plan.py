@@ -152,7 +152,7 @@ def _row(found: MemoryPlan, networks: Networks, budget: Budget, is_best: bool) -
     marks = " (p)" * (level in networks.prepared) + " (d)" * found.drops_transformer
     return (
         f"  {level}{marks}",
-        *map(_mib, (found.resident, *found.peaks.values(), found.peak)),
+        *map(_mib, (found.weights, *found.peaks.values(), found.peak)),
         _mib(found.read_per_step) if found.read_per_step else "",
         str(next(iter(machines(networks, found.setting)), "–")),
         budget.judge(found.peak) + " ← auto" * is_best,
