@@ -13,7 +13,7 @@ import numpy.typing as npt
 from flux2.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from transformers import AutoTokenizer, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 MAX_SEQUENCE_LENGTH = 512
 """Text tokens that FLUX.2 was trained with, padding included (diffusers' `max_sequence_length`)."""
@@ -71,26 +71,29 @@ class TokenizedPrompt:
     """Tokens that did not fit; more than 0 is worth a warning."""
 
 
-def import_auto_tokenizer() -> type[AutoTokenizer]:
-    """transformers' AutoTokenizer: a second to import (three where torch is installed), and only encoding needs it."""
-    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # no word about a missing PyTorch, please
-    from transformers import AutoTokenizer
+def import_tokenizer() -> type[PreTrainedTokenizerFast]:
+    """The class that takes tokenizer.json to the letter: a second to import, and only encoding needs it.
 
-    loaded: type[AutoTokenizer] = AutoTokenizer
+    AutoTokenizer would follow the class that the folder names, import torch on the way, and rebuild Dev's as a Llama's.
+    """
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # no word about a missing PyTorch, please
+    from transformers import PreTrainedTokenizerFast
+
+    loaded: type[PreTrainedTokenizerFast] = PreTrainedTokenizerFast
     return loaded
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer in a checkpoint's tokenizer/ folder, with its chat template.
+    """The tokenizer in a checkpoint's tokenizer/ folder, with its chat template; a processor of pictures is left alone.
 
     Raises:
         CheckpointError: if it can't be read, or has no chat template.
     """
-    auto_tokenizer = import_auto_tokenizer()
+    tokenizer_class = import_tokenizer()
     if not folder.is_dir():
         raise CheckpointError(f"There is no tokenizer folder {folder}; download the checkpoint again.")
     try:
-        tokenizer = auto_tokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer: PreTrainedTokenizerBase = tokenizer_class.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # the tokenizers library raises plain Exception for what it can't parse
         raise CheckpointError(
             f"The tokenizer in {folder} can't be read ({_first_line(error)}); download the checkpoint again."

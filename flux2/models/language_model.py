@@ -197,6 +197,7 @@ class DecoderLayer(nn.Module):
         return state._replace(normalised=normalised, gate=self.mlp.gate_proj(normalised))
 
     def _widen(self, state: LayerState, _: Attendable) -> LayerState:
+        assert state.gate is not None
         return LayerState(state.hidden_states, widened=gated_silu(state.gate, self.mlp.up_proj(state.normalised)))
 
     def _narrow(self, state: LayerState, _: Attendable) -> LayerState:

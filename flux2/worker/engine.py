@@ -31,9 +31,9 @@ class EngineRunner:
     def warm_up(self) -> None:
         # A second or more, better spent while the user types than in the first run.
         from flux2.generate import Generator
-        from flux2.prompt import import_auto_tokenizer
+        from flux2.prompt import import_tokenizer
 
-        import_auto_tokenizer()
+        import_tokenizer()
         self._generator = Generator()
 
     def run(

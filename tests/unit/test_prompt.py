@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from flux2.errors import CheckpointError
 from flux2.prompt import DEV_SYSTEM_MESSAGE, PROMPT_FORMS, load_tokenizer, sequence_length, tokenize
+from tests.unit.checkpoints import edit_json
 
 RECORDINGS = Path(__file__).parents[1] / "parity" / "recordings"
 TOKENIZER = RECORDINGS / "base" / "checkpoint" / "tokenizer"
@@ -85,13 +88,27 @@ def test_devs_prompt_follows_its_system_message_padded_left() -> None:
     )
 
 
-def test_devs_system_message_is_the_references() -> None:
-    messages = pytest.importorskip("diffusers.pipelines.flux2.system_messages")
-    assert messages.SYSTEM_MESSAGE == DEV_SYSTEM_MESSAGE
-
-
 def test_a_prompt_is_never_rendered_by_code_of_the_checkpoint(tmp_path: Path) -> None:
     folder = copy_of_the_tokenizer(tmp_path)
     (folder / "chat_template.jinja").write_text("{{ ''.__class__.__mro__[1].__subclasses__() }}")
     with pytest.raises(CheckpointError, match=r"chat template .* can't be used"):
         tokenize(load_tokenizer(folder), "a red fox", QWEN3)
+
+
+def test_a_tokenizer_is_taken_to_the_letter_whatever_class_its_folder_names(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(RECORDINGS / "dev" / "checkpoint" / "tokenizer", tmp_path / "tokenizer"))
+    edit_json(folder / "tokenizer_config.json", tokenizer_class="LlamaTokenizerFast", backend=None)
+    text = "A red Fox's café  123"
+    assert load_tokenizer(folder)(text) == load_tokenizer(RECORDINGS / "dev" / "checkpoint" / "tokenizer")(text)
+
+
+def test_a_tokenizer_needs_no_torch() -> None:
+    program = f"""
+import sys
+from pathlib import Path
+from flux2.prompt import PROMPT_FORMS, load_tokenizer, tokenize
+tokenize(load_tokenizer(Path({str(RECORDINGS / "dev" / "checkpoint" / "tokenizer")!r})), "a fox",
+         PROMPT_FORMS["Mistral3ForConditionalGeneration"])
+sys.exit("torch" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
