@@ -61,6 +61,9 @@ class Hub:
     """Every request: method, path, Range."""
     sent: Counter[str] = field(default_factory=Counter)
     """Bytes sent, by path in the repository."""
+    digests: dict[str, str] = field(default_factory=dict)
+    """By path in the repository: told in place of the true one."""
+    closing: threading.Event = field(default_factory=threading.Event)
     leaked: list[str] = field(default_factory=list)
     """Requests to the storage host that carried the token."""
 
@@ -68,6 +71,10 @@ class Hub:
     def of_folder(cls, repo: str, folder: Path) -> Hub:
         paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         return cls(repo, {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths})
+
+    def told(self, path: str) -> dict[str, str]:
+        """What is said of a file in place of the truth."""
+        return {"blobId": self.digests[path]} if path in self.digests else {}
 
     def fetched(self, path: str) -> list[str]:
         """The ranges in which a file's bytes were asked for."""
@@ -124,6 +131,7 @@ def serving(hub: Hub) -> Iterator[Hub]:
     try:
         yield hub
     finally:
+        hub.closing.set()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -168,7 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif "/tree/" in rest:
             self._say(200, body=[_entry(path, data) for path, data in hub.files.items()])
         else:
-            siblings = [_sibling(path, data) for path, data in hub.files.items()]
+            siblings = [_sibling(path, data) | hub.told(path) for path, data in hub.files.items()]
             self._say(200, body={"id": hub.repo, "sha": COMMIT, "private": False, "siblings": siblings})
 
     def _resolve(self, repo: str, _revision: str, path: str) -> None:
@@ -227,7 +235,8 @@ class _Handler(BaseHTTPRequestHandler):
             if is_large(data):
                 time.sleep(self.hub.pace)
         if fault and fault.kind == "stall":
-            time.sleep(60.0)
+            self.wfile.flush()
+            self.hub.closing.wait(60.0)
         self.close_connection = stop < len(data)
 
     def _say(self, status: int, headers: dict[str, str] | None = None, body: Any = "") -> None:

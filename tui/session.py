@@ -102,7 +102,7 @@ class Session:
 
     @property
     def under_way(self) -> str:
-        """The id of the run that can be cancelled, "" for none: the running one, or one whose model is being fetched."""
+        """The id of the run that can be cancelled: the running one, or one that waits for its model; "" for none."""
         if self.running and self.run is not None:
             return self.run.run
         return next((item.id for item in self.queue if item.running), "") if self.fetching else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from flux2.paths import cache_dir, models_dir
+
+_DIGEST = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,11 @@ class HubFile:
     size: int
     digest: str
     """Names the blob: the SHA-256 of a large file, git's SHA-1 of a small one."""
+
+    @property
+    def is_named_by_digest(self) -> bool:
+        """False where the Hub gave something else, which must not become part of a path."""
+        return bool(_DIGEST.fullmatch(self.digest))
 
     def hasher(self) -> Any:
         """Fed with all of the file, its hexdigest is `digest`."""

@@ -155,8 +155,10 @@ def _ask_hub(repo: str, patterns: Sequence[str]) -> Manifest:
         for file in info.siblings or []
     ]
     found = needed(files, patterns)
-    if not found:
+    if not found or (INDEX_FILE in patterns and all(file.path != INDEX_FILE for file in found)):
         raise CheckpointError(f"{repo} has no {patterns[0]}: it is no checkpoint in the diffusers layout.")
+    if strange := next((file for file in found if not file.is_named_by_digest), None):
+        raise CheckpointError(f"The Hub gives no checksum for {strange.path} of {repo}; it is not downloaded.")
     return Manifest(repo, info.sha or "", found)
 
 

@@ -97,6 +97,17 @@ def read_until(descriptor: int, pattern: bytes) -> bytes:
     return seen
 
 
+def test_a_picture_brings_its_model(
+    hub: Hub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = ["--width", "64", "--height", "64", "--steps", "1", "--seed", "1", "--force"]
+    assert main(["t2i", "a fox", "--model", "klein-4b", *small]) == 0
+    out, err = capsys.readouterr()
+    assert out == "a-fox-1.png\n" and (tmp_path / "a-fox-1.png").stat().st_size > 0
+    assert f"Downloading {hub.repo} from the Hugging Face Hub." in err
+
+
 @pytest.mark.usefixtures("hub")
 def test_a_model_is_deleted_with_all_that_was_made_of_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -214,7 +214,32 @@ def test_any_part_that_lies_here_leads_to_the_right_file(
     assert hub.sent[WEIGHTS] == sent.get(part, len(data))
 
 
+def test_a_line_that_falls_silent_is_left(
+    hub: Hub, capsys: pytest.CaptureFixture[str], pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "TIMEOUT", 0.5)
+    hub.faults[WEIGHTS] = [Fault("stall", after=100_000)]
+    assert "folder" in fetch_all(capsys)
+    check_complete(hub)
+    assert hub.fetched(f"/storage/{WEIGHTS}") == ["", "bytes=100000-"] and pauses == [1.0]
+
+
 # --- what is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("digest", ["../../../outside", "", "0" * 63])
+def test_a_digest_that_is_none_never_becomes_a_path(hub: Hub, capsys: pytest.CaptureFixture[str], digest: str) -> None:
+    hub.digests["vae/config.json"] = digest
+    assert fetch_all(capsys)["error"] == (
+        f"The Hub gives no checksum for vae/config.json of {KLEIN}; it is not downloaded."
+    )
+    assert sum(hub.sent.values()) == 0
+
+
+def test_a_repository_without_an_index_is_refused(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+    del hub.files["model_index.json"]
+    assert "has no model_index.json: it is no checkpoint in the diffusers layout" in str(fetch_all(capsys)["error"])
+    assert sum(hub.sent.values()) == 0
 
 
 def test_what_the_hub_refuses_is_said_with_what_to_do(
