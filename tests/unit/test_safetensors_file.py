@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from flux2.checkpoint import safetensors_file
 from flux2.checkpoint.safetensors_file import read_header, read_tensor
 from flux2.errors import CheckpointError
 from flux2.mlx_backend import mx
@@ -143,3 +145,35 @@ def test_tells_of_bytes_and_lets_the_listener_stop_it(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         read_tensor(info, stop)
     assert mx.get_active_memory() <= before + 4096
+
+
+def test_large_tensors_are_read_by_several_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(safetensors_file, "_PIECE", 1000)
+    array = np.random.default_rng(0).standard_normal((37, 101)).astype(np.float32)
+    save_file({"before": np.ones(3, np.float32), "large": array}, tmp_path / "a.safetensors")
+    info = read_header(tmp_path / "a.safetensors")["large"]
+    told: list[int] = []
+    assert np.array_equal(np.array(read_tensor(info, told.append)), array)
+    assert sum(told) == array.nbytes
+
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        read_tensor(info, stop)
+    os.truncate(info.path, info.offset + 6000)
+    with pytest.raises(CheckpointError, match="ends inside tensor large"):
+        read_tensor(info)
+    info.path.unlink()
+    with pytest.raises(CheckpointError, match="reading tensor large failed"):
+        read_tensor(info)
+
+
+def test_what_the_listener_raises_is_not_the_disks(tmp_path: Path) -> None:
+    save_file({"a": np.ones(3, np.float32)}, tmp_path / "a.safetensors")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        read_tensor(read_header(tmp_path / "a.safetensors")["a"], full)
