@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from flux2.checkpoint.loading import CheckpointWeights, fill, layer_of
+from flux2.checkpoint.loading import CheckpointWeights, WeightPlan, fill, layer_of
 from flux2.checkpoint.networks import NetworkSource
 from flux2.checkpoint.prequantized import Prequantized, cause, find_prequantized
 from flux2.denoising import DenoisingPlan, condition
@@ -59,7 +59,8 @@ class TransformerLoader:
             GenerationCancelled: if the run was cancelled.
         """
         if self.mode:
-            choose(_multiplications(self.source, self.mode, self.dtype, plan))
+            text_tokens, image_tokens = plan.embeddings.shape[1], math.prod(plan.grid)
+            choose_multiplications(self.source.plan, self.mode, self.dtype, text_tokens, image_tokens)
         if not self.streamed:
             yield ReadyTransformer(self.load(report), evaluate=head_start())
             return
@@ -118,22 +119,27 @@ class TransformerLoader:
             return None
 
 
-def _multiplications(
-    source: NetworkSource, mode: Quantization, dtype: mx.Dtype, plan: DenoisingPlan
-) -> Iterator[Multiplication]:
-    """What each step multiplies with quantized weights; what is multiplied once a run is not worth measuring."""
-    for info in source.plan.tensors:
-        if layer_of(info.name) in source.plan.linears and not info.name.startswith(CONDITIONING_PARTS):
+def choose_multiplications(
+    weights: WeightPlan, mode: Quantization, dtype: mx.Dtype, text_tokens: int, image_tokens: int
+) -> None:
+    """Have the ways known in which steps of this size multiply fastest; takes a second the first time, at most.
+
+    What is multiplied once a run is not worth measuring.
+    """
+    wanted = []
+    for info in weights.tensors:
+        if layer_of(info.name) in weights.linears and not info.name.startswith(CONDITIONING_PARTS):
             outputs, inputs = info.shape
-            yield Multiplication.of(mode.bits, outputs, inputs, _rows(info.name, plan), dtype)
+            rows = _rows(info.name, text_tokens, image_tokens)
+            wanted.append(Multiplication.of(mode.bits, outputs, inputs, rows, dtype))
+    choose(wanted)
 
 
-def _rows(name: str, plan: DenoisingPlan) -> int:
+def _rows(name: str, text_tokens: int, image_tokens: int) -> int:
     """How many go through a weight at once."""
-    text, image = plan.embeddings.shape[1], math.prod(plan.grid)
     if any(part in name for part in (".add_", "to_add_out", "ff_context")):
-        return text
-    return text + image if name.startswith("single_transformer_blocks") else image
+        return text_tokens
+    return text_tokens + image_tokens if name.startswith("single_transformer_blocks") else image_tokens
 
 
 def _warn_of_files(error: CheckpointError, report: RunReport) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,8 +23,10 @@ from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.loading import CheckpointWeights, give
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, NetworkKind, NetworkSource
 from flux2.mlx_backend import DTYPES, mx
+from flux2.models.layers import head_start
 from flux2.models.rope import image_positions, text_positions
 from flux2.quantization import MODES
+from flux2.transformer_loading import choose_multiplications
 
 
 class MlxMeter:
@@ -61,7 +64,7 @@ def step_of(network: Any, work: Work, quantization: str) -> Contender:
     mx.eval(conditioning, latents)
 
     def run() -> mx.array:
-        (velocity,) = network(latents, conditioning, 0)
+        (velocity,) = network(latents, conditioning, 0, head_start())
         mx.eval(velocity)
         return velocity
 
@@ -89,9 +92,12 @@ def as_numpy(array: mx.array) -> npt.NDArray[np.float32]:
 
 def load(work: Work, kind: NetworkKind, quantization: str) -> Any:
     """The network as its checkpoint would load, but for the numbers: those are made, not read."""
+    mode = MODES[quantization]
     with _source(work, kind) as source:
+        if mode:
+            choose_multiplications(source.plan, mode, DTYPES[work.dtype], work.text_tokens, math.prod(work.grid))
         network = source.build()
-        weights = CheckpointWeights(source.plan, MODES[quantization])
+        weights = CheckpointWeights(source.plan, mode)
         for info in source.plan.tensors:
             give(network, weights, info, [random_weight(info.name, info.shape)], DTYPES[work.dtype])
             mx.clear_cache()
