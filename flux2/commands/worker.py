@@ -7,7 +7,8 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from flux2.humanize import clock, printable, size
+from flux2.events import DownloadProgress
+from flux2.humanize import clock, printable, size, transfer
 from flux2.progress import RunProgress
 
 if TYPE_CHECKING:
@@ -80,6 +81,12 @@ def _text(snapshot: Snapshot, now: float) -> str:
         f"  device   {worker.device}, limit {size(worker.memory_limit)}" if worker.ready else "  loading MLX",
         f"  loaded   {worker.model or 'no model'}",
         *(f"  {item['state']:<8} {_asked_for(item['request'])}{_how_far(item, snapshot)}" for item in snapshot.queue),
+        *(
+            f"  fetching {told.model}: "
+            f"{transfer(told.done, told.total, told.bytes_per_second, told.seconds_left) or told.state}"
+            for told in snapshot.log
+            if isinstance(told, DownloadProgress) and told.going_on
+        ),
         f"  log      {worker.log}",
     ]
     return printable("\n".join(lines))

@@ -71,8 +71,9 @@ class Tally:
         self._history.append((now, self._fetched))
         since, before = self._history[0]
         rate = (self._fetched - before) / max(now - since, 1e-3)
-        usual = "waiting" if self._pause else "downloading" if rate else "checking"
-        say(state=state or usual, done=self._done, total=self.total, rate=rate, message=message or self._pause)
+        waits = "" if rate else self._pause  # one file may wait while the others come
+        usual = "downloading" if rate else "waiting" if waits else "checking"
+        say(state=state or usual, done=self._done, total=self.total, rate=rate, message=message or waits)
 
 
 def say(**facts: Any) -> None:

@@ -39,6 +39,10 @@ SNAPSHOT = Snapshot(
         },
     ),
     runs=(RunRecord(run="a", events=RUN),),
+    log=(
+        ev.DownloadProgress(model="dev", state="downloading", done=2**30, total=4 * 2**30, bytes_per_second=2**20),
+        ev.DownloadProgress(model="klein-9b", state="paused", done=2**30, total=4 * 2**30),
+    ),
 )
 
 
@@ -62,12 +66,13 @@ def test_status(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     monkeypatch.setattr(control, "status", lambda: SNAPSHOT)
     monkeypatch.setattr("flux2.commands.worker.time.time", lambda: 1090.4)
     assert main(["worker", "status"]) == 0
-    first, device, loaded, running, queued, log = capsys.readouterr().out.splitlines()
+    first, device, loaded, running, queued, fetching, log = capsys.readouterr().out.splitlines()
     assert first == "worker 4711, version 0.1.0, up 1:30"
     assert device == "  device   Apple M2 Ultra, limit 72.0 GiB"
     assert loaded == "  loaded   klein-4b int4"
     assert running == "  running  a fox (klein-4b, int4): denoise, step 2 of 4"
     assert queued.startswith("  queued   a \\x1b[2Jcat a ") and queued.endswith("… (dev, bf16)")
+    assert fetching == "  fetching dev: 1.00 GiB of 4.00 GiB · 1.00 MiB/s · 51:12 left"
     assert log == "  log      /somewhere/worker.log"
     assert main(["worker", "status", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
