@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from flux2.mlx_backend import mx, nn
-from flux2.models.attention import attend
 from flux2.models.config import MAX_LAYERS, ConfigReader
-from flux2.models.layers import AfterBlock, Evaluate, add_gated, clip_float16, gated_silu, scale_and_shift, silu
-from flux2.models.rope import PairRotation, Positions, axial_rotation, rotate_pairs
+from flux2.models.layers import AfterBlock, Evaluate, silu
+from flux2.models.rope import PairRotation, Positions, axial_rotation
+from flux2.models.transformer_blocks import Modulation, SingleTransformerBlock, TransformerBlock, modulated_norm
 
 TIMESTEP_SCALE = 1000.0  # the embedding's unit: a noise level of 1 is timestep 1000
 SINUSOID_MAX_PERIOD = 10_000.0
@@ -98,18 +98,6 @@ class Flux2TransformerConfig:
             rule = f"its 4 values must sum to attention_head_dim, {config.attention_head_dim}"
             raise read.refuse("axes_dims_rope", rule)
         return config
-
-
-class Modulation(NamedTuple):
-    """What one timestep does to every block: shifts, scales and gates, each [1, 1, k · width]."""
-
-    image: mx.array
-    """(shift, scale, gate) of the attention, then of the feed-forward; k = 6."""
-    text: mx.array
-    single: mx.array
-    """(shift, scale, gate); k = 3."""
-    out: mx.array
-    """(scale, shift) of the last norm; k = 2."""
 
 
 class Conditioning(NamedTuple):
@@ -245,7 +233,7 @@ class Flux2Transformer2DModel(nn.Module):
     def finish(self, image: mx.array, modulation: mx.array) -> mx.array:
         """The last norm and the projection to channels. Its scale comes before its shift, unlike the blocks'."""
         scale, shift = mx.split(modulation, 2, axis=-1)
-        return self.proj_out(_modulated_norm(image, shift, scale, self.config.eps))
+        return self.proj_out(modulated_norm(image, shift, scale, self.config.eps))
 
 
 def finish_step(
@@ -305,132 +293,6 @@ class ModulationProjection(nn.Module):
         return self.linear(silu(embedding))
 
 
-class TransformerBlock(nn.Module):
-    """Double-stream block: image and text have their own weights and meet in the attention."""
-
-    def __init__(self, config: Flux2TransformerConfig) -> None:
-        super().__init__()
-        self._eps = config.eps
-        self.attn = JointAttention(config)
-        self.ff = FeedForward(config)
-        self.ff_context = FeedForward(config)
-
-    def attend(
-        self, image: mx.array, text: mx.array, modulation: Modulation, rotation: PairRotation, evaluate: Evaluate
-    ) -> tuple[mx.array, mx.array]:
-        """Image and text after the attention."""
-        shift, scale, gate, *_ = mx.split(modulation.image, 6, axis=-1)
-        text_shift, text_scale, text_gate, *_ = mx.split(modulation.text, 6, axis=-1)
-        attended, attended_text = self.attn(
-            _modulated_norm(image, shift, scale, self._eps),
-            _modulated_norm(text, text_shift, text_scale, self._eps),
-            rotation,
-            evaluate,
-        )
-        return add_gated(image, gate, attended), add_gated(text, text_gate, attended_text)
-
-    def feed_forward(self, image: mx.array, modulation: Modulation) -> mx.array:
-        """The image after its feed-forward."""
-        *_, shift, scale, gate = mx.split(modulation.image, 6, axis=-1)
-        return add_gated(image, gate, self.ff(_modulated_norm(image, shift, scale, self._eps)))
-
-    def feed_forward_context(self, text: mx.array, modulation: Modulation) -> mx.array:
-        """The text after its own."""
-        *_, shift, scale, gate = mx.split(modulation.text, 6, axis=-1)
-        return clip_float16(add_gated(text, gate, self.ff_context(_modulated_norm(text, shift, scale, self._eps))))
-
-
-class JointAttention(nn.Module):
-    """Attention of text and image tokens over both."""
-
-    def __init__(self, config: Flux2TransformerConfig) -> None:
-        super().__init__()
-        width, head_dim = config.width, config.attention_head_dim
-        self._head_dim = head_dim
-        for name in ("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"):
-            setattr(self, name, nn.Linear(width, width, bias=False))
-        for name in ("norm_q", "norm_k", "norm_added_q", "norm_added_k"):
-            setattr(self, name, nn.RMSNorm(head_dim, config.eps))
-        self.to_out = [nn.Linear(width, width, bias=False)]
-
-    def __call__(
-        self, image: mx.array, text: mx.array, rotation: PairRotation, evaluate: Evaluate
-    ) -> tuple[mx.array, mx.array]:
-        text_tokens = text.shape[1]
-        q, k, v = self._project(image, text, rotation)
-        evaluate(q, k, v)
-        del image, text
-        attended = attend(q, k, v)
-        return self.to_out[0](attended[:, text_tokens:]), self.to_add_out(attended[:, :text_tokens])
-
-    def _project(self, image: mx.array, text: mx.array, rotation: PairRotation) -> tuple[mx.array, mx.array, mx.array]:
-        """Queries, keys and values of text and image tokens, in this order: [batch, tokens, heads, head_dim]."""
-        text_q, text_k, text_v = (
-            self._heads(proj(text)) for proj in (self.add_q_proj, self.add_k_proj, self.add_v_proj)
-        )
-        q, k, v = (self._heads(proj(image)) for proj in (self.to_q, self.to_k, self.to_v))
-        q = mx.concatenate([self.norm_added_q(text_q), self.norm_q(q)], axis=1)
-        k = mx.concatenate([self.norm_added_k(text_k), self.norm_k(k)], axis=1)
-        v = mx.concatenate([text_v, v], axis=1)
-        return rotate_pairs(q, rotation), rotate_pairs(k, rotation), v
-
-    def _heads(self, x: mx.array) -> mx.array:
-        return x.reshape(*x.shape[:-1], -1, self._head_dim)
-
-
-class FeedForward(nn.Module):
-    """SwiGLU with gate and value in one projection, the gate first."""
-
-    def __init__(self, config: Flux2TransformerConfig) -> None:
-        super().__init__()
-        self.linear_in = nn.Linear(config.width, 2 * config.mlp_width, bias=False)
-        self.linear_out = nn.Linear(config.mlp_width, config.width, bias=False)
-
-    def __call__(self, x: mx.array) -> mx.array:
-        return self.linear_out(gated_silu(*mx.split(self.linear_in(x), 2, axis=-1)))
-
-
-class SingleTransformerBlock(nn.Module):
-    """Single-stream block: text and image share weights; attention and feed-forward run side by side."""
-
-    def __init__(self, config: Flux2TransformerConfig) -> None:
-        super().__init__()
-        self._eps = config.eps
-        self.attn = ParallelSelfAttention(config)
-
-    def __call__(self, joint: mx.array, modulation: mx.array, rotation: PairRotation, evaluate: Evaluate) -> mx.array:
-        shift, scale, gate = mx.split(modulation, 3, axis=-1)
-        update = self.attn(_modulated_norm(joint, shift, scale, self._eps), rotation, evaluate)
-        return clip_float16(add_gated(joint, gate, update))
-
-
-class ParallelSelfAttention(nn.Module):
-    """Attention and SwiGLU fed by one projection and gathered by another (ViT-22B's parallel block)."""
-
-    def __init__(self, config: Flux2TransformerConfig) -> None:
-        super().__init__()
-        width, mlp_width = config.width, config.mlp_width
-        self._head_dim = config.attention_head_dim
-        self._parts = [width, 2 * width, 3 * width, 3 * width + mlp_width]  # where k, v, gate and value begin
-        self.to_qkv_mlp_proj = nn.Linear(width, 3 * width + 2 * mlp_width, bias=False)
-        self.norm_q = nn.RMSNorm(config.attention_head_dim, config.eps)
-        self.norm_k = nn.RMSNorm(config.attention_head_dim, config.eps)
-        self.to_out = nn.Linear(width + mlp_width, width, bias=False)
-
-    def __call__(self, x: mx.array, rotation: PairRotation, evaluate: Evaluate) -> mx.array:
-        projected = self.to_qkv_mlp_proj(x)
-        evaluate(projected)
-        del x
-        q, k, v, gate, value = mx.split(projected, self._parts, axis=-1)
-        q, k, v = (part.reshape(*part.shape[:-1], -1, self._head_dim) for part in (q, k, v))
-        q, k = rotate_pairs(self.norm_q(q), rotation), rotate_pairs(self.norm_k(k), rotation)
-        v = mx.contiguous(v)  # else it would keep all of the projection
-        gated = gated_silu(gate, value)
-        del projected, gate, value
-        evaluate(q, k, v, gated)
-        return self.to_out(mx.concatenate([attend(q, k, v), gated], axis=-1))
-
-
 def sinusoid(values: mx.array, channels: int) -> mx.array:
     """Cosines, then sines, of 1000 · value at `channels` / 2 frequencies, [values, channels] in the values' dtype.
 
@@ -441,7 +303,3 @@ def sinusoid(values: mx.array, channels: int) -> mx.array:
     frequencies = np.exp(np.arange(half, dtype=np.float32) * np.float32(-math.log(SINUSOID_MAX_PERIOD)) / half)
     angles = scaled[:, None] * frequencies
     return mx.array(np.concatenate([np.cos(angles), np.sin(angles)], axis=-1)).astype(values.dtype)
-
-
-def _modulated_norm(x: mx.array, shift: mx.array, scale: mx.array, eps: float) -> mx.array:
-    return scale_and_shift(mx.fast.layer_norm(x, None, None, eps), scale, shift)

@@ -10,7 +10,7 @@ import pytest
 from recordings import recording
 
 from flux2.mlx_backend import mx
-from flux2.models import transformer
+from flux2.models import transformer, transformer_blocks
 from flux2.models.rope import Positions, Rotation, axial_rotation
 from flux2.prompt import PROMPT_FORMS
 
@@ -34,12 +34,12 @@ def test_a_wrong_order_of_the_rope_axes_is_found(name: str, monkeypatch: pytest.
 
 @pytest.mark.parametrize("name", RUNS)
 def test_exchanged_scale_and_shift_are_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    scale_and_shift = transformer.scale_and_shift
+    scale_and_shift = transformer_blocks.scale_and_shift
 
     def exchanged(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
         return scale_and_shift(x, shift, scale)
 
-    monkeypatch.setattr(transformer, "scale_and_shift", exchanged)
+    monkeypatch.setattr(transformer_blocks, "scale_and_shift", exchanged)
     assert {"latents after step 1", "image"} <= found(name)
 
 
