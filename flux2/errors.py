@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class Flux2Error(Exception):
     """Base of every error this project raises on purpose; its text is shown to the user as it is."""
@@ -13,6 +15,17 @@ class RequestError(Flux2Error, ValueError):
 
 class CheckpointError(Flux2Error):
     """A checkpoint file is missing, truncated, wrong-shaped, of an unknown architecture, or unreadable."""
+
+
+class PictureNotSavedError(Flux2Error):
+    """The picture is finished and can't be written where it was to go; it is here."""
+
+    def __init__(self, message: str, png: bytes, path: Path) -> None:
+        super().__init__(message)
+        self.png = png
+        """The whole file."""
+        self.path = path
+        """Where it was to go."""
 
 
 class NumericalError(Flux2Error):

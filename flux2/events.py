@@ -158,6 +158,14 @@ class QueueChanged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnfinishedChanged(Event):
+    """The runs that did not end in a picture on the disk and can be brought to that, whole: the oldest first."""
+
+    items: tuple[dict[str, Any], ...]
+    """As `flux2.worker.unfinished.UnfinishedRun.to_dict`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Logged(Event):
     level: str
     """"info", "warning" or "error"."""
@@ -213,6 +221,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         RunCancelled,
         MemorySampled,
         QueueChanged,
+        UnfinishedChanged,
         Logged,
         DownloadProgress,
     )

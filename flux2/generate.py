@@ -81,18 +81,16 @@ class Generator:
 
         Args:
             state: a file to keep the latents in while the run goes on (`flux2.resume`); where it is there already,
-                the run is taken up from it. It stays when the run fails, or its process dies.
+                the run is taken up from it. It stays when the run fails or is broken off, or its process dies.
 
         Raises:
-            Flux2Error: after RunFailed; a sentence for a person.
+            Flux2Error: after RunFailed; a sentence for a person. PictureNotSavedError holds the finished picture.
             GenerationCancelled: after RunCancelled, soon after `should_cancel()` has become true.
         """
         report = RunReport(run or uuid.uuid4().hex[:12], on_event, should_cancel)
         try:
             finished = self._generate(request.validated().with_seed(), report, state)
         except GenerationCancelled:
-            if state:
-                state.unlink(missing_ok=True)
             on_event(ev.RunCancelled(run=report.run))
             raise
         except Exception as error:

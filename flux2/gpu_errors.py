@@ -74,7 +74,7 @@ GPU_ERRORS: tuple[GpuError, ...] = (
         "MLX's GPU code does not fit this macOS or this chip; update macOS, and reinstall with `pip install -U mlx`.",
     ),
     _error(
-        r"cudaErrorMemoryAllocation|CUDA_ERROR_OUT_OF_MEMORY|out of memory|[Uu]nable to allocate|bad_alloc"
+        r"cudaErrorMemoryAllocation|CUDA_ERROR_OUT_OF_MEMORY|out of memory|[Uu]nable to allocate|bad_alloc|MemoryError"
         r"|Cannot allocate memory",
         f"There is not enough memory; {_SMALLER}.",
         out_of_memory=True,

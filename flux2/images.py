@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import re
 import secrets
 import struct
+import tempfile
 import time
 import unicodedata
 import zlib
@@ -17,10 +19,11 @@ from pathlib import Path
 
 from PIL import ExifTags, Image
 
+from flux2 import events as ev
 from flux2.catalog import label
-from flux2.errors import Flux2Error, RequestError
+from flux2.errors import Flux2Error, PictureNotSavedError, RequestError
 from flux2.image_metadata import CHUNK, ImageMetadata, text_chunks
-from flux2.paths import expand
+from flux2.paths import expand, state_dir
 from flux2.request import GenerationRequest
 
 MAX_SLUG = 60  # characters of the prompt in a file's name
@@ -92,14 +95,57 @@ def save_png(image: Image.Image, path: Path, metadata: ImageMetadata | None) -> 
         the path it has got.
 
     Raises:
-        Flux2Error: if it can't be written (disk full, folder read-only); nothing is left behind then.
+        PictureNotSavedError: with the picture, if it can't be written (disk full, folder read-only); nothing is left
+            behind then.
     """
+    file = io.BytesIO()
+    image.save(file, format="PNG", pnginfo=text_chunks(metadata) if metadata else None)
+    return save_file(file.getvalue(), path)
+
+
+def save_again(run: str, png: bytes, request: GenerationRequest, chosen: str) -> ev.RunFinished:
+    """Save a picture that could not be saved before; `chosen` is a file, or a folder to name it in.
+
+    Raises:
+        RequestError: if the name chosen is that of another image format.
+        PictureNotSavedError: if it can't be written there either.
+    """
+    with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+        made = ImageMetadata.from_json(str(image.info.get(CHUNK)))
+    path = save_file(png, output_path(chosen, Path(chosen).parent, request, request.seed or 0))
+    return ev.RunFinished(
+        run=run,
+        path=str(path),
+        seed=request.seed or 0,
+        seconds=sum(made.timings.values()),
+        peaks=made.peaks,
+        timings=made.timings,
+    )
+
+
+def rescue(error: PictureNotSavedError) -> Flux2Error:
+    """The same error after the picture was saved where it can be, its new place named: nothing else would keep it."""
+    for folder in (state_dir() / "unsaved", Path(tempfile.gettempdir())):
+        with contextlib.suppress(Flux2Error):
+            return Flux2Error(f"{error} It was saved as {save_file(error.png, folder / error.path.name)}.")
+    return error
+
+
+def save_file(png: bytes, path: Path) -> Path:
+    """As `save_png`, for a picture that is a PNG already."""
+    try:
+        return _save_file(png, path)
+    except Flux2Error as error:
+        raise PictureNotSavedError(str(error), png, path) from error
+
+
+def _save_file(png: bytes, path: Path) -> Path:
     with _told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with _temporary(path) as temporary:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             with os.fdopen(descriptor, "wb") as file:
-                image.save(file, format="PNG", pnginfo=text_chunks(metadata) if metadata else None)
+                file.write(png)
                 file.flush()
                 os.fsync(file.fileno())
             saved = next(name for name in _names(path) if _publish(temporary, name))
@@ -143,7 +189,7 @@ def read_texts(path: Path) -> dict[str, str]:
         Flux2Error: if it is no PNG, or a dangerous one.
     """
     with _opened(path) as image:
-        texts = {name: value for name, value in image.info.items() if isinstance(value, str)}
+        texts = {name: value for name, value in image.info.items() if isinstance(name, str) and isinstance(value, str)}
         comment = image.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
         if isinstance(comment, bytes):  # its first eight bytes name its encoding
             texts[EXIF_COMMENT] = comment[8:].decode("utf-8", "replace")

@@ -14,7 +14,7 @@ from flux2.catalog import MODELS
 from flux2.commands.cancelling import Cancelled, CancelOnSignal
 from flux2.commands.fit_question import settle
 from flux2.commands.plan import add_budget, budget_of
-from flux2.errors import GenerationCancelled
+from flux2.errors import GenerationCancelled, PictureNotSavedError
 from flux2.events import DownloadProgress, Event, Logged, RunStarted, Warned
 from flux2.progress import RunProgress
 from flux2.request import (
@@ -169,6 +169,10 @@ def _generate(request: GenerationRequest, budget: int | None, args: argparse.Nam
             )
         except GenerationCancelled:
             raise Cancelled(cancel.received) from None
+        except PictureNotSavedError as error:
+            from flux2.images import rescue
+
+            raise rescue(error) from error
     return progress
 
 

@@ -32,7 +32,8 @@ from flux2.events import Event
 from flux2.paths import socket_path
 from flux2.request import GenerationRequest
 from flux2.worker import access
-from flux2.worker.launch import end_in_words, exit_in_words, is_alive, start
+from flux2.worker.death import end_in_words, exit_in_words, out_of_memory_kills
+from flux2.worker.launch import exit_code, is_alive, start
 from flux2.worker.logfile import last_lines, log_path
 from flux2.worker.protocol import (
     PROTOCOL,
@@ -159,7 +160,8 @@ class WorkerClient:
         self._last_id = 0
         self._goodbye = ""
         self._refusal = ""
-        self._closed = False
+        self._closed = self._killed = False
+        self._kills = out_of_memory_kills()
         self._lost: WorkerLost | None = None
         self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._look_after_process())]
 
@@ -222,6 +224,27 @@ class WorkerClient:
         """Keep what waits from starting once the run under way has ended, or let it go on."""
         await self._ask("hold", on=on)
 
+    async def resume(self, run: str) -> str:
+        """Take an unfinished run up before all others, from its last kept step.
+
+        Returns:
+            The id of the run that it becomes.
+        """
+        return str((await self._ask("resume", run=run))["run"])
+
+    async def discard(self, run: str) -> None:
+        """Forget an unfinished run, with what was kept of it."""
+        await self._ask("discard", run=run)
+
+    async def save_again(self, run: str, path: str = "") -> str:
+        """Save a kept picture where it was to go, or elsewhere (a file or a folder).
+
+        Returns:
+            The path that it has got.
+        """
+        chosen = str(Path(path).expanduser().absolute()) + ("/" if path.endswith("/") else "") if path else ""
+        return str((await self._ask("save_again", run=run, path=chosen))["path"])
+
     async def count_tokens(self, model: str, prompt: str) -> tuple[int, int] | None:
         """How many tokens a prompt is to a model, and how many it reads at most; None where its files are not here."""
         answer = await self._ask("count_tokens", model=model, prompt=prompt)
@@ -257,6 +280,7 @@ class WorkerClient:
 
     def kill(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Send the worker's process a signal: SIGTERM to let it leave, SIGKILL where it does not."""
+        self._killed = number == signal.SIGKILL
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
@@ -328,7 +352,8 @@ class WorkerClient:
             return WorkerLeft(f"The worker left: {self._goodbye}.", lines)
         if is_alive(self.pid):
             return WorkerLost(f"The worker dropped this connection: {self._refusal or 'it read too slowly.'}", lines)
-        return WorkerDied(f"The worker (process {self.pid}) died: {end_in_words(self.pid, lines)}", lines)
+        how = "we killed it." if self._killed else end_in_words(exit_code(self.pid), lines, self._kills)
+        return WorkerDied(f"The worker (process {self.pid}) died: {how}", lines)
 
     async def _end(self, lost: WorkerLost) -> None:
         if self._lost:

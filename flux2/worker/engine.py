@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flux2.events import EventHandler, Memory
@@ -37,12 +38,18 @@ class EngineRunner:
         self._generator = Generator()
 
     def run(
-        self, request: GenerationRequest, *, run: str, on_event: EventHandler, should_cancel: Callable[[], bool]
+        self,
+        request: GenerationRequest,
+        *,
+        run: str,
+        on_event: EventHandler,
+        should_cancel: Callable[[], bool],
+        state: Path,
     ) -> None:
         if self._generator is None:  # warming up failed; here the reason becomes the run's
             self.warm_up()
         assert self._generator
-        self._generator.generate(request, run=run, on_event=on_event, should_cancel=should_cancel)
+        self._generator.generate(request, run=run, on_event=on_event, should_cancel=should_cancel, state=state)
 
     def unload(self) -> None:
         if self._generator:

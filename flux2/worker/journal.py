@@ -5,6 +5,9 @@
       runs/<run>/request.json what was asked
                  events.jsonl what happened, one event per line, written as it happens
                  preview.png  the last preview
+                 latents.safetensors   what the run is taken up from (`flux2.resume`)
+                 picture.png           the picture, where it could not be saved where it was to go
+                 unfinished.json       what is offered to the user of a run that broke off
 
 A run id begins with its time, so that folders sort by age. What is damaged is passed over, with a note.
 """
@@ -28,14 +31,18 @@ from flux2.atomic import write_atomically
 from flux2.errors import RequestError
 from flux2.request import GenerationRequest
 from flux2.worker.history import ENDINGS, RunHistory
+from flux2.worker.unfinished import UnfinishedRun, kept_step, unfinished
 
 KEEP_RUNS = 200
 KEEP_BYTES = 64 * 1024 * 1024
 """Older runs beyond either are removed from the journal; their pictures are not touched."""
+KEEP_UNFINISHED = 20
+"""Runs that can be taken up are kept beyond that, the newest of them; those with a picture always."""
 
 MAX_RUN_BYTES = 16 * 1024 * 1024
 """A run's events.jsonl takes no more memory samples beyond this: eighteen hours of them."""
 
+_UNFINISHED, _PICTURE = "unfinished.json", "picture.png"
 _SAMPLE_LINE = b'{"event":"MemorySampled"'
 
 
@@ -45,6 +52,8 @@ class Job:
 
     run: str
     request: GenerationRequest
+    resumes: str = ""
+    """The unfinished run that it takes up; "" for none."""
 
 
 @dataclass(slots=True)
@@ -56,6 +65,8 @@ class Recovered:
     """Whether the queue was being kept from going on."""
     runs: deque[RunHistory] = field(default_factory=deque)
     """The last runs, oldest first, each with an ending."""
+    unfinished: list[UnfinishedRun] = field(default_factory=list)
+    """What can be offered to the user, the oldest first."""
     notes: list[str] = field(default_factory=list)
     """Sentences about what was damaged or interrupted."""
 
@@ -77,14 +88,22 @@ class Journal:
 
     # --- a run -------------------------------------------------------------------------------------------------------
 
+    def state_file(self, run: str) -> Path:
+        """Where a run keeps what it can be taken up from."""
+        return self._runs / run / "latents.safetensors"
+
     def begin(self, job: Job) -> None:
-        """Open the run's folder."""
+        """Open the run's folder; what it takes up of an earlier run moves there."""
         self.close()
         self._runs.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = self._runs / job.run
         folder.mkdir(exist_ok=True)
         write_atomically(folder / "request.json", _dump(job.request.to_dict()), durable=True)
         self._run, self._events = job.run, (folder / "events.jsonl").open("ab")
+        if job.resumes:
+            with contextlib.suppress(FileNotFoundError):  # nothing was kept: it begins anew
+                self.state_file(job.resumes).replace(self.state_file(job.run))
+            self.discard(job.resumes)
 
     def append(self, event: ev.Event) -> None:
         """Write an event of the run that was begun; others are passed over."""
@@ -100,6 +119,8 @@ class Journal:
         if isinstance(event, ENDINGS):
             os.fsync(self._events.fileno())
             self.close()
+            if not isinstance(event, ev.RunFailed):
+                self.state_file(event.run).unlink(missing_ok=True)
             self.prune()
 
     def close(self) -> None:
@@ -109,12 +130,40 @@ class Journal:
         self._events = None
 
     def prune(self) -> None:
-        """Remove the oldest runs beyond `KEEP_RUNS` and `KEEP_BYTES`."""
-        room = KEEP_BYTES
+        """Remove the oldest runs beyond `KEEP_RUNS` and `KEEP_BYTES`, but none whose picture is not saved."""
+        room, unfinished = KEEP_BYTES, 0
         for number, folder in enumerate(reversed(self._run_folders())):
             room -= sum(file.stat().st_size for file in folder.iterdir())
-            if number and (number >= KEEP_RUNS or room < 0):
+            unfinished += (folder / _UNFINISHED).exists()
+            kept = (folder / _PICTURE).exists() or ((folder / _UNFINISHED).exists() and unfinished <= KEEP_UNFINISHED)
+            if number and not kept and (number >= KEEP_RUNS or room < 0):
                 shutil.rmtree(folder, ignore_errors=True)
+
+    # --- unfinished runs ---------------------------------------------------------------------------------------------
+
+    def offer(self, run: UnfinishedRun) -> None:
+        """Remember that this run can be taken up, or its picture be saved."""
+        (self._runs / run.run).mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomically(self._runs / run.run / _UNFINISHED, _dump(run.to_dict()), durable=True)
+
+    def keep_picture(self, run: str, png: bytes) -> None:
+        """Keep a picture that could not be saved; the latents are of no use any more."""
+        (self._runs / run).mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomically(self._runs / run / _PICTURE, png, durable=True)
+        self.state_file(run).unlink(missing_ok=True)
+
+    def kept_picture(self, run: str) -> bytes:
+        return (self._runs / run / _PICTURE).read_bytes()
+
+    def discard(self, run: str) -> None:
+        """Forget that a run can be taken up, and what it would be taken up from."""
+        for name in (_UNFINISHED, _PICTURE, self.state_file(run).name):
+            (self._runs / run / name).unlink(missing_ok=True)
+
+    def append_saved(self, event: ev.RunFinished) -> None:
+        """Write that the picture of a run that had failed to save it is saved now."""
+        with (self._runs / event.run / "events.jsonl").open("ab") as file:
+            file.write(_dump(ev.to_wire(event)[0]) + b"\n")
 
     # --- the queue ---------------------------------------------------------------------------------------------------
 
@@ -122,7 +171,10 @@ class Journal:
         jobs = [(job, "queued") for job in waiting]
         if running is not None:
             jobs.insert(0, (running, "running"))
-        items = [{"id": job.run, "state": state, "request": job.request.to_dict()} for job, state in jobs]
+        items = [
+            {"id": job.run, "state": state, "request": job.request.to_dict(), "resumes": job.resumes}
+            for job, state in jobs
+        ]
         self._folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self._queue, _dump({"items": items, "held": held}), durable=True)
 
@@ -132,6 +184,8 @@ class Journal:
         """Read the queue and the last `count` runs; a run without an ending gets one, on disk too."""
         found = Recovered()
         self._read_queue(found)
+        for folder in self._run_folders():
+            self._read_offer(folder, found)
         folders = self._run_folders()[-count:]
         for folder in folders:
             history = self._read_run(folder, found.notes, samples=folder == folders[-1])
@@ -141,6 +195,7 @@ class Journal:
                 with contextlib.suppress(OSError), (folder / "events.jsonl").open("ab") as file:
                     # A line that was cut off must not swallow this one.
                     file.write(b"\n" + _dump(ev.to_wire(history.events[-1])[0]) + b"\n")
+                self._offer_interrupted(folder, history, found)
             found.runs.append(history)
         return found
 
@@ -158,18 +213,43 @@ class Journal:
         except FileNotFoundError:
             return
         except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-            aside = self._queue.with_suffix(f".damaged-{int(time.time())}.json")
-            with contextlib.suppress(OSError):
-                self._queue.replace(aside)
+            aside = _put_aside(self._queue)
             found.notes.append(f"The saved queue can't be read ({error}); it was put aside as {aside.name}.")
             return
         for item in items:
             try:
                 if item["state"] == "queued":
                     request = GenerationRequest.from_dict(item["request"]).validated()
-                    found.queue.append(Job(run=str(item["id"]), request=request))
-            except (RequestError, LookupError, TypeError, AttributeError) as error:
+                    found.queue.append(Job(run=_name(item["id"]), request=request, resumes=_name(item.get("resumes"))))
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
                 found.notes.append(f"A request of the saved queue can't be read and was left out ({error}).")
+
+    def _read_offer(self, folder: Path, found: Recovered) -> None:
+        path = folder / _UNFINISHED
+        try:
+            run = UnfinishedRun.from_dict(json.loads(path.read_bytes()))
+            if run.run != folder.name:
+                raise ValueError("it is another run's")
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            aside = _put_aside(path)
+            found.notes.append(f"What was kept of run {folder.name} can't be read ({error}); it is now {aside.name}.")
+            return
+        found.unfinished.append(run)
+
+    def _offer_interrupted(self, folder: Path, history: RunHistory, found: Recovered) -> None:
+        """Offer a run in whose middle the process died: from its last kept step, or from its beginning."""
+        try:
+            asked = GenerationRequest.from_dict(json.loads((folder / "request.json").read_bytes())).validated()
+        except (OSError, ValueError, RecursionError, AttributeError, RequestError) as error:
+            found.notes.append(f"What run {folder.name} was to make can't be read ({error}).")
+            return
+        reason = history.events[-1].message if isinstance(history.events[-1], ev.RunFailed) else ""
+        run = unfinished(folder.name, asked, history.events, reason, kept_step(self.state_file(folder.name)))
+        found.unfinished.append(run)
+        with contextlib.suppress(OSError):
+            self.offer(run)
 
     def _read_run(self, folder: Path, notes: list[str], *, samples: bool) -> RunHistory:
         history, damaged = RunHistory(folder.name), 0
@@ -208,6 +288,22 @@ def _interrupted(history: RunHistory) -> ev.RunFailed:
         where += f", after step {steps[-1].step} of {steps[-1].steps}"
     message = f"The run was interrupted{where}: the worker's process died. Its request can be run again."
     return ev.RunFailed(run=history.run, time=last_time, message=message)
+
+
+def _name(value: object) -> str:
+    """A run's id out of a file: never a way out of the journal's folder."""
+    text = str(value or "")
+    if text in (".", "..") or "/" in text or "\0" in text:
+        raise ValueError(f"{text[:40]!r} is no run")
+    return text
+
+
+def _put_aside(path: Path) -> Path:
+    """Give a damaged file another name: what is in it may be of use to somebody."""
+    aside = path.with_suffix(f".damaged-{int(time.time())}{path.suffix}")
+    with contextlib.suppress(OSError):
+        path.replace(aside)
+    return aside
 
 
 def _dump(data: dict[str, Any]) -> bytes:

@@ -1,9 +1,8 @@
-"""The worker as a process: starting it, whether it lives, how it ended."""
+"""The worker as a process: starting it, whether it lives, its exit status."""
 
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -55,33 +54,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def end_in_words(pid: int, log_lines: Sequence[str]) -> str:
-    """How a dead worker ended, as far as can be known, and what to do about it where its log tells."""
+def exit_code(pid: int) -> int | None:
+    """Of a worker that has ended, minus the signal's number if it died of one; None if another process started it."""
     child = _children.get(pid)
-    how = "it is gone" if child is None or child.returncode is None else exit_in_words(child.returncode)
-    advice = next((advice for sign, advice in _ADVICE.items() if any(sign in line for line in log_lines)), "")
-    return f"{how}.{advice}"
-
-
-def exit_in_words(code: int) -> str:
-    """`exit code 1`, or the signal that it died of and what that often means."""
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        number = signal.Signals(-code)
-    except ValueError:
-        return f"killed by signal {-code}"
-    return f"killed by {number.name}{_SIGNALS_MEAN.get(number, '')}"
-
-
-_SIGNALS_MEAN = {
-    signal.SIGKILL: ", as the system does when memory runs out",
-    signal.SIGABRT: ", as MLX does when the device fails",
-    signal.SIGSEGV: ", a memory fault",
-    signal.SIGBUS: ", often a file that shrank while it was read, or a full disk",
-}
-
-_ADVICE = {
-    "Impacting Interactivity": " macOS ends long GPU work with the display on: let it sleep, pmset displaysleepnow.",
-    "Insufficient Memory": " The device's memory ran out: choose a smaller quantization or size.",
-}
+    return child.returncode if child else None

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from flux2 import __version__
 from flux2 import events as ev
-from flux2.errors import Flux2Error, GenerationCancelled, WorkerError
+from flux2.errors import Flux2Error, GenerationCancelled, PictureNotSavedError, WorkerError
+from flux2.gpu_errors import explain
 from flux2.paths import socket_path, state_dir
 from flux2.worker import access, logfile
 from flux2.worker.awake import kept_awake
@@ -120,16 +121,25 @@ def _generate(task: Generate, runner: Runner, server: Server) -> None:
             raise GenerationCancelled
         with kept_awake():
             server.downloads.ensure(task.job.request.model, task.cancelled.is_set)
-            runner.run(task.job.request, run=run, on_event=server.emit, should_cancel=task.cancelled.is_set)
+            runner.run(
+                task.job.request,
+                run=run,
+                on_event=server.emit,
+                should_cancel=task.cancelled.is_set,
+                state=task.state,
+            )
     except GenerationCancelled:
         server.emit(ev.RunCancelled(run=run))
     except Exception as error:
         message = str(error)
         if not isinstance(error, Flux2Error):
-            message = f"The engine failed: {_in_words(error)}."
+            known = explain(_in_words(error))
+            message = known.sentence if known else f"The engine failed: {_in_words(error)}."
             logfile.write("error", traceback.format_exc())
         logfile.write("error", f"run {run}: {message}")
         server.emit(ev.RunFailed(run=run, message=message, details=traceback.format_exc()))
+        if isinstance(error, PictureNotSavedError):
+            server.keep_picture(run, error)
 
 
 def _in_words(error: Exception) -> str:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar, get_origin, get_type_hints
 from flux2.errors import WorkerError
 from flux2.events import Event, Preview, from_wire, to_wire
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised whenever a message changes in a way that an older program would misread."""
 
 _LENGTHS = struct.Struct(">II")
@@ -97,6 +97,8 @@ class Snapshot:
     """The last runs, oldest first. The newest has its memory samples (thinned out if many) and its last preview."""
     log: tuple[Event, ...] = ()
     """What the worker logged of late that concerns no run, and how far each model's download is."""
+    unfinished: tuple[dict[str, Any], ...] = ()
+    """As in `flux2.events.UnfinishedChanged.items`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +137,9 @@ COMMANDS: dict[str, dict[str, tuple[type, ...]]] = {
     "replace": {"run": (str,), "request": (dict,)},
     "move": {"run": (str,), "by": (int,)},
     "hold": {"on": (bool,)},
+    "resume": {"run": (str,)},
+    "discard": {"run": (str,)},
+    "save_again": {"run": (str,), "path": (str,)},
     "count_tokens": {"model": (str,), "prompt": (str,)},
     "start_download": {"model": (str,)},
     "pause_download": {"model": (str,)},
@@ -193,6 +198,7 @@ def _to_json(message: Message) -> tuple[dict[str, Any], bytes]:
                 "held": message.held,
                 "runs": runs,
                 "log": [to_wire(event)[0] for event in message.log],
+                "unfinished": list(message.unfinished),
             }, blob
         case _:
             return asdict(message), b""
@@ -283,6 +289,7 @@ def _read_snapshot(data: dict[str, Any], blob: bytes) -> Snapshot:
         held=bool(data.get("held", False)),
         runs=tuple(runs),
         log=tuple(from_wire(event) for event in _list(data, "log")),
+        unfinished=tuple(dict(item) for item in _list(data, "unfinished")),
     )
 
 

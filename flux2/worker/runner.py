@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from flux2.errors import WorkerError
@@ -36,11 +37,21 @@ class Runner(Protocol):
         """Import what else the first run needs; called after `prepare`."""
 
     def run(
-        self, request: GenerationRequest, *, run: str, on_event: EventHandler, should_cancel: Callable[[], bool]
+        self,
+        request: GenerationRequest,
+        *,
+        run: str,
+        on_event: EventHandler,
+        should_cancel: Callable[[], bool],
+        state: Path,
     ) -> None:
         """Make the picture and tell of it by events, `RunStarted` first and `RunFinished` last.
 
+        Args:
+            state: a file to keep in what the run could be taken up from; where it is there, the run is taken up.
+
         Raises:
+            PictureNotSavedError: with the picture, where only its saving failed.
             GenerationCancelled: soon after `should_cancel()` has become true.
             Flux2Error: a sentence, where the run can't go on.
         """

@@ -10,15 +10,18 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from threading import Event as Flag
 
 from flux2 import events as ev
 from flux2.catalog import same_model
-from flux2.errors import RequestError, WorkerError
+from flux2.errors import PictureNotSavedError, RequestError, WorkerError
 from flux2.request import GenerationRequest
 from flux2.worker.history import ENDINGS, RunHistory
 from flux2.worker.journal import Job, Journal, Recovered, new_run_id
 from flux2.worker.protocol import Goodbye, Happened, Message, RunRecord, Snapshot, WorkerInfo
+from flux2.worker.unfinished import kept_step
+from flux2.worker.unfinished_runs import UnfinishedRuns
 
 MAX_QUEUED = 200
 KEPT_RUNS = 10
@@ -33,6 +36,8 @@ class Generate:
     """A task for the main thread: make this picture."""
 
     job: Job
+    state: Path
+    """The file in which the run keeps what it could be taken up from."""
     cancelled: Flag = field(default_factory=Flag)
 
 
@@ -87,6 +92,8 @@ class Scheduler:
         self._runs: deque[RunHistory] = deque(maxlen=KEPT_RUNS)
         self._log: deque[ev.Event] = deque(maxlen=_KEPT_LOG)
         self._downloads: dict[str, ev.DownloadProgress] = {}
+        self.unfinished = UnfinishedRuns(journal, self._write)
+        self._told_unfinished: tuple[dict[str, object], ...] = ()
         self._last_run = self._last_use = time.monotonic()
         self._journal_fails = False
 
@@ -99,6 +106,7 @@ class Scheduler:
             held=self._held,
             runs=tuple(RunRecord(run=history.run, events=history.events) for history in self._runs),
             log=(*self._log, *self._downloads.values()),
+            unfinished=self._offers(),
         )
 
     def enqueue(self, request: GenerationRequest) -> str:
@@ -110,8 +118,7 @@ class Scheduler:
         Raises:
             RequestError: if it can't be carried out by any model, or the queue is full.
         """
-        if self._leaving:
-            raise WorkerError(f"The worker is leaving ({self._leaving}); start it again and send the request then.")
+        self._refuse_if_leaving()
         if len(self._waiting) >= MAX_QUEUED:
             raise RequestError(f"The queue is full ({MAX_QUEUED} requests wait); remove some or wait.")
         job = Job(run=new_run_id(), request=request.validated())
@@ -119,6 +126,38 @@ class Scheduler:
         self._queue_changed()
         self._next()
         return job.run
+
+    def resume(self, run: str) -> str:
+        """Put an unfinished run before all others: it goes on from its last kept step.
+
+        Returns:
+            The id of the run that it becomes.
+
+        Raises:
+            WorkerError: if there is no such run, or only its picture has to be saved.
+        """
+        self._refuse_if_leaving()
+        left = self.unfinished.find(run)
+        if left.picture:
+            raise WorkerError(f"The picture of run {run} is finished; save it again, here or elsewhere.")
+        if any(job.resumes == run for job in self._waiting):
+            raise WorkerError(f"Run {run} is in the queue already.")
+        job = Job(run=new_run_id(), request=left.request, resumes=run)
+        self._waiting.appendleft(job)
+        self._queue_changed()
+        self._next()
+        return job.run
+
+    def discard(self, run: str) -> None:
+        """Forget an unfinished run, with what was kept of it.
+
+        Raises:
+            WorkerError: if there is no such run, or it waits to be taken up.
+        """
+        if any(job.resumes == run for job in self._waiting):
+            raise WorkerError(f"Run {run} is in the queue; remove it there first.")
+        self.unfinished.discard(run)
+        self._tell_unfinished()
 
     def remove(self, run: str) -> None:
         """Take a waiting request out of the queue.
@@ -158,6 +197,10 @@ class Scheduler:
             self._held = on
             self._queue_changed()
             self._next()
+
+    def _refuse_if_leaving(self) -> None:
+        if self._leaving:
+            raise WorkerError(f"The worker is leaving ({self._leaving}); start it again and send the request then.")
 
     def _place(self, run: str) -> int:
         place = next((place for place, job in enumerate(self._waiting) if job.run == run), None)
@@ -204,10 +247,12 @@ class Scheduler:
         self._runs.extend(found.runs)
         self._waiting.extend(found.queue)
         self._held = found.held
+        self.unfinished.add(found.unfinished)
         for note in found.notes:
             self.log("warning", note)
         if found.queue:
             self.log("info", f"{len(found.queue)} requests waited in the queue and are taken up.")
+        self._told_unfinished = self._offers()
         self._save_queue()
 
     def update(self, info: WorkerInfo) -> None:
@@ -248,9 +293,36 @@ class Scheduler:
         if event.run:
             self._runs[-1].add(event)
             self._write(lambda: self._journal.append(event))
+            if isinstance(event, ev.RunFailed):
+                self._offer_to_resume(event)
         elif isinstance(event, ev.Logged):
             self._log.append(event)
         self._publish(Happened(event=event))
+
+    def _offer_to_resume(self, event: ev.RunFailed) -> None:
+        """A run that was broken off, or failed after some steps, can be taken up."""
+        assert isinstance(self._task, Generate)
+        step = kept_step(self._task.state)
+        if step or self._interruption:
+            self.unfinished.offer(self._task.job, self._runs[-1].events, event.message, step)
+            self._tell_unfinished()
+
+    def keep_picture(self, run: str, error: PictureNotSavedError) -> None:
+        """Keep a finished picture that could not be saved, for `save_again`."""
+        if isinstance(self._task, Generate) and run == self._task.job.run:
+            where = self.unfinished.keep_picture(self._task.job, self._runs[-1].events, error)
+            self.log("warning", f"The picture is kept {where} until it is saved again, here or elsewhere.")
+            self._tell_unfinished()
+
+    def saved(self, event: ev.RunFinished) -> None:
+        """The picture of a run that had failed to save it is on the disk now."""
+        history = next((history for history in self._runs if history.run == event.run), None)
+        if history:
+            history.add(event)
+        self._write(lambda: self._journal.append_saved(event))
+        self.unfinished.discard(event.run)
+        self._publish(Happened(event=event))
+        self._tell_unfinished()
 
     def sample(self, memory: ev.Memory, at: float) -> None:
         """Take in a reading of the meter."""
@@ -272,7 +344,7 @@ class Scheduler:
 
     def tick(self, clients: int) -> None:
         """Free the model and leave after a long idleness; called now and then."""
-        if not self._main_is_free or self._ready:
+        if not self._main_is_free or self._ready or self.unfinished.only_in_memory:
             return
         now = time.monotonic()
         if self.info.model and now - self._last_run > self._idle_timeout:
@@ -321,9 +393,10 @@ class Scheduler:
             if self._runs:
                 self._runs[-1].drop_samples()
             self._runs.append(RunHistory(job.run))
-            self._task = Generate(job)
+            self._task = Generate(job, self._journal.state_file(job.run))
             # On disk before it begins: a request that kills the process is not tried again by the next one.
             self._write(lambda: self._journal.begin(job))
+            self.unfinished.taken_up(job.resumes)
             self._queue_changed()
             self._hand(self._task)
 
@@ -342,6 +415,17 @@ class Scheduler:
     def _queue_changed(self) -> None:
         self._save_queue()
         self.take(ev.QueueChanged(items=self._items(), held=self._held))
+        self._tell_unfinished()
+
+    def _offers(self) -> tuple[dict[str, object], ...]:
+        """The unfinished runs but those that wait to be taken up."""
+        taken = {job.resumes for job in self._waiting}
+        return tuple(run.to_dict() for run in self.unfinished.runs if run.run not in taken)
+
+    def _tell_unfinished(self) -> None:
+        if (offers := self._offers()) != self._told_unfinished:
+            self._told_unfinished = offers
+            self.take(ev.UnfinishedChanged(items=offers))
 
     def _save_queue(self) -> None:
         running = self._task.job if isinstance(self._task, Generate) else None

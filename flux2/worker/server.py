@@ -20,7 +20,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from flux2 import events as ev
-from flux2.errors import Flux2Error, WorkerError
+from flux2.errors import Flux2Error, PictureNotSavedError, WorkerError
 from flux2.request import GenerationRequest
 from flux2.worker import access, logfile
 from flux2.worker.connection import Connection, Worth
@@ -75,6 +75,9 @@ class Server:
             "replace": self._replace,
             "move": self._move,
             "hold": self._hold,
+            "resume": self._resume,
+            "discard": self._discard,
+            "save_again": self._save_again,
             "count_tokens": self._count_tokens,
             "start_download": self._start_download,
             "pause_download": self._pause_download,
@@ -115,6 +118,10 @@ class Server:
     def emit(self, event: ev.Event) -> None:
         """Tell everybody of an event."""
         self._call(self._scheduler.take, event)
+
+    def keep_picture(self, run: str, error: PictureNotSavedError) -> None:
+        """A finished picture could not be saved."""
+        self._call(self._scheduler.keep_picture, run, error)
 
     def close(self) -> None:
         """Let every client have what was sent to it, a second at most, and end the thread."""
@@ -249,6 +256,8 @@ class Server:
     async def _answer_later(connection: Connection, command: Command, result: Awaitable[dict[str, Any]]) -> None:
         try:
             reply = Reply(id=command.id, result=await result)
+        except Flux2Error as error:
+            reply = Reply(id=command.id, error=str(error))
         except Exception as error:
             reply = Reply(id=command.id, error=f"The worker can't do that: {error}")
         connection.send(reply)
@@ -277,6 +286,21 @@ class Server:
     def _hold(self, on: bool) -> dict[str, Any]:
         self._scheduler.hold(on)
         return {}
+
+    def _resume(self, run: str) -> dict[str, Any]:
+        return {"run": self._scheduler.resume(run)}
+
+    def _discard(self, run: str) -> dict[str, Any]:
+        self._scheduler.discard(run)
+        return {}
+
+    async def _save_again(self, run: str, path: str) -> dict[str, Any]:
+        from flux2.images import save_again
+
+        png, left = self._scheduler.unfinished.picture(run)
+        finished = await asyncio.to_thread(save_again, run, png, left.request, path or left.picture)
+        self._scheduler.saved(finished)
+        return {"path": finished.path}
 
     async def _count_tokens(self, model: str, prompt: str) -> dict[str, Any]:
         counted = await asyncio.to_thread(self._count, model, prompt)

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from flux2 import image_metadata, images
-from flux2.errors import Flux2Error, RequestError
+from flux2.errors import Flux2Error, PictureNotSavedError, RequestError
 from flux2.image_metadata import ImageMetadata
-from flux2.images import check_writable, default_path, output_path, read_metadata, save_png
+from flux2.images import check_writable, default_path, output_path, read_metadata, rescue, save_png
 from flux2.request import GenerationRequest
 
 REQUEST = GenerationRequest(
@@ -279,3 +279,19 @@ def test_damaged_and_huge_pixels_are_refused_in_a_sentence(tmp_path: Path, conte
     path.write_bytes(content)
     with pytest.raises(Flux2Error, match=said):
         images.read_pixels(path)
+
+
+def test_a_picture_that_can_not_be_saved_is_saved_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLUX2_HOME", str(tmp_path / "home"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PictureNotSavedError) as caught:
+        save_png(Image.new("RGB", (16, 16)), tmp_path / "file" / "fox.png", None)
+    saved = tmp_path / "home" / "state" / "unsaved" / "fox.png"
+    assert str(rescue(caught.value)).endswith(f"It was saved as {saved}.")
+    assert Image.open(saved).size == (16, 16)
+
+    monkeypatch.setenv("FLUX2_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert str(rescue(caught.value)).endswith(f"It was saved as {tmp_path / 'fox.png'}.")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
+    assert rescue(caught.value) is caught.value

@@ -103,7 +103,7 @@ def test_a_disk_that_is_full_ends_no_run(tmp_path: Path) -> None:
     assert len([event for event in seen if isinstance(event, ev.Warned) and "can't be kept" in event.message]) == 1
 
 
-def test_a_cancelled_run_leaves_nothing(tmp_path: Path) -> None:
+def test_a_run_that_is_broken_off_can_be_taken_up(tmp_path: Path) -> None:
     state = tmp_path / "latents.safetensors"
     seen: list[ev.Event] = []
     with pytest.raises(Exception, match="cancelled"):
@@ -113,7 +113,8 @@ def test_a_cancelled_run_leaves_nothing(tmp_path: Path) -> None:
             should_cancel=lambda: any(isinstance(event, ev.StepFinished) for event in seen),
             state=state,
         )
-    assert not state.exists()
+    _, seen = _run(REQUEST, tmp_path / "a.png", state)
+    assert _started(seen).first_step == 1
 
 
 def test_nothing_is_kept_of_a_short_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

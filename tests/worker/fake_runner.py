@@ -1,7 +1,8 @@
 """An engine that computes nothing: it tells, in real time, the events a real one would, and the faults a test asks for.
 
-The prompt says what is to happen: `steps=12 pause=0.05 fail crash abort stubborn warn=20 length=99`, the
-last two being warnings per step and their length.
+The prompt says what is to happen: `steps=12 pause=0.05 fail crash abort stubborn keep warn=20 length=99 die=load
+how=abort`; warn and length are warnings per step and their length, keep writes a file to be taken up from, die and how
+are the phase in which the process ends and the way of `DEATHS`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
+from safetensors import numpy
 
 from flux2 import events as ev
+from flux2.atomic import write_atomically
 from flux2.errors import CheckpointError, GenerationCancelled
+from flux2.image_metadata import ImageMetadata
+from flux2.images import save_png
 from flux2.request import GenerationRequest
+from flux2.worker.engine import EngineRunner
 from flux2.worker.runner import Device
+from flux2.worker.unfinished import kept_step
 
 GIB = 1 << 30
 
@@ -52,36 +60,45 @@ class FakeRunner:
         self._active, self._model = 0, ""
 
     def run(
-        self, request: GenerationRequest, *, run: str, on_event: ev.EventHandler, should_cancel: Callable[[], bool]
+        self,
+        request: GenerationRequest,
+        *,
+        run: str,
+        on_event: ev.EventHandler,
+        should_cancel: Callable[[], bool],
+        state: Path,
     ) -> None:
         script = Script(request.prompt)
-        began = time.time()
+        began, first_step = time.time(), kept_step(state)
         phases = ("encode", "load", "denoise", "decode", "save")
-        on_event(ev.RunStarted(run=run, request={**request.to_dict(), "steps": script.steps, "seed": 1}, phases=phases))
+        carried_out = {**request.to_dict(), "steps": script.steps, "seed": request.seed or 1}
+        on_event(ev.RunStarted(run=run, request=carried_out, phases=phases, first_step=first_step))
         for phase in phases:
             started = time.time()
             on_event(ev.PhaseStarted(run=run, phase=phase, memory=self._memory()))
+            script.die_in(phase)
             if phase == "load":
                 self._active, self._model = GIB, f"{request.model} {request.quantization}"
                 on_event(ev.PhaseProgress(run=run, phase=phase, done=1, total=1, unit="tensors"))
             if phase == "denoise":
-                self._denoise(script, run, on_event, should_cancel)
+                self._denoise(script, run, on_event, should_cancel, state)
+            if phase == "save":
+                path = save(request, run)
             on_event(
                 ev.PhaseFinished(
                     run=run, phase=phase, started=started, seconds=time.time() - started, memory=self._memory()
                 )
             )
-        path = Path(os.environ["FLUX2_OUTPUT"]) / f"{run}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(picture(0))
         on_event(
             ev.RunFinished(
                 run=run, path=str(path), seed=1, seconds=time.time() - began, peaks={"denoise": GIB}, timings={}
             )
         )
 
-    def _denoise(self, script: Script, run: str, on_event: ev.EventHandler, should_cancel: Callable[[], bool]) -> None:
-        for step in range(1, script.steps + 1):
+    def _denoise(
+        self, script: Script, run: str, on_event: ev.EventHandler, should_cancel: Callable[[], bool], state: Path
+    ) -> None:
+        for step in range(kept_step(state) + 1, script.steps + 1):
             time.sleep(script.pause)
             if should_cancel() and not script.has("stubborn"):
                 raise GenerationCancelled("cancelled")
@@ -99,6 +116,8 @@ class FakeRunner:
                     memory=self._memory(),
                 )
             )
+            if script.has("keep"):
+                write_atomically(state, numpy.save({"latents": np.zeros(1)}, {"step": str(step)}))
             on_event(ev.Preview(run=run, step=step, steps=script.steps, width=16, height=16, png=picture(step)))
 
     def _memory(self) -> ev.Memory:
@@ -117,6 +136,11 @@ class Script:
     def number(self, word: str) -> int:
         return int(self._words.get(word, 0))
 
+    def die_in(self, phase: str) -> None:
+        if self._words.get("die") == phase:
+            time.sleep(0.2)  # what was told before is heard
+            (DEATHS | {"hoard": _hoard})[self._words["how"]]()
+
     def fault(self) -> None:
         if self.has("fail"):
             raise CheckpointError("The file is truncated; download it again.")
@@ -127,8 +151,55 @@ class Script:
             os.kill(os.getpid(), signal.SIGABRT)
 
 
+def _die_of(number: signal.Signals) -> Callable[[], None]:
+    return lambda: os.kill(os.getpid(), number)
+
+
+def _terminate() -> None:
+    """As the C++ runtime does where nobody catches what MLX throws."""
+    error = "[METAL] Command buffer execution failed: Insufficient Memory (00000008:kIOGPUCommandBufferCallback"
+    print(f"libc++abi: terminating due to uncaught exception: {error}ErrorOutOfMemory)", file=sys.stderr, flush=True)
+    os.abort()
+
+
+def _run_out_of_memory() -> None:
+    raise MemoryError
+
+
+def _hoard() -> None:
+    held = []
+    while True:
+        held.append(bytearray(b"x" * (1 << 20)))  # touched, so that it is really there
+
+
+DEATHS: dict[str, Callable[[], None]] = {
+    "kill": _die_of(signal.SIGKILL),
+    "segfault": _die_of(signal.SIGSEGV),
+    "abort": os.abort,
+    "exit": lambda: os._exit(7),
+    "memory": _run_out_of_memory,
+    "terminate": _terminate,
+}
+
+
+def save(request: GenerationRequest, run: str) -> Path:
+    chosen = Path(request.output) if request.output else Path(os.environ["FLUX2_OUTPUT"]) / f"{run}.png"
+    image = Image.open(io.BytesIO(picture(0)))
+    return save_png(image, chosen, ImageMetadata(request=request, timings={"denoise": 1.0}))
+
+
 def picture(step: int) -> bytes:
     """A small PNG that differs by step."""
     out = io.BytesIO()
     Image.new("RGB", (16, 16), (step * 20 % 256, 100, 150)).save(out, "PNG")
     return out.getvalue()
+
+
+class CarefulEngine(EngineRunner):
+    """The real engine, which keeps its latents after every step."""
+
+    def warm_up(self) -> None:
+        from flux2 import resume  # which imports MLX
+
+        super().warm_up()
+        resume.KEEP_EVERY = 0.0
