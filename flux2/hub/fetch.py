@@ -7,8 +7,9 @@ bytes are fetched here, with a Range, over its session with its headers, and put
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import sleep
 from typing import Any, TypeVar
@@ -31,6 +32,10 @@ MAX_PAUSE = 10 * 60.0
 """Seconds that the Hub may ask us to wait."""
 TIMEOUT = 30.0
 """Seconds for a connection, and for the next bytes."""
+
+LOCK_SECONDS = 0.5
+"""Between two tries of a lock that another process holds."""
+ANOTHER = "Another program is downloading it."
 
 _PIECE = 1024 * 1024
 _WORTH_A_RETRY = (408, 429, 500, 502, 503, 504)
@@ -57,9 +62,9 @@ def fetch(manifest: Manifest, file: HubFile, *, advance: Callable[[int], None], 
     blob, part = manifest.blob(file), manifest.part(file)
     if manifest.snapshot_path(file).exists():
         return
-    for folder in (blob.parent, manifest.lock(file).parent):
-        folder.mkdir(parents=True, exist_ok=True)
-    with WeakFileLock(manifest.lock(file)):
+    blob.parent.mkdir(parents=True, exist_ok=True)
+    with exclusive(manifest.lock(file), lambda: on_pause(LOCK_SECONDS, ANOTHER)):
+        on_pause(0.0, "")
         for _ in range(2):
             if blob.exists():
                 part.unlink(missing_ok=True)
@@ -73,6 +78,21 @@ def fetch(manifest: Manifest, file: HubFile, *, advance: Callable[[int], None], 
         f"{file.path} of {manifest.repo} came damaged twice: its checksum is not the one that the Hub gives. "
         "Something on the way changes what is downloaded; try another network, or later."
     )
+
+
+@contextlib.contextmanager
+def exclusive(lock: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock of the Hub cache; `on_wait` is called now and then while another process has it."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(WeakFileLock(lock, timeout=LOCK_SECONDS))
+            except TimeoutError:
+                on_wait()
+                continue
+            yield
+            return
 
 
 def _complete(manifest: Manifest, file: HubFile, part: Path, advance: Callable[[int], None], on_pause: OnPause) -> str:

@@ -15,18 +15,17 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi, get_token, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
-from huggingface_hub.utils import WeakFileLock
 
 from flux2.checkpoint.files import INDEX_FILE, PIPELINES, check_class, read_json
 from flux2.errors import CheckpointError, Flux2Error
-from flux2.hub.fetch import TIMEOUT, HTTPError, fetch, patiently
+from flux2.hub.fetch import ANOTHER, TIMEOUT, HTTPError, exclusive, fetch, patiently
 from flux2.hub.manifest import HubFile, Manifest, locks, needed, storage
 from flux2.hub.refusals import in_words
 from flux2.humanize import size
@@ -61,19 +60,22 @@ class Tally:
             self._fetched += max(0, count)
 
     def on_pause(self, _seconds: float, reason: str) -> None:
-        self._pause = reason
+        if reason != self._pause:
+            self._pause = reason
+            self.tell()
 
     def tell(self, state: str = "", message: str = "") -> None:
         """A line of how far it is."""
         now = time.monotonic()
-        while len(self._history) > 1 and now - self._history[0][0] > _RATE_SECONDS:
-            self._history.popleft()
-        self._history.append((now, self._fetched))
-        since, before = self._history[0]
-        rate = (self._fetched - before) / max(now - since, 1e-3)
-        waits = "" if rate else self._pause  # one file may wait while the others come
-        usual = "downloading" if rate else "waiting" if waits else "checking"
-        say(state=state or usual, done=self._done, total=self.total, rate=rate, message=message or waits)
+        with self._lock:
+            while len(self._history) > 1 and now - self._history[0][0] > _RATE_SECONDS:
+                self._history.popleft()
+            self._history.append((now, self._fetched))
+            since, before = self._history[0]
+            rate = (self._fetched - before) / max(now - since, 1e-3)
+            waits = "" if rate else self._pause  # one file may wait while the others come
+            usual = "downloading" if rate else "waiting" if waits else "checking"
+            say(state=state or usual, done=self._done, total=self.total, rate=rate, message=message or waits)
 
 
 def say(**facts: Any) -> None:
@@ -117,7 +119,7 @@ def _download(repo: str, patterns: Sequence[str]) -> Path:
     """
     tally = Tally()
     tally.tell("starting")
-    with _only_one(repo, tally):
+    with exclusive(locks(repo) / "flux2.lock", lambda: _tell_of_another(repo, tally)):
         manifest = patiently(lambda: _ask_hub(repo, patterns), tally.on_pause, tries=_FIRST_TRIES)
         tally.expect(manifest)
         _check_room(manifest)
@@ -129,22 +131,11 @@ def _download(repo: str, patterns: Sequence[str]) -> Path:
         return patiently(lambda: _name(repo, patterns), tally.on_pause)
 
 
-@contextlib.contextmanager
-def _only_one(repo: str, tally: Tally) -> Iterator[None]:
-    """Hold the repository's lock; while another process has it, tell how far that one is."""
-    lock = locks(repo) / "flux2.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(WeakFileLock(lock, timeout=2 * TELL_EVERY))
-            except TimeoutError:
-                if manifest := Manifest.last(repo):
-                    tally.expect(manifest)
-                tally.tell("waiting", "Another program is downloading it.")
-                continue
-            yield
-            return
+def _tell_of_another(repo: str, tally: Tally) -> None:
+    """How far the process is that downloads the same."""
+    if manifest := Manifest.last(repo):
+        tally.expect(manifest)
+    tally.tell("waiting", ANOTHER)
 
 
 def _ask_hub(repo: str, patterns: Sequence[str]) -> Manifest:

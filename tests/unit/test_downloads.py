@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 from huggingface_hub import constants
+from huggingface_hub.utils import WeakFileLock
 
 from flux2.checkpoint.files import NEEDED_FILES, VAE_FILES
 from flux2.checkpoint.local import find_local, is_ready
@@ -24,7 +25,7 @@ from flux2.errors import CheckpointError
 from flux2.events import DownloadProgress
 from flux2.hub import fetch, process
 from flux2.hub.download import DownloadStopped, download
-from flux2.hub.manifest import Manifest, storage
+from flux2.hub.manifest import Manifest, locks, storage
 from flux2.hub.refusals import in_words
 from flux2.settings import Settings
 from tests.hub_server import COMMIT, KLEIN, WEIGHTS, Fault, Hub, etag, klein_hub
@@ -402,6 +403,17 @@ def test_two_processes_fetch_everything_once(slow_hub: Hub) -> None:
     assert hub.sent[WEIGHTS] == len(hub.files[WEIGHTS])
     waited = [progress for progress in second.heard if progress.state == "waiting"]
     assert waited and waited[-1].message == "Another program is downloading it."
+
+
+def test_a_file_that_another_program_downloads_is_waited_for(hub: Hub) -> None:
+    lock = locks(KLEIN) / f"{etag(hub.files[WEIGHTS])}.lock"
+    lock.parent.mkdir(parents=True)
+    with WeakFileLock(lock):
+        watched = Watched()
+        wait_until(lambda: any(told.message == fetch.ANOTHER for told in watched.heard))
+        assert watched.heard[-1].state == "waiting" and hub.sent[WEIGHTS] == 0
+    assert isinstance(watched.join(), Path)
+    check_complete(hub)
 
 
 def test_a_download_ends_with_the_program_that_wanted_it(slow_hub: Hub) -> None:
