@@ -159,16 +159,15 @@ class Gallery:
         key = (os.fsencode(picture.path), picture.size, picture.changed)
         with self._lock:
             rows = self._ask("SELECT jpeg FROM thumbnails WHERE path = ? AND size = ? AND changed = ?", key)
-        if rows:
-            with contextlib.suppress(OSError), Image.open(io.BytesIO(rows[0][0]), formats=["JPEG"]) as kept:
-                return kept.convert("RGB")
+        if rows and (kept := _decoded(rows[0][0])):
+            return kept
         image = read_pixels(picture.path)
         image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
         file = io.BytesIO()
         image.save(file, "JPEG", quality=85)
         with self._lock:
             self._ask("INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?, ?)", (*key, file.getvalue()))
-        return image
+        return _decoded(file.getvalue()) or image  # as it will look next time
 
     def close(self) -> None:
         with self._lock:
@@ -246,6 +245,12 @@ def read_picture(path: Path, size: int, changed: int) -> Picture:
         metadata = None  # the picture can be looked at all the same
     created = _seconds(metadata.created, fallback) if metadata else fallback
     return Picture(path, size, changed, width, height, created, metadata.request if metadata else None)
+
+
+def _decoded(jpeg: bytes) -> Image.Image | None:
+    with contextlib.suppress(OSError), Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
+        return image.convert("RGB")
+    return None
 
 
 def _seconds(text: str, fallback: float) -> float:

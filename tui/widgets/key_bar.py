@@ -8,7 +8,7 @@ from textual.events import Click
 from textual.screen import Screen
 from textual.widget import Widget
 
-from tui.keymap import key_name
+from tui.keymap import ALL_KEYS, PROMPT_KEYS, QUEUE_KEYS, key_name
 
 
 class KeyBar(Widget):
@@ -24,7 +24,11 @@ class KeyBar(Widget):
 
     def _update(self, screen: Screen[object]) -> None:
         first: dict[str, tuple[str, str, str]] = {}  # an action's first key stands for the others
-        for _, binding, enabled, _ in screen.active_bindings.values():
+        # In the key map's own order, whatever the user's keys are.
+        table = (*PROMPT_KEYS, *QUEUE_KEYS, *getattr(screen, "KEYS", ALL_KEYS))
+        order = {key.id: place for place, key in enumerate(dict.fromkeys(table))}
+        active = sorted(screen.active_bindings.values(), key=lambda item: order.get(item.binding.id or "", -1))
+        for _, binding, enabled, _ in active:
             if binding.show and enabled:
                 first.setdefault(binding.action, (key_name(binding.key), binding.description, binding.key))
         keys = list(first.values())
