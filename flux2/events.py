@@ -190,11 +190,9 @@ class DownloadProgress(Event):
     message: str = ""
     """Why it waits or failed, as a sentence."""
 
-    GOING_ON: ClassVar = ("starting", "downloading", "checking", "waiting")
-
     @property
     def going_on(self) -> bool:
-        return self.state in self.GOING_ON
+        return self.state in ("starting", "downloading", "checking", "waiting")
 
     @property
     def seconds_left(self) -> float | None:

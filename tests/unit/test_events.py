@@ -31,11 +31,12 @@ _memory = st.builds(
 _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(("run", "phase", "unit", "message", "details", "path", "level", "model", "state"), st.text()),
     **dict.fromkeys(("time", "started", "seconds", "sigma", "waited", "bytes_per_second"), _seconds),
-    **dict.fromkeys(("done", "total", "step", "steps", "width", "height", "seed"), _numbers),
+    **dict.fromkeys(("done", "total", "step", "steps", "first_step", "width", "height", "seed"), _numbers),
     "request": st.dictionaries(st.text(), _json),
     "phases": st.lists(st.text()).map(tuple),
     "items": st.lists(st.dictionaries(st.text(), _json), max_size=3).map(tuple),
     "memory": _memory,
+    "held": st.booleans(),
     "png": st.binary(),
     "peaks": st.dictionaries(st.text(), _numbers),
     "timings": st.dictionaries(st.text(), _seconds),
