@@ -78,6 +78,7 @@ class Flux2App(App[None]):
         self.prompt_history = PromptHistory(options.state / "prompts.jsonl")
         self.desk = PictureDesk(self)
         self._stale, self._redraw_timer, self._save_timer = Topic(0), False, False
+        self._told_unfinished: set[str] = set()
         self.window_title = WindowTitle(self.tell_terminal)
 
     # --- start and end -----------------------------------------------------------------------------------------------
@@ -148,6 +149,16 @@ class Flux2App(App[None]):
         topics, self._stale = self._stale, Topic(0)
         self.dashboard.show(self.session, topics)
         self.desk.show(self.session, topics)
+        self._tell_unfinished()
+
+    def _tell_unfinished(self) -> None:
+        """Offer runs that broke off, once for each."""
+        runs = self.session.unfinished
+        if {run["id"] for run in runs} - self._told_unfinished:
+            from tui.screens.unfinished import summary
+
+            self.say("warning", summary(runs, self.keys_of("unfinished")))
+        self._told_unfinished = {run["id"] for run in runs}
 
     def _happened(self, event: ev.Event) -> None:
         match event:

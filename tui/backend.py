@@ -48,6 +48,15 @@ class Backend(Protocol):
     async def hold(self, on: bool) -> None:
         """Keep what waits from starting once the run under way has ended, or let it go on."""
 
+    async def resume(self, run: str) -> str:
+        """Take an unfinished run up before all others; the id of the run that it becomes."""
+
+    async def discard(self, run: str) -> None:
+        """Forget an unfinished run, with what was kept of it."""
+
+    async def save_again(self, run: str, path: str) -> str:
+        """Save a kept picture where it was to go ("") or elsewhere; the path that it has got."""
+
     async def unload(self) -> None:
         """Free the model's memory as soon as nothing runs."""
 

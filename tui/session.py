@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Flag, auto
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flux2 import events as ev
 from flux2.catalog import same_model
@@ -79,6 +79,8 @@ class Session:
     """Whether those that wait are kept from starting."""
     run_times: RunTimes = field(default_factory=RunTimes)
     """How long runs took, for what the queue will."""
+    unfinished: tuple[dict[str, Any], ...] = ()
+    """Runs that can be taken up, as in `flux2.events.UnfinishedChanged.items`."""
     downloads: dict[str, ev.DownloadProgress] = field(default_factory=dict)
     """The last that was heard of each model's, by name."""
     log: deque[LogLine] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
@@ -142,6 +144,7 @@ class Session:
         for event in sorted(past, key=lambda event: event.time):
             self.apply(event)
         self.apply(ev.QueueChanged(items=snapshot.queue, held=snapshot.held))
+        self.apply(ev.UnfinishedChanged(items=snapshot.unfinished))
         return Topic.EVERYTHING
 
     def meet(self, worker: WorkerInfo) -> Topic:
@@ -151,7 +154,7 @@ class Session:
 
     def lose(self, trouble: str) -> Topic:
         """The worker is gone. What was seen of the run stays."""
-        self.worker, self.trouble, self.queue = None, trouble, ()
+        self.worker, self.trouble, self.queue, self.unfinished = None, trouble, (), ()
         self.downloads.clear()
         self.say("error", trouble)
         return Topic.EVERYTHING
@@ -245,6 +248,10 @@ class Session:
         self.held = event.held
         return Topic.QUEUE | Topic.RUN
 
+    def _unfinished_changed(self, event: ev.UnfinishedChanged) -> Topic:
+        self.unfinished = event.items
+        return Topic.QUEUE
+
     def _download(self, event: ev.DownloadProgress) -> Topic:
         self.downloads[event.model] = event
         return Topic.RUN
@@ -270,6 +277,7 @@ _HANDLERS: dict[type[ev.Event], Callable[..., Topic]] = {
     ev.RunCancelled: Session._cancelled,
     ev.MemorySampled: lambda *_: Topic.MEMORY,
     ev.QueueChanged: Session._queue_changed,
+    ev.UnfinishedChanged: Session._unfinished_changed,
     ev.DownloadProgress: Session._download,
     ev.Logged: Session._logged,
 }

@@ -83,6 +83,15 @@ class WorkerBackend:
     async def hold(self, on: bool) -> None:
         await self._attached().hold(on)
 
+    async def resume(self, run: str) -> str:
+        return await self._attached().resume(run)
+
+    async def discard(self, run: str) -> None:
+        await self._attached().discard(run)
+
+    async def save_again(self, run: str, path: str) -> str:
+        return await self._attached().save_again(run, path)
+
     async def unload(self) -> None:
         await self._attached().unload()
 

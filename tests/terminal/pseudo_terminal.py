@@ -83,6 +83,13 @@ class PseudoTerminal:
             self._read()
         return time.monotonic() - began
 
+    def read_for(self, seconds: float) -> None:
+        """Read whatever is written within so many seconds."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if select.select([self._main], [], [], left)[0]:
+                self._read()
+
     def forget(self) -> None:
         """What was written so far no longer counts for `wait_for`."""
         while select.select([self._main], [], [], 0.05)[0]:

@@ -60,6 +60,9 @@ class ReplayBackend:
     replaced: list[tuple[str, GenerationRequest]] = field(default_factory=list)
     moved: list[tuple[str, int]] = field(default_factory=list)
     held: list[bool] = field(default_factory=list)
+    unfinished: tuple[dict[str, object], ...] = ()
+    brought_back: list[tuple[str, ...]] = field(default_factory=list)
+    """What was asked for unfinished runs."""
     unloads: int = 0
     model_asks: list[tuple[str, str]] = field(default_factory=list)
     """What was asked for models: start, pause, cancel or delete."""
@@ -78,7 +81,7 @@ class ReplayBackend:
         if self.fails:
             raise WorkerError(self.fails)
         runs = (RunRecord(run="r1", events=self.past),) if self.past else ()
-        return Snapshot(worker=self.info, queue=self.queue, runs=runs)
+        return Snapshot(worker=self.info, queue=self.queue, runs=runs, unfinished=self.unfinished)
 
     async def updates(self) -> AsyncIterator[object]:
         while True:
@@ -109,6 +112,17 @@ class ReplayBackend:
 
     async def hold(self, on: bool) -> None:
         self.held.append(on)
+
+    async def resume(self, run: str) -> str:
+        self.brought_back.append(("resume", run))
+        return f"{run}-again"
+
+    async def discard(self, run: str) -> None:
+        self.brought_back.append(("discard", run))
+
+    async def save_again(self, run: str, path: str) -> str:
+        self.brought_back.append(("save", run, path))
+        return path
 
     async def unload(self) -> None:
         self.unloads += 1
@@ -141,6 +155,17 @@ class ReplayBackend:
 
     async def close(self) -> None:
         self.closed = True
+
+
+def mid_run(step: int = 7) -> ReplayBackend:
+    """A worker in the middle of its only run."""
+    return ReplayBackend(past=tuple(events_of_a_run(step)), queue=queue_of(str(REQUEST["prompt"])))
+
+
+def left_after(step: int, run: str = "r1", picture: str = "") -> dict[str, object]:
+    """An unfinished run."""
+    reason = "The worker's process died."
+    return {"id": run, "request": REQUEST, "reason": reason, "step": step, "steps": 12, "picture": picture}
 
 
 def memory(active: float, peak: float = 0.0) -> ev.Memory:

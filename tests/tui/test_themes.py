@@ -38,7 +38,7 @@ def test_there_are_dark_and_light_ones_and_none_is_broken() -> None:
     assert COMPLAINTS == []
     assert DEFAULT_THEME in THEMES
     assert {named.theme.dark for named in THEMES.values()} == {True, False}
-    assert len(THEMES) >= 4
+    assert len(THEMES) >= 8
 
 
 @pytest.mark.parametrize("name", COLOURED)
@@ -107,3 +107,29 @@ def test_a_fault_is_told_by_file_and_place(text: str, said: str) -> None:
     themes, complaints = load_themes()
     assert len(complaints) == 1
     assert "mine" not in themes
+
+
+COLOUR_BLIND_SAFE = ("contrast", "daylight", "harbor")
+_DEFICIENCIES = {
+    "protan": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
+    "deutan": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)),
+    "tritan": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.303900)),
+}
+"""Machado, Oliveira and Fernandes 2009, severity 1.0, on linear RGB."""
+
+
+def seen_with(deficiency: str, color: str) -> tuple[float, ...]:
+    linear = [channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4
+              for channel in Color.parse(color).normalized]  # fmt: skip
+    rows = _DEFICIENCIES[deficiency]
+    return tuple(sum(weight * value for weight, value in zip(row, linear, strict=True)) for row in rows)
+
+
+@pytest.mark.parametrize("deficiency", _DEFICIENCIES)
+@pytest.mark.parametrize("name", COLOUR_BLIND_SAFE)
+def test_every_kind_of_colour_vision_tells_the_series_apart(name: str, deficiency: str) -> None:
+    variables = THEMES[name].theme.variables
+    series = [seen_with(deficiency, variables[f"graph-{part}"]) for part in ("active", "peak", "limit")]
+    for place, one in enumerate(series):
+        for other in series[place + 1 :]:
+            assert sum((a - b) ** 2 for a, b in zip(one, other, strict=True)) ** 0.5 > 0.1

@@ -148,6 +148,8 @@ class Dashboard(Screen[None]):
                 return bool(self.edited.run)
             case "hold":
                 return session.running or session.waiting > 0 or session.held
+            case "unfinished":
+                return bool(session.unfinished)
             case "unload":
                 return session.worker is not None and bool(session.worker.model)
             case "search_history":
@@ -224,6 +226,12 @@ class Dashboard(Screen[None]):
     @work(group="command")
     async def action_unload(self) -> None:
         await self.app.ask_worker(self.app.backend.unload())
+
+    @work(group="command")
+    async def action_unfinished(self) -> None:
+        from tui.screens.unfinished import settle
+
+        await settle(self.app)
 
     def action_give_up_edit(self) -> None:
         self.edited.end()
@@ -374,4 +382,5 @@ class Dashboard(Screen[None]):
     def action_help(self) -> None:
         from tui.screens.help import Help
 
-        self.app.push_screen(Help())
+        pane = next((pane for pane in self.panes if pane.has_focus_within), None)
+        self.app.push_screen(Help(about=pane.TITLE, sentence=pane.HELP) if pane else Help())

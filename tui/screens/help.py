@@ -35,13 +35,21 @@ class Help(ModalScreen[None]):
 
     app: Flux2App
 
-    def __init__(self, keys: Sequence[Key] = _DASHBOARD) -> None:
+    def __init__(self, keys: Sequence[Key] = _DASHBOARD, about: str = "", sentence: str = "") -> None:
+        """
+        Args:
+            about: the pane that has the focus; its keys come first.
+            sentence: what that pane is.
+        """
         super().__init__()
-        self._keys = keys
+        self._keys = sorted(keys, key=lambda key: key.group != about)
+        self._about, self._sentence = about, sentence
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog-box"):
-            yield Label("Keys", classes="dialog-title")
+            yield Label(self._about or "Keys", classes="dialog-title")
+            if self._sentence:
+                yield Static(Content(self._sentence), classes="dialog-about")
             with VerticalScroll(can_focus=False):
                 yield Static(Content("\n").join(self._lines()))
             yield Label("↑ ↓ scroll, esc closes", classes="dialog-hint")

@@ -13,7 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
-from tui.fuzzy import matches
+from tui.fuzzy import matcher
 from tui.text import ellipsis
 
 SHOWN = 100
@@ -65,7 +65,8 @@ class HistorySearch(ModalScreen[str | None]):
         self.dismiss(self._found[event.option_index])
 
     def _fill(self, query: str) -> None:
-        self._found = [prompt for prompt in self._prompts if matches(query, prompt)][:SHOWN]
+        found = matcher(query)
+        self._found = [prompt for prompt in self._prompts if found(prompt)][:SHOWN]
         width = max(20, self.app.size.width * 9 // 10 - 10)
         options = self.query_one(OptionList)
         options.clear_options()

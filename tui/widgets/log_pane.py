@@ -79,6 +79,7 @@ class LogLines(ScrollView, can_focus=True):
 
 class LogPane(Pane):
     TITLE = "Log"
+    HELP = "What happened, newest last. Scroll up to read in peace; end follows it again."
     TOPICS = Topic.LOG
 
     def __init__(self) -> None:

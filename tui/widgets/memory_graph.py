@@ -224,6 +224,10 @@ class MemoryPane(Pane):
     """The graph, and the latest numbers in its heading."""
 
     TITLE = "Memory"
+    HELP = (
+        "Filled: what the engine holds now. Line: its peak. Dashed: what this machine should not "
+        "exceed. Dotted: where a phase began."
+    )
     TOPICS = Topic.MEMORY | Topic.RUN | Topic.WORKER
 
     def __init__(self, glyphs: Glyphs) -> None:

@@ -42,6 +42,8 @@ class Pane(Container):
 
     ALLOW_MAXIMIZE = True
     TITLE: ClassVar[str]
+    HELP: ClassVar[str]
+    """What it shows and what can be done there, for the help page."""
     TOPICS: ClassVar[Topic] = Topic(0)
 
     def __init__(self, *body: Widget, id: str | None = None) -> None:

@@ -96,6 +96,7 @@ class PreviewPane(Pane):
     """Half-cells while it forms; the finished picture in the terminal's own graphics where that was asked for."""
 
     TITLE = "Preview"
+    HELP = "What the picture is becoming, estimated after every step; then the picture itself."
     TOPICS = Topic.PREVIEW | Topic.RUN
 
     def __init__(self, graphics: str, pause: float) -> None:

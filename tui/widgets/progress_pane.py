@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual.app import RenderResult
 from textual.content import Content
@@ -18,12 +19,17 @@ from tui.session import Session, Topic
 from tui.text import ellipsis, gigabytes
 from tui.widgets.pane import Pane
 
+if TYPE_CHECKING:
+    from tui.app import Flux2App
+
 Line = list[tuple[str, str]]
 """Pieces of text, each with its style."""
 
 
 class ProgressBody(Widget):
     """The lines under the heading; how many there are depends on the room."""
+
+    app: Flux2App
 
     def __init__(self, glyphs: Glyphs) -> None:
         super().__init__()
@@ -66,7 +72,15 @@ class ProgressBody(Widget):
         if self.session.worker is None:
             yield [("Starting the worker…", "$muted")]
             return
-        yield [("Type a prompt and press ", "$muted"), ("ctrl+j", "$accent"), (" to make the picture.", "$muted")]
+        run = self.app.keys_of("run").split(",")[0]
+        yield [("Type a prompt and press ", "$muted"), (run, "$accent"), (" to make the picture.", "$muted")]
+        yield [
+            ("Or press ", "$muted"),
+            ("→", "$accent"),
+            (" in the empty field for the example, then ", "$muted"),
+            (run, "$accent"),
+            (".", "$muted"),
+        ]
         yield [("The worker keeps going when this screen closes or the line drops.", "$muted")]
 
     def _fetching(self, download: DownloadProgress) -> Iterator[Line]:
@@ -192,6 +206,7 @@ class ProgressPane(Pane):
     """Ticks once a second while a run is on, for elapsed time and ETA only."""
 
     TITLE = "Progress"
+    HELP = "The phases of the run, its steps and their times, and how long it will still take."
     TOPICS = Topic.RUN | Topic.WORKER
 
     def __init__(self, glyphs: Glyphs) -> None:

@@ -97,6 +97,10 @@ class PromptEditor(TextArea):
 
 class PromptPane(Pane):
     TITLE = "Prompt"
+    HELP = (
+        "What the picture should show. Of {red|blue} one is taken by the seed. A picture's path, pasted "
+        "or dragged here, brings its settings."
+    )
 
     def __init__(self, history: PromptHistory) -> None:
         self.editor = PromptEditor(history)

@@ -67,6 +67,7 @@ class QueueList(OptionList):
 
 class QueuePane(Pane):
     TITLE = "Queue"
+    HELP = "What waits, each with the time until it is done. It outlives this screen and the worker."
     TOPICS = Topic.QUEUE | Topic.RUN
 
     def __init__(self) -> None:

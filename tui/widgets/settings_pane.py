@@ -165,6 +165,7 @@ def _letter_above(place: int) -> str:
 
 class SettingsPane(Pane):
     TITLE = "Settings"
+    HELP = "The next picture's model, quantization, size, steps, guidance and seed."
 
     def __init__(self) -> None:
         self.form = SettingsForm()

@@ -1,0 +1,147 @@
+"""Every key of the dashboard does what its help says: one line per key, and no key without a line."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import pytest
+from textual.command import CommandPalette
+
+from tests.tui.replay import INFO, REQUEST, ReplayBackend, events_of_a_run, left_after, queue_of
+from tests.tui.screen import running, settled
+from tui.app import Flux2App
+from tui.keymap import KEYS, PROMPT_KEYS, QUEUE_KEYS, Key
+from tui.widgets.queue_pane import QueueList
+
+SEED = int(str(REQUEST["seed"]))
+
+
+@dataclass
+class Case:
+    """What is true after the key; before it, as far as it needs, the state of `prepare`."""
+
+    done: Callable[[Flux2App, ReplayBackend], object]
+    prepare: Callable[[Flux2App], object] = lambda _: None
+    focus: str = ""
+    """Where the key is pressed: "" outside all fields, "prompt" or "queue"."""
+    backend: Callable[[], ReplayBackend] = field(default=lambda: busy())
+
+
+def busy() -> ReplayBackend:
+    """A worker in the middle of a run, with two more waiting and a model loaded."""
+    info = replace(INFO, model="klein-9b int4")
+    return ReplayBackend(past=tuple(events_of_a_run(7)), queue=queue_of("one", "two", "three"), info=info)
+
+
+def finished() -> ReplayBackend:
+    return ReplayBackend(past=tuple(events_of_a_run(12)))
+
+
+def lost() -> ReplayBackend:
+    return ReplayBackend(fails="The worker can't be started (No space left on device).")
+
+
+def screen(name: str) -> Callable[[Flux2App, ReplayBackend], bool]:
+    return lambda app, _: type(app.screen).__name__ == name
+
+
+def editor_of(app: Flux2App) -> str:
+    return app.dashboard.prompt.editor.text
+
+
+def asked(backend: ReplayBackend) -> list[str]:
+    return [request.prompt for request in backend.enqueued]
+
+
+CASES: dict[str, Case] = {
+    "run": Case(lambda _, b: asked(b) == ["a fox"]),
+    "run-letter": Case(lambda _, b: asked(b) == ["a fox"]),
+    "cancel": Case(screen("Confirm")),
+    "reject": Case(
+        lambda _, b: (asked(b), b.cancelled, [by < -100 for _, by in b.moved]) == ([REQUEST["prompt"]], ["r1"], [True])
+    ),
+    "more-like-this": Case(screen("Menu")),
+    "hold": Case(lambda _, b: b.held == [True]),
+    "give-up": Case(
+        lambda a, _: (a.dashboard.edited.run, editor_of(a)) == ("", "a fox"),
+        lambda a: a.dashboard.edited.begin("r2"),
+    ),
+    "unfinished": Case(screen("Menu"), backend=lambda: ReplayBackend(unfinished=(left_after(3),))),
+    "unload": Case(lambda _, b: b.unloads == 1),
+    "prompt": Case(lambda a, _: a.focused is a.dashboard.prompt.editor),
+    "model": Case(screen("Menu")),
+    "quantization": Case(screen("Menu")),
+    "dimensions": Case(screen("Menu")),
+    "steps": Case(screen("SamplingDialog")),
+    "seed": Case(screen("SamplingDialog")),
+    "lock": Case(lambda a, _: (a.choices.seed_mode, a.choices.seed) == ("locked", SEED)),
+    "editor": Case(lambda a, _: editor_of(a) == "a fox, edited"),
+    "history": Case(screen("HistorySearch"), lambda a: a.prompt_history.add("an old one")),
+    "picture-settings": Case(screen("TextDialog")),
+    "dashboard": Case(lambda a, _: not a.dashboard.has_class("-alone"), lambda a: a.dashboard.action_view("log")),
+    "preview": Case(lambda a, _: a.dashboard.preview.has_class("-shown")),
+    "gallery": Case(screen("GalleryScreen")),
+    "models": Case(screen("ModelsScreen")),
+    "log": Case(lambda a, _: a.dashboard.log_pane.has_class("-shown")),
+    "maximize": Case(lambda a, _: a.dashboard.memory.has_class("-shown")),
+    "window": Case(lambda a, _: a.dashboard.memory.heading.title == "Memory, 2 min"),
+    "theme": Case(screen("Menu")),
+    "favourite": Case(lambda a, _: "is not there any more" in a.session.log[-1].message, backend=finished),
+    "compare": Case(screen("CompareScreen")),
+    "preferences": Case(screen("SettingsScreen")),
+    "restart": Case(lambda _, b: b.restarts == 1, backend=lost),
+    "palette": Case(lambda a, _: isinstance(a.screen, CommandPalette)),
+    "help": Case(screen("Help")),
+    "quit": Case(lambda _, b: b.closed),
+    "quit-letter": Case(lambda _, b: b.closed),
+    "leave": Case(lambda a, _: a.focused is None, focus="prompt"),
+    "older": Case(
+        lambda a, _: editor_of(a) == "an old one", lambda a: a.prompt_history.add("an old one"), focus="prompt"
+    ),
+    "newer": Case(
+        lambda a, _: editor_of(a) == "a fox",
+        lambda a: (a.prompt_history.add("an old one"), a.dashboard.prompt.editor.action_cursor_up()),
+        focus="prompt",
+    ),
+    "example": Case(
+        lambda a, _: "tabby cat" in editor_of(a), lambda a: a.dashboard.prompt.editor.load_text(""), focus="prompt"
+    ),
+    "sooner": Case(lambda _, b: b.moved == [("r3", -1)], focus="queue"),
+    "later": Case(lambda _, b: b.moved == [("r3", 1)], focus="queue"),
+    "edit-queued": Case(lambda a, _: (a.dashboard.edited.run, editor_of(a)) == ("r3", "three"), focus="queue"),
+    "remove": Case(lambda _, b: b.removed == ["r3"], focus="queue"),
+}
+TABLE = (*KEYS, *PROMPT_KEYS, *QUEUE_KEYS)
+
+
+def test_every_key_has_a_line() -> None:
+    assert {key.id for key in TABLE} <= set(CASES)
+
+
+@pytest.mark.parametrize("key", [pytest.param(key, id=f"{key.id}") for key in TABLE])
+async def test_the_key_does_what_its_help_says(key: Key, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = CASES[key.id]
+    monkeypatch.setenv("EDITOR", "ed")
+    monkeypatch.setattr("tui.screens.iterating.edit", lambda text, _: f"{text}, edited")
+    monkeypatch.setattr(Flux2App, "suspend", lambda _: contextlib.nullcontext())
+    for pressed in key.keys.split(","):
+        backend = case.backend()
+        async with running(backend) as (app, pilot):
+            app.dashboard.prompt.put("a fox")
+            await settled(pilot)
+            case.prepare(app)
+            await settled(pilot)
+            if case.focus == "queue":
+                queue = app.dashboard.query_one(QueueList)
+                queue.focus()
+                queue.highlighted = 2
+            else:
+                app.dashboard.set_focus(app.dashboard.prompt.editor if case.focus else None)
+            await settled(pilot)
+            assert not case.done(app, backend), f"{key.id} changes nothing"
+            await pilot.press(pressed)
+            if app.is_running and not backend.closed:
+                await settled(pilot)
+            assert case.done(app, backend), (key.id, pressed)

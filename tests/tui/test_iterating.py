@@ -1,0 +1,305 @@
+"""From one picture to the next: wildcards, tokens, other pictures' settings, one's own editor, the queue's editing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from textual import events
+
+from flux2 import events as ev
+from flux2.image_metadata import ImageMetadata
+from flux2.images import save_png
+from flux2.request import GenerationRequest
+from flux2.wildcards import resolve
+from tests.tui.replay import REQUEST, ReplayBackend, events_of_a_run, mid_run, queue_of
+from tests.tui.screen import running, settled, text_of
+from tui.app import Flux2App
+from tui.editor import EditorError, edit, editor_command
+from tui.run_times import RunTimes
+from tui.screens.iterating import next_try
+from tui.screens.text_dialog import pasted_path
+from tui.widgets.queue_pane import QueueList
+
+REQUESTED = GenerationRequest(prompt="a red fox", model="klein-4b", quantization="int4", width=512, height=256, seed=7)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    metadata = ImageMetadata(request=replace(REQUESTED, steps=6, guidance=2.0))
+    return save_png(Image.new("RGB", (8, 8)), tmp_path / "a fox.png", metadata)
+
+
+async def test_wildcards_become_what_the_seed_says_and_the_template_is_kept() -> None:
+    backend = ReplayBackend()
+    async with running(backend) as (app, pilot):
+        app.choose(replace(app.choices, seed_mode="+1", seed=3))
+        app.dashboard.prompt.put("a {red|blue} fox")
+        await settled(pilot)
+        assert "2 prompts in one" in text_of(app)
+        await pilot.press("ctrl+j", "ctrl+j")
+        await settled(pilot)
+        assert [request.prompt for request in backend.enqueued] == [
+            resolve("a {red|blue} fox", seed) for seed in (3, 4)
+        ]
+        assert {request.prompt_template for request in backend.enqueued} == {"a {red|blue} fox"}
+        assert app.prompt_history.entries == ["a {red|blue} fox"]
+        written = json.loads((app.options.state / "prompts.jsonl").read_text().splitlines()[0])
+        assert written == {"prompt": "a {red|blue} fox", "resolved": resolve("a {red|blue} fox", 3)}
+
+
+async def test_tokens_are_estimated_until_the_worker_has_counted() -> None:
+    async with running(ReplayBackend()) as (app, pilot):
+        await pilot.press(*"a fox in the snow")
+        await pilot.pause()
+        assert "≈ 16 of 512 tokens" in text_of(app)
+        for _ in range(100):
+            await pilot.pause(0.05)
+            if "5 of 64 tokens" in text_of(app):
+                break
+        assert "≈" not in text_of(app).splitlines()[1]
+        await pilot.press(*"!")
+        await pilot.pause()
+        assert "≈ 16 of 64 tokens" in text_of(app)
+
+
+async def test_an_empty_field_takes_the_example_so_that_two_keys_make_the_first_picture() -> None:
+    backend = ReplayBackend()
+    async with running(backend) as (app, pilot):
+        assert "Or press → in the empty field for the example, then ctrl+j." in text_of(app)
+        await pilot.press("right", "ctrl+j")
+        await settled(pilot)
+        assert "tabby cat" in backend.enqueued[0].prompt
+
+
+@pytest.mark.parametrize(
+    ("seed_mode", "template", "expected"), [("+1", None, 8), ("locked", None, 8), ("random", None, None)]
+)
+def test_the_next_try_is_the_same_with_another_seed(seed_mode: str, template: str | None, expected: int | None) -> None:
+    again = next_try(replace(REQUESTED, output="/out/x.png", prompt_template=template), seed_mode)
+    assert replace(again, seed=None) == replace(REQUESTED, seed=None)
+    assert again.seed != 7
+    assert expected is None or again.seed == expected
+
+
+def test_the_next_try_draws_the_wildcards_anew() -> None:
+    asked = replace(REQUESTED, prompt="a {red|blue|green|black|white} fox").resolved()
+    prompts = set()
+    for _ in range(20):
+        asked = next_try(asked, "+1")
+        prompts.add(asked.prompt)
+    assert len(prompts) > 2
+    assert {prompt.count("{") for prompt in prompts} == {0}
+
+
+async def test_rejecting_after_the_end_makes_another_and_cancels_nothing() -> None:
+    backend = ReplayBackend(past=tuple(events_of_a_run(12)))
+    async with running(backend) as (_, pilot):
+        await pilot.press("escape", "r")
+        await settled(pilot)
+        assert len(backend.enqueued) == 1
+        assert backend.cancelled == []
+
+
+async def test_a_pasted_path_brings_the_pictures_settings(picture: Path) -> None:
+    async with running(ReplayBackend()) as (app, pilot):
+        app.post_message(events.Paste(f"'{picture}'"))
+        await _until(pilot, app, "taken")
+        assert app.choices.with_request(REQUESTED).prompt == app.dashboard.prompt.editor.text == "a red fox"
+        chosen = app.choices
+        assert (chosen.model, chosen.quantization, chosen.size) == ("klein-4b", "int4", (512, 256))
+        assert (chosen.steps, chosen.guidance, chosen.seed, chosen.seed_mode) == (6, 2.0, 7, "locked")
+
+
+async def test_what_a_foreign_picture_says_besides_is_named(tmp_path: Path) -> None:
+    from PIL import PngImagePlugin
+
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add_text("parameters", "a dog\nSteps: 9, Sampler: DPM++ 2M, CFG scale: 3, Seed: 5, Size: 512x512")
+    path = tmp_path / "dog.png"
+    Image.new("RGB", (8, 8)).save(path, pnginfo=chunks)
+    async with running(ReplayBackend()) as (app, pilot):
+        await pilot.press("escape", "e")
+        await settled(pilot)
+        await pilot.press(*str(path), "enter")
+        await _until(pilot, app, "Not taken: Sampler DPM++ 2M.")
+        assert (app.choices.prompt, app.choices.steps, app.choices.seed) == ("a dog", 9, 5)
+
+
+async def test_a_path_that_is_not_here_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSH_CONNECTION", "1 2 3 4")
+    async with running(ReplayBackend()) as (app, pilot):
+        app.post_message(events.Paste("/Users/me/fox.png"))
+        await settled(pilot)
+        assert "copy it here with scp" in app.session.log[-1].message
+        assert app.dashboard.prompt.editor.text == ""
+        app.post_message(events.Paste("a fox on /a/b.png, painted"))
+        await settled(pilot)
+        assert app.dashboard.prompt.editor.text == "a fox on /a/b.png, painted"
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("/a/fox.png", "/a/fox.png"),
+        ("'/a/my fox.PNG' ", "/a/my fox.PNG"),
+        ("/a/my\\ fox\\(1\\).png", "/a/my fox(1).png"),
+        ("file:///a/my%20fox.png", "/a/my fox.png"),
+        ("~/fox.png", str(Path.home() / "fox.png")),
+        ("fox.png", None),
+        ("a fox /a.png", None),
+        ("/a/fox.jpg", None),
+        ("/a.png\n/b.png", None),
+        ("", None),
+        ("'", None),
+        ("/" * 5000 + ".png", None),
+    ],
+)
+def test_paths_as_terminals_paste_them(text: str, path: str | None) -> None:
+    assert pasted_path(text) == (None if path is None else Path(path))
+
+
+async def test_earlier_prompts_are_found_by_a_few_letters() -> None:
+    async with running(ReplayBackend()) as (app, pilot):
+        for prompt in ("a cat on a windowsill", "a fox in the snow", "a lighthouse", "a fox in the snow"):
+            app.prompt_history.add(prompt)
+        await pilot.press(*"draft", "ctrl+r")
+        await settled(pilot)
+        await pilot.press(*"cat wdw", "enter")
+        await settled(pilot)
+        assert app.dashboard.prompt.editor.text == "a cat on a windowsill"
+        await pilot.press("ctrl+r")
+        await settled(pilot)
+        await pilot.press("down", "escape")
+        await settled(pilot)
+        assert app.dashboard.prompt.editor.text == "a cat on a windowsill"
+
+
+# --- the editor ----------------------------------------------------------------------------------------------------
+
+
+def script(tmp_path: Path, code: str) -> list[str]:
+    path = tmp_path / "editor.py"
+    path.write_text(f"import pathlib, sys\npath = pathlib.Path(sys.argv[-1])\n{code}\n")
+    return [sys.executable, str(path)]
+
+
+def test_the_editor_changes_the_text(tmp_path: Path) -> None:
+    command = script(tmp_path, "path.write_text(path.read_text().replace('fox', 'füchslein') + '\\n\\n')")
+    assert edit("a fox\nin snow", command) == "a füchslein\nin snow"
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [("sys.exit(3)", "ended with an error (3)"), ("path.unlink()", "left no file")]
+)
+def test_a_failing_editor_changes_nothing(tmp_path: Path, code: str, said: str) -> None:
+    with pytest.raises(EditorError) as told:
+        edit("a fox", script(tmp_path, code))
+    assert said in str(told.value)
+    with pytest.raises(EditorError, match="can't be started"):
+        edit("a fox", ["/no/such/editor"])
+
+
+def test_which_editor() -> None:
+    assert editor_command({"VISUAL": "code --wait", "EDITOR": "vi"}) == ["code", "--wait"]
+    assert editor_command({"EDITOR": "'/my apps/vi' -n"}) == ["/my apps/vi", "-n"]
+    for environment in ({}, {"EDITOR": " "}, {"EDITOR": "'open"}):
+        with pytest.raises(EditorError):
+            editor_command(environment)
+
+
+async def test_without_an_editor_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EDITOR", raising=False)
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setattr(Flux2App, "suspend", lambda _: contextlib.nullcontext())
+    async with running(ReplayBackend()) as (app, pilot):
+        await pilot.press(*"kept", "f4")
+        await settled(pilot)
+        assert "No editor is set" in app.session.log[-1].message
+        assert app.dashboard.prompt.editor.text == "kept"
+
+
+# --- the queue -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_queued_picture_is_changed_in_its_place_and_the_draft_comes_back() -> None:
+    backend = ReplayBackend(past=tuple(events_of_a_run(3)), queue=queue_of("one", "two", "three"))
+    async with running(backend) as (app, pilot):
+        await pilot.press(*"my draft")
+        queue = app.dashboard.query_one(QueueList)
+        queue.focus()
+        queue.highlighted = 1
+        await pilot.press("enter")
+        await settled(pilot)
+        assert "Queued picture" in text_of(app)
+        await pilot.press(*", changed", "ctrl+j")
+        await settled(pilot)
+        run, request = backend.replaced[0]
+        assert (run, request.prompt, request.seed) == ("r2", "two, changed", 1235)
+        assert backend.enqueued == []
+        assert app.dashboard.prompt.editor.text == "my draft"
+        assert "Queued picture" not in text_of(app)
+
+
+async def test_one_whose_turn_has_come_is_said_and_its_changes_stay_in_the_editor() -> None:
+    backend = ReplayBackend(past=tuple(events_of_a_run(3)), queue=queue_of("one", "two"))
+    async with running(backend) as (app, pilot):
+        app.dashboard.edited.begin("r2")
+        await settled(pilot)
+        backend.refuses = "Run r2 is not waiting in the queue; to end a run under way, cancel it."
+        await pilot.press(*"!", "ctrl+j")
+        await settled(pilot)
+        assert "is not waiting" in app.session.log[-1].message
+        assert app.dashboard.prompt.editor.text == "two!"
+        backend.refuses = ""
+        await pilot.press("ctrl+j")
+        await settled(pilot)
+        assert [request.prompt for request in backend.enqueued] == ["two!"]
+
+
+async def test_each_waiting_item_says_when_it_will_be_done() -> None:
+    backend = mid_run(7)
+    async with running(backend) as (app, pilot):
+        app.session.run_times.learn(REQUEST | {"steps": 12}, 100.0, 72.0)
+        backend.feed(ev.QueueChanged(items=queue_of("one", "two", "three")))
+        await settled(pilot)
+        ends = app.session.waiting_ends()
+        assert ends[0] is not None
+        assert ends[1] is not None
+        assert ends[1] - ends[0] == pytest.approx(100.0)
+        assert "  in " in text_of(app)
+
+
+async def test_a_held_queue_says_so_and_how_it_goes_on() -> None:
+    backend = mid_run(7)
+    async with running(backend) as (app, pilot):
+        backend.feed(ev.QueueChanged(items=queue_of("one", "two"), held=True))
+        await settled(pilot)
+        assert "held: h lets them go on" in text_of(app)
+        await pilot.press("escape", "h")
+        await settled(pilot)
+        assert backend.held == [False]
+
+
+def test_run_times_know_what_they_saw_and_nothing_else() -> None:
+    times = RunTimes()
+    times.learn(REQUEST, 100.0, 72.0)
+    assert times.estimate(REQUEST) == pytest.approx(100.0)
+    assert times.estimate(REQUEST | {"steps": 24}) == pytest.approx(172.0)
+    assert times.estimate(REQUEST | {"width": None, "height": None}) == pytest.approx(100.0)
+    assert times.estimate(REQUEST | {"width": 512}) is None
+    assert times.estimate(REQUEST | {"quantization": "bf16"}) is None
+    assert times.estimate(REQUEST | {"steps": None}) is None
+
+
+async def _until(pilot: object, app: Flux2App, message: str) -> None:
+    for _ in range(200):
+        await pilot.pause(0.02)  # type: ignore[attr-defined]
+        if app.session.log and message in app.session.log[-1].message:
+            return
+    raise AssertionError([line.message for line in app.session.log])

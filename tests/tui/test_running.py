@@ -1,0 +1,107 @@
+"""Making pictures: run, queue, cancel, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.tui.replay import ReplayBackend, events_of_a_run, mid_run, queue_of
+from tests.tui.screen import running, settled, text_of
+from tui.screens.confirm import Confirm
+from tui.widgets.queue_pane import QueueList
+
+CAT = "a fluffy orange tabby cat"
+
+
+@pytest.mark.parametrize("keys", [["ctrl+j"], ["alt+enter"], ["escape", "g"]])
+async def test_the_run_keys_send_what_is_chosen(keys: list[str]) -> None:
+    backend = ReplayBackend()
+    async with running(backend) as (app, pilot):
+        app.choose(replace(app.choices, quantization="int4", seed_mode="locked", seed=7))
+        await pilot.press(*CAT, *keys)
+        await settled(pilot)
+        request = backend.enqueued[0]
+        assert (request.prompt, request.quantization, request.seed) == (CAT, "int4", 7)
+        assert app.prompt_history.entries == [CAT]
+
+
+async def test_while_one_runs_the_next_is_queued() -> None:
+    backend = mid_run()
+    async with running(backend) as (_, pilot):
+        await pilot.press(*"a fox", "ctrl+j")
+        await settled(pilot)
+        assert [request.prompt for request in backend.enqueued] == ["a fox"]
+
+
+async def test_plus_one_goes_on_with_the_next_seed() -> None:
+    backend = ReplayBackend()
+    async with running(backend) as (app, pilot):
+        app.choose(replace(app.choices, seed_mode="+1", seed=41))
+        await pilot.press(*"x", "ctrl+j", "ctrl+j")
+        await settled(pilot)
+        assert [request.seed for request in backend.enqueued] == [41, 42]
+        assert app.choices.seed == 43
+
+
+async def test_an_empty_prompt_is_a_sentence_and_no_run() -> None:
+    backend = ReplayBackend()
+    async with running(backend) as (app, pilot):
+        await pilot.press("ctrl+j")
+        await settled(pilot)
+        assert backend.enqueued == []
+        assert "The prompt is empty" in app.session.log[-1].message
+
+
+async def test_what_the_worker_refuses_is_said_and_nothing_typed_is_lost() -> None:
+    backend = ReplayBackend(refuses="The queue is full (200 requests wait); remove some or wait.")
+    async with running(backend) as (app, pilot):
+        await pilot.press(*CAT, "ctrl+j")
+        await settled(pilot)
+        assert "The queue is full" in text_of(app)
+        assert app.dashboard.prompt.editor.text == CAT
+        assert app.prompt_history.entries == []
+
+
+async def test_cancel_asks_and_the_same_key_says_yes() -> None:
+    backend = mid_run()
+    async with running(backend) as (app, pilot):
+        await pilot.press("escape", "x")
+        await settled(pilot)
+        assert isinstance(app.screen, Confirm)
+        await pilot.press("n")
+        await settled(pilot)
+        assert backend.cancelled == []
+        await pilot.press("x", "x")
+        await settled(pilot)
+        assert backend.cancelled == ["r1"]
+
+
+async def test_there_is_nothing_to_cancel_between_runs() -> None:
+    async with running(ReplayBackend()) as (app, pilot):
+        await pilot.press("escape", "x")
+        await settled(pilot)
+        assert app.screen is app.dashboard
+        assert " cancel" not in text_of(app)
+
+
+async def test_a_waiting_item_can_be_taken_out() -> None:
+    backend = ReplayBackend(past=tuple(events_of_a_run(3)), queue=queue_of("one", "two", "three"))
+    async with running(backend) as (app, pilot):
+        assert "2 waiting" in text_of(app)
+        queue = app.dashboard.query_one(QueueList)
+        queue.focus()
+        await pilot.press("down", "down", "delete")
+        await settled(pilot)
+        assert backend.removed == ["r3"]
+
+
+async def test_the_running_item_is_not_removed_but_cancelled() -> None:
+    backend = ReplayBackend(past=tuple(events_of_a_run(3)), queue=queue_of("one", "two"))
+    async with running(backend) as (app, pilot):
+        queue = app.dashboard.query_one(QueueList)
+        queue.focus()
+        queue.highlighted = 0
+        await pilot.press("delete")
+        await settled(pilot)
+        assert backend.removed == []

@@ -1,0 +1,65 @@
+"""The worker that dies, does not start, or goes on alone."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from flux2.paths import state_dir
+from tests.tui.replay import INFO, ReplayBackend, mid_run
+from tests.tui.screen import make_app, running, settled, text_of
+from tui.choices import load_choices
+
+CAT = "a fluffy orange tabby cat"
+
+
+async def test_a_dead_worker_is_noticed_within_a_second_and_restarted_by_a_key() -> None:
+    backend = mid_run()
+    async with running(backend) as (app, pilot):
+        await pilot.press(*CAT)
+        backend.die("The worker (process 4711) died: killed by SIGABRT. It last said: libc++abi: terminating")
+        await asyncio.sleep(0.5)
+        await pilot.pause()
+        text = text_of(app)
+        assert "worker lost, f5 restarts it" in text
+        assert "libc++abi: terminating" in text
+        assert "f5 restart worker" in text
+        assert "step 7 of 12" in text  # what was seen stays
+        await pilot.press("f5")
+        await settled(pilot)
+        assert backend.restarts == 1
+        assert app.session.trouble == ""
+        assert app.dashboard.prompt.editor.text == CAT
+
+
+async def test_a_worker_that_does_not_start_is_a_sentence() -> None:
+    async with running(ReplayBackend(fails="The worker can't be started (No space left on device).")) as (app, pilot):
+        assert "No space left on device" in text_of(app)
+        await pilot.press("f5")
+        await settled(pilot)
+        assert "ready" in text_of(app)
+
+
+async def test_the_worker_may_still_be_warming_up() -> None:
+    backend = ReplayBackend(info=replace(INFO, ready=False, device="", memory_limit=0))
+    async with running(backend) as (app, pilot):
+        assert "worker warming up" in text_of(app)
+        backend.feed(INFO)
+        await settled(pilot)
+        text = text_of(app)
+        assert "ready" in text
+        assert "M3 Max" in text
+        assert "limit 48 GB" in text
+
+
+async def test_leaving_says_that_the_run_goes_on() -> None:
+    backend = mid_run()
+    app = make_app(backend)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        await pilot.press(*CAT, "ctrl+q")
+        await pilot.pause()
+    assert backend.closed
+    assert backend.cancelled == []
+    assert app.return_code == 0
+    assert load_choices(state_dir() / "screen.json").prompt == CAT
