@@ -35,8 +35,9 @@ from tui.themes import NamedTheme, variable_defaults
 
 _SAVE_AFTER = 0.7
 """Seconds of quiet after which a change of the choices is written down."""
-LOCAL_PAUSE, REMOTE_PAUSE = 0.1, 0.4
-"""Seconds between two redraws: a slow line must not be what limits the worker's news."""
+LOCAL_PAUSE, REMOTE_PAUSE = 0.1, 0.8
+"""Least seconds between two redraws: a slow line must not be what limits the worker's news. What comes after a quiet
+time is shown at once, be the terminal remote or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Flux2App(App[None]):
         self.prompt_history = PromptHistory(options.state / "prompts.jsonl")
         self.desk = PictureDesk(self)
         self._stale, self._redraw_timer, self._save_timer = Topic(0), False, False
+        self._redrawn = 0.0
         self._told_unfinished: set[str] = set()
         self.window_title = WindowTitle(self.tell_terminal)
 
@@ -142,10 +144,11 @@ class Flux2App(App[None]):
         self._stale |= topics
         if self._stale and not self._redraw_timer:
             self._redraw_timer = True
-            self.set_timer(REMOTE_PAUSE if self.options.remote else LOCAL_PAUSE, self._redraw)
+            pause = REMOTE_PAUSE if self.options.remote else LOCAL_PAUSE
+            self.set_timer(max(LOCAL_PAUSE, self._redrawn + pause - time.monotonic()), self._redraw)
 
     def _redraw(self) -> None:
-        self._redraw_timer = False
+        self._redraw_timer, self._redrawn = False, time.monotonic()
         topics, self._stale = self._stale, Topic(0)
         self.dashboard.show(self.session, topics)
         self.desk.show(self.session, topics)
@@ -181,6 +184,11 @@ class Flux2App(App[None]):
         """Write an escape sequence that leaves the screen as it is."""
         if sequence and not self.is_headless and self._driver is not None:
             self._driver.write(sequence)
+
+    @property
+    def _background_screens(self) -> list[Screen[Any]]:
+        """Textual's, but none behind a screen that covers all: their news would repaint it, whole, over the line."""
+        return [] if self.screen.styles.background.a == 1 else super()._background_screens
 
     @property
     def dashboard(self) -> Dashboard:

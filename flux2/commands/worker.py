@@ -26,6 +26,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     stop = actions.add_parser("stop", help="end it, breaking off its run; the queue is kept", allow_abbrev=False)
     stop.add_argument("--when-idle", action="store_true", help="let it finish its run and its queue first")
     stop.set_defaults(run=_stop)
+    unfinished = actions.add_parser("unfinished", help="list the runs that broke off", allow_abbrev=False)
+    unfinished.set_defaults(run=_unfinished)
+    resume = actions.add_parser("resume", help="take up a run that broke off, or save its picture", allow_abbrev=False)
+    resume.add_argument("run_id", nargs="?", default="", metavar="RUN", help="which (default: the newest)")
+    resume.add_argument("--output", "-o", default="", metavar="PATH", help="where a picture goes that was not saved")
+    resume.set_defaults(run=_resume)
+    discard = actions.add_parser("discard", help="let a run that broke off go", allow_abbrev=False)
+    discard.add_argument("run_id", metavar="RUN", help="which")
+    discard.set_defaults(run=_discard)
     log = actions.add_parser("log", help="show what it wrote last", allow_abbrev=False)
     log.add_argument("--lines", "-n", type=int, default=20, metavar="N", help="how many lines (default: 20)")
     log.set_defaults(run=_log)
@@ -52,6 +61,33 @@ def _stop(args: argparse.Namespace) -> int:
     return 0
 
 
+def _unfinished(_: argparse.Namespace) -> int:
+    from flux2.worker import control
+
+    print("\n".join(map(_left, control.unfinished())) or "No run is unfinished.")
+    return 0
+
+
+def _resume(args: argparse.Namespace) -> int:
+    from flux2.worker import control
+
+    print(control.resume(args.run_id, args.output))
+    return 0
+
+
+def _discard(args: argparse.Namespace) -> int:
+    from flux2.worker import control
+
+    control.discard(args.run_id)
+    print("It is gone.")
+    return 0
+
+
+def _left(run: dict[str, Any]) -> str:
+    state = "picture not saved" if run["picture"] else f"step {run['step']} of {run['steps']}"
+    return printable(f"{run['id']}  {state:<18} {_asked_for(run['request'])}")
+
+
 def _log(args: argparse.Namespace) -> int:
     from flux2.worker import control
 
@@ -71,6 +107,7 @@ def _facts(snapshot: Snapshot) -> dict[str, Any]:
         "memory_limit": worker.memory_limit,
         "model": worker.model,
         "queue": list(snapshot.queue),
+        "unfinished": list(snapshot.unfinished),
     }
 
 
@@ -87,6 +124,7 @@ def _text(snapshot: Snapshot, now: float) -> str:
             for told in snapshot.log
             if isinstance(told, DownloadProgress) and told.going_on
         ),
+        *(f"  broke off {_left(run)}" for run in snapshot.unfinished),
         f"  log      {worker.log}",
     ]
     return printable("\n".join(lines))

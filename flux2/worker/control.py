@@ -9,11 +9,12 @@ import signal
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 from flux2.errors import WorkerError
 from flux2.paths import socket_path
 from flux2.worker import access
-from flux2.worker.client import WorkerNotRunning, connect
+from flux2.worker.client import WorkerNotRunning, connect, connect_or_start
 from flux2.worker.launch import is_alive
 from flux2.worker.logfile import last_lines, log_path
 from flux2.worker.protocol import Snapshot
@@ -87,6 +88,66 @@ def stop_when_idle(path: Path | None = None) -> bool:
     except WorkerNotRunning:
         return False
     return True
+
+
+def unfinished() -> list[dict[str, Any]]:
+    """The runs that broke off, oldest first; a worker is started where none runs.
+
+    Raises:
+        WorkerError: if it does not start or answer.
+    """
+
+    async def ask() -> list[dict[str, Any]]:
+        client = await connect_or_start(watch=False)
+        await client.close()
+        return list(client.snapshot.unfinished)
+
+    return asyncio.run(ask())
+
+
+def resume(run: str = "", output: str = "") -> str:
+    """Take up a run that broke off ("" for the newest), or save its picture, elsewhere if `output` says so.
+
+    Returns:
+        What was done, as a sentence.
+
+    Raises:
+        WorkerError: if there is no such run, or the picture can't be saved.
+    """
+
+    async def ask() -> str:
+        client = await connect_or_start(watch=False)
+        try:
+            left = [item for item in client.snapshot.unfinished if run in ("", item["id"])]
+            if not left:
+                raise WorkerError(f"Run {run} is not among the unfinished ones." if run else "No run is unfinished.")
+            found = left[-1]
+            if found["picture"]:
+                return f"Saved as {await client.save_again(found['id'], output)}."
+            again = await client.resume(found["id"])
+            where = f"after step {found['step']}" if found["step"] else "from its beginning"
+            return f"It goes on {where} as run {again}; `flux2-tui` shows it."
+        finally:
+            await client.close()
+
+    return asyncio.run(ask())
+
+
+def discard(run: str) -> None:
+    """Let a run that broke off go, with what was kept of it.
+
+    Raises:
+        WorkerError: if there is no such run.
+    """
+
+    async def ask() -> None:
+        client = await connect_or_start(watch=False)
+        try:
+            await client.discard(run)
+        finally:
+            await client.close()
+
+    asyncio.run(ask())
 
 
 def log(count: int = 20) -> list[str]:

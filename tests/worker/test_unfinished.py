@@ -320,3 +320,21 @@ async def test_a_rebooted_machines_run_is_offered(home: Home) -> None:
         os.utime(path, (0, 0))
     client = await home.attach()
     assert [offer["id"] for offer in client.snapshot.unfinished] == [run]
+
+
+async def test_the_command_line_takes_runs_up_saves_pictures_and_lets_them_go(home: Home) -> None:
+    def flux2(*arguments: str) -> str:
+        done = subprocess.run([sys.executable, "-m", "flux2", "worker", *arguments], capture_output=True, text=True)
+        return done.stdout + done.stderr
+
+    await home.attach()
+    assert "No run is unfinished" in await asyncio.to_thread(flux2, "resume")
+    run = await killed_after(home, "keep steps=30 \x1b[31m", 3)
+    client = await home.attach()
+    listed = await asyncio.to_thread(flux2, "unfinished")
+    assert run in listed
+    assert "of 30" in listed
+    assert "\x1b" not in listed
+    assert "goes on after step" in await asyncio.to_thread(flux2, "resume")
+    await events_until(client, ev.RunFinished)
+    assert "is not among the unfinished ones" in await asyncio.to_thread(flux2, "discard", run)
