@@ -18,7 +18,7 @@ from flux2.favourites import Favourites
 from flux2.image_metadata import ImageMetadata
 from flux2.images import save_png
 from flux2.request import GenerationRequest
-from tests.tui.replay import GB, ReplayBackend
+from tests.tui.replay import GB, ReplayBackend, events_of_a_run, queue_of
 from tests.tui.screen import make_app, running, settled, text_of
 from tui.app import Flux2App
 from tui.keymap import COMPARE_KEYS, GALLERY_KEYS, VIEWER_KEYS
@@ -201,6 +201,24 @@ async def test_a_picture_that_has_just_been_made_appears(folder: Path) -> None:
         backend.feed(ev.RunFinished(run="r9", path=str(path), seed=1, seconds=1.0, peaks={}, timings={}))
         await until(pilot, lambda: "of 2" in text_of(screen.app))
         assert name_of(screen) == "one"  # the cursor stays on its picture
+
+
+async def test_the_dashboards_news_repaint_nothing_here_and_are_there_afterwards(folder: Path) -> None:
+    made(folder, "one", 1)
+    events = events_of_a_run(9)
+    backend = ReplayBackend(past=tuple(events_of_a_run(3)), queue=queue_of("a cat"))
+    async with gallery(backend) as (screen, pilot):
+        app, painted = screen.app, []
+        await pilot.pause(0.5)
+        app._display = lambda *_: painted.append(1)  # type: ignore[method-assign]
+        backend.feed(*events[len(events_of_a_run(3)) :])
+        await until(pilot, lambda: app.session.run is not None and app.session.run.step == 9)
+        await pilot.pause(0.5)
+        assert painted == []
+        del app._display
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is app.dashboard)
+        await until(pilot, lambda: "9 of 12" in text_of(app))
 
 
 async def test_damaged_foreign_and_hostile_files(folder: Path) -> None:
