@@ -68,6 +68,7 @@ def test_every_option_reaches_the_engine(capsys: pytest.CaptureFixture[str]) -> 
         "residency": "streamed",
         "keep_text_encoder": True,
         "vae": "other/vae",
+        "prompt_template": None,
         "force": True,
         "width": 128,
         "height": 96,
