@@ -86,7 +86,7 @@ def _where(entry: ModelEntry) -> str:
     prepared = f" ({' and '.join(entry.prepared)} prepared)" if entry.prepared else ""
     match entry.state:
         case "embedded":
-            return "in this package"
+            return "in this package" + prepared
         case "ready":
             return _short(Path(entry.folder)) + prepared
         case "partly":
