@@ -35,7 +35,7 @@ from tui.themes import NamedTheme, variable_defaults
 
 _SAVE_AFTER = 0.7
 """Seconds of quiet after which a change of the choices is written down."""
-LOCAL_PAUSE, REMOTE_PAUSE = 0.1, 0.8
+LOCAL_PAUSE, REMOTE_PAUSE = 0.1, 1.0
 """Least seconds between two redraws: a slow line must not be what limits the worker's news. What comes after a quiet
 time is shown at once, be the terminal remote or not."""
 

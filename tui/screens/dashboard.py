@@ -47,7 +47,7 @@ _COUNT_AFTER = 0.4
 """Seconds without a key before the prompt's tokens are counted."""
 _MOST_COUNTED = 20_000
 """Characters; a message to the worker has a limit."""
-_PREVIEW_PAUSE = {False: 0.25, True: 4.0}
+_PREVIEW_PAUSE = {False: 0.25, True: 6.0}
 """Least seconds between two previews, by whether the terminal is remote: one is up to 40 KB."""
 
 
