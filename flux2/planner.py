@@ -30,6 +30,10 @@ USED_LAYERS = {"qwen3": 27, "mistral3": 30}
 """Of the text encoder, by its type (flux2/models/qwen3.py, mistral3.py)."""
 SCORES_BYTES = 64 << 20  # most that the attention scores of one chunk of queries take (flux2/models/attention.py)
 
+QUANTIZING_BAND = 2 << 20
+"""Numbers of a weight that are quantized to qint8 at a time (flux2/quantization.py)."""
+QUANTIZING_BYTES: dict[Backend, float] = {"cpu": 5.5, "gpu": 2}
+"""For each of these."""
 ENCODE_HELD = 4
 """Activations of a language model's layer: so many times the hidden size, of which two are hidden states taken."""
 ENCODE_ATTENDING: dict[Backend, float] = {"cpu": 9.7, "gpu": 23}
@@ -39,6 +43,9 @@ ENCODE_MULTIPLYING = 2
 BLOCK_WIDTHS: dict[Backend, float] = {"cpu": 23, "gpu": 31}
 """Activations of a single-stream block before it attends: so many times its width for every token. "gpu" was counted
 by running that backend's operations, with the fused ones stubbed, on the CPU's allocator."""
+HEAD_START_WIDTHS, HEAD_START_ROOM = 39, 1 << 30
+"""The same on the GPU with the next part's, where it is given that before, and the bytes below which it is
+(flux2/models/layers.py)."""
 PROJECTED_WIDTHS, ATTENDING_WIDTHS = 14, 8.5
 """The same on the CPU, while a weight is widened for its multiplication, and while it attends."""
 WIDENED_WEIGHTS = {False: 1.0, True: 1.95}
@@ -51,8 +58,10 @@ ENCODE_CHUNKS, BLOCK_CHUNKS, DECODE_CHUNKS = 2.15, 3.0, 3.0
 """Copies of a chunk's attention scores."""
 BAND_BYTES: dict[Backend, int] = {"cpu": 8 << 20, "gpu": 32 << 20}
 """Of a band of rows of the decoder's activations (flux2/models/bands.py)."""
-BAND_COPIES, WHOLE_COPIES = {"cpu": 4, "gpu": 10}, {"cpu": 2, "gpu": 5}
-"""Of a band beside the activations, and of a picture that is one band; "gpu" as for `BLOCK_WIDTHS`."""
+BAND_COPIES: dict[Backend, float] = {"cpu": 4, "gpu": 10}
+"""Of a band beside the activations; "gpu" as for `BLOCK_WIDTHS`."""
+WHOLE_COPIES: dict[Backend, tuple[float, float]] = {"cpu": (2, 2.1), "gpu": (4, 2)}
+"""Of a residual block's input and of its output, where the picture is one band."""
 BAND_ROWS = 14
 """Rows of a picture, for the bands' overlaps."""
 CONVOLUTION_WINDOWS = 2 << 20  # bytes, on the CPU (flux2/models/conv.py)
@@ -204,9 +213,16 @@ def _load_peak(shapes: Shapes, setting: Setting) -> int:
         kept = _stored(shape, setting)
         read = math.prod(shape) * FILE_BYTES
         converted = kept != read
-        peak = max(peak, done + read + converted * kept)
+        peak = max(peak, done + read + converted * (kept + _quantizing(shape, setting)))
         done += kept
     return peak
+
+
+def _quantizing(shape: tuple[int, ...], setting: Setting) -> int:
+    """Bytes of what finds a band's codes, beside the weight as read and as kept (`flux2.quantization.quantize`)."""
+    if setting.quantization != "qint8" or len(shape) != 2:
+        return 0
+    return int(QUANTIZING_BYTES[setting.backend] * min(math.prod(shape), QUANTIZING_BAND))
 
 
 def _encode_peak(config: dict[str, Any], setting: Setting) -> int:
@@ -240,7 +256,8 @@ def _block(config: dict[str, Any], shapes: Shapes, setting: Setting) -> int:
     activation = _activation(config, setting)
     block = activation * BLOCK_WIDTHS[setting.backend]
     if setting.backend == "gpu":
-        return int(block)
+        has_head_start = setting.residency == "resident" and block < HEAD_START_ROOM
+        return int(activation * HEAD_START_WIDTHS if has_head_start else block)
     largest = max(math.prod(shape) for name, shape in shapes.items() if "transformer_blocks" in name)
     scores = _scores(config["num_attention_heads"], setting.text_tokens + setting.image_tokens)
     attending = activation * ATTENDING_WIDTHS + BLOCK_CHUNKS * scores
@@ -289,8 +306,9 @@ class _Part:
     def of(cls, shapes: list[tuple[int, ...]], setting: Setting, prepared: bool) -> _Part:
         stored = [(_filed(shape, setting, prepared), _stored(shape, setting)) for shape in shapes]
         read, kept = (sum(column) for column in zip(*stored, strict=True))
-        first = max(number for number in stored)
-        return cls(read, kept, read + (first[1] if first[0] != first[1] else 0))
+        filed, made = max(stored)
+        temporary = max(_quantizing(shape, setting) for shape in shapes)
+        return cls(read, kept, read + (made + temporary if made != filed else 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,7 +411,8 @@ def _residual_above(before: int, after: int, width: int, height: int, setting: S
     activation = height * width * max(before, 2 * after) * b
     if height * row <= BAND_BYTES[setting.backend]:
         windows = min(CONVOLUTION_WINDOWS, 9 * height * row) if setting.backend == "cpu" else 0
-        return height * row * (1 + WHOLE_COPIES[setting.backend]) + 9 * before * after * b + windows
+        inputs, outputs = WHOLE_COPIES[setting.backend]
+        return height * width * b * (inputs * before + outputs * after) + 9 * before * after * b + windows
     return activation + BAND_COPIES[setting.backend] * BAND_BYTES[setting.backend] + BAND_ROWS * row
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from flux2 import events as ev
+from flux2.budget import Budget
 from flux2.errors import CheckpointError, Flux2Error, GenerationCancelled, RequestError
 from flux2.generate import Generator, generate
 from flux2.images import read_metadata
@@ -147,3 +148,36 @@ def test_a_checkpoint_that_changed_on_disk_is_read_again(request_: GenerationReq
     shard.write_bytes(content[:-2])
     with pytest.raises(CheckpointError, match="is cut short"):
         generator.generate(request)
+
+
+def test_auto_is_decided_before_the_run_and_told(request_: GenerationRequest) -> None:
+    events: list[ev.Event] = []
+    finished = generate(replace(request_, quantization="auto", residency="auto"), on_event=events.append)
+    decided = next(event.request for event in events if isinstance(event, ev.RunStarted))
+    assert (decided["quantization"], decided["residency"]) == ("bf16", "resident")
+    assert read_metadata(Path(finished.path)).request.quantization == "bf16"
+    said = [event.message for event in events if isinstance(event, ev.Logged)]
+    assert any(message.startswith("Chosen as the best that fits: pocket bf16 at 64×64 needs ") for message in said)
+
+
+def test_a_run_that_does_not_fit_is_warned_of_and_made(request_: GenerationRequest) -> None:
+    events: list[ev.Event] = []
+    generate(request_, on_event=events.append, memory_budget=1 << 20)
+    assert any("pocket bf16 at 64×64 needs" in event.message for event in events if isinstance(event, ev.Warned))
+    events.clear()
+    generate(replace(request_, force=True), on_event=events.append, memory_budget=1 << 20)
+    assert not any("needs" in event.message for event in events if isinstance(event, ev.Warned))
+
+
+def test_the_transformer_makes_room_for_the_decode_where_only_that_fits(
+    request_: GenerationRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[ev.Event] = []
+    generator = Generator()
+    generator.generate(request_, on_event=events.append)
+    assert generator.model == "pocket bf16"
+    monkeypatch.setattr(Budget, "is_better", lambda *_: True)
+    generator.generate(replace(request_, seed=5), on_event=events.append)
+    assert generator.model == ""
+    assert any("let go before the decode" in event.message for event in events if isinstance(event, ev.Logged))
+    assert phases_of(generator, replace(request_, seed=6))[0] == "load"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from flux2 import cli, pipeline
+from flux2 import cli, matmul_choice, pipeline, transformer_loading
 from flux2.architectures import ARCHITECTURES
 from flux2.bench.cell import Cell, measure
 from flux2.bench.synthetic import write_synthetic
@@ -26,6 +26,7 @@ from flux2.request import QUANTIZATIONS, RESIDENCIES
 from tests.unit.checkpoints import resident
 
 MIB = 2**20
+MEASUREMENTS = 2
 SLACK = 0.25 * MIB
 """For what is too small to plan: allocations of a few bytes, tables of angles."""
 ACTIVE = {
@@ -79,27 +80,45 @@ class NoPreview:
 
 @pytest.mark.skipif(not on_cpu(), reason="the factors of small sizes were measured on the CPU backend")
 @pytest.mark.parametrize(
-    ("model", "divisor", "quantization", "size"),
+    ("model", "divisor", "quantization", "residency", "size"),
     [
-        ("klein-4b", 8, "bf16", {"width": 256, "height": 256, "tokens": 512}),
-        ("klein-4b", 8, "int4", {"width": 64, "height": 64, "tokens": 16}),
-        ("klein-4b", 4, "int4", {"width": 128, "height": 128, "tokens": 64}),
-        ("klein-9b", 8, "qint8", {"width": 256, "height": 192, "tokens": 512}),
-        ("klein-base-4b", 8, "qint8", {"width": 128, "height": 256, "tokens": 128}),
+        ("klein-4b", 8, "bf16", "streamed", {"width": 128, "height": 128, "tokens": 64}),
+        ("klein-base-4b", 8, "int4", "streamed", {"width": 128, "height": 64, "tokens": 64}),
+        ("klein-4b", 8, "bf16", "resident", {"width": 256, "height": 256, "tokens": 512}),
+        ("klein-4b", 8, "int4", "resident", {"width": 64, "height": 64, "tokens": 16}),
+        ("klein-4b", 4, "int4", "resident", {"width": 128, "height": 128, "tokens": 64}),
+        ("klein-9b", 8, "qint8", "resident", {"width": 256, "height": 192, "tokens": 512}),
+        ("klein-base-4b", 8, "qint8", "resident", {"width": 128, "height": 256, "tokens": 128}),
     ],
 )
 def test_every_phase_is_within_five_percent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, divisor: int, quantization: str, size: dict[str, Any]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    model: str,
+    divisor: int,
+    quantization: str,
+    residency: str,
+    size: dict[str, Any],
 ) -> None:
     monkeypatch.setenv("FLUX2_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(pipeline, "load_projection", lambda _: NoPreview())  # fitting one is not a run's usual work
+    monkeypatch.setattr(transformer_loading, "choose", lambda _: None)  # by the clock, among ways of other peaks
+    monkeypatch.setattr(matmul_choice, "_known", {})
     folder = str(write_synthetic(model, tmp_path / "model", divisor))
     guided = "base" in model
-    cell = Cell(source=folder, quantization=quantization, steps=1, guidance=4.0 if guided else 1.0, **size)
+    cell = Cell(
+        source=folder,
+        quantization=quantization,
+        residency=residency,
+        steps=1,
+        guidance=4.0 if guided else 1.0,
+        **size,
+    )
     planned = plan(
         find_networks(folder),
         Setting(
             quantization=quantization,
+            residency=residency,
             width=cell.width,
             height=cell.height,
             dtype="float32",
@@ -108,11 +127,21 @@ def test_every_phase_is_within_five_percent(
             text_tokens=cell.tokens or 0,
         ),
     )
-    others = resident()
-    measured = measure(replace(cell, parts=("generate",))).phase_peaks
+    measured = least_peaks(replace(cell, parts=("generate",)))
     assert {phase: round(peak / MIB, 1) for phase, peak in planned.peaks.items()} == {
-        phase: pytest.approx((peak - others) / MIB, rel=0.05, abs=SLACK / MIB) for phase, peak in measured.items()
+        phase: pytest.approx(peak / MIB, rel=0.05, abs=SLACK / MIB) for phase, peak in measured.items()
     }
+
+
+def least_peaks(cell: Cell) -> dict[str, int]:
+    """The least peak of each phase in a few runs: MLX computes on a thread of its own, and where other programs hold
+    that up, what was used last is let go after the next was made, which for networks as small as these shows.
+    """
+    runs = []
+    for _ in range(MEASUREMENTS):
+        others = resident()
+        runs.append({phase: peak - others for phase, peak in measure(cell).phase_peaks.items()})
+    return {phase: min(run[phase] for run in runs) for phase in runs[0]}
 
 
 def test_more_of_anything_takes_more() -> None:
