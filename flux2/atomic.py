@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 
@@ -25,3 +26,15 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
         with contextlib.suppress(OSError):
             draft.unlink()
         raise
+
+
+def put_aside(path: Path) -> Path:
+    """Give a damaged file another name, as far as that can be done: what is in it may be of use to somebody.
+
+    Returns:
+        its new path.
+    """
+    aside = path.with_suffix(f".damaged-{int(time.time())}{path.suffix}")
+    with contextlib.suppress(OSError):
+        path.replace(aside)
+    return aside

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from flux2.atomic import put_aside
 from flux2.errors import Flux2Error
 from flux2.gallery import Picture
 from flux2.paths import state_dir
@@ -109,11 +110,10 @@ def _read(file: Path) -> dict[str, _Mark]:
         entries = json.loads(file.read_text("utf-8"))
     except OSError:
         return {}
-    except ValueError:
+    except (ValueError, RecursionError):
         entries = None
     if not isinstance(entries, list):
-        with contextlib.suppress(OSError):
-            file.replace(file.with_name(file.name + ".damaged"))
+        put_aside(file)
         return {}
     marks: dict[str, _Mark] = {}
     for entry in entries:

@@ -146,7 +146,7 @@ def _read(file: Path) -> dict[Multiplication, str]:
     try:
         entries = json.loads(file.read_text(encoding="utf-8"))
         return {Multiplication(*entry): way for *entry, way in entries if way in WAYS}
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return {}
 
 

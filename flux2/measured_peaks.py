@@ -33,7 +33,7 @@ def remember_peaks(request: GenerationRequest, plan: MemoryPlan, peaks: Mapping[
     """
     known = _read()
     key = _key(request, plan)
-    fresh = {phase: count for phase, count in peaks.items() if phase in _PLANNED}
+    fresh: dict[str, int] = {phase: count for phase, count in peaks.items() if phase in _PLANNED}
     if "load" not in fresh:
         fresh.pop("encode", None)
     known[key] = {**known.pop(key, {}), **fresh}
@@ -63,7 +63,7 @@ def _read() -> _Peaks:
         return {
             str(key): {phase: int(count) for phase, count in peaks.items()} for key, peaks in content["peaks"].items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none yet, or damaged
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):  # none yet, or damaged
         return {}
 
 

@@ -108,7 +108,7 @@ def _read_networks(folder: Path) -> Networks:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} can't be read ({error}); download the checkpoint again.") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} is not a JSON object; download the checkpoint again.")

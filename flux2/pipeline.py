@@ -23,6 +23,7 @@ from PIL import Image
 from flux2 import cpu_blas, memory
 from flux2 import events as ev
 from flux2.catalog import ModelCard, find_card
+from flux2.checkpoint.finite import with_its_cause
 from flux2.checkpoint.layout import Checkpoint, open_checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkSource, check_fit
 from flux2.checkpoint.source import find_checkpoint, find_vae
@@ -275,6 +276,8 @@ class Flux2Pipeline:
             ) from error
         except Flux2Error as error:
             traceback.clear_frames(error.__traceback__)  # whose variables would hold arrays until it is handled
+            if isinstance(error, NumericalError):
+                raise with_its_cause(error, self.checkpoint, report.go_on) from error
             raise
         finally:
             memory.free_cache()

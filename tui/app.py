@@ -73,7 +73,9 @@ class Flux2App(App[None]):
         self.preferences = Preferences(self)
         self.themes: dict[str, NamedTheme] = {}
         self.preferences.load()
-        self.choices = load_choices(self._choices_path, Choices().with_settings(self.preferences.settings))
+        self._damages: list[str] = []
+        first = Choices().with_settings(self.preferences.settings)
+        self.choices = load_choices(self._choices_path, first, self._damages)
         if options.model:
             self.choices = self.choices.with_model(options.model)
         self.prompt_history = PromptHistory(options.state / "prompts.jsonl")
@@ -91,6 +93,8 @@ class Flux2App(App[None]):
     def on_mount(self) -> None:
         self._heed_signals()
         self.preferences.tell()
+        for note in self._damages:
+            self.say("warning", note)
         self.set_interval(LOOK_EVERY, self.preferences.look)
         self.call_after_refresh(self.attach)
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from flux2.atomic import put_aside
 from flux2.catalog import ModelCard, find_card
 from flux2.request import AUTO, MAX_SEED, GenerationRequest
 from flux2.settings import Settings
@@ -149,14 +150,23 @@ def _next(values: tuple[str, ...], value: str, by: int) -> str:
     return values[(values.index(value) + by) % len(values)]
 
 
-def load_choices(path: Path, first: Choices | None = None) -> Choices:
-    """What was saved last, or `first` where nothing was; what no longer makes sense falls back to the default."""
+def load_choices(path: Path, first: Choices | None = None, notes: list[str] | None = None) -> Choices:
+    """What was saved last, or `first` where nothing was; what no longer makes sense falls back to the default.
+
+    Args:
+        notes: gets a sentence where the file is damaged; it is put aside then.
+    """
     first = first or Choices()
     try:
         data = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except OSError:
         return first
+    except (ValueError, RecursionError):
+        data = None
     if not isinstance(data, dict):
+        aside = put_aside(path)
+        if notes is not None:
+            notes.append(f"The last choices can't be read; their file is now {aside.name}.")
         return first
     known = {field.name: data[field.name] for field in fields(Choices) if _fits(field.name, data.get(field.name))}
     return Choices(**known)
@@ -187,7 +197,7 @@ def save_choices(path: Path, choices: Choices) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:  # as JSON writes surrogates
             json.dump(asdict(choices), file, ensure_ascii=False, indent=1)
         Path(temporary).replace(path)
     except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 KEPT = 1000
@@ -48,9 +49,14 @@ class PromptHistory:
         self._place, self._draft = len(entries), ""
         if is_new:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as file:
-                record = {"prompt": prompt} | ({"resolved": resolved} if resolved not in ("", prompt) else {})
-                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            record = {"prompt": prompt} | ({"resolved": resolved} if resolved not in ("", prompt) else {})
+            # Half of a surrogate pair becomes its JSON escape; a line that was cut off must not swallow this one.
+            line = json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+            with self._path.open("a+b") as file:
+                if file.tell():
+                    file.seek(-1, os.SEEK_END)
+                    line = line if file.read(1) == b"\n" else b"\n" + line
+                file.write(line)
 
     def older(self, current: str) -> str | None:
         """The entry before the one shown; None at the oldest. `current` is kept where it is the draft."""
@@ -73,14 +79,14 @@ class PromptHistory:
 
 def _read(path: Path) -> list[str]:
     try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+        lines = path.read_bytes().split(b"\n")
+    except OSError:
         return []
     prompts: list[str] = []
-    for line in lines[-KEPT:]:
+    for line in lines[-KEPT - 1 :]:
         try:
             prompt = json.loads(line)["prompt"]
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             continue  # a line cut short by a crash costs that line alone
         if isinstance(prompt, str):
             prompts.append(prompt)

@@ -131,7 +131,7 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
         raise CheckpointError(f"{path} is missing; {remedy}") from error
     except OSError as error:
         raise CheckpointError(f"{path} can't be read ({error.strerror or error}); check the disk.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not valid JSON ({error}); download it again.") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} is not a JSON object; download it again.")

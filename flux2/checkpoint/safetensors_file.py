@@ -132,7 +132,7 @@ def _read_json(path: Path) -> tuple[int, int, dict[str, Any]]:
         header = json.loads(raw, object_pairs_hook=_refuse_duplicates)
         if not isinstance(header, dict):
             raise ValueError("it is not a JSON object")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} has a damaged header ({error}); {_REMEDY}.") from error
     return size, _LENGTH_BYTES + length, header
 

@@ -97,7 +97,7 @@ class Manifest:
             data = json.loads(_note(repo).read_text("utf-8"))
             files = tuple(HubFile(str(f["path"]), int(f["size"]), str(f["digest"])) for f in data["files"])
             return cls(repo, str(data["commit"]), files)
-        except (OSError, ValueError, LookupError, TypeError):
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
             return None
 
 

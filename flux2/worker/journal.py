@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from flux2 import events as ev
-from flux2.atomic import write_atomically
+from flux2.atomic import put_aside, write_atomically
 from flux2.errors import RequestError
 from flux2.request import GenerationRequest
 from flux2.worker.history import ENDINGS, RunHistory
@@ -213,7 +213,7 @@ class Journal:
         except FileNotFoundError:
             return
         except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-            aside = _put_aside(self._queue)
+            aside = put_aside(self._queue)
             found.notes.append(f"The saved queue can't be read ({error}); it was put aside as {aside.name}.")
             return
         for item in items:
@@ -233,7 +233,7 @@ class Journal:
         except FileNotFoundError:
             return
         except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-            aside = _put_aside(path)
+            aside = put_aside(path)
             found.notes.append(f"What was kept of run {folder.name} can't be read ({error}); it is now {aside.name}.")
             return
         found.unfinished.append(run)
@@ -296,14 +296,6 @@ def _name(value: object) -> str:
     if text in (".", "..") or "/" in text or "\0" in text:
         raise ValueError(f"{text[:40]!r} is no run")
     return text
-
-
-def _put_aside(path: Path) -> Path:
-    """Give a damaged file another name: what is in it may be of use to somebody."""
-    aside = path.with_suffix(f".damaged-{int(time.time())}{path.suffix}")
-    with contextlib.suppress(OSError):
-        path.replace(aside)
-    return aside
 
 
 def _dump(data: dict[str, Any]) -> bytes:

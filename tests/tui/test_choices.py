@@ -45,11 +45,20 @@ def test_a_failed_save_leaves_the_old_choices(tmp_path: Path, monkeypatch: pytes
     assert len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '"text"', "\x00\x01"])
+@pytest.mark.parametrize("content", ["", "[]", "{", '"text"', "\x00\x01", "[" * 9999])
 def test_a_broken_file_means_the_defaults(tmp_path: Path, content: str) -> None:
     path = tmp_path / "screen.json"
     path.write_text(content)
-    assert load_choices(path) == Choices()
+    notes: list[str] = []
+    assert load_choices(path, notes=notes) == Choices()
+    (aside,) = tmp_path.iterdir()
+    assert aside.read_text() == content
+    assert notes == [f"The last choices can't be read; their file is now {aside.name}."]
+
+
+def test_half_of_a_character_is_no_reason_to_lose_the_prompt(tmp_path: Path) -> None:
+    save_choices(tmp_path / "screen.json", Choices(prompt="caf\udce9"))
+    assert load_choices(tmp_path / "screen.json").prompt == "caf\udce9"
 
 
 def test_only_the_value_that_makes_no_sense_is_dropped(tmp_path: Path) -> None:

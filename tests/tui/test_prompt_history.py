@@ -46,3 +46,11 @@ def test_two_screens_write_into_one_file(tmp_path: Path) -> None:
     one.add("of the one")
     two.add("of the two")
     assert PromptHistory(path).entries == ["of the one", "of the two"]
+
+
+def test_damaged_bytes_and_a_cut_line_cost_no_other_prompt(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.jsonl"
+    path.write_bytes(b'{"prompt": "first"}\n\xff\xfe\n' + b"[" * 9999 + b'\n{"prompt": "second"}\n{"prom')
+    history = PromptHistory(path)
+    history.add("third\u2028and \x85 more \udce9")
+    assert PromptHistory(path).entries == ["first", "second", "third\u2028and \x85 more \udce9"]
