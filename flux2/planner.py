@@ -141,8 +141,8 @@ class MemoryPlan:
 
     def without_transformer(self) -> MemoryPlan:
         """The same run, with the transformer let go before the decode."""
-        alone = {"decode": self.peaks["decode"] - self.kept}
-        return replace(self, kept=0, peaks={**self.peaks, **alone}, drops_transformer=self.kept > 0)
+        peaks: dict[Phase, int] = {**self.peaks, "decode": self.peaks["decode"] - self.kept}
+        return replace(self, kept=0, peaks=peaks, drops_transformer=self.kept > 0)
 
 
 def plan_all(networks: Networks, setting: Setting, budget: Budget | None = None) -> list[MemoryPlan]:
@@ -247,7 +247,7 @@ def _encode_peak(config: dict[str, Any], setting: Setting) -> int:
 
 def _denoise_held(config: dict[str, Any], setting: Setting) -> int:
     """What denoising holds beside the weights and the block at work: latents, conditioning, other prompts' states."""
-    latents = LATENTS * setting.image_tokens * config["in_channels"] * 4
+    latents = LATENTS * setting.image_tokens * int(config["in_channels"]) * 4
     return _conditioning(config, setting) + (setting.prompts - 1) * _activation(config, setting) + latents
 
 
