@@ -16,7 +16,7 @@ from tui.fitting import fit_of, memory_line
 from tui.screens.menu import Menu
 from tui.session import Session
 
-SMALL_MAC = replace(INFO, memory_limit=int(11.4 * GB))
+SMALL_MAC = replace(INFO, memory_limit=9 * GB)
 NINE = Choices(prompt="a cat", model="klein-9b", seed=7, seed_mode="locked")
 
 
@@ -84,8 +84,8 @@ async def test_the_menu_shows_the_memory_of_every_level_and_of_either_residency(
 QUESTIONS: list[tuple[list[str], GenerationRequest | None]] = [
     (["escape"], None),
     (["f"], replace(NINE.request(), force=True)),
-    (["1"], replace(NINE.request(), quantization="int4", width=1024, height=1024)),
-    (["2"], replace(NINE.request(), residency="streamed", width=1024, height=1024)),
+    (["1"], replace(NINE.request(), quantization="int4")),
+    (["2"], replace(NINE.request(), residency="streamed")),
 ]
 
 
