@@ -224,7 +224,9 @@ def _take_size(found: FoundSettings, width: Any, height: Any) -> None:
     """Sizes are rounded to what the model can do."""
     if not (isinstance(width, int | float) and isinstance(height, int | float)):
         return
-    sides = [max(MIN_SIZE, min(MAX_SIZE, round(side / SIZE_MULTIPLE) * SIZE_MULTIPLE)) for side in (width, height)]
+    # Bounded first: JSON and float() know infinity, and whole numbers that no float holds.
+    within = [max(MIN_SIZE, min(MAX_SIZE, side)) for side in (width, height)]
+    sides = [round(side / SIZE_MULTIPLE) * SIZE_MULTIPLE for side in within]
     found.values["width"], found.values["height"] = sides
     if sides != [width, height]:
         found.left_out.append(f"size {width}×{height} (now {sides[0]}×{sides[1]})")

@@ -45,7 +45,8 @@ def default_path(folder: Path, request: GenerationRequest, seed: int, pattern: s
     values = {
         "prompt": slug or "image",
         "seed": seed,
-        "model": label(request.model),
+        # Of a folder anything can be the name: ".." in a pattern's folder, or what a terminal obeys.
+        "model": re.sub(r"[^\w.-]+", "-", label(request.model)[:MAX_SLUG]).strip(".-") or "model",
         "date": time.strftime("%Y-%m-%d"),
         "time": time.strftime("%H%M%S"),
         **{name: getattr(request, name) for name in ("quantization", "width", "height", "steps")},

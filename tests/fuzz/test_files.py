@@ -1,0 +1,269 @@
+"""Files from anywhere: whatever is in them is read, or refused in a sentence; nothing else happens."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import tempfile
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hypothesis import example, given
+from hypothesis import strategies as st
+from PIL import Image, PngImagePlugin
+from safetensors.numpy import save
+
+from flux2 import events as ev
+from flux2.checkpoint.safetensors_file import read_header, read_metadata, read_tensor
+from flux2.errors import CheckpointError, Flux2Error
+from flux2.foreign_metadata import read_settings_of
+from flux2.image_metadata import ImageMetadata
+from flux2.images import read_metadata as read_picture_metadata
+from flux2.images import read_pixels, read_texts, text_chunks
+from flux2.model_configs import find_networks
+from flux2.request import MAX_SIZE, GenerationRequest
+from flux2.resume import RunState
+from flux2.settings import Settings, read_settings
+from flux2.settings import _read as read_cached
+from flux2.wildcards import count, resolve
+from flux2.worker.journal import Journal
+
+FOLDER = Path(tempfile.mkdtemp(prefix="flux2-fuzz-"))
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def mutated(data: bytes) -> st.SearchStrategy[bytes]:
+    """This file with some of its bytes changed, cut out, or followed by others."""
+
+    def change(changes: list[tuple[int, int, bytes]]) -> bytes:
+        result = bytearray(data)
+        for place, length, new in changes:
+            start = place % (len(result) + 1)
+            result[start : start + length] = new
+        return bytes(result)
+
+    change_of_one = st.tuples(st.integers(0, len(data)), st.integers(0, 12), st.binary(max_size=12))
+    return st.lists(change_of_one, min_size=1, max_size=4).map(change)
+
+
+def read_or_refused(read: Callable[[Path], Any], name: str, content: bytes, error: type[Exception]) -> Any:
+    path = FOLDER / name
+    path.write_bytes(content)
+    try:
+        return read(path)
+    except error as refusal:
+        assert str(path.name) in str(refusal) or str(path.parent) in str(refusal)
+        return None
+
+
+# --- safetensors ------------------------------------------------------------------------------------------------------
+
+TENSORS = save({"a.weight": np.ones((2, 3), np.float32), "b": np.zeros(4, np.float16)}, {"format": "pt"})
+_ENTRY = st.fixed_dictionaries(
+    {},
+    optional={
+        "dtype": st.sampled_from(["F32", "BF16", "U8", "F8_E4M3", "nonsense"]) | JSON,
+        "shape": st.lists(st.integers(-2, 2**40), max_size=3) | JSON,
+        "data_offsets": st.lists(st.integers(-2, 2**70), max_size=3) | JSON,
+    },
+)
+
+
+def read_all(path: Path) -> None:
+    for info in read_header(path).values():
+        assert read_tensor(info).shape == info.shape
+    read_metadata(path)
+
+
+@given(st.binary(max_size=300) | mutated(TENSORS))
+def test_safetensors_bytes(content: bytes) -> None:
+    read_or_refused(read_all, "model.safetensors", content, CheckpointError)
+
+
+@given(st.dictionaries(st.text(max_size=8), _ENTRY | JSON, max_size=4), st.binary(max_size=64))
+def test_safetensors_headers(header: dict[str, Any], data: bytes) -> None:
+    raw = json.dumps(header).encode()
+    content = len(raw).to_bytes(8, "little") + raw + data
+    read_or_refused(read_all, "model.safetensors", content, CheckpointError)
+
+
+# --- resuming ---------------------------------------------------------------------------------------------------------
+
+STATE = save({"latents": np.ones((1, 4, 2, 2), np.float32)}, {"identity": "x", "step": "3", "digest": "0" * 64})
+
+
+@given(st.binary(max_size=300) | mutated(STATE))
+def test_resume_files(content: bytes) -> None:
+    path = FOLDER / "latents.safetensors"
+    path.write_bytes(content)
+    try:
+        assert RunState(path, "x").load() is None
+    except CheckpointError as error:
+        assert error.args[0]
+
+
+# --- configs ----------------------------------------------------------------------------------------------------------
+
+
+@given(st.dictionaries(st.sampled_from(["_class_name", "is_distilled", "transformer", "vae", "x"]), JSON) | JSON)
+def test_model_indexes(content: Any) -> None:
+    folder = FOLDER / "model"
+    folder.mkdir(exist_ok=True)
+    (folder / "model_index.json").write_text(json.dumps(content))
+    try:
+        find_networks(str(folder))
+    except Flux2Error as error:
+        assert error.args[0]
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+SETTINGS = b'theme = "dark"\noutput_name = "{prompt}-{seed}"\nquantization = "int4"\n[keys]\ncancel = "x"\n'
+
+
+@given(
+    st.binary(max_size=200)
+    | mutated(SETTINGS)
+    | st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace"))
+)
+def test_settings(content: bytes) -> None:
+    path = FOLDER / "settings.toml"
+    path.write_bytes(content)
+    read_cached.cache_clear()  # two writes may fall into one tick of the file system's clock
+    for name, value in asdict(read_settings(path).settings).items():
+        assert type(value) is type(getattr(Settings(), name))
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+
+def png(chunks: PngImagePlugin.PngInfo | None = None) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(file, "PNG", pnginfo=chunks)
+    return file.getvalue()
+
+
+OURS = png(text_chunks(ImageMetadata(request=GenerationRequest(prompt="a fox", width=64, height=64, seed=1))))
+
+
+def read_picture(path: Path) -> None:
+    for read in (read_texts, read_pixels, read_picture_metadata, read_settings_of):
+        try:
+            read(path)
+        except Flux2Error as error:
+            assert str(path) in str(error)
+
+
+@given(st.binary(max_size=300) | mutated(OURS))
+def test_pictures(content: bytes) -> None:
+    path = FOLDER / "picture.png"
+    path.write_bytes(content)
+    read_picture(path)
+
+
+def with_right_checksums(content: bytes) -> bytes:
+    """The same chunks, so that what is in them is read at all."""
+    out, place = content[:8], 8
+    while place + 8 <= len(content):
+        (length,) = struct.unpack_from(">I", content, place)
+        body = content[place + 4 : place + 8 + length]
+        out += content[place : place + 4] + body + struct.pack(">I", zlib.crc32(body))
+        place += 12 + length
+    return out
+
+
+@given(mutated(OURS))
+def test_pictures_whose_checksums_fit(content: bytes) -> None:
+    (FOLDER / "picture.png").write_bytes(with_right_checksums(content))
+    read_picture(FOLDER / "picture.png")
+
+
+NUMBERS = st.integers() | st.floats() | st.text(max_size=8)
+NODE = st.fixed_dictionaries(
+    {
+        "class_type": st.sampled_from(["KSampler", "SamplerCustomAdvanced", "CLIPTextEncode", "EmptyLatentImage"]),
+        "inputs": st.dictionaries(
+            st.sampled_from(["positive", "negative", "text", "steps", "cfg", "seed", "width", "height", "unet_name"]),
+            st.tuples(st.sampled_from("123"), st.just(0)).map(list) | NUMBERS | JSON,
+        ),
+    }
+)
+GRAPH = st.dictionaries(st.sampled_from("123"), NODE | JSON).map(json.dumps)
+MFLUX = st.dictionaries(
+    st.sampled_from(["mflux_version", "prompt", "steps", "guidance", "seed", "width", "height", "model", "quantize"]),
+    NUMBERS | JSON,
+).map(json.dumps)
+LINE = st.lists(
+    st.tuples(st.sampled_from(["Steps", "CFG scale", "Seed", "Size", "Model", "x"]), st.text(max_size=12) | NUMBERS),
+    min_size=3,
+    max_size=8,
+).map(lambda pairs: "a fox\nNegative prompt: no\n" + ", ".join(f"{name}: {value}" for name, value in pairs))
+OUR_JSON = st.dictionaries(
+    st.sampled_from(["prompt", "width", "steps", "seed", "guidance", "timings", "peaks", "model"]), NUMBERS | JSON
+).map(json.dumps)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["flux2", "prompt", "parameters"]), GRAPH | MFLUX | LINE | OUR_JSON | st.text()),
+    MFLUX | GRAPH | st.text(max_size=50),
+)
+@example({"parameters": "a fox\nSteps: 4, Size: infxinf, Seed: 1"}, "")
+@example({"prompt": '{"1": {"class_type": "KSampler", "inputs": {"width": 1e999, "height": 1e999}}}'}, "")
+def test_what_pictures_of_other_programs_say(texts: dict[str, str], comment: str) -> None:
+    chunks = PngImagePlugin.PngInfo()
+    for name, text in texts.items():
+        chunks.add_itxt(name, text.replace("\0", "").encode("utf-8", "replace").decode())
+    path = FOLDER / "foreign.png"
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0" + comment.encode("utf-8", "replace")
+    Image.new("RGB", (4, 4)).save(path, "PNG", pnginfo=chunks, exif=exif)
+    try:
+        found = read_settings_of(path)
+    except Flux2Error as error:
+        assert str(path) in str(error)
+        return
+    request = GenerationRequest(**{"prompt": "-", **found.values}).validated()
+    assert max(request.width or 0, request.height or 0) <= MAX_SIZE
+
+
+# --- prompts ----------------------------------------------------------------------------------------------------------
+
+
+@given(st.text(alphabet="ab{}|\\ ", max_size=60) | st.text(max_size=60), st.integers(0, 2**32 - 1))
+def test_wildcards(template: str, seed: int) -> None:
+    assert resolve(template, seed) == resolve(template, seed)
+    assert count(template) >= 1
+
+
+# --- the journal ------------------------------------------------------------------------------------------------------
+
+RUN = "20260101-000000-aaaaaa"
+_EVENT = json.dumps(ev.to_wire(ev.Warned(run=RUN, message="!"))[0]).encode()
+_QUEUE = json.dumps({"items": [{"id": RUN, "state": "queued", "request": {"prompt": "a fox"}}], "held": False}).encode()
+_OFFER = json.dumps(
+    {"id": RUN, "request": {"prompt": "a fox"}, "reason": "", "step": 1, "steps": 2, "picture": ""}
+).encode()
+_ANY = st.binary(max_size=100) | JSON.map(lambda value: json.dumps(value).encode())
+
+
+@given(_ANY | mutated(_QUEUE), _ANY | mutated(_EVENT + b"\n" + _EVENT), _ANY | mutated(_OFFER))
+def test_the_journal(queue: bytes, events: bytes, offer: bytes) -> None:
+    state = FOLDER / "state"
+    (state / "runs" / RUN).mkdir(parents=True, exist_ok=True)
+    (state / "queue.json").write_bytes(queue)
+    (state / "runs" / RUN / "events.jsonl").write_bytes(events)
+    (state / "runs" / RUN / "unfinished.json").write_bytes(offer)
+    found = Journal(state).recover(10)
+    assert [history.run for history in found.runs] == [RUN]
+    for aside in (*state.glob("queue.damaged-*"), *(state / "runs" / RUN).glob("unfinished.damaged-*")):
+        aside.unlink()
