@@ -6,11 +6,13 @@ With --check nothing is written, and the exit code is 1 where the README says so
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from flux2.architectures import ARCHITECTURES
 from flux2.bench.comparison import Comparison
 from flux2.bench.document import LEVELS
 from flux2.bench.results import all_comparisons, machine, read_all
@@ -39,7 +41,7 @@ def render(text: str) -> str:
         pattern = re.compile(_MARKERS.format(name=re.escape(name)), re.DOTALL)
         if not pattern.search(text):
             raise ValueError(f"{README.name} has no markers for {name!r}")
-        content = part()
+        content = part() or "Not measured yet."
         text = pattern.sub(lambda found, new=content: f"{found[1]}{new}\n{found[2]}", text)  # type: ignore[misc]
     return text
 
@@ -50,14 +52,15 @@ def memory_part() -> str:
     for report, figure, found in all_comparisons():
         if figure.key in _SHORT and report["synthetic"]:
             machines.setdefault(machine(report), []).append(found)
-    parts = [f"{name}:\n\n{_memory_table(found)}" for name, found in machines.items()]
+    parts = [f"On {name}:\n\n{_memory_table(found)}" for name, found in machines.items()]
     return "\n\n".join([*parts, _targets(), *_failures()])
 
 
 def _memory_table(found: list[Comparison]) -> str:
     rows: dict[tuple[str, str], dict[str, str]] = {}
+    order = {model: place for place, model in enumerate(ARCHITECTURES)}
     for figure in _SHORT:
-        for each in found:
+        for each in sorted(found, key=lambda each: order[each.key.model]):
             key = each.key
             if key.figure != figure:
                 continue
@@ -74,12 +77,12 @@ def _memory_table(found: list[Comparison]) -> str:
 
 def _targets() -> str:
     """How many targets are met, and how well everything was planned."""
-    found = [each for _, _, each in all_comparisons()]
+    found = [each for report, _, each in all_comparisons() if report["synthetic"]]
     judged = [each for each in found if each.met is not None]
     planned = [abs(each.difference) for each in found if each.difference is not None and each.key.figure in _SHORT]
     missed = sum(not each.met for each in judged)
     sentence = f"Of {len(judged)} figures that a target was set for, {len(judged) - missed} reach it"
-    plan = f"; `flux2 plan` predicts all of them to {max(planned):.1f} %." if planned else "."
+    plan = f"; `flux2 plan` is off by {max(1, math.ceil(max(planned)))} % at most." if planned else "."
     return sentence + plan
 
 

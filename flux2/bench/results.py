@@ -30,7 +30,7 @@ def all_comparisons(folder: Path = FOLDER) -> Iterator[tuple[dict[str, Any], Fig
 
 
 def machine(report: dict[str, Any]) -> str:
-    """What computed, in a few words: "NVIDIA H200, bfloat16", "AMD EPYC, 2 cores, float32"."""
+    """What computed, in a few words: "NVIDIA H200 (MLX 0.32.4)", "2 cores of AMD EPYC (MLX 0.32.4)"."""
     facts = report["conditions"]
-    cores = f", {facts['cores']} cores" if facts["backend"] == "cpu" else ""
-    return f"{facts['device']}{cores}"
+    cores = f"{facts['cores']} cores of " if facts["backend"] == "cpu" else ""
+    return f"{cores}{facts['device']} (MLX {facts['versions']['mlx']})"

@@ -46,6 +46,19 @@ _OF_SIZE = ("generation_peak", "decode_above_weights")
 MISSES: Mapping[Key, str] = {}
 """Targets that are not reached, and what is in the way."""
 
+UNMEASURED: tuple[Key, ...] = (
+    Key("transformer_active", ALL, "bf16"),
+    Key("transformer_active", "dev", "qint8"),
+    Key("quantization_peak", "dev", "qint8"),
+    Key("generation_peak", ALL, "bf16"),
+    Key("generation_peak", ALL, "int4"),
+    Key("generation_peak", ALL, "bf16", "streamed"),
+    Key("text_encoding_peak", "dev", ALL, ALL),
+    Key("decode_above_weights", ALL, ALL, ALL, SIZE),
+    Key("decode_above_weights", ALL, ALL, ALL, LARGE_SIZE),
+)
+"""Targets that no committed measurement is of yet: they need a GPU, or more memory or time than the machine had."""
+
 
 def target(key: Key) -> int | None:
     """The most that it may be, MiB; None where nothing was set."""
