@@ -26,7 +26,7 @@ from flux2.paths import cache_dir
 _PREFIX = "scipy_"
 _FUNCTIONS = ("cblas_sgemm", "cblas_dgemm", "cblas_cgemm")
 """What libmlx.so calls: `nm -D --undefined-only libmlx.so | grep cblas`."""
-_THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 """With which users say how many threads there shall be; nothing here changes their mind."""
 _SLEEP_AFTER = ("OPENBLAS_THREAD_TIMEOUT", "16")
 """OpenBLAS's threads wait by spinning, for 2^26 clock ticks unless told otherwise, and take the core from whoever else
@@ -63,7 +63,7 @@ def use_all_cores(wanted: bool) -> None:
     Several threads pay for large matrices only. Drawing a 256×256 picture with the embedded model takes 1.1 s of
     computing with one; two, on two cores that others use as well, spent 7.8 s of both, mostly waiting for each other.
     """
-    if _Library.loaded and not any(os.environ.get(name) for name in _THREAD_VARIABLES):
+    if _Library.loaded and not any(os.environ.get(name) for name in THREAD_VARIABLES):
         _Library.loaded.scipy_openblas_set_num_threads(_usable_cores() if wanted else 1)
 
 

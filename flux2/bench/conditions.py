@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from flux2 import __version__, memory
+from flux2.cpu_blas import THREAD_VARIABLES
 from flux2.mlx_backend import BLAS_COMPLAINT, on_cpu
 
 _PACKAGES = ("mlx", "mlx-cuda-13", "numpy", "transformers", "torch", "diffusers", "mflux")
@@ -30,6 +31,7 @@ def read_conditions() -> dict[str, Any]:
         "backend": "cpu" if on_cpu() else "gpu",
         "fast_blas": BLAS_COMPLAINT is None,
         "cores": psutil.cpu_count(),
+        "thread_limits": {name: found for name in THREAD_VARIABLES if (found := os.environ.get(name))},
         "physical_memory": psutil.virtual_memory().total,
         "available_memory": psutil.virtual_memory().available,
         "memory_limit": memory.memory_limit(),
