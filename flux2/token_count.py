@@ -6,9 +6,10 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flux2.checkpoint.files import PARTS, TOKENIZER, read_json
 from flux2.checkpoint.local import find_local
 from flux2.errors import CheckpointError
-from flux2.prompt import load_tokenizer, tokenize
+from flux2.prompt import PROMPT_FORMS, PromptForm, load_tokenizer, tokenize
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -31,14 +32,18 @@ class TokenCounter:
             return None
         with self._lock:
             try:
-                tokenized = tokenize(self._tokenizer(folder), prompt)
-            except CheckpointError:
+                tokenized = tokenize(self._tokenizer(folder), prompt, _form(folder))
+            except (CheckpointError, LookupError):
                 return None
         return int(tokenized.attention_mask.sum()) + tokenized.dropped, tokenized.input_ids.shape[1]
 
     def _tokenizer(self, folder: Path) -> PreTrainedTokenizerBase:
         if self._kept is None or self._kept[0] != folder:
-            from flux2.checkpoint.layout import TOKENIZER  # loads MLX
-
             self._kept = folder, load_tokenizer(folder / TOKENIZER)
         return self._kept[1]
+
+
+def _form(folder: Path) -> PromptForm:
+    """How the checkpoint's text encoder takes a prompt."""
+    config = folder / PARTS["text_encoder"].folder / "config.json"
+    return PROMPT_FORMS[read_json(config, "download it again.")["architectures"][0]]

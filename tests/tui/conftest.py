@@ -16,6 +16,7 @@ def clean_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setattr("platform.node", lambda: "studio.local")
     for name in ("NO_COLOR", "SSH_CONNECTION", "SSH_TTY", "TMUX"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("tui.screens.dashboard.COUNT_AFTER", 0.0)
     time.tzset()
     yield
     monkeypatch.undo()

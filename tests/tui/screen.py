@@ -42,7 +42,8 @@ async def settled(pilot: Pilot[None]) -> None:
     assert isinstance(app, Flux2App)
     await pilot.pause(0.05)
     for _ in range(200):
-        if app.screen.is_mounted and not app._redraw_timer and _picture_is_drawn(app):
+        counting = any(worker.group == "tokens" and not worker.is_finished for worker in app.workers)
+        if not counting and app.screen.is_mounted and not app._redraw_timer and _picture_is_drawn(app):
             break
         await pilot.pause(0.02)
     await pilot.pause(0.05)

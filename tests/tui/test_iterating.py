@@ -53,7 +53,8 @@ async def test_wildcards_become_what_the_seed_says_and_the_template_is_kept() ->
         assert written == {"prompt": "a {red|blue} fox", "resolved": resolve("a {red|blue} fox", 3)}
 
 
-async def test_tokens_are_estimated_until_the_worker_has_counted() -> None:
+async def test_tokens_are_estimated_until_the_worker_has_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui.screens.dashboard.COUNT_AFTER", 0.4)
     async with running(ReplayBackend()) as (app, pilot):
         await pilot.press(*"a fox in the snow")
         await pilot.pause()

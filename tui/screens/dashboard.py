@@ -43,7 +43,7 @@ SMALLEST = (60, 16)
 """Columns and rows below which the panes would lie to the eye."""
 TWO_COLUMNS = (100, 32)
 LARGE = (160, 50)
-_COUNT_AFTER = 0.4
+COUNT_AFTER = 0.4
 """Seconds without a key before the prompt's tokens are counted."""
 _MOST_COUNTED = 20_000
 """Characters; a message to the worker has a limit."""
@@ -252,7 +252,7 @@ class Dashboard(Screen[None]):
     @work(group="tokens", exclusive=True, exit_on_error=False)
     async def _count_tokens(self) -> None:
         """Ask the worker once the typing rests."""
-        await asyncio.sleep(_COUNT_AFTER)
+        await asyncio.sleep(COUNT_AFTER)
         text, session = self.prompt.editor.text, self.app.session
         if session.worker is None or not session.worker.ready or not 0 < len(text) <= _MOST_COUNTED:
             return
