@@ -100,21 +100,14 @@ class PictureDesk:
 
     def reuse(self, request: GenerationRequest) -> None:
         """Make this picture's settings those of the next one, and go and edit its prompt."""
-        choices = dataclasses.replace(
-            self._app.choices,
-            prompt=request.prompt,
-            model=self._model(request) or request.model,
-            quantization=request.quantization if request.quantization in QUANTIZATIONS else QUANTIZATIONS[0],
-            width=request.width,
-            height=request.height,
-            steps=request.steps,
-            guidance=request.guidance,
-            seed=request.seed,
-            seed_mode="locked",
+        quantization = request.quantization if request.quantization in QUANTIZATIONS else QUANTIZATIONS[0]
+        model = self._model(request) or request.model
+        choices = self._app.choices.with_request(
+            dataclasses.replace(request, model=model, quantization=quantization, residency=self._app.choices.residency)
         )
         self.open_dashboard()
         editor = self._app.dashboard.prompt.editor
-        editor.text = request.prompt
+        editor.text = choices.prompt
         editor.move_cursor(editor.document.end)
         editor.focus()
         self._app.choose(choices)

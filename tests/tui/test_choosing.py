@@ -33,6 +33,7 @@ MENU_ANSWERS: list[MenuAnswer] = [
     ("d", ["tab", *"640x480", "enter"], lambda c: c.size, (640, 480)),
     ("i", ["8", "enter"], lambda c: c.steps, 8),
     ("i", ["tab", *"2.5", "enter"], lambda c: c.guidance, 2.5),
+    ("i", ["tab", "tab", *"blurry", "enter"], lambda c: c.negative_prompt, "blurry"),
     ("s", [*"99", "enter"], lambda c: (c.seed, c.seed_mode), (99, "locked")),
     ("s", [*"99", "ctrl+l", "enter"], lambda c: (c.seed, c.seed_mode), (99, "+1")),
 ]

@@ -50,6 +50,8 @@ class SamplingDialog(ModalScreen[Choices | None]):
                 yield self._field("steps", str(card.steps) if card else "")
                 yield Label("Guidance")
                 yield self._field("guidance", f"{card.guidance:.1f}" if card else "")
+                yield Label("Without")
+                yield self._field("negative_prompt", "nothing; needs guidance above 1")
                 yield Label("Seed")
                 yield self._field("seed", "a new one each time")
                 yield Label("Seed mode")
@@ -101,7 +103,8 @@ class SamplingDialog(ModalScreen[Choices | None]):
                 values[name] = number(text) if text else None
             except ValueError:
                 return self._choices, f"{name.capitalize()} {text!r} is not a number."
-        choices = replace(self._choices, **values)  # type: ignore[arg-type]
+        without = self.query_one("#negative_prompt", Input).value.strip() or None
+        choices = replace(self._choices, negative_prompt=without, **values)  # type: ignore[arg-type]
         if choices.seed is None:
             choices = replace(choices, seed_mode="random")
         try:
