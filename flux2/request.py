@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -109,7 +110,11 @@ def unknown_quantization(name: str) -> str:
 
 
 def _check_prompt(request: GenerationRequest) -> str | None:
-    return None if request.prompt.strip() else "The prompt is empty; say what the picture should show."
+    if not request.prompt.strip():
+        return "The prompt is empty; say what the picture should show."
+    if re.search("[\ud800-\udfff]", request.prompt + (request.negative_prompt or "")):
+        return "The prompt holds bytes that are no UTF-8; set the terminal's locale to UTF-8, such as LC_ALL=C.UTF-8."
+    return None
 
 
 def _check_quantization(request: GenerationRequest) -> str | None:

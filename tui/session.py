@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Flag, auto
+from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,8 +141,9 @@ class Session:
         self.worker, self.trouble = snapshot.worker, ""
         self.log.clear()
         self.downloads.clear()
-        past = [event for record in snapshot.runs for event in record.events] + list(snapshot.log)
-        for event in sorted(past, key=lambda event: event.time):
+        # Merged, not sorted: within a run the order is right even where the clock was set back meanwhile.
+        past = merge(*(record.events for record in snapshot.runs), snapshot.log, key=lambda event: event.time)
+        for event in past:
             self.apply(event)
         self.apply(ev.QueueChanged(items=snapshot.queue, held=snapshot.held))
         self.apply(ev.UnfinishedChanged(items=snapshot.unfinished))

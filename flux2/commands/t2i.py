@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -114,8 +115,8 @@ def _request(args: argparse.Namespace) -> GenerationRequest:
     from flux2.images import check_writable, output_path
 
     request = GenerationRequest(
-        prompt=sys.stdin.read().strip() if args.prompt == "-" else args.prompt,
-        negative_prompt=args.negative_prompt,
+        prompt=sys.stdin.read().strip() if args.prompt == "-" else _as_typed(args.prompt),
+        negative_prompt=args.negative_prompt and _as_typed(args.negative_prompt),
         model=args.model or default_model(),
         quantization=args.transformer_quant,
         residency=args.residency,
@@ -133,6 +134,14 @@ def _request(args: argparse.Namespace) -> GenerationRequest:
     output = output_path(args.output, Path(), request, request.seed)
     check_writable(output)
     return replace(request, output=str(output))
+
+
+def _as_typed(text: str) -> str:
+    """UTF-8 though the locale says otherwise, as over many an ssh: Python has kept such bytes as half surrogates."""
+    try:
+        return os.fsencode(text).decode("utf-8")
+    except UnicodeError:
+        return text
 
 
 def _generate(request: GenerationRequest, budget: int | None, args: argparse.Namespace) -> RunProgress:

@@ -126,7 +126,10 @@ async def connect(path: Path | None = None, *, watch: bool = True) -> WorkerClie
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise WorkerNotRunning("No worker is running; `flux2-tui` starts one.") from error
     except OSError as error:
-        raise WorkerError(f"The worker's socket {path} can't be used ({error.strerror or error}).") from error
+        raise WorkerError(
+            f"The worker's socket {path} can't be used ({error.strerror or error}); "
+            "set FLUX2_HOME to a folder of yours."
+        ) from error
     try:
         uid = access.peer_uid(writer.get_extra_info("socket"))
         if uid != os.geteuid():

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import time
@@ -42,6 +43,7 @@ KEEP_UNFINISHED = 20
 MAX_RUN_BYTES = 16 * 1024 * 1024
 """A run's events.jsonl takes no more memory samples beyond this: eighteen hours of them."""
 
+_RUN_ID = re.compile(r"(\d{8}-\d{6})-([0-9a-f]{6})")
 _UNFINISHED, _PICTURE = "unfinished.json", "picture.png"
 _SAMPLE_LINE = b'{"event":"MemorySampled"'
 
@@ -67,13 +69,21 @@ class Recovered:
     """The last runs, oldest first, each with an ending."""
     unfinished: list[UnfinishedRun] = field(default_factory=list)
     """What can be offered to the user, the oldest first."""
+    last_id: str = ""
+    """The newest run's; the next one's sorts behind it."""
     notes: list[str] = field(default_factory=list)
     """Sentences about what was damaged or interrupted."""
 
 
-def new_run_id() -> str:
-    """`20261123-020036-1f2e3d`: sorts by time, is a file name."""
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+def new_run_id(last: str = "") -> str:
+    """`20261123-020036-1f2e3d`: sorts by time, is a file name.
+
+    It sorts behind `last`, too, though the clock was set back, the time zone is another, or the second the same.
+    """
+    moment, suffix = time.strftime("%Y%m%d-%H%M%S"), secrets.randbelow(1 << 23)
+    if (known := _RUN_ID.fullmatch(last)) and moment <= known[1]:
+        moment, suffix = known[1], int(known[2], 16) + 1
+    return f"{moment}-{suffix:06x}"
 
 
 class Journal:
@@ -187,6 +197,8 @@ class Journal:
         for folder in self._run_folders():
             self._read_offer(folder, found)
         folders = self._run_folders()[-count:]
+        ids = [*(folder.name for folder in folders), *(job.run for job in found.queue)]
+        found.last_id = max(filter(_RUN_ID.fullmatch, ids), default="")
         for folder in folders:
             history = self._read_run(folder, found.notes, samples=folder == folders[-1])
             if not history.ended:

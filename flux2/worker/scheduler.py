@@ -96,6 +96,7 @@ class Scheduler:
         self._told_unfinished: tuple[dict[str, object], ...] = ()
         self._last_run = self._last_use = time.monotonic()
         self._journal_fails = False
+        self._last_id = ""
 
     # --- what clients ask --------------------------------------------------------------------------------------------
 
@@ -121,7 +122,7 @@ class Scheduler:
         self._refuse_if_leaving()
         if len(self._waiting) >= MAX_QUEUED:
             raise RequestError(f"The queue is full ({MAX_QUEUED} requests wait); remove some or wait.")
-        job = Job(run=new_run_id(), request=request.validated())
+        job = Job(run=self._new_id(), request=request.validated())
         self._waiting.append(job)
         self._queue_changed()
         self._next()
@@ -142,7 +143,7 @@ class Scheduler:
             raise WorkerError(f"The picture of run {run} is finished; save it again, here or elsewhere.")
         if any(job.resumes == run for job in self._waiting):
             raise WorkerError(f"Run {run} is in the queue already.")
-        job = Job(run=new_run_id(), request=left.request, resumes=run)
+        job = Job(run=self._new_id(), request=left.request, resumes=run)
         self._waiting.appendleft(job)
         self._queue_changed()
         self._next()
@@ -198,6 +199,10 @@ class Scheduler:
             self._queue_changed()
             self._next()
 
+    def _new_id(self) -> str:
+        self._last_id = new_run_id(self._last_id)
+        return self._last_id
+
     def _refuse_if_leaving(self) -> None:
         if self._leaving:
             raise WorkerError(f"The worker is leaving ({self._leaving}); start it again and send the request then.")
@@ -246,7 +251,7 @@ class Scheduler:
         """Take up what an earlier worker left."""
         self._runs.extend(found.runs)
         self._waiting.extend(found.queue)
-        self._held = found.held
+        self._held, self._last_id = found.held, found.last_id
         self.unfinished.add(found.unfinished)
         for note in found.notes:
             self.log("warning", note)

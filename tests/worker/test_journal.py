@@ -143,6 +143,9 @@ def test_a_failed_write_leaves_the_old_file_and_no_draft(tmp_path: Path, monkeyp
 def test_run_ids_sort_by_time_and_are_file_names() -> None:
     one = new_run_id()
     assert one != new_run_id()
+    assert new_run_id(one) > one
+    assert new_run_id("20991231-235959-00000a") == "20991231-235959-00000b"  # the clock was set back
+    assert new_run_id("someone's folder")[:8] == one[:8]
     assert one[:8] == time.strftime("%Y%m%d")
     assert one.replace("-", "").isalnum()
 
