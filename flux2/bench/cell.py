@@ -112,7 +112,7 @@ def _encode(cell: Cell, measured: Measured) -> None:
 
 def _load(cell: Cell, measured: Measured) -> None:
     _pipeline(cell, measured).load_transformer(measured.on_event)
-    _take_load(measured)
+    _take_load(cell, measured)
 
 
 def _generate(cell: Cell, measured: Measured) -> None:
@@ -129,7 +129,7 @@ def _generate(cell: Cell, measured: Measured) -> None:
         on_event=measured.on_event,
     )
     measured.seconds["generation"] = round(time.perf_counter() - started, 4)
-    _take_load(measured)
+    _take_load(cell, measured)
     measured.figures |= {
         "text_encoding_peak": measured.phase_peaks["encode"],
         "denoise_above_weights": measured.above_weights("denoise"),
@@ -161,8 +161,9 @@ _MEASURES: dict[str, Callable[[Cell, Measured], None]] = {
 }
 
 
-def _take_load(measured: Measured) -> None:
-    measured.figures["transformer_active"] = measured.phase_ends["load"] - measured.phase_starts["load"]
+def _take_load(cell: Cell, measured: Measured) -> None:
+    if cell.residency == "resident":  # streamed, the transformer comes and goes later
+        measured.figures["transformer_active"] = measured.phase_ends["load"] - measured.phase_starts["load"]
     measured.figures["quantization_peak"] = measured.phase_peaks["load"]
 
 

@@ -52,7 +52,8 @@ def _column(cell: dict[str, Any], picture: Image.Image, whole: Image.Image | Non
     else:
         lines.append("the reference" if cell["residency"] == "resident" else cell["residency"])
     figures = cell["figures"]
-    lines.append(f"transformer {humanize.size(figures['transformer_active'])}")
+    if "transformer_active" in figures:
+        lines.append(f"transformer {humanize.size(figures['transformer_active'])}")
     lines.append(f"peak {humanize.size(figures['generation_peak'])}")
     lines.append(f"{humanize.seconds(cell['seconds']['generation'])}, {len(cell['step_seconds'][0])} steps")
     title = cell["quantization"] + (", streamed" if cell["residency"] == "streamed" else "")

@@ -91,8 +91,10 @@ def test_a_generation_has_every_figure(small: Path, monkeypatch: pytest.MonkeyPa
     assert measured.phase_peaks.keys() == {"encode", "load", "denoise", "decode"}
     assert len(measured.step_seconds) == 2
     assert 0 < measured.figures["decode_above_weights"] < measured.phase_peaks["decode"]
-    again = measure(cell)
+    again = measure(replace(cell, residency="streamed"))
     assert "text_encoding_peak" in again.figures  # what the first run left on the disk was not used
+    assert "transformer_active" not in again.figures
+    assert again.phase_peaks["denoise"] < measured.phase_peaks["denoise"]
 
 
 def test_command_writes_a_report_and_prints_the_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,7 +48,7 @@ PARTS = {"step": (STEPS, step_operations), "decode": (DECODES, decode_operations
 
 def main(arguments: list[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
-    cpu_blas.use_all_cores(True)
+    cpu_blas.use_all_cores(args.divisor == 1)  # small matrices are faster with one thread
     only = args.only or list(STEPS)
     report: dict[str, Any] = {
         "format": 1,
