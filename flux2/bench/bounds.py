@@ -113,11 +113,11 @@ def _measure(folder: Path, args: argparse.Namespace, report: dict[str, Any]) -> 
     rows = []
     pipeline = Flux2Pipeline.from_pretrained(folder, dtype)
     prompts = iter((PROMPT, PROMPT[::-1]))
-    encode = _second(lambda on: pipeline._prompts.encode([next(prompts)], None, RunReport(on_event=on)))
+    encode = _second(lambda on: pipeline._prompts.encode([next(prompts)], args.tokens, RunReport(on_event=on)))
     layers = pipeline._prompts.source.config.used_layers
     shapes = text_encoder_shapes(config.text_encoder)
     used = {name: shape for name, shape in shapes.items() if _layer(name) in range(layers)}
-    rows.append(_row(report, "encode", encode, _bytes(used), encode_operations(used, TEXT_TOKENS)))
+    rows.append(_row(report, "encode", encode, _bytes(used), encode_operations(used, args.tokens)))
     nbytes = _bytes(transformer_shapes(config.transformer))
     for level in args.transformer_quant:
         levelled = pipeline.with_quantization(level)
@@ -190,6 +190,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--divisor", type=int, default=1, metavar="N", help="make everything N times smaller, for a trial")
     add("--transformer-quant", type=lambda text: text.split(","), default=LEVELS, metavar="A,B", help="levels to load")
     add("--side", type=int, default=SIZE, metavar="N", help=f"of the picture decoded, pixels (default: {SIZE})")
+    add("--tokens", type=int, default=TEXT_TOKENS, metavar="N", help=f"of text (default: {TEXT_TOKENS})")
     add("--dtype", choices=("bfloat16", "float32"), help="what is computed in (default: the backend's best)")
     add("--json", type=Path, metavar="FILE", help="write everything measured there")
     return parser

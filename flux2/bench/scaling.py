@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         "divisor": args.divisor,
         "dtype": args.dtype or default_dtype(),
         "batch": 1,
+        "text_tokens": args.tokens,
         "rounds": args.rounds,
         "rows": [],
     }
@@ -56,11 +58,17 @@ def main(arguments: list[str] | None = None) -> int:
 def _measure(args: argparse.Namespace, level: str, dtype: str) -> Iterator[dict[str, Any]]:
     """A row per size."""
     architecture = scaled_down(ARCHITECTURES[args.model], args.divisor)
-    works = [
-        Work(model=args.model, architecture=architecture, divisor=args.divisor, height=side, width=side, dtype=dtype)
-        for side in args.sides
-    ]
-    network = ours.load(works[0], TRANSFORMER, level)
+    first = Work(
+        model=args.model,
+        architecture=architecture,
+        divisor=args.divisor,
+        height=args.sides[0],
+        width=args.sides[0],
+        dtype=dtype,
+        text_tokens=args.tokens,
+    )
+    works = [replace(first, height=side, width=side) for side in args.sides]
+    network = ours.load(first, TRANSFORMER, level)
     for side, work in zip(args.sides, works, strict=True):
         (row,) = race([ours.step_of(network, work, level)], args.rounds)
         kept = ("median", "least", "most", "peak_above_weights", "first_seconds")
@@ -84,7 +92,7 @@ def as_markdown(report: dict[str, Any]) -> str:
         for row in report["rows"]
     ]
     titles = ("Level", "Size", "Tokens", "ms", "Least – most", "µs per token", "TFLOP/s", "Peak above weights, MiB")
-    return f"## {report['model']}: one step, {TEXT_TOKENS} text tokens, batch 1\n\n{table(titles, rows)}"
+    return f"## {report['model']}: one step, {report['text_tokens']} text tokens, batch 1\n\n{table(titles, rows)}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -95,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     sides = ",".join(map(str, SIDES))
     add("--sides", type=_numbers, default=SIDES, metavar="A,B", help=f"of the pictures, pixels (default: {sides})")
     add("--transformer-quant", type=_names, default=LEVELS, metavar="A,B", help="levels (default: all)")
+    add("--tokens", type=int, default=TEXT_TOKENS, metavar="N", help=f"of text (default: {TEXT_TOKENS})")
     add("--dtype", choices=("bfloat16", "float32"), help="what is computed in (default: the backend's best)")
     add("--rounds", type=int, default=10, metavar="N", help="steps at each size (default: 10)")
     add("--json", type=Path, metavar="FILE", help="write everything measured there")

@@ -114,25 +114,25 @@ def test_who_is_not_installed_is_left_out_with_a_sentence(
 
 def test_measures_how_a_step_grows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "scaling.json"
-    options = ["--divisor", "32", "--sides", "64,128", "--transformer-quant", "bf16,int4", "--rounds", "1"]
-    assert scaling.main([*options, "--json", str(out)]) == 0
+    options = ["--divisor", "32", "--sides", "64,128", "--tokens", "16", "--rounds", "1", "--json", str(out)]
+    assert scaling.main([*options, "--transformer-quant", "bf16,int4"]) == 0
     rows = json.loads(out.read_text())["rows"]
     assert [(row["level"], row["side"], row["tokens"]) for row in rows] == [
-        ("bf16", 64, 528),
-        ("bf16", 128, 576),
-        ("int4", 64, 528),
-        ("int4", 128, 576),
+        ("bf16", 64, 32),
+        ("bf16", 128, 80),
+        ("int4", 64, 32),
+        ("int4", 128, 80),
     ]
     assert rows[1]["operations"] > rows[0]["operations"]
-    assert "| int4 | 128×128 | 576 |" in capsys.readouterr().out
+    assert "| int4 | 128×128 | 80 |" in capsys.readouterr().out
 
 
 def test_measures_phases_against_their_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLUX2_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(bounds, "_SIDE", {"cpu": 64, "gpu": 64})
     out = tmp_path / "bounds.json"
-    options = ["--divisor", "32", "--side", "64", "--transformer-quant", "bf16,int4", "--json", str(out)]
-    assert bounds.main(options) == 0
+    options = ["--divisor", "32", "--side", "64", "--tokens", "16", "--json", str(out)]
+    assert bounds.main([*options, "--transformer-quant", "bf16,int4"]) == 0
     report = json.loads(out.read_text())
     assert [row["phase"] for row in report["bounds"]] == ["encode", "load bf16", "load int4", "decode 64×64"]
     assert all(row["seconds"] > 0 and row["bound"] > 0 for row in report["bounds"])
