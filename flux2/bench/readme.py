@@ -15,7 +15,7 @@ from pathlib import Path
 from flux2.architectures import ARCHITECTURES
 from flux2.bench.comparison import Comparison
 from flux2.bench.document import LEVELS
-from flux2.bench.results import all_comparisons, machine, read_all
+from flux2.bench.results import FOLDER, all_comparisons, machine, read_all
 from flux2.bench.tables import NONE, table
 from flux2.bench.targets import MISSES
 
@@ -119,7 +119,8 @@ def speed_part() -> str:
 
 
 def scaling_part() -> str:
-    """A row per size and level."""
+    """The plot of `flux2.bench.plot`, where it was drawn, and a row per size and level."""
+    plot = "![Seconds and memory of a step against its tokens](flux2/bench/results/scaling.svg)\n\n"
     rows = [
         (
             f"{report['model']} {row['level']}",
@@ -133,7 +134,8 @@ def scaling_part() -> str:
         for report in read_all("scaling")
         for row in report["rows"]
     ]
-    return table(("step of", "size", "tokens", "ms", "TFLOP/s", "peak above weights, MiB", "on"), rows)
+    titles = ("step of", "size", "tokens", "ms", "TFLOP/s", "peak above weights, MiB", "on")
+    return (plot if (FOLDER / "scaling.svg").exists() else "") + table(titles, rows)
 
 
 def bounds_part() -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from flux2.architectures import ARCHITECTURES
-from flux2.bench import bounds, scaling
+from flux2.bench import bounds, plot, scaling
 from flux2.bench.peers import __main__ as peers
 from flux2.bench.peers.arithmetic import decode_operations, step_operations
 from flux2.bench.peers.contender import Contender, Work
@@ -125,6 +125,18 @@ def test_measures_how_a_step_grows(tmp_path: Path, capsys: pytest.CaptureFixture
     ]
     assert rows[1]["operations"] > rows[0]["operations"]
     assert "| int4 | 128×128 | 80 |" in capsys.readouterr().out
+
+
+def test_draws_how_a_step_grows(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    row = {"level": "bf16", "tokens": 1536, "median": 0.02, "peak_above_weights": 2**28}
+    conditions = {"backend": "gpu", "device": "NVIDIA H200", "versions": {"mlx": "0.32.4"}}
+    report = {"model": "klein-4b", "conditions": conditions, "rows": [row, {**row, "tokens": 4608, "median": 0.07}]}
+    first, second = tmp_path / "first.svg", tmp_path / "second.svg"
+    plot.draw([report], first)
+    plot.draw([report], second)
+    assert first.read_text().count("seconds per step") == 1
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_measures_phases_against_their_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
