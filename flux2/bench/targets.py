@@ -53,7 +53,6 @@ UNMEASURED: tuple[Key, ...] = (
     Key("generation_peak", ALL, "bf16"),
     Key("generation_peak", ALL, "int4"),
     Key("generation_peak", ALL, "bf16", "streamed"),
-    Key("text_encoding_peak", "dev", ALL, ALL),
     Key("decode_above_weights", ALL, ALL, ALL, SIZE),
     Key("decode_above_weights", ALL, ALL, ALL, LARGE_SIZE),
 )
