@@ -156,7 +156,7 @@ class Trainer:
             unfinished.replace(path)
 
     def restore(self, path: Path) -> None:
-        state = torch.load(path, map_location=self.weights.values.device)
+        state = torch.load(path, map_location=self.weights.values.device, weights_only=True)
         self.step_number, self.spent = state.pop("step_number"), state.pop("spent")
         for key, tensor in self.optimizer.state().items():
             tensor.copy_(state[key])

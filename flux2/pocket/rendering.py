@@ -115,7 +115,7 @@ def take_chunk(folder: Path) -> Chunk | None:
     finished = sorted(folder.glob("*.npz"))
     if not finished:
         return None
-    with np.load(finished[0]) as arrays:
+    with np.load(finished[0], allow_pickle=False) as arrays:
         chunk = Chunk(int(arrays["size"]), *(arrays[key] for key in ("pictures", "tokens", "lengths", "labels")))
     finished[0].unlink()
     return chunk
