@@ -100,7 +100,8 @@ def speed_part() -> str:
             if part not in report:
                 continue
             ours, *others = report[part]["contenders"]
-            name = f"{work['model']}, {part} {work['width']}×{work['height']}"
+            model = f"a {work['divisor']}th of {work['model']}" if work["divisor"] > 1 else work["model"]
+            name = f"{model}, {part} {work['width']}×{work['height']}"
             for row in (ours, *others):
                 peak = row["peak_above_weights"]
                 rows.append(
