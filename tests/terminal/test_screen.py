@@ -75,6 +75,14 @@ async def test_the_workers_death_is_told_and_a_key_brings_it_back(worker: int) -
         try:
             screen.send(b"\x1b[15~")
             screen.wait_for("ready")
+            screen.wait_for("A run broke off")
+            screen.forget()
+            screen.send(b"\x1b")
+            await asyncio.sleep(0.5)
+            screen.send(b"b")
+            screen.wait_for("take it up")
+            screen.send(b"\x1b")
+            await asyncio.sleep(0.5)
             screen.send(b"\x11")
             assert screen.wait() == 0
         finally:
