@@ -15,6 +15,7 @@ from textual import events
 from flux2 import events as ev
 from flux2.image_metadata import ImageMetadata
 from flux2.images import save_png
+from flux2.errors import WorkerError
 from flux2.request import GenerationRequest
 from flux2.wildcards import resolve
 from tests.tui.replay import REQUEST, ReplayBackend, events_of_a_run, mid_run, queue_of
@@ -105,6 +106,20 @@ async def test_rejecting_after_the_end_makes_another_and_cancels_nothing() -> No
         await settled(pilot)
         assert len(backend.enqueued) == 1
         assert backend.cancelled == []
+
+
+async def test_rejecting_says_nothing_of_a_run_that_began_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = ReplayBackend(past=tuple(events_of_a_run(12)))
+
+    async def refuse(run: str, by: int) -> None:
+        raise WorkerError(f"Run {run} is not waiting in the queue.")
+
+    monkeypatch.setattr(backend, "move", refuse)
+    async with running(backend) as (app, pilot):
+        await pilot.press("escape", "r")
+        await settled(pilot)
+        assert len(backend.enqueued) == 1
+        assert not [notice for notice in app._notifications if notice.severity == "error"]
 
 
 async def test_a_pasted_path_brings_the_pictures_settings(picture: Path) -> None:

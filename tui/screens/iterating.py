@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.app import SuspendNotSupported
 
-from flux2.errors import Flux2Error
+from flux2.errors import Flux2Error, WorkerError
 from flux2.humanize import printable
 from flux2.request import MAX_SEED, GenerationRequest
 from tui.editor import EditorError, edit, editor_command
@@ -62,7 +63,8 @@ async def reject(app: Flux2App) -> None:
     request = next_try(GenerationRequest.from_dict(run.request), app.choices.seed_mode)
     try:
         again = await app.backend.enqueue(request)
-        await app.backend.move(again, _TO_THE_FRONT)
+        with contextlib.suppress(WorkerError):  # where nothing ran it has begun already
+            await app.backend.move(again, _TO_THE_FRONT)
         if app.session.running:
             await app.backend.cancel(run.run)
     except Flux2Error as error:
