@@ -13,9 +13,9 @@ from PIL import Image
 from textual import events
 
 from flux2 import events as ev
+from flux2.errors import WorkerError
 from flux2.image_metadata import ImageMetadata
 from flux2.images import save_png
-from flux2.errors import WorkerError
 from flux2.request import GenerationRequest
 from flux2.wildcards import resolve
 from tests.tui.replay import REQUEST, ReplayBackend, events_of_a_run, mid_run, queue_of
@@ -111,7 +111,7 @@ async def test_rejecting_after_the_end_makes_another_and_cancels_nothing() -> No
 async def test_rejecting_says_nothing_of_a_run_that_began_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = ReplayBackend(past=tuple(events_of_a_run(12)))
 
-    async def refuse(run: str, by: int) -> None:
+    async def refuse(run: str, _: int) -> None:
         raise WorkerError(f"Run {run} is not waiting in the queue.")
 
     monkeypatch.setattr(backend, "move", refuse)
