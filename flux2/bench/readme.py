@@ -100,7 +100,7 @@ def speed_part() -> str:
             if part not in report:
                 continue
             ours, *others = report[part]["contenders"]
-            model = f"a {work['divisor']}th of {work['model']}" if work["divisor"] > 1 else work["model"]
+            model = f"{work['model']} ÷ {work['divisor']}" if work["divisor"] > 1 else work["model"]
             name = f"{model}, {part} {work['width']}×{work['height']}"
             for row in (ours, *others):
                 peak = row["peak_above_weights"]
@@ -111,7 +111,7 @@ def speed_part() -> str:
                         f"{1e3 * row['median']:,.0f}",
                         f"{row['median'] / ours['median']:.2f}",
                         NONE if peak is None else f"{peak / 2**20:,.0f}",
-                        f"{report[part]['operations'] / row['median'] / 1e12:,.1f}",
+                        f"{report[part]['operations'] / row['median'] / 1e12:.3g}",
                         machine(report),
                     )
                 )
@@ -128,7 +128,7 @@ def scaling_part() -> str:
             f"{row['side']}×{row['side']}",
             f"{row['tokens']:,}",
             f"{1e3 * row['median']:,.0f}",
-            f"{row['operations'] / row['median'] / 1e12:,.1f}",
+            f"{row['operations'] / row['median'] / 1e12:.3g}",
             f"{row['peak_above_weights'] / 2**20:,.0f}",
             machine(report),
         )

@@ -86,7 +86,7 @@ def as_markdown(report: dict[str, Any]) -> str:
             f"{1e3 * row['median']:,.1f}",
             f"{1e3 * row['least']:,.1f} – {1e3 * row['most']:,.1f}",
             f"{1e6 * row['median'] / row['tokens']:,.1f}",
-            f"{row['operations'] / row['median'] / 1e12:,.1f}",
+            f"{row['operations'] / row['median'] / 1e12:.3g}",
             f"{row['peak_above_weights'] / 2**20:,.0f}",
         )
         for row in report["rows"]

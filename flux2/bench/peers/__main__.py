@@ -122,7 +122,7 @@ def _markdown(part: str, measured: dict[str, Any], work: Work) -> str:
             f"{1e3 * row['least']:,.1f} – {1e3 * row['most']:,.1f}",
             f"{first['median'] / row['median']:.2f}",
             "–" if row["peak_above_weights"] is None else f"{row['peak_above_weights'] / 2**20:,.0f}",
-            f"{measured['operations'] / row['median'] / 1e12:,.1f}",
+            f"{measured['operations'] / row['median'] / 1e12:.3g}",
             f"{row['relative_error']:.1e}",
         )
         for row in contenders
