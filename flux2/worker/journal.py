@@ -298,7 +298,7 @@ def _interrupted(history: RunHistory) -> ev.RunFailed:
     where = f" in phase {phases[-1]}" if phases else ""
     if steps:
         where += f", after step {steps[-1].step} of {steps[-1].steps}"
-    message = f"The run was interrupted{where}: the worker's process died. Its request can be run again."
+    message = f"The run was interrupted{where}: the worker's process died. It can be taken up again."
     return ev.RunFailed(run=history.run, time=last_time, message=message)
 
 

@@ -363,6 +363,7 @@ class Scheduler:
         if isinstance(self._task, Generate) and not self._ended:
             self.take(ev.RunCancelled(run=self._task.job.run))
         self._leaving = reason
+        self.unfinished.rescue(lambda message: self.log("warning", message))
         self._task = None
         self._save_queue()
         self._publish(Goodbye(reason=reason))
@@ -387,6 +388,7 @@ class Scheduler:
             return
         if self._leaving or (self._leave_when_idle and not self._ready):
             self._leaving = self._leaving or self._leave_when_idle
+            self.unfinished.rescue(lambda message: self.log("warning", message))
             self._hand(Leave())
             self._publish(Goodbye(reason=self._leaving))
         elif self._unload_wanted:

@@ -187,11 +187,8 @@ class Server:
     def _on_signal(self) -> None:
         for number in self._signals.recv(64):
             name = signal.Signals(number).name
-            self._scheduler.leave(
-                f"it received {name}",
-                now=True,
-                interruption=f"The run was interrupted: the worker was told to leave by {name}. It can be run again.",
-            )
+            said = f"The run was interrupted: the worker was told to leave by {name}. It can be taken up again."
+            self._scheduler.leave(f"it received {name}", now=True, interruption=said)
             self._loop.call_later(self._grace, self._break_off, f"it received {name}")
 
     def _break_off_task(self, task: Task | None) -> None:
@@ -327,7 +324,8 @@ class Server:
         return {}
 
     def _quit(self, now: bool) -> dict[str, Any]:
-        self._scheduler.leave("it was asked to", now=now)
+        said = "The run was interrupted: the worker was stopped. It can be taken up again."
+        self._scheduler.leave("it was asked to", now=now, interruption=said)
         if now:
             self._loop.call_later(self._grace, self._break_off, "it was asked to")
         return {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from flux2 import events as ev
 from flux2.errors import PictureNotSavedError, WorkerError
@@ -78,6 +79,18 @@ class UnfinishedRuns:
             return self._journal.kept_picture(run), left
         except OSError as error:
             raise WorkerError(f"The kept picture of run {run} can't be read ({error.strerror or error}).") from error
+
+    def rescue(self, say: Callable[[str], None]) -> None:
+        """Before the worker leaves: what only memory holds goes to the journal after all, or where there is room."""
+        for run, png in self._pictures.items():
+            try:
+                self._journal.keep_picture(run, png)
+                self._journal.offer(self._runs[run])
+            except OSError:
+                from flux2.images import rescue
+
+                path = Path(self._runs[run].picture)
+                say(str(rescue(PictureNotSavedError("The worker leaves with a picture that is not saved.", png, path))))
 
     def taken_up(self, run: str) -> None:
         """A new run goes on with what was kept of this one."""

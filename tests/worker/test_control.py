@@ -37,7 +37,8 @@ async def test_stopping_breaks_the_run_off(home: Home) -> None:
     assert await asyncio.to_thread(control.stop)
     heard, lost = await heard_until_lost(client)
     assert isinstance(lost, WorkerLeft)
-    assert of_type(heard, ev.RunCancelled, run)
+    (failed,) = of_type(heard, ev.RunFailed, run)
+    assert "It can be taken up again" in failed.message
     assert f"worker {client.pid} left" in control.log()[-1]
 
 

@@ -248,7 +248,7 @@ async def test_an_engine_that_does_not_obey_is_given_up(home: Home, how: str) ->
         client.kill()
     heard, lost = await heard_until_lost(client)
     assert "did not answer within 0.3 seconds" in lost.reason
-    assert isinstance(of_type(heard, ev.Event, run)[-1], ev.RunFailed if how == "SIGTERM" else ev.RunCancelled)
+    assert isinstance(of_type(heard, ev.Event, run)[-1], ev.RunCancelled if how == "cancel" else ev.RunFailed)
     await eventually(lambda: not is_alive(client.pid))
     saved = json.loads((state_dir() / "queue.json").read_text())["items"]
     assert [(item["id"], item["state"]) for item in saved] == [(waiting, "queued")]

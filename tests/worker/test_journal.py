@@ -13,6 +13,7 @@ from flux2.request import GenerationRequest
 from flux2.worker import history, journal
 from flux2.worker.history import RunHistory
 from flux2.worker.journal import Job, Journal, new_run_id
+from flux2.worker.unfinished import UnfinishedRun
 
 MEMORY = ev.Memory(active=1, peak=2, cache=3)
 
@@ -115,6 +116,23 @@ def test_the_oldest_runs_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(journal, "KEEP_BYTES", 10)
     Journal(tmp_path).prune()
     assert [path.name for path in (tmp_path / "runs").iterdir()] == names[-1:]  # the newest is kept, whatever its size
+
+
+def test_what_is_not_finished_is_kept_longer_and_pictures_always(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"2026010{day}-000000-aaaaaa" for day in range(1, 8)]
+    for name in names:
+        write(tmp_path, job(name), [ev.RunFailed(run=name, message="!")])
+    log = Journal(tmp_path)
+    for name in names[:3]:
+        log.offer(UnfinishedRun(run=name, request=job().request, reason=""))
+    log.keep_picture(names[0], b"png")
+    monkeypatch.setattr(journal, "KEEP_RUNS", 2)
+    monkeypatch.setattr(journal, "KEEP_UNFINISHED", 1)
+    log.prune()
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [names[0], names[2], *names[-2:]]
+    assert log.kept_picture(names[0]) == b"png"
 
 
 def test_a_very_long_runs_journal_takes_no_more_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

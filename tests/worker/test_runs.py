@@ -219,9 +219,10 @@ async def test_stopping_now_keeps_what_waits(home: Home) -> None:
     await client.stop(now=True)
     heard, lost = await heard_until_lost(client)
     assert isinstance(lost, WorkerLeft)
-    assert of_type(heard, ev.RunCancelled, first)
+    assert of_type(heard, ev.RunFailed, first)
     assert not of_type(heard, ev.RunStarted, second)
     client = await home.attach()
+    assert [offer["id"] for offer in client.snapshot.unfinished] == [first]
     await client.stop()  # once idle: what waited has run by then
     heard, _ = await heard_until_lost(client)
     told = [*client.snapshot.runs[-1].events, *heard]
