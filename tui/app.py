@@ -153,6 +153,8 @@ class Flux2App(App[None]):
 
     def _redraw(self) -> None:
         self._redraw_timer, self._redrawn = False, time.monotonic()
+        if not self.screen_stack:  # it is closing
+            return
         topics, self._stale = self._stale, Topic(0)
         self.dashboard.show(self.session, topics)
         self.desk.show(self.session, topics)

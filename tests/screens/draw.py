@@ -1,6 +1,6 @@
-"""Draws the README's picture of the screen: the real program with a real worker makes a real picture.
+"""Draws the README's pictures of the screen: the real program with a real worker makes real pictures.
 
-$ python -m tests.screens.draw tests/screens/dashboard.png --theme midnight
+$ python -m tests.screens.draw tests/screens --theme midnight
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ import argparse
 import asyncio
 import os
 import tempfile
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 from rich.cells import cell_len
 from rich.style import Style
+from textual.pilot import Pilot
 from textual.strip import Strip
 
 from flux2.progress import RUNNING
@@ -23,6 +25,13 @@ from tui.app import Flux2App, Options
 from tui.worker_backend import WorkerBackend
 
 PROMPT = "A fluffy orange tabby cat sitting on a windowsill at sunset"
+OTHERS = (
+    "A red fox in the snow at night",
+    "A blue teapot on a wooden table",
+    "A red house beside a lake at noon",
+    "A white rabbit in a green meadow",
+)
+"""Prompts of pictures that the gallery has, too."""
 SEED = 42
 CELL = (9, 18)
 """Pixels."""
@@ -32,20 +41,46 @@ HALVES = {"▀": 0, "▄": 1}
 """Half-cells are drawn as rectangles: a font's own leave seams."""
 
 
-async def run_program(size: tuple[int, int], theme: str, home: Path) -> list[Strip]:
-    """The lines of the screen after one run."""
+async def run_program(size: tuple[int, int], theme: str, home: Path) -> AsyncIterator[tuple[str, list[Strip]]]:
+    """Name and lines of each screen to draw: pictures are made, compared and looked through."""
     app = Flux2App(WorkerBackend, Options(theme=theme, state=home / "state"))
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
-        app.screen.prompt.editor.text = PROMPT
-        app.choose(replace(app.choices, seed=SEED, seed_mode="locked"))
         while app.session.worker is None or not app.session.worker.ready:
             await pilot.pause(0.1)
-        await pilot.press("ctrl+j")
-        while app.session.run is None or app.session.run.state == RUNNING:
-            await pilot.pause(0.1)
+        for prompt in (*OTHERS, PROMPT):
+            app.dashboard.prompt.editor.text = prompt
+            app.choose(replace(app.choices, seed=SEED, seed_mode="locked"))
+            await _make(pilot, app, "ctrl+j")
         await pilot.pause(1.5)
-        return app.screen._compositor.render_strips()
+        yield "dashboard", _lines(app)
+        await pilot.press("escape", "c")
+        while _text(app).count("PSNR") != 2:  # until both others are there
+            await pilot.pause(0.2)
+        await pilot.pause(1.5)
+        yield "compare", _lines(app)
+        await pilot.press("escape", "3")
+        await pilot.pause(4)
+        yield "gallery", _lines(app)
+        await pilot.press("escape", "n")
+        await pilot.pause(1)
+        yield "quantization", _lines(app)
+
+
+async def _make(pilot: Pilot[None], app: Flux2App, key: str) -> None:
+    """Press the key that starts a run, and wait for its end."""
+    before = app.session.run
+    await pilot.press(key)
+    while app.session.run is None or app.session.run is before or app.session.run.state == RUNNING:
+        await pilot.pause(0.1)
+
+
+def _lines(app: Flux2App) -> list[Strip]:
+    return app.screen._compositor.render_strips()
+
+
+def _text(app: Flux2App) -> str:
+    return "\n".join(strip.text for strip in _lines(app))
 
 
 def draw(strips: list[Strip]) -> Image.Image:
@@ -92,9 +127,16 @@ def _colours(style: Style) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return (back, front) if style.reverse else (front, back)
 
 
+async def _draw_all(options: argparse.Namespace, home: Path) -> None:
+    async for name, strips in run_program((options.columns, options.rows), options.theme, home):
+        path = options.folder / f"{name}.png"
+        draw(strips).quantize(128).save(path, optimize=True)
+        print(f"{path}: {path.stat().st_size / 1024:.0f} KiB")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("output", type=Path)
+    parser.add_argument("folder", type=Path)
     parser.add_argument("--theme", default="")
     parser.add_argument("--columns", type=int, default=120)
     parser.add_argument("--rows", type=int, default=40)
@@ -102,11 +144,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="flux2-") as folder:
         os.environ |= {"FLUX2_HOME": folder, "FLUX2_OUTPUT": f"{folder}/pictures"}
         try:
-            strips = asyncio.run(run_program((options.columns, options.rows), options.theme, Path(folder)))
+            asyncio.run(_draw_all(options, Path(folder)))
         finally:
             control.stop()
-    draw(strips).quantize(128).save(options.output, optimize=True)
-    print(f"{options.output}: {options.output.stat().st_size / 1024:.0f} KiB")
 
 
 if __name__ == "__main__":
