@@ -1,19 +1,27 @@
 """Where NaN came from: the weights, looked through once a run has met one.
 
-They are not looked through while they are loaded: on a CPU that would cost about as much again as reading them, and
-every step is checked anyway.
+They are not looked through while they are loaded, for every step is checked anyway.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from flux2.checkpoint.layout import Checkpoint
 from flux2.checkpoint.safetensors_file import TensorInfo, read_tensor
 from flux2.errors import CheckpointError, NumericalError
 from flux2.mlx_backend import mx
 
-_FLOATS = ("BF16", "F16", "F32")
+_EXPONENTS: dict[str, tuple[mx.Dtype, int]] = {
+    "BF16": (mx.uint16, 0x7F80),
+    "F16": (mx.uint16, 0x7C00),
+    "F32": (mx.uint32, 0x7F800000),
+}
+"""By type: what to look at its bits as, and the exponent's. All of them set are infinity or NaN (IEEE 754)."""
+_PIECE = 1 << 20
+"""Numbers looked at together."""
 
 
 def with_its_cause(error: NumericalError, checkpoint: Checkpoint, go_on: Callable[[], None]) -> NumericalError:
@@ -38,6 +46,14 @@ def _first_not_finite(checkpoint: Checkpoint, go_on: Callable[[], None]) -> Tens
     for part in (checkpoint.text_encoder, checkpoint.transformer, checkpoint.vae):
         for info in part.tensors.values():
             go_on()
-            if info.dtype in _FLOATS and not mx.isfinite(read_tensor(info)).all().item():
+            if info.dtype in _EXPONENTS and not _is_finite(info):
                 return info
     return None
+
+
+def _is_finite(info: TensorInfo) -> bool:
+    """NumPy looks at the bits about as fast as they are read; MLX's `isfinite` takes ten times as long on a CPU."""
+    dtype, exponent = _EXPONENTS[info.dtype]
+    bits = np.asarray(read_tensor(info).view(dtype)).reshape(-1)
+    pieces = (bits[start : start + _PIECE] & exponent for start in range(0, bits.size, _PIECE))
+    return not any((piece == exponent).any() for piece in pieces)
