@@ -295,3 +295,9 @@ def test_a_picture_that_can_not_be_saved_is_saved_elsewhere(tmp_path: Path, monk
     assert str(rescue(caught.value)).endswith(f"It was saved as {tmp_path / 'fox.png'}.")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
     assert rescue(caught.value) is caught.value
+
+    def none() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", none)
+    assert rescue(caught.value) is caught.value
