@@ -32,7 +32,7 @@ async def test_the_viewer_draws_in_the_terminals_own_graphics(
     with PseudoTerminal(["-m", "tui", "--graphics", graphics]) as screen:
         screen.wait_for("ready")
         screen.send(b"\x1b")
-        screen.wait_for("gallery")
+        screen.wait_for("d size")
         screen.send(b"3")
         screen.wait_for("1 of 2")
         screen.wait_for("▀▀▀▀")
@@ -60,7 +60,7 @@ async def test_moving_about_sends_no_picture_twice(
     with PseudoTerminal(["-m", "tui", "--graphics", "halfcell"]) as screen:
         screen.wait_for("ready")
         screen.send(b"\x1b")
-        screen.wait_for("gallery")
+        screen.wait_for("d size")
         screen.send(b"3")
         screen.wait_for("1 of 6")
         screen.wait_until(lambda: screen.text.count("▀") >= 6 * 20 * 10, "six thumbnails of 20 × 10 cells")
