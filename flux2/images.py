@@ -126,9 +126,10 @@ def save_again(run: str, png: bytes, request: GenerationRequest, chosen: str) ->
 
 def rescue(error: PictureNotSavedError) -> Flux2Error:
     """The same error after the picture was saved where it can be, its new place named: nothing else would keep it."""
-    for folder in (lambda: state_dir() / "unsaved", lambda: Path(tempfile.gettempdir())):
+    for kind in ("state", "temporary"):
         with contextlib.suppress(Flux2Error, OSError):  # a full disk has no folder for temporary files either
-            return Flux2Error(f"{error} It was saved as {save_file(error.png, folder() / error.path.name)}.")
+            folder = state_dir() / "unsaved" if kind == "state" else Path(tempfile.gettempdir())
+            return Flux2Error(f"{error} It was saved as {save_file(error.png, folder / error.path.name)}.")
     return error
 
 

@@ -22,7 +22,6 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,16 @@ from flux2.events import Event
 from flux2.paths import socket_path
 from flux2.request import GenerationRequest
 from flux2.worker import access
-from flux2.worker.death import end_in_words, exit_in_words, out_of_memory_kills
+from flux2.worker.death import (
+    WorkerDied,
+    WorkerLeft,
+    WorkerLost,
+    end_in_words,
+    exit_in_words,
+    out_of_memory_kills,
+)
 from flux2.worker.launch import exit_code, is_alive, start
+from flux2.worker.local_paths import with_absolute_paths
 from flux2.worker.logfile import last_lines, log_path
 from flux2.worker.protocol import (
     PROTOCOL,
@@ -65,25 +72,6 @@ class WorkerNotRunning(WorkerError):  # noqa: N818 — the ordinary case before 
     """Nobody listens at the worker's socket."""
 
 
-class WorkerLost(WorkerError):  # noqa: N818
-    """The connection to the worker has ended, and not because we closed it."""
-
-    def __init__(self, reason: str, last_lines: Sequence[str] = ()) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        """A sentence."""
-        self.last_lines = tuple(last_lines)
-        """The end of its log, oldest first, safe to show."""
-
-
-class WorkerDied(WorkerLost):
-    """It crashed or was killed."""
-
-
-class WorkerLeft(WorkerLost):
-    """It ended in good order."""
-
-
 async def connect_or_start(
     path: Path | None = None, *, watch: bool = True, arguments: Sequence[str] = ()
 ) -> WorkerClient:
@@ -107,9 +95,13 @@ async def connect_or_start(
             return await connect(path, watch=watch)
         # Where two screens start a worker each, one of the two leaves at once and both attach to the other.
         if child.poll() not in (None, access.EXIT_ALREADY_RUNS):
-            raise WorkerDied(f"The worker did not start ({exit_in_words(child.returncode)}).", _log_of(child.pid))
+            raise WorkerDied(
+                f"The worker did not start ({exit_in_words(child.returncode)}).", last_lines(log_path(), child.pid)
+            )
         await asyncio.sleep(0.02)
-    raise WorkerLost(f"The worker did not answer within {START_TIMEOUT:.0f} seconds.", _log_of(child.pid))
+    raise WorkerLost(
+        f"The worker did not answer within {START_TIMEOUT:.0f} seconds.", last_lines(log_path(), child.pid)
+    )
 
 
 async def connect(path: Path | None = None, *, watch: bool = True) -> WorkerClient:
@@ -200,7 +192,7 @@ class WorkerClient:
         Raises:
             WorkerError: with the worker's sentence, if it can't be carried out; `WorkerLost` if the worker is gone.
         """
-        return str((await self._ask("enqueue", request=_with_absolute_paths(request).to_dict()))["run"])
+        return str((await self._ask("enqueue", request=with_absolute_paths(request).to_dict()))["run"])
 
     async def cancel(self, run: str = "", *, force: bool = False) -> bool:
         """End a run under way ("" for whichever it is). With `force` the worker ends with it, if the engine does not
@@ -217,7 +209,7 @@ class WorkerClient:
 
     async def replace(self, run: str, request: GenerationRequest) -> None:
         """Put another request in the place of a waiting one."""
-        await self._ask("replace", run=run, request=_with_absolute_paths(request).to_dict())
+        await self._ask("replace", run=run, request=with_absolute_paths(request).to_dict())
 
     async def move(self, run: str, by: int) -> None:
         """Let a waiting request change places with `by` of its neighbours; earlier where that is negative."""
@@ -396,19 +388,6 @@ async def _greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wat
     if client:
         return client
     raise WorkerNotRunning("The worker closed the connection before it said anything.")
-
-
-def _with_absolute_paths(request: GenerationRequest) -> GenerationRequest:
-    changes: dict[str, str] = {}
-    if request.output is not None:
-        changes["output"] = str(Path(request.output).expanduser().absolute())
-    if request.model.startswith((".", "~")) or (os.sep in request.model and Path(request.model).is_dir()):
-        changes["model"] = str(Path(request.model).expanduser().absolute())
-    return replace(request, **changes)  # type: ignore[arg-type]
-
-
-def _log_of(pid: int) -> list[str]:
-    return last_lines(log_path(), pid)
 
 
 __all__ = [

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+from flux2.errors import WorkerError
 from flux2.gpu_errors import explain
 
 _VMSTAT = Path("/proc/vmstat")
@@ -25,6 +26,25 @@ _SIGNALS_MEAN = {
     signal.SIGSEGV: ", a memory fault",
     signal.SIGBUS: ", often a file that shrank while it was read, or a full disk",
 }
+
+
+class WorkerLost(WorkerError):  # noqa: N818
+    """The connection to the worker has ended, and not because we closed it."""
+
+    def __init__(self, reason: str, last_lines: Sequence[str] = ()) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        """A sentence."""
+        self.last_lines = tuple(last_lines)
+        """The end of its log, oldest first, safe to show."""
+
+
+class WorkerDied(WorkerLost):
+    """It crashed or was killed."""
+
+
+class WorkerLeft(WorkerLost):
+    """It ended in good order."""
 
 
 def out_of_memory_kills() -> int | None:

@@ -23,8 +23,8 @@ from flux2.worker.journal import Journal
 from flux2.worker.protocol import WorkerInfo
 from flux2.worker.runner import ENGINE, Runner, make_runner
 from flux2.worker.sampler import Sampler
-from flux2.worker.scheduler import Generate, Leave, Unload
 from flux2.worker.server import Server
+from flux2.worker.tasks import Generate, Leave, Unload
 
 EXIT_FAILED = 1
 

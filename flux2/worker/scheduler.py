@@ -9,9 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from threading import Event as Flag
+from dataclasses import replace
 
 from flux2 import events as ev
 from flux2.catalog import same_model
@@ -20,6 +18,7 @@ from flux2.request import GenerationRequest
 from flux2.worker.history import ENDINGS, RunHistory
 from flux2.worker.journal import Job, Journal, Recovered, new_run_id
 from flux2.worker.protocol import Goodbye, Happened, Message, RunRecord, Snapshot, WorkerInfo
+from flux2.worker.tasks import Generate, Leave, Task, Unload
 from flux2.worker.unfinished import kept_step
 from flux2.worker.unfinished_runs import UnfinishedRuns
 
@@ -29,29 +28,6 @@ KEPT_RUNS = 10
 
 _KEPT_LOG = 200
 _MAX_DETAILS = 16 * 1024  # characters of a traceback that travel
-
-
-@dataclass(frozen=True, slots=True)
-class Generate:
-    """A task for the main thread: make this picture."""
-
-    job: Job
-    state: Path
-    """The file in which the run keeps what it could be taken up from."""
-    cancelled: Flag = field(default_factory=Flag)
-
-
-@dataclass(frozen=True, slots=True)
-class Unload:
-    """A task for the main thread: free the model."""
-
-
-@dataclass(frozen=True, slots=True)
-class Leave:
-    """The main thread's last task."""
-
-
-Task = Generate | Unload | Leave
 
 
 class Scheduler:

@@ -28,7 +28,8 @@ from flux2.worker.downloads import Downloads
 from flux2.worker.journal import Journal
 from flux2.worker.protocol import Command, Happened, Message, ProtocolError, Reply, WorkerInfo, encode
 from flux2.worker.runner import Device
-from flux2.worker.scheduler import KEPT_RUNS, Scheduler, Task
+from flux2.worker.scheduler import KEPT_RUNS, Scheduler
+from flux2.worker.tasks import Task
 
 MAX_CLIENTS = 32
 EXIT_BROKEN_OFF = 75
