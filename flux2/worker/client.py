@@ -11,8 +11,7 @@
 `events()` ends after `close()`, and raises `WorkerLost` when the worker is gone: `WorkerDied` (it crashed or was
 killed) or `WorkerLeft` (it was stopped, or idle for long). `connect_or_start()` starts it again. What the worker
 refuses is raised as `WorkerError`, one sentence. `flux2.progress.RunProgress` folds a run's events into what a screen
-shows.
-Everything runs on the event loop that connected.
+shows. Everything runs on the event loop that connected.
 """
 
 from __future__ import annotations
@@ -270,7 +269,6 @@ class WorkerClient:
         await self._ask("quit", now=now)
 
     async def ping(self) -> None:
-        """Make sure that the worker answers."""
         await self._ask("ping")
 
     def kill(self, number: signal.Signals = signal.SIGTERM) -> None:

@@ -105,8 +105,7 @@ async def test_help_lists_every_key(key: str) -> None:
 async def test_every_command_is_in_the_palette() -> None:
     async with running(mid_run()) as (app, _):
         names = {command.title for command in app.get_system_commands(app.dashboard)}
-        # While the editor has the focus, all is well, no picture is finished, no prompt was run, no model is kept, and no
-        # run broke off.
+        # While the editor has the focus, all is well, nothing is finished, was run before, is kept or broke off.
         hidden = {"Edit prompt", "Restart worker", "Favourite", "Earlier prompts", "Free the model", "Unfinished runs"}
         assert {key.command for key in KEYS if key.command} - hidden <= names
 
