@@ -20,10 +20,10 @@ from flux2.measured_peaks import remember_peaks
 from flux2.model_configs import find_networks
 from flux2.paths import pictures_dir
 from flux2.pipeline import Flux2Pipeline
-from flux2.planner import Engine
 from flux2.reporting import RunReport
 from flux2.request import AUTO, GenerationRequest
 from flux2.resume import RunState, identify
+from flux2.run_setting import Engine
 from flux2.settings import settings
 
 

@@ -15,7 +15,7 @@ import psutil
 from flux2.budget import Budget, user_budget
 from flux2.events import Memory
 from flux2.mlx_backend import default_dtype, mx, on_cpu
-from flux2.planner import Engine
+from flux2.run_setting import Engine
 
 _process = psutil.Process()
 

@@ -11,21 +11,18 @@ import math
 import re
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
-from typing import Any, Literal
+from typing import Any
 
 from flux2.budget import Budget
 from flux2.errors import CheckpointError
 from flux2.events import Phase
 from flux2.model_configs import Networks
-from flux2.request import QUANTIZATIONS, RESIDENCIES, TOKEN_PIXELS
+from flux2.request import QUANTIZATIONS, RESIDENCIES
+from flux2.run_setting import FILE_BYTES, Backend, Setting
 from flux2.shapes import Shapes, text_encoder_shapes, transformer_shapes, vae_shapes
-
-Backend = Literal["cpu", "gpu"]
 
 QUANTIZED_BYTES = {"qint8": 8.5 / 8, "int4": 4.5 / 8}
 """Of a weight: its bits, and a bfloat16 scale and bias for each 64."""
-COMPUTE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
-FILE_BYTES = 2  # of a weight in the checkpoint, bfloat16
 USED_LAYERS = {"qwen3": 27, "mistral3": 30}
 """Of the text encoder, by its type (flux2/models/qwen3.py, mistral3.py)."""
 SCORES_BYTES = 64 << 20  # most that the attention scores of one chunk of queries take (flux2/models/attention.py)
@@ -65,52 +62,6 @@ WHOLE_COPIES: dict[Backend, tuple[float, float]] = {"cpu": (2, 2.1), "gpu": (4, 
 BAND_ROWS = 14
 """Rows of a picture, for the bands' overlaps."""
 CONVOLUTION_WINDOWS = 2 << 20  # bytes, on the CPU (flux2/models/conv.py)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Engine:
-    """What computes, as far as memory depends on it."""
-
-    dtype: str = "bfloat16"
-    backend: Backend = "gpu"
-    keep_transformer: bool = True
-    """For the next picture; False where there is none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """What a run is to be made with, as far as memory depends on it."""
-
-    quantization: str = "bf16"
-    residency: str = "resident"
-    keep_text_encoder: bool = False
-    keep_transformer: bool = True
-    """For the next picture, where the budget allows it; else it is let go before the decode."""
-    width: int = 1024
-    height: int = 1024
-    dtype: str = "bfloat16"
-    backend: Backend = "gpu"
-    guided: bool = False
-    """Whether there is a second pass per step, for a negative prompt."""
-    text_tokens: int = 0
-    """0 for what the model was trained with."""
-
-    @property
-    def compute_bytes(self) -> int:
-        return COMPUTE_BYTES[self.dtype]
-
-    @property
-    def image_tokens(self) -> int:
-        return (self.width // TOKEN_PIXELS) * (self.height // TOKEN_PIXELS)
-
-    @property
-    def prompts(self) -> int:
-        return 2 if self.guided else 1
-
-    @property
-    def widens(self) -> bool:
-        """Whether weights are narrower than what is computed in, so that each is widened when it is used."""
-        return self.compute_bytes > FILE_BYTES
 
 
 @dataclass(frozen=True, slots=True)

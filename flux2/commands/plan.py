@@ -12,8 +12,9 @@ from flux2.catalog import MODELS
 from flux2.checkpoint.local import default_model
 from flux2.fit import best_fit, machines, setting_of
 from flux2.model_configs import Networks, find_networks
-from flux2.planner import Engine, MemoryPlan, plan_all
+from flux2.planner import MemoryPlan, plan_all
 from flux2.request import AUTO, MAX_SIZE, MIN_SIZE, RESIDENCIES, SIZE_MULTIPLE, GenerationRequest
+from flux2.run_setting import Engine
 
 _DESCRIPTION = """\
 Predict the peak memory of every phase of a run, for every level of quantization,

@@ -34,7 +34,7 @@ def check_machine() -> Iterator[Finding]:
     if platform.machine() != "arm64":
         yield wrong(
             "this Python was built for Intel and runs under Rosetta, where MLX can't use the GPU",
-            "Install Python for Apple silicon (python.org or Homebrew in /opt/homebrew) and make the environment anew.",
+            "Install a Python for Apple silicon (from python.org, say) and make the environment anew.",
         )
     version = macos_version()
     if version < OLDEST_MACOS:

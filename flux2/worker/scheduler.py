@@ -13,16 +13,16 @@ from dataclasses import replace
 
 from flux2 import events as ev
 from flux2.catalog import same_model
-from flux2.errors import PictureNotSavedError, RequestError, WorkerError
+from flux2.errors import PictureNotSavedError, WorkerError
 from flux2.request import GenerationRequest
 from flux2.worker.history import ENDINGS, RunHistory
-from flux2.worker.journal import Job, Journal, Recovered, new_run_id
+from flux2.worker.journal import Journal, Recovered
 from flux2.worker.protocol import Goodbye, Happened, Message, RunRecord, Snapshot, WorkerInfo
 from flux2.worker.tasks import Generate, Leave, Task, Unload
 from flux2.worker.unfinished import kept_step
 from flux2.worker.unfinished_runs import UnfinishedRuns
+from flux2.worker.waiting import WaitingJobs
 
-MAX_QUEUED = 200
 KEPT_RUNS = 10
 """Runs told of in a snapshot."""
 
@@ -51,7 +51,7 @@ class Scheduler:
         self._give = give
         self._publish = publish
         self._idle_timeout = idle_timeout
-        self._waiting: deque[Job] = deque()
+        self._waiting = WaitingJobs()
         self._held = False
         """Whether those that wait are kept from starting."""
         self._task: Task | None = None
@@ -72,7 +72,6 @@ class Scheduler:
         self._told_unfinished: tuple[dict[str, object], ...] = ()
         self._last_run = self._last_use = time.monotonic()
         self._journal_fails = False
-        self._last_id = ""
 
     # --- what clients ask --------------------------------------------------------------------------------------------
 
@@ -96,10 +95,7 @@ class Scheduler:
             RequestError: if it can't be carried out by any model, or the queue is full.
         """
         self._refuse_if_leaving()
-        if len(self._waiting) >= MAX_QUEUED:
-            raise RequestError(f"The queue is full ({MAX_QUEUED} requests wait); remove some or wait.")
-        job = Job(run=self._new_id(), request=request.validated())
-        self._waiting.append(job)
+        job = self._waiting.add(request)
         self._queue_changed()
         self._next()
         return job.run
@@ -117,10 +113,7 @@ class Scheduler:
         left = self.unfinished.find(run)
         if left.picture:
             raise WorkerError(f"The picture of run {run} is finished; save it again, here or elsewhere.")
-        if any(job.resumes == run for job in self._waiting):
-            raise WorkerError(f"Run {run} is in the queue already.")
-        job = Job(run=self._new_id(), request=left.request, resumes=run)
-        self._waiting.appendleft(job)
+        job = self._waiting.add_first(left.request, resumes=run)
         self._queue_changed()
         self._next()
         return job.run
@@ -131,7 +124,7 @@ class Scheduler:
         Raises:
             WorkerError: if there is no such run, or it waits to be taken up.
         """
-        if any(job.resumes == run for job in self._waiting):
+        if run in self._waiting.taken_up():
             raise WorkerError(f"Run {run} is in the queue; remove it there first.")
         self.unfinished.discard(run)
         self._tell_unfinished()
@@ -142,7 +135,7 @@ class Scheduler:
         Raises:
             WorkerError: if it does not wait (any longer).
         """
-        del self._waiting[self._place(run)]
+        self._waiting.remove(run)
         self._queue_changed()
 
     def replace(self, run: str, request: GenerationRequest) -> None:
@@ -152,8 +145,7 @@ class Scheduler:
             RequestError: if no model could carry it out.
             WorkerError: if that run does not wait (any longer).
         """
-        place = self._place(run)
-        self._waiting[place] = Job(run=run, request=request.validated())
+        self._waiting.replace(run, request)
         self._queue_changed()
 
     def move(self, run: str, by: int) -> None:
@@ -162,10 +154,7 @@ class Scheduler:
         Raises:
             WorkerError: if it does not wait (any longer).
         """
-        place = self._place(run)
-        job = self._waiting[place]
-        del self._waiting[place]
-        self._waiting.insert(max(0, min(len(self._waiting), place + by)), job)
+        self._waiting.move(run, by)
         self._queue_changed()
 
     def hold(self, on: bool) -> None:
@@ -175,19 +164,9 @@ class Scheduler:
             self._queue_changed()
             self._next()
 
-    def _new_id(self) -> str:
-        self._last_id = new_run_id(self._last_id)
-        return self._last_id
-
     def _refuse_if_leaving(self) -> None:
         if self._leaving:
             raise WorkerError(f"The worker is leaving ({self._leaving}); start it again and send the request then.")
-
-    def _place(self, run: str) -> int:
-        place = next((place for place, job in enumerate(self._waiting) if job.run == run), None)
-        if place is None:
-            raise WorkerError(f"Run {run} is not waiting in the queue; to end a run under way, cancel it.")
-        return place
 
     def refuse_if_queued(self, model: str) -> None:
         """
@@ -371,7 +350,7 @@ class Scheduler:
             self._unload_wanted = False
             self._hand(Unload())
         elif self._ready:
-            job = self._waiting.popleft()
+            job = self._waiting.pop()
             self._ended, self._phase, self._interruption = False, "", ""
             if self._runs:
                 self._runs[-1].drop_samples()
@@ -388,12 +367,7 @@ class Scheduler:
         self._give(task)
 
     def _items(self) -> tuple[dict[str, object], ...]:
-        items: list[dict[str, object]] = []
-        if isinstance(self._task, Generate):
-            job = self._task.job
-            items.append({"id": job.run, "state": "running", "request": job.request.to_dict()})
-        items += ({"id": job.run, "state": "queued", "request": job.request.to_dict()} for job in self._waiting)
-        return tuple(items)
+        return self._waiting.items(self._task.job if isinstance(self._task, Generate) else None)
 
     def _queue_changed(self) -> None:
         self._save_queue()
@@ -402,7 +376,7 @@ class Scheduler:
 
     def _offers(self) -> tuple[dict[str, object], ...]:
         """The unfinished runs but those that wait to be taken up."""
-        taken = {job.resumes for job in self._waiting}
+        taken = self._waiting.taken_up()
         return tuple(run.to_dict() for run in self.unfinished.runs if run.run not in taken)
 
     def _tell_unfinished(self) -> None:
@@ -422,6 +396,5 @@ class Scheduler:
         except OSError as error:
             if not self._journal_fails:
                 self._journal_fails = True
-                self.log(
-                    "error", f"The journal can't be written ({error.strerror or error}); the run goes on without it."
-                )
+                why = error.strerror or error
+                self.log("error", f"The journal can't be written ({why}); the run goes on without it.")

@@ -21,8 +21,9 @@ from flux2.errors import CheckpointError
 from flux2.mlx_backend import on_cpu
 from flux2.model_configs import find_networks
 from flux2.paths import pocket_checkpoint
-from flux2.planner import MemoryPlan, Setting, plan, plan_all
+from flux2.planner import MemoryPlan, plan, plan_all
 from flux2.request import QUANTIZATIONS, RESIDENCIES
+from flux2.run_setting import Setting
 from tests.unit.checkpoints import resident
 
 MIB = 2**20

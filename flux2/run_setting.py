@@ -1,0 +1,59 @@
+"""What a run is to be made with and on, as far as the memory that it takes depends on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from flux2.request import TOKEN_PIXELS
+
+Backend = Literal["cpu", "gpu"]
+
+COMPUTE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
+FILE_BYTES = 2  # of a weight in the checkpoint, bfloat16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """What computes, as far as memory depends on it."""
+
+    dtype: str = "bfloat16"
+    backend: Backend = "gpu"
+    keep_transformer: bool = True
+    """For the next picture; False where there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What a run is to be made with, as far as memory depends on it."""
+
+    quantization: str = "bf16"
+    residency: str = "resident"
+    keep_text_encoder: bool = False
+    keep_transformer: bool = True
+    """For the next picture, where the budget allows it; else it is let go before the decode."""
+    width: int = 1024
+    height: int = 1024
+    dtype: str = "bfloat16"
+    backend: Backend = "gpu"
+    guided: bool = False
+    """Whether there is a second pass per step, for a negative prompt."""
+    text_tokens: int = 0
+    """0 for what the model was trained with."""
+
+    @property
+    def compute_bytes(self) -> int:
+        return COMPUTE_BYTES[self.dtype]
+
+    @property
+    def image_tokens(self) -> int:
+        return (self.width // TOKEN_PIXELS) * (self.height // TOKEN_PIXELS)
+
+    @property
+    def prompts(self) -> int:
+        return 2 if self.guided else 1
+
+    @property
+    def widens(self) -> bool:
+        """Whether weights are narrower than what is computed in, so that each is widened when it is used."""
+        return self.compute_bytes > FILE_BYTES
