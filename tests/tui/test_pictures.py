@@ -502,7 +502,10 @@ async def test_a_failed_one_says_why_and_r_queues_it_again(folder: Path) -> None
             ev.RunFailed(run="r1", message="The disk is full."),
             ev.QueueChanged(items=()),
         )
-        await until(pilot, lambda: "The disk is full." in text_of(screen.app))
+        await until(
+            pilot, lambda: bool(screen.app.screen.check_action("retry", ()))
+        )  # a notice says it, too, and sooner
+        assert "The disk is full." in text_of(screen.app)
         await pilot.press("r")
         await until(pilot, lambda: len(backend.enqueued) == 2)
 

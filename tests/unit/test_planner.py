@@ -28,8 +28,9 @@ from tests.unit.checkpoints import resident
 
 MIB = 2**20
 MEASUREMENTS = 2
-SLACK = 0.25 * MIB
-"""For what is too small to plan: allocations of a few bytes, tables of angles."""
+SLACK = {"resident": 0.25, "streamed": 1.0}
+"""MiB, for what is too small to plan: allocations of a few bytes, tables of angles; and, where weights come and go, which
+of these small arrays the thread that computes has let go of when the next ones are made."""
 ACTIVE = {
     "klein-4b": (7392, 3927, 2079),
     "klein-9b": (17316, 9199, 4870),
@@ -130,7 +131,7 @@ def test_every_phase_is_within_five_percent(
     )
     measured = least_peaks(replace(cell, parts=("generate",)))
     assert {phase: round(peak / MIB, 1) for phase, peak in planned.peaks.items()} == {
-        phase: pytest.approx(peak / MIB, rel=0.05, abs=SLACK / MIB) for phase, peak in measured.items()
+        phase: pytest.approx(peak / MIB, rel=0.05, abs=SLACK[residency]) for phase, peak in measured.items()
     }
 
 
