@@ -29,8 +29,8 @@ from tests.unit.checkpoints import resident
 MIB = 2**20
 MEASUREMENTS = 2
 SLACK = {"resident": 0.25, "streamed": 1.0}
-"""MiB, for what is too small to plan: allocations of a few bytes, tables of angles; and, where weights come and go, which
-of these small arrays the thread that computes has let go of when the next ones are made."""
+"""MiB, for what is too small to plan: allocations of a few bytes, tables of angles; and, where weights come and go,
+which of these small arrays the thread that computes has let go of when the next ones are made."""
 ACTIVE = {
     "klein-4b": (7392, 3927, 2079),
     "klein-9b": (17316, 9199, 4870),
