@@ -13,8 +13,8 @@ from flux2.errors import Flux2Error
 from flux2.fit import Fit, alternatives, weigh
 from flux2.measured_peaks import measured_peak
 from flux2.model_configs import find_networks
-from flux2.planner import Backend, Engine
 from flux2.request import AUTO
+from flux2.run_setting import Backend, Engine
 from tui.text import gigabytes
 
 if TYPE_CHECKING:
