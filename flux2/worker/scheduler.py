@@ -205,8 +205,8 @@ class Scheduler:
     def recovered(self, found: Recovered) -> None:
         """Take up what an earlier worker left."""
         self._runs.extend(found.runs)
-        self._waiting.extend(found.queue)
-        self._held, self._last_id = found.held, found.last_id
+        self._waiting.take_over(found.queue, found.last_id)
+        self._held = found.held
         self.unfinished.add(found.unfinished)
         for note in found.notes:
             self.log("warning", note)

@@ -32,8 +32,11 @@ class WaitingJobs:
             jobs.insert(0, (running, "running"))
         return tuple({"id": job.run, "state": state, "request": job.request.to_dict()} for job, state in jobs)
 
-    def extend(self, jobs: Iterable[Job]) -> None:
+    def take_over(self, jobs: Iterable[Job], last_id: str) -> None:
+        """Take up what waited for an earlier worker, whose last run had this id: later ones sort after it, whatever the
+        clock says."""
         self._jobs.extend(jobs)
+        self._last_id = last_id
 
     def add(self, request: GenerationRequest) -> Job:
         """Put a request at the end.
