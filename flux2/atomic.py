@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
     Raises:
         OSError: if it can't be written; what was there before still is.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # nobody else's, be it of this process
     try:
         with draft.open("wb") as file:
             file.write(data)

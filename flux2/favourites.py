@@ -9,12 +9,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import secrets
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from flux2.atomic import put_aside
+from flux2.atomic import put_aside, write_atomically
 from flux2.errors import Flux2Error
 from flux2.gallery import Picture
 from flux2.paths import state_dir
@@ -92,14 +91,9 @@ class Favourites:
 
     def _write(self) -> None:
         """All marks, whole or not at all."""
-        partial = self._file.with_name(f".{self._file.name}.{secrets.token_hex(4)}")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                partial.write_text(json.dumps([asdict(mark) for mark in self._marks.values()], indent=1), "ascii")
-                partial.replace(self._file)
-            finally:
-                partial.unlink(missing_ok=True)
+            write_atomically(self._file, json.dumps([asdict(mark) for mark in self._marks.values()], indent=1).encode())
         except OSError as error:
             raise Flux2Error(f"The favourites can't be written to {self._file}: {error.strerror}.") from error
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import secrets
 import time
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+from flux2.atomic import write_atomically
 from flux2.mlx_backend import mx
 from flux2.models.layers import fused
 from flux2.paths import cache_dir
@@ -152,11 +152,6 @@ def _read(file: Path) -> dict[Multiplication, str]:
 
 def _write(file: Path) -> None:
     """Keep it for later runs; a cache folder that can't be written costs a second the next time, no more."""
-    temporary = file.with_name(f".{file.stem}.{secrets.token_hex(4)}")
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_text(json.dumps([[*found, way] for found, way in _known.items()]), encoding="utf-8")
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_atomically(file, json.dumps([[*found, way] for found, way in _known.items()]).encode())

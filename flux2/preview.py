@@ -13,7 +13,6 @@ import hashlib
 import io
 import json
 import os
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from flux2.atomic import write_atomically
 from flux2.checkpoint.layout import Component
 from flux2.mlx_backend import mx
 from flux2.models.autoencoder import AutoencoderKLFlux2
@@ -113,14 +113,11 @@ def load_projection(vae: Component) -> PreviewProjection | None:
 def save_projection(vae: Component, projection: PreviewProjection) -> None:
     """Keep it for later runs; a cache folder that can't be written costs a second the next time, no more."""
     path = _cached(vae)
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.npy")
+    rows = io.BytesIO()
+    np.save(rows, np.vstack([projection.matrix, projection.offset]))
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            np.save(temporary, np.vstack([projection.matrix, projection.offset]))
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_atomically(path, rows.getvalue())
 
 
 def _cached(vae: Component) -> Path:
