@@ -36,11 +36,6 @@ class Chip:
     """Of Apple's M chips; 0 for all others."""
 
     @property
-    def unified(self) -> bool:
-        """Whether the GPU's memory is the machine's, so that other programs compete for it."""
-        return self.backend != "cuda"
-
-    @property
     def emulates_bfloat16(self) -> bool:
         """Whether float16 may be faster. It is never chosen for that alone, as it overflows where bfloat16 does not:
         `flux2 doctor` measures both and says what came of it."""
@@ -48,7 +43,10 @@ class Chip:
 
     @property
     def dtype(self) -> str:
-        """What to compute in where nobody says otherwise."""
+        """What to compute in where nobody says otherwise: bfloat16, but float32 on the CPU backend.
+
+        Measured there (2 cores, 512×1024 by 1024×2048): float32 100 GFLOP/s, bfloat16 3.7.
+        """
         return "float32" if self.backend == "cpu" else "bfloat16"
 
     def wired_limit(self, macos: tuple[int, int]) -> int:

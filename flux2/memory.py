@@ -14,7 +14,7 @@ import psutil
 
 from flux2.budget import Budget, user_budget
 from flux2.events import Memory
-from flux2.mlx_backend import default_dtype, mx, on_cpu
+from flux2.mlx_backend import default_dtype, mx, on_cpu, this_chip
 from flux2.run_setting import Engine
 
 _process = psutil.Process()
@@ -70,16 +70,12 @@ def limit_cache(count: int) -> None:
 
 def memory_limit() -> int:
     """What the process should stay below: Metal's recommended working set, the GPU's or the machine's own memory."""
-    info = mx.device_info()
-    physical: int = psutil.virtual_memory().total
-    if on_cpu():
-        return physical
-    return int(info.get("max_recommended_working_set_size") or info.get("total_memory") or physical)
+    return this_chip().memory_limit
 
 
 def device_name() -> str:
     """What computes, for people."""
-    return str(mx.device_info().get("device_name") or "unknown device")
+    return this_chip().name
 
 
 class _RusageInfo(ctypes.Structure):

@@ -10,7 +10,10 @@ from __future__ import annotations
 import os
 import sys
 
+import psutil
+
 from flux2 import cpu_blas
+from flux2.chip import Chip, read_chip
 
 # Float32 means float32: on CUDA and on Apple's M5 MLX multiplies it in TF32 otherwise, about 3e-4 off
 # (https://github.com/ml-explore/mlx/issues/3860). Read once, at MLX's first operation.
@@ -28,7 +31,7 @@ BLAS_COMPLAINT = cpu_blas.preload()
 import mlx.core as mx  # noqa: E402 — after the BLAS it is to find
 from mlx import nn  # noqa: E402
 
-__all__ = ["BLAS_COMPLAINT", "DTYPES", "default_dtype", "mx", "nn", "on_cpu"]
+__all__ = ["BLAS_COMPLAINT", "DTYPES", "default_dtype", "mx", "nn", "on_cpu", "this_chip"]
 
 DTYPES = {"bfloat16": mx.bfloat16, "float16": mx.float16, "float32": mx.float32}
 
@@ -38,9 +41,11 @@ def on_cpu() -> bool:
     return bool(mx.default_device().type == mx.DeviceType.cpu)
 
 
-def default_dtype() -> str:
-    """The dtype to compute in: bfloat16, but float32 on the CPU backend.
+def this_chip() -> Chip:
+    """What computes here."""
+    return read_chip(mx.device_info(), on_cpu=on_cpu(), physical=psutil.virtual_memory().total)
 
-    Measured there (2 cores, 512×1024 by 1024×2048): float32 100 GFLOP/s, bfloat16 3.7.
-    """
-    return "float32" if on_cpu() else "bfloat16"
+
+def default_dtype() -> str:
+    """The dtype to compute in where nobody says otherwise."""
+    return this_chip().dtype

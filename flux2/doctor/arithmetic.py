@@ -8,14 +8,12 @@ from importlib.metadata import version
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 
-from flux2.chip import Chip, read_chip
 from flux2.doctor.finding import Finding, note, ok, wrong
 from flux2.doctor.system import macos_version
 from flux2.gpu_errors import explain
 from flux2.humanize import size
-from flux2.mlx_backend import BLAS_COMPLAINT, DTYPES, mx, on_cpu
+from flux2.mlx_backend import BLAS_COMPLAINT, DTYPES, mx, on_cpu, this_chip
 from flux2.models.attention import attend
 from flux2.models.conv import convolve
 from flux2.quantization import MODES, QuantizedLinear
@@ -31,13 +29,9 @@ TIMED = (4608, 3072, 3072)
 _TIMES = 5
 
 
-def read_this_chip() -> Chip:
-    return read_chip(mx.device_info(), on_cpu=on_cpu(), physical=psutil.virtual_memory().total)
-
-
 def check_device() -> Iterator[Finding]:
     """What MLX computes on."""
-    chip = read_this_chip()
+    chip = this_chip()
     text = f"MLX {version('mlx')} on {chip.name} ({chip.backend}), to stay below {size(chip.memory_limit)}"
     if chip.backend == "cpu" and macos_version() != (0, 0):
         yield wrong(f"{text}: the GPU is not used", "Run it in a session that may use the GPU, and reinstall MLX.")
@@ -66,7 +60,7 @@ def check_operations() -> Iterator[Finding]:
 def check_speed() -> Iterator[Finding]:
     """How fast a projection of klein-4b is, and where bfloat16 is emulated whether float16 would be faster."""
     rows, inputs, outputs = TIMED
-    chip = read_this_chip()
+    chip = this_chip()
     dtypes = ("bfloat16", "float16") if chip.emulates_bfloat16 else (chip.dtype,)
     speeds = {dtype: 2 * rows * inputs * outputs / _seconds(DTYPES[dtype]) / 1e12 for dtype in dtypes}
     yield ok(", ".join(f"{dtype} multiplies at {speed:.2f} TFLOP/s" for dtype, speed in speeds.items()))
