@@ -1,6 +1,6 @@
 """Which way of multiplying with a quantized weight is fastest here: measured for the shapes at hand, and remembered.
 
-No rule tells: on an H200 `mx.quantized_matmul` wins for a few rows and takes three times as long for thousands; on the
+No rule tells: `mx.quantized_matmul` wins for a few rows and takes three times as long for thousands on an H200; on the
 CPU backend it is slow at any number; Apple's chips differ among themselves.
 """
 
@@ -11,12 +11,15 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 from flux2.atomic import write_atomically
-from flux2.mlx_backend import mx
+from flux2.chip import Backend
+from flux2.cuda_dequantize import dequantize
+from flux2.mlx_backend import mx, this_chip
 from flux2.models.layers import fused
 from flux2.paths import cache_dir
 
@@ -67,11 +70,27 @@ def _scale_codes(codes: mx.array, scales: mx.array, biases: mx.array) -> mx.arra
     return codes.astype(scales.dtype) * scales + biases
 
 
+def _by_our_kernel(x: mx.array, weight: Weight, bits: int) -> mx.array:
+    return x @ dequantize(*weight, bits).T
+
+
 def _quantized(x: mx.array, weight: Weight, bits: int) -> mx.array:
     return mx.quantized_matmul(x, *weight, transpose=True, group_size=GROUP, bits=bits)
 
 
-WAYS: dict[str, Way] = {"dequantized": _dequantized, "unpacked": _unpacked, "quantized": _quantized}
+WAYS: dict[str, Way] = {
+    "dequantized": _dequantized,
+    "unpacked": _unpacked,
+    "kernel": _by_our_kernel,
+    "quantized": _quantized,
+}
+TRIED: dict[Backend, tuple[str, ...]] = {
+    "cpu": ("dequantized", "unpacked", "quantized"),
+    "metal": ("dequantized", "unpacked", "quantized"),
+    "cuda": ("kernel", "dequantized"),
+}
+"""What is measured where; another one than the first has to be worth it. On CUDA MLX compiles `quantized_matmul` for
+many rows while the program runs, 16 to 34 seconds for each of its forms (H200, MLX 0.32.4); it is thrice as slow."""
 
 _known: dict[Multiplication, str] = {}
 _known_from: Path | None = None
@@ -80,8 +99,13 @@ _known_from: Path | None = None
 def multiply(x: mx.array, weight: Weight, bits: int) -> mx.array:
     """x [..., inputs] · weightᵀ, in the way that was found to be the fastest, or else in the first."""
     codes, inputs = weight[0], x.shape[-1]
-    found = _known.get(Multiplication.of(bits, codes.shape[0], inputs, x.size // inputs, x.dtype), "dequantized")
-    return WAYS[found](x, weight, bits)
+    found = _known.get(Multiplication.of(bits, codes.shape[0], inputs, x.size // inputs, x.dtype))
+    return WAYS[found or _first_way()](x, weight, bits)
+
+
+@cache
+def _first_way() -> str:
+    return TRIED[this_chip().backend][0]
 
 
 def choose(multiplications: Iterable[Multiplication], clock: Callable[[], float] = time.perf_counter) -> None:
@@ -91,8 +115,10 @@ def choose(multiplications: Iterable[Multiplication], clock: Callable[[], float]
     if file != _known_from:
         _known.update(_read(file) | _known)  # what this process has used stays, so that its pictures can be repeated
         _known_from = file
-    deadline = clock() + SECONDS
     new = [wanted for wanted in sorted(set(multiplications)) if wanted not in _known]
+    for first in {(wanted.bits, wanted.dtype): wanted for wanted in new}.values():
+        _compile(first)
+    deadline = clock() + SECONDS
     for wanted in new:
         if clock() < deadline:
             _known[wanted] = _fastest(wanted, clock)
@@ -101,14 +127,25 @@ def choose(multiplications: Iterable[Multiplication], clock: Callable[[], float]
         _write(file)
 
 
+def _ways(wanted: Multiplication) -> list[str]:
+    """All that can be tried for it here."""
+    return [name for name in TRIED[this_chip().backend] if wanted.bits == 8 or name != "unpacked"]
+
+
+def _compile(wanted: Multiplication) -> None:
+    """Use each way once, which on a GPU may compile a kernel: seconds, once per machine, that tell nothing of it."""
+    for name in _ways(wanted):
+        _trial(WAYS[name], wanted, _SMALLEST, _SMALLEST)()
+
+
 def _fastest(wanted: Multiplication, clock: Callable[[], float]) -> str:
     """The fastest way at the largest size that is not slow, found by trials of growing size."""
     rows, outputs = 2**wanted.magnitude, wanted.outputs
-    ways = [name for name in WAYS if wanted.bits == 8 or name != "unpacked"]
+    ways = _ways(wanted)
     side = _SMALLEST
     while True:
         trial_rows, trial_outputs = min(rows, side), min(outputs, side)
-        seconds = {name: _time(WAYS[name], wanted, trial_rows, trial_outputs, clock) for name in ways}
+        seconds = {name: _time(_trial(WAYS[name], wanted, trial_rows, trial_outputs), clock) for name in ways}
         best = min(seconds, key=seconds.__getitem__)
         if seconds[ways[0]] * _WORTH <= seconds[best]:
             best = ways[0]
@@ -120,19 +157,25 @@ def _fastest(wanted: Multiplication, clock: Callable[[], float]) -> str:
         side *= _GROWTH
 
 
-def _time(way: Way, wanted: Multiplication, rows: int, outputs: int, clock: Callable[[], float]) -> float:
-    """Seconds, the least of a few runs after a first one."""
+def _trial(way: Way, wanted: Multiplication, rows: int, outputs: int) -> Callable[[], None]:
+    """To be called to multiply once."""
     dtype = getattr(mx, wanted.dtype)
     x = mx.zeros((rows, wanted.inputs), dtype=dtype)
     codes = mx.zeros((outputs, wanted.inputs * wanted.bits // 32), dtype=mx.uint32)
     scales, biases = (mx.zeros((outputs, wanted.inputs // GROUP), dtype=dtype) for _ in range(2))
     mx.eval(x, codes, scales, biases)
+    return lambda: mx.eval(way(x, (codes, scales, biases), wanted.bits))
+
+
+def _time(trial: Callable[[], None], clock: Callable[[], float]) -> float:
+    """Seconds, the least of a few runs after a first one."""
+    trial()
     measured = []
-    for _ in range(_REPETITIONS + 1):
+    for _ in range(_REPETITIONS):
         began = clock()
-        mx.eval(way(x, (codes, scales, biases), wanted.bits))
+        trial()
         measured.append(clock() - began)
-    return min(measured[1:])
+    return min(measured)
 
 
 def _file() -> Path:
