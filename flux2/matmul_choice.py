@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from flux2.atomic import write_atomically
 from flux2.chip import Backend
-from flux2.cuda_dequantize import dequantize
+from flux2.cuda_kernels import dequantize
 from flux2.mlx_backend import mx, this_chip
 from flux2.models.layers import fused
 from flux2.paths import cache_dir

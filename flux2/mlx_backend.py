@@ -31,7 +31,7 @@ BLAS_COMPLAINT = cpu_blas.preload()
 import mlx.core as mx  # noqa: E402 — after the BLAS it is to find
 from mlx import nn  # noqa: E402
 
-__all__ = ["BLAS_COMPLAINT", "DTYPES", "default_dtype", "mx", "nn", "on_cpu", "this_chip"]
+__all__ = ["BLAS_COMPLAINT", "DTYPES", "default_dtype", "mx", "nn", "on_cpu", "on_cuda", "this_chip"]
 
 DTYPES = {"bfloat16": mx.bfloat16, "float16": mx.float16, "float32": mx.float32}
 
@@ -39,6 +39,11 @@ DTYPES = {"bfloat16": mx.bfloat16, "float16": mx.float16, "float32": mx.float32}
 def on_cpu() -> bool:
     """Whether MLX computes on the CPU backend here."""
     return bool(mx.default_device().type == mx.DeviceType.cpu)
+
+
+def on_cuda() -> bool:
+    """Whether MLX computes on its CUDA backend here."""
+    return not on_cpu() and not mx.metal.is_available()
 
 
 def this_chip() -> Chip:

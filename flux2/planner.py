@@ -53,7 +53,7 @@ LATENTS = 3
 """Copies of the latents in float32."""
 ENCODE_CHUNKS, BLOCK_CHUNKS, DECODE_CHUNKS = 2.15, 3.0, 3.0
 """Copies of a chunk's attention scores."""
-BAND_BYTES: dict[Backend, int] = {"cpu": 8 << 20, "gpu": 32 << 20}
+BAND_BYTES: dict[Backend, int] = {"cpu": 8 << 20, "gpu": 64 << 20}
 """Of a band of rows of the decoder's activations (flux2/models/bands.py)."""
 BAND_COPIES: dict[Backend, float] = {"cpu": 4, "gpu": 10}
 """Of a band beside the activations; "gpu" as for `BLOCK_WIDTHS`."""
@@ -158,13 +158,15 @@ def _stored(shape: tuple[int, ...], setting: Setting) -> int:
 
 
 def _load_peak(shapes: Shapes, setting: Setting) -> int:
-    """Weights are read one by one, the largest first; the one in work is there twice, as read and as kept."""
+    """The largest weights come first; the one in work is there as read and as kept, the next as read."""
     done = peak = 0
-    for shape in sorted(shapes.values(), key=math.prod, reverse=True):
+    ordered = sorted(shapes.values(), key=math.prod, reverse=True)
+    for shape, following in zip(ordered, [*ordered[1:], (0,)], strict=True):
         kept = _stored(shape, setting)
         read = math.prod(shape) * FILE_BYTES
         converted = kept != read
-        peak = max(peak, done + read + converted * (kept + _quantizing(shape, setting)))
+        ahead = math.prod(following) * FILE_BYTES
+        peak = max(peak, done + read + converted * (kept + _quantizing(shape, setting)) + ahead)
         done += kept
     return peak
 

@@ -12,6 +12,7 @@ from mlx.utils import tree_flatten
 from flux2.checkpoint.layout import Component
 from flux2.checkpoint.quanto import dequantize, split_scales
 from flux2.checkpoint.safetensors_file import TensorInfo, read_tensor
+from flux2.checkpoint.streaming import reading_ahead
 from flux2.errors import CheckpointError
 from flux2.mlx_backend import mx, nn
 from flux2.quantization import Quantization, QuantizedLinear
@@ -145,7 +146,7 @@ def load_weights(
 ) -> None:
     """Read every tensor of the plan into the network, quantizing Linears on the way.
 
-    At no time is more held than what is finished and one tensor as the file has it.
+    At no time is more held than what is finished, one tensor in work, and the next one as the file has it.
 
     Args:
         dtype: what the network computes in. Matrices of a narrower type stay as they are in the file and are widened
@@ -158,11 +159,16 @@ def load_weights(
 
 
 def fill(network: nn.Module, weights: WeightSource, dtype: mx.Dtype, on_bytes: OnBytes | None = None) -> None:
-    """Read every weight into the network, one after the other; see `load_weights`."""
-    for info in weights.plan.tensors:
-        give(network, weights, info, [read_tensor(stored, on_bytes) for stored in weights.stored(info)], dtype)
-        if info.nbytes > KEEP_IN_CACHE:
-            mx.clear_cache()
+    """Read every weight into the network, each while the one before is converted; see `load_weights`."""
+    tell = on_bytes or (lambda _: None)
+    groups = [list(weights.stored(info)) for info in weights.plan.tensors]
+    with reading_ahead(groups, while_waiting=lambda: tell(0)) as ahead:
+        for info, group in zip(weights.plan.tensors, groups, strict=True):
+            tensors = ahead.take()
+            tell(sum(stored.nbytes for stored in group))
+            give(network, weights, info, tensors, dtype)
+            if info.nbytes > KEEP_IN_CACHE:
+                mx.clear_cache()
 
 
 def give(network: nn.Module, weights: WeightSource, info: TensorInfo, tensors: list[mx.array], dtype: mx.Dtype) -> None:

@@ -31,10 +31,11 @@ OnBytes = Callable[[int], None]
 
 _LENGTH_BYTES = 8
 _MAX_HEADER = 100_000_000  # bytes; the format's own limit
-_PIECE = 16 * 1024**2  # bytes read at a time, between which progress is told and a cancel is heard
-_READERS = 4
-"""Threads that read the pieces of a large tensor: one alone copies 2 GB/s out of the page cache where four copy 5, and
-a solid-state disk answers several requests at a time."""
+_PIECE = 4 * 1024**2  # bytes read at a time, between which progress is told and a cancel is heard
+_READERS = 8
+"""Threads that read the pieces of a large tensor: a solid-state disk answers several requests at a time, and new memory
+is given out page by page. 7.2 GiB out of the page cache took 2.2 s with four and pieces of 16 MiB, 1.6 s with these
+(16 cores)."""
 
 _MLX_DTYPES = {
     "BF16": mx.bfloat16,
@@ -141,7 +142,7 @@ def read_tensor(info: TensorInfo, on_bytes: OnBytes | None = None) -> mx.array:
     """Read one tensor into an array of its own, without a second copy of it anywhere.
 
     Args:
-        on_bytes: told how many bytes were read, every 16 MiB and at the end; may raise to stop the reading.
+        on_bytes: told how many bytes were read, every 4 MiB and at the end; may raise to stop the reading.
 
     Raises:
         CheckpointError: if the file can't be read or ends early.

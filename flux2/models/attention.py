@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flux2.mlx_backend import mx, on_cpu
-from flux2.models.layers import exp
+from flux2.models.layers import evaluate_next, exp
 
 LARGEST_FUSED_HEAD = 256
 """Features per head up to which MLX's GPU backends have a fused kernel; beyond, it would hold every score at once
@@ -35,13 +35,21 @@ def _attend_by_chunks(q: mx.array, k: mx.array, v: mx.array, mask: mx.array | No
     keys, values = (mx.repeat(part, shared_by, axis=1) for part in (k.swapaxes(2, 3), v))
     q = q * head_dim**-0.5
     rows = max(1, SCORES_BYTES // (4 * batch * heads * keys.shape[-1]))
-    chunks = []
+    chunks: list[mx.array] = []
     for top in range(0, queries, rows):
-        scores = (q[:, :, top : top + rows] @ keys).astype(mx.float32)
-        if mask is not None:
-            scores = mx.where(mask[:, :, top : top + rows], scores, mx.finfo(mx.float32).min)
-        weights = exp(scores - scores.max(axis=-1, keepdims=True))
-        chunks.append((weights.astype(v.dtype) @ values) / weights.sum(axis=-1, keepdims=True).astype(v.dtype))
-        mx.eval(chunks[-1])
-        del scores, weights  # or they would be there beside the next chunk's
+        visible = None if mask is None else mask[:, :, top : top + rows]
+        chunks.append(_attend(q[:, :, top : top + rows], keys, values, visible))
+        evaluate_next(chunks[-1], chunks[-2] if top else None)
     return mx.concatenate(chunks, axis=2)
+
+
+def _attend(q: mx.array, keys: mx.array, values: mx.array, mask: mx.array | None) -> mx.array:
+    """Of scaled queries to keys whose last two axes are swapped."""
+    scores = q @ keys
+    if mask is not None:
+        scores = mx.where(mask, scores, mx.finfo(scores.dtype).min)
+    if not on_cpu():
+        return mx.softmax(scores, axis=-1, precise=True) @ values
+    scores = scores.astype(mx.float32)
+    weights = exp(scores - scores.max(axis=-1, keepdims=True))
+    return (weights.astype(values.dtype) @ values) / weights.sum(axis=-1, keepdims=True).astype(values.dtype)

@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from flux2.mlx_backend import mx, on_cpu
+from flux2.models.layers import evaluate_next
 
-CPU_BAND_BYTES, GPU_BAND_BYTES = 8 << 20, 32 << 20
+CPU_BAND_BYTES, GPU_BAND_BYTES = 8 << 20, 64 << 20
 """Most that a band takes. An operation's temporaries are a few bands: on the GPU most with Metal's Winograd
 convolution, which copies its input and holds both sides of its products, 1.8 times as large. Less would leave a GPU
 waiting for work."""
@@ -71,16 +72,6 @@ class Bands:
 
     def _zeros(self, rows: int) -> mx.array:
         return mx.zeros((self.batch, rows, self.width, self.channels), self.dtype)
-
-
-def evaluate_next(array: mx.array, before: mx.array | None) -> None:
-    """Compute the next of several arrays. A GPU works on it while its successor is prepared, and on no third one."""
-    if on_cpu():
-        mx.eval(array)
-        return
-    mx.async_eval(array)  # type: ignore[no-untyped-call]
-    if before is not None:
-        mx.eval(before)
 
 
 def split_rows(height: int, row_bytes: int) -> Iterator[tuple[int, int]]:

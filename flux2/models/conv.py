@@ -9,8 +9,8 @@ import math
 from collections.abc import Callable
 
 from flux2.mlx_backend import mx, nn, on_cpu
-from flux2.models.bands import Bands, evaluate_next, split_rows
-from flux2.models.layers import fused, silu
+from flux2.models.bands import Bands, split_rows
+from flux2.models.layers import evaluate_next, fused, silu
 
 CPU_WINDOWS_BYTES = 2 << 20
 """Most that the copied windows of some rows take in a convolution on the CPU: measured, 1 and 2 MiB are the fastest,

@@ -48,6 +48,16 @@ def head_start() -> Evaluate:
     return mx.eval if on_cpu() else HeadStart()
 
 
+def evaluate_next(array: mx.array, before: mx.array | None) -> None:
+    """Compute the next of several arrays. A GPU works on it while its successor is prepared, and on no third one."""
+    if on_cpu():
+        mx.eval(array)
+        return
+    mx.async_eval(array)  # type: ignore[no-untyped-call]
+    if before is not None:
+        mx.eval(before)
+
+
 def fused(function: Callable[..., mx.array]) -> Callable[..., mx.array]:
     """Compile a chain of elementwise operations into one kernel, on the GPU only.
 
@@ -96,11 +106,6 @@ def _silu(x: mx.array) -> mx.array:
 @fused
 def _gated_silu(gate: mx.array, x: mx.array) -> mx.array:
     return gate * mx.sigmoid(gate) * x
-
-
-@fused
-def scale_and_shift(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
-    return (1 + scale) * x + shift
 
 
 @fused

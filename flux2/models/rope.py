@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from flux2.mlx_backend import mx
+from flux2.cuda_kernels import can_normalise_and_turn, normalise_and_turn
+from flux2.mlx_backend import mx, nn, on_cuda
 from flux2.models.layers import fused
 
 REFERENCE_TIME_STEP = 10  # of the t axis, between one reference image and the next
@@ -27,6 +28,11 @@ class PairRotation(NamedTuple):
     cos: mx.array
     sin: mx.array
     """What each feature's partner is multiplied with: −sin for the first of a pair, sin for the second."""
+
+    def split(self, tokens: int) -> tuple[PairRotation, PairRotation]:
+        """The first tokens' and the others'."""
+        (cos, other_cos), (sin, other_sin) = (mx.split(part, [tokens], axis=0) for part in self)
+        return PairRotation(cos, sin), PairRotation(other_cos, other_sin)
 
 
 class Rotation(NamedTuple):
@@ -79,6 +85,13 @@ def axial_rotation(positions: Positions, axes_dims: Sequence[int], theta: float)
 def sequence_rotation(length: int, head_dim: int, theta: float) -> Rotation:
     """The rotation of a language model's tokens 0 … length − 1 (transformers' `Qwen3RotaryEmbedding`)."""
     return _rotation(np.outer(np.arange(length), theta ** (-np.arange(0, head_dim, 2, dtype=np.float64) / head_dim)))
+
+
+def normalise_and_rotate(norm: nn.RMSNorm, x: mx.array, rotation: PairRotation) -> mx.array:
+    """`norm`, then `rotate_pairs`, of x [batch, tokens, heads, head_dim]."""
+    if on_cuda() and can_normalise_and_turn(x):
+        return normalise_and_turn(x, norm.weight, norm.eps, rotation.cos, rotation.sin)
+    return rotate_pairs(norm(x), rotation)
 
 
 def rotate_pairs(x: mx.array, rotation: PairRotation) -> mx.array:

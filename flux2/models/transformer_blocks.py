@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from flux2.mlx_backend import mx, nn
 from flux2.models.attention import attend
-from flux2.models.layers import Evaluate, add_gated, clip_float16, gated_silu, scale_and_shift
-from flux2.models.rope import PairRotation, rotate_pairs
+from flux2.models.layers import Evaluate, add_gated, clip_float16, gated_silu
+from flux2.models.rope import PairRotation, normalise_and_rotate
 
 if TYPE_CHECKING:
     from flux2.models.transformer import Flux2TransformerConfig
@@ -92,10 +92,15 @@ class JointAttention(nn.Module):
             self._heads(proj(text)) for proj in (self.add_q_proj, self.add_k_proj, self.add_v_proj)
         )
         q, k, v = (self._heads(proj(image)) for proj in (self.to_q, self.to_k, self.to_v))
-        q = mx.concatenate([self.norm_added_q(text_q), self.norm_q(q)], axis=1)
-        k = mx.concatenate([self.norm_added_k(text_k), self.norm_k(k)], axis=1)
-        v = mx.concatenate([text_v, v], axis=1)
-        return rotate_pairs(q, rotation), rotate_pairs(k, rotation), v
+        of_text, of_image = rotation.split(text.shape[1])
+        text_q = normalise_and_rotate(self.norm_added_q, text_q, of_text)
+        text_k = normalise_and_rotate(self.norm_added_k, text_k, of_text)
+        q, k = normalise_and_rotate(self.norm_q, q, of_image), normalise_and_rotate(self.norm_k, k, of_image)
+        joined = (
+            mx.concatenate([of_text, of_image], axis=1) for of_text, of_image in ((text_q, q), (text_k, k), (text_v, v))
+        )
+        q, k, v = joined
+        return q, k, v
 
     def _heads(self, x: mx.array) -> mx.array:
         return x.reshape(*x.shape[:-1], -1, self._head_dim)
@@ -146,7 +151,7 @@ class ParallelSelfAttention(nn.Module):
         del x
         q, k, v, gate, value = mx.split(projected, self._parts, axis=-1)
         q, k, v = (part.reshape(*part.shape[:-1], -1, self._head_dim) for part in (q, k, v))
-        q, k = rotate_pairs(self.norm_q(q), rotation), rotate_pairs(self.norm_k(k), rotation)
+        q, k = normalise_and_rotate(self.norm_q, q, rotation), normalise_and_rotate(self.norm_k, k, rotation)
         v = mx.contiguous(v)  # else it would keep all of the projection
         gated = gated_silu(gate, value)
         del projected, gate, value
@@ -155,5 +160,5 @@ class ParallelSelfAttention(nn.Module):
 
 
 def modulated_norm(x: mx.array, shift: mx.array, scale: mx.array, eps: float) -> mx.array:
-    """Layer norm without weights of its own, scaled and shifted by the modulation."""
-    return scale_and_shift(mx.fast.layer_norm(x, None, None, eps), scale, shift)
+    """Layer norm whose weight and bias come from the modulation, [1, 1, width]."""
+    return mx.fast.layer_norm(x, (1 + scale).flatten(), shift.flatten(), eps)

@@ -34,12 +34,12 @@ def test_a_wrong_order_of_the_rope_axes_is_found(name: str, monkeypatch: pytest.
 
 @pytest.mark.parametrize("name", RUNS)
 def test_exchanged_scale_and_shift_are_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    scale_and_shift = transformer_blocks.scale_and_shift
+    modulated_norm = transformer_blocks.modulated_norm
 
-    def exchanged(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
-        return scale_and_shift(x, shift, scale)
+    def exchanged(x: mx.array, shift: mx.array, scale: mx.array, eps: float) -> mx.array:
+        return modulated_norm(x, scale, shift, eps)
 
-    monkeypatch.setattr(transformer_blocks, "scale_and_shift", exchanged)
+    monkeypatch.setattr(transformer_blocks, "modulated_norm", exchanged)
     assert {"latents after step 1", "image"} <= found(name)
 
 

@@ -173,7 +173,7 @@ def test_progress_counts_every_byte_and_may_stop_the_loading(tmp_path: Path) -> 
 
 
 class PeakWatcher:
-    """Checks at every read that no more was ever held than what was finished before, one tensor, and a slack."""
+    """Checks at every tensor that no more was ever held than what is now, one tensor more, and a slack."""
 
     def __init__(self, largest: int, slack: int) -> None:
         self.allowed = largest + slack
@@ -182,7 +182,7 @@ class PeakWatcher:
         self.excess = 0
 
     def __call__(self, _: int) -> None:
-        # While a tensor is read, active is what is finished plus the tensor itself.
+        # When a tensor was read, active is what is finished, the tensor itself and the next one.
         over = mx.get_peak_memory() - (mx.get_active_memory() + self.allowed)
         self.excess = max(self.excess, over)
 
@@ -201,14 +201,14 @@ def wide_component(folder: Path) -> Component:
     return Component(folder, {}, "Network", read_header(path))
 
 
-def test_peak_is_what_is_finished_and_one_tensor(tmp_path: Path) -> None:
+def test_peak_is_what_is_finished_one_tensor_and_the_next(tmp_path: Path) -> None:
     network = wide_network()
     plan = plan_weights(network, wide_component(tmp_path))
-    watcher = PeakWatcher(largest=16 * MIB, slack=MIB)
+    watcher = PeakWatcher(largest=16 * MIB, slack=5 * MIB)  # a Linear as it is kept takes 4.5
     load_weights(network, plan, dtype=mx.bfloat16, quantization=INT4, on_bytes=watcher)
     finished = mx.get_active_memory() - watcher.baseline
     assert watcher.excess == 0
-    assert watcher.peak <= finished + 9 * MIB  # the one Linear with a bias, 8 MiB, comes last
+    assert watcher.peak <= finished + 17 * MIB  # the last one to be quantized; the 8 MiB after it count in both
 
 
 def test_the_watcher_catches_a_loader_that_reads_first_and_quantizes_then(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_the_watcher_catches_a_loader_that_reads_first_and_quantizes_then(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("level", "active", "peak"), [("int4", 2079.1, 2110), ("qint8", 3927.1, 3960)], ids=["int4", "qint8"]
+    ("level", "active", "peak"), [("int4", 2079.1, 2125), ("qint8", 3927.1, 3970)], ids=["int4", "qint8"]
 )
 def test_klein_4b_quantizes_within_its_final_size_and_a_tensor(
     tmp_path: Path, level: str, active: float, peak: float
