@@ -84,21 +84,29 @@ def multiply(x: mx.array, weight: Weight, bits: int) -> mx.array:
     return WAYS[found](x, weight, bits)
 
 
-def choose(multiplications: Iterable[Multiplication], clock: Callable[[], float] = time.perf_counter) -> None:
-    """Have `multiply` know the fastest way of each of these; what is not known of this machine yet is measured."""
+def choose(
+    multiplications: Iterable[Multiplication], clock: Callable[[], float] = time.perf_counter
+) -> dict[Multiplication, str]:
+    """Have `multiply` know the fastest way of each of these; what is not known of this machine yet is measured.
+
+    Returns:
+        the ways of those that are known now.
+    """
     global _known_from
     file = _file()
     if file != _known_from:
         _known.update(_read(file) | _known)  # what this process has used stays, so that its pictures can be repeated
         _known_from = file
     deadline = clock() + SECONDS
-    new = [wanted for wanted in sorted(set(multiplications)) if wanted not in _known]
+    asked = sorted(set(multiplications))
+    new = [wanted for wanted in asked if wanted not in _known]
     for wanted in new:
         if clock() < deadline:
             _known[wanted] = _fastest(wanted, clock)
     if new:
         mx.clear_cache()
         _write(file)
+    return {wanted: _known[wanted] for wanted in asked if wanted in _known}
 
 
 def _fastest(wanted: Multiplication, clock: Callable[[], float]) -> str:

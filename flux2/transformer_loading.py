@@ -121,7 +121,7 @@ class TransformerLoader:
 
 def choose_multiplications(
     weights: WeightPlan, mode: Quantization, dtype: mx.Dtype, text_tokens: int, image_tokens: int
-) -> None:
+) -> dict[Multiplication, str]:
     """Have the ways known in which steps of this size multiply fastest; takes a second the first time, at most.
 
     What is multiplied once a run is not worth measuring.
@@ -132,7 +132,7 @@ def choose_multiplications(
             outputs, inputs = info.shape
             rows = _rows(info.name, text_tokens, image_tokens)
             wanted.append(Multiplication.of(mode.bits, outputs, inputs, rows, dtype))
-    choose(wanted)
+    return choose(wanted)
 
 
 def _rows(name: str, text_tokens: int, image_tokens: int) -> int:
