@@ -108,14 +108,21 @@ def _first_way() -> str:
     return TRIED[this_chip().backend][0]
 
 
-def choose(multiplications: Iterable[Multiplication], clock: Callable[[], float] = time.perf_counter) -> None:
-    """Have `multiply` know the fastest way of each of these; what is not known of this machine yet is measured."""
+def choose(
+    multiplications: Iterable[Multiplication], clock: Callable[[], float] = time.perf_counter
+) -> dict[Multiplication, str]:
+    """Have `multiply` know the fastest way of each of these; what is not known of this machine yet is measured.
+
+    Returns:
+        the ways of those that are known now.
+    """
     global _known_from
     file = _file()
     if file != _known_from:
         _known.update(_read(file) | _known)  # what this process has used stays, so that its pictures can be repeated
         _known_from = file
-    new = [wanted for wanted in sorted(set(multiplications)) if wanted not in _known]
+    asked = sorted(set(multiplications))
+    new = [wanted for wanted in asked if wanted not in _known]
     for first in {(wanted.bits, wanted.dtype): wanted for wanted in new}.values():
         _compile(first)
     deadline = clock() + SECONDS
@@ -125,6 +132,7 @@ def choose(multiplications: Iterable[Multiplication], clock: Callable[[], float]
     if new:
         mx.clear_cache()
         _write(file)
+    return {wanted: _known[wanted] for wanted in asked if wanted in _known}
 
 
 def _ways(wanted: Multiplication) -> list[str]:

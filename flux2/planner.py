@@ -40,7 +40,7 @@ ENCODE_MULTIPLYING = 2
 BLOCK_WIDTHS: dict[Backend, float] = {"cpu": 23, "gpu": 31}
 """Activations of a single-stream block before it attends: so many times its width for every token. "gpu" was counted
 by running that backend's operations, with the fused ones stubbed, on the CPU's allocator."""
-HEAD_START_WIDTHS, HEAD_START_ROOM = 39, 1 << 30
+HEAD_START_WIDTHS, HEAD_START_ROOM = 39, 700 << 20
 """The same on the GPU with the next part's, where it is given that before, and the bytes below which it is
 (flux2/models/layers.py)."""
 PROJECTED_WIDTHS, ATTENDING_WIDTHS = 14, 8.5
@@ -53,7 +53,7 @@ LATENTS = 3
 """Copies of the latents in float32."""
 ENCODE_CHUNKS, BLOCK_CHUNKS, DECODE_CHUNKS = 2.15, 3.0, 3.0
 """Copies of a chunk's attention scores."""
-BAND_BYTES: dict[Backend, int] = {"cpu": 8 << 20, "gpu": 64 << 20}
+BAND_BYTES: dict[Backend, int] = {"cpu": 8 << 20, "gpu": 48 << 20}
 """Of a band of rows of the decoder's activations (flux2/models/bands.py)."""
 BAND_COPIES: dict[Backend, float] = {"cpu": 4, "gpu": 10}
 """Of a band beside the activations; "gpu" as for `BLOCK_WIDTHS`."""
@@ -211,11 +211,19 @@ def _block(config: dict[str, Any], shapes: Shapes, setting: Setting) -> int:
     if setting.backend == "gpu":
         has_head_start = setting.residency == "resident" and block < HEAD_START_ROOM
         return int(activation * HEAD_START_WIDTHS if has_head_start else block)
-    largest = max(math.prod(shape) for name, shape in shapes.items() if "transformer_blocks" in name)
+    largest = max(math.prod(_used_at_once(name, shape)) for name, shape in shapes.items() if "_blocks." in name)
     scores = _scores(config["num_attention_heads"], setting.text_tokens + setting.image_tokens)
     attending = activation * ATTENDING_WIDTHS + BLOCK_CHUNKS * scores
     projecting = activation * PROJECTED_WIDTHS + _widened(setting) * largest
     return int(max(block, attending, projecting))
+
+
+def _used_at_once(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A single block multiplies with the rows that make q, k and v first, and with the others then."""
+    if not name.endswith("to_qkv_mlp_proj.weight"):
+        return shape
+    outputs, inputs = shape
+    return max(3 * inputs, outputs - 3 * inputs), inputs
 
 
 def _activation(config: dict[str, Any], setting: Setting) -> int:

@@ -104,4 +104,9 @@ class QuantizedLinear(nn.Module):
         return linear
 
     def __call__(self, x: mx.array) -> mx.array:
-        return multiply(x, (self.weight, self.scales.astype(x.dtype), self.biases.astype(x.dtype)), self.bits)
+        return self.outputs(x, slice(None))
+
+    def outputs(self, x: mx.array, some: slice) -> mx.array:
+        """Some of its outputs, as if the others were not there."""
+        scales, biases = (part[some].astype(x.dtype) for part in (self.scales, self.biases))
+        return multiply(x, (self.weight[some], scales, biases), self.bits)

@@ -121,7 +121,7 @@ class TransformerLoader:
 
 def choose_multiplications(
     weights: WeightPlan, mode: Quantization, dtype: mx.Dtype, text_tokens: int, image_tokens: int
-) -> None:
+) -> dict[Multiplication, str]:
     """Have the ways known in which steps of this size multiply fastest; takes a second the first time, at most.
 
     What is multiplied once a run is not worth measuring.
@@ -131,8 +131,10 @@ def choose_multiplications(
         if layer_of(info.name) in weights.linears and not info.name.startswith(CONDITIONING_PARTS):
             outputs, inputs = info.shape
             rows = _rows(info.name, text_tokens, image_tokens)
-            wanted.append(Multiplication.of(mode.bits, outputs, inputs, rows, dtype))
-    choose(wanted)
+            # A single block makes q, k and v first, and what goes into its feed-forward then.
+            parts = (3 * inputs, outputs - 3 * inputs) if "to_qkv_mlp_proj" in info.name else (outputs,)
+            wanted += [Multiplication.of(mode.bits, part, inputs, rows, dtype) for part in parts]
+    return choose(wanted)
 
 
 def _rows(name: str, text_tokens: int, image_tokens: int) -> int:

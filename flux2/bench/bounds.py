@@ -9,20 +9,20 @@ once before it counts.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flux2 import cpu_blas
 from flux2.architectures import ARCHITECTURES, scaled_down
-from flux2.bench.conditions import read_conditions
+from flux2.bench import program
 from flux2.bench.document import LEVELS, PROMPT, SEED, SIZE
 from flux2.bench.peers.arithmetic import decode_operations, encode_operations
 from flux2.bench.peers.contender import TEXT_TOKENS, Work
@@ -30,7 +30,7 @@ from flux2.bench.report import fresh_home
 from flux2.bench.synthetic import write_synthetic
 from flux2.bench.tables import table
 from flux2.events import Event, PhaseFinished
-from flux2.mlx_backend import DTYPES, default_dtype, mx
+from flux2.mlx_backend import DTYPES, mx
 from flux2.pipeline import Flux2Pipeline
 from flux2.reporting import RunReport
 from flux2.shapes import text_encoder_shapes, transformer_shapes
@@ -44,28 +44,52 @@ _SIDE = {"cpu": 2048, "gpu": 8192}
 """Of the matrices whose product gives the speed of arithmetic."""
 _REPEATS = 5
 
+OnEvent = Callable[[Event], None]
+
 
 def main(arguments: list[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
-    cpu_blas.use_all_cores(args.divisor == 1)  # small matrices are faster with one thread
-    report: dict[str, Any] = {
-        "format": 1,
-        "command": " ".join(["python -m flux2.bench.bounds", *(arguments or sys.argv[1:])]),
-        "conditions": read_conditions(),
-        "model": args.model,
-        "divisor": args.divisor,
-        "dtype": args.dtype or default_dtype(),
-    }
+    recording = program.begin("bounds", args, arguments)
+    report = recording.report
     with tempfile.TemporaryDirectory(prefix="flux2-bounds-") as scratch, fresh_home() as home:
         os.environ["FLUX2_HOME"] = str(home)
         folder = write_synthetic(args.model, Path(scratch) / args.model, args.divisor)
         report["bytes_per_second"] = reading_speed(folder / "transformer")
+        recording.say(f"reading: {report['bytes_per_second'] / 2**30:.1f} GiB/s")
         report["operations_per_second"] = arithmetic_speed(report["dtype"], report["conditions"]["backend"])
-        report["bounds"] = list(_measure(folder, args, report))
-    if args.json:
-        args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        recording.say(f"multiplying: {report['operations_per_second'] / 1e12:.3g} TFLOP/s")
+        report["bounds"] = []
+        for phase in phases(folder, args, report["dtype"]):
+            seconds = recording.attempt(phase.name, "twice", phase.seconds)
+            if seconds is not None:
+                report["bounds"].append(_row(report, phase, seconds))
+                recording.save()
     print(as_markdown(report))
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """What is timed, and what it can't do without."""
+
+    name: str
+    run: Callable[[OnEvent], object]
+    nbytes: int = 0
+    """To be read."""
+    operations: float = 0.0
+
+    def seconds(self) -> float:
+        """Of the second time that it is run."""
+        seconds = 0.0
+
+        def on_event(event: Event) -> None:
+            nonlocal seconds
+            if isinstance(event, PhaseFinished):
+                seconds = event.seconds
+
+        for _ in range(2):
+            self.run(on_event)
+        return seconds
 
 
 def reading_speed(folder: Path) -> float:
@@ -105,52 +129,43 @@ def arithmetic_speed(dtype: str, backend: str) -> float:
     return 2 * side**3 / best
 
 
-def _measure(folder: Path, args: argparse.Namespace, report: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row per phase: seconds, and the bytes and operations that it can't do without."""
-    side, dtype = args.side, report["dtype"]
+def phases(folder: Path, args: argparse.Namespace, dtype: str) -> Iterator[Phase]:
+    """Each in turn; what one has loaded is let go of before the next."""
+    side = args.side
     config = scaled_down(ARCHITECTURES[args.model], args.divisor)
     work = Work(model=args.model, architecture=config, divisor=args.divisor, height=side, width=side, dtype=dtype)
-    rows = []
     pipeline = Flux2Pipeline.from_pretrained(folder, dtype)
     prompts = iter((PROMPT, PROMPT[::-1]))
-    encode = _second(lambda on: pipeline._prompts.encode([next(prompts)], args.tokens, RunReport(on_event=on)))
     layers = pipeline._prompts.source.config.used_layers
     shapes = text_encoder_shapes(config.text_encoder)
     used = {name: shape for name, shape in shapes.items() if _layer(name) in range(layers)}
-    rows.append(_row(report, "encode", encode, _bytes(used), encode_operations(used, args.tokens)))
-    nbytes = _bytes(transformer_shapes(config.transformer))
+    yield Phase(
+        "encode",
+        lambda on_event: pipeline._prompts.encode([next(prompts)], args.tokens, RunReport(on_event=on_event)),
+        _bytes(used),
+        encode_operations(used, args.tokens),
+    )
     for level in args.transformer_quant:
         levelled = pipeline.with_quantization(level)
-
-        def load(on_event: Callable[[Event], None], levelled: Flux2Pipeline = levelled) -> None:
-            levelled.unload()
-            levelled.load_transformer(on_event)
-
-        rows.append(_row(report, f"load {level}", _second(load), nbytes, 0.0))
+        yield Phase(f"load {level}", partial(_load, levelled), _bytes(transformer_shapes(config.transformer)))
         levelled.unload()
     latents = mx.random.normal((1, *work.grid, config.transformer["in_channels"]), key=mx.random.key(SEED))
-    decode = _second(lambda on: pipeline._decode(latents, RunReport(on_event=on)))
-    rows.append(_row(report, f"decode {side}×{side}", decode, 0, decode_operations(work)))
-    return rows
+    yield Phase(
+        f"decode {side}×{side}",
+        lambda on_event: pipeline._decode(latents, RunReport(on_event=on_event)),
+        operations=decode_operations(work),
+    )
 
 
-def _second(run: Callable[[Callable[[Event], None]], object]) -> float:
-    """Seconds of a phase the second time that it is run."""
-    seconds = 0.0
-
-    def on_event(event: Event) -> None:
-        nonlocal seconds
-        if isinstance(event, PhaseFinished):
-            seconds = event.seconds
-
-    for _ in range(2):
-        run(on_event)
-    return seconds
+def _load(pipeline: Flux2Pipeline, on_event: OnEvent) -> None:
+    pipeline.unload()
+    pipeline.load_transformer(on_event)
 
 
-def _row(report: dict[str, Any], phase: str, seconds: float, nbytes: int, operations: float) -> dict[str, Any]:
-    bound = max(nbytes / report["bytes_per_second"], operations / report["operations_per_second"])
-    return {"phase": phase, "seconds": seconds, "bytes": nbytes, "operations": operations, "bound": bound}
+def _row(report: dict[str, Any], phase: Phase, seconds: float) -> dict[str, Any]:
+    bound = max(phase.nbytes / report["bytes_per_second"], phase.operations / report["operations_per_second"])
+    facts = {"bytes": phase.nbytes, "operations": phase.operations}
+    return {"phase": phase.name, "seconds": seconds, **facts, "bound": bound}
 
 
 def _bytes(shapes: dict[str, tuple[int, ...]]) -> int:
@@ -184,15 +199,12 @@ def as_markdown(report: dict[str, Any]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m flux2.bench.bounds", description=__doc__.partition("\n")[0])
+    parser = program.parser("bounds", __doc__)
     add = parser.add_argument
-    add("--model", choices=ARCHITECTURES, default="klein-4b", help="whose sizes (default: klein-4b)")
-    add("--divisor", type=int, default=1, metavar="N", help="make everything N times smaller, for a trial")
-    add("--transformer-quant", type=lambda text: text.split(","), default=LEVELS, metavar="A,B", help="levels to load")
+    levels = f"of {','.join(LEVELS)}, to load (default: all)"
+    add("--transformer-quant", type=program.names(LEVELS), default=LEVELS, metavar="A,B", help=levels)
     add("--side", type=int, default=SIZE, metavar="N", help=f"of the picture decoded, pixels (default: {SIZE})")
     add("--tokens", type=int, default=TEXT_TOKENS, metavar="N", help=f"of text (default: {TEXT_TOKENS})")
-    add("--dtype", choices=("bfloat16", "float32"), help="what is computed in (default: the backend's best)")
-    add("--json", type=Path, metavar="FILE", help="write everything measured there")
     return parser
 
 

@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from flux2 import events as ev
-from flux2 import memory
+from flux2 import humanize, memory
 from flux2.bench.document import PROMPT, SEED, SIZE
 from flux2.errors import Flux2Error
 from flux2.paths import cache_dir
 from flux2.request import TOKEN_PIXELS
 
+PROGRESS = "· "
+"""What lines on standard error begin with that tell how far it has come."""
 PARTS = ("encode", "load", "generate", "decode")
 """What can be measured: a prompt encoded, a transformer loaded and quantized, a picture made, latents decoded."""
 
@@ -80,13 +82,20 @@ class Measured:
             self.phase_ends[event.phase] = event.memory.active
             self.seconds[event.phase] = round(event.seconds, 4)
             self.footprint = max(self.footprint, event.memory.footprint)
+            _tell(f"{event.phase}: {humanize.seconds(event.seconds)}, peak {humanize.size(event.memory.peak)}")
         elif isinstance(event, ev.StepFinished):
             self.step_seconds.append(round(event.seconds, 4))
             self.footprint = max(self.footprint, event.memory.footprint)
+            _tell(f"step {event.step}: {humanize.seconds(event.seconds)}")
 
     def above_weights(self, phase: ev.Phase) -> int:
         """Its peak, less what stays when it is over: the weights, and a few megabytes of embeddings and latents."""
         return self.phase_peaks[phase] - self.phase_ends[phase]
+
+
+def _tell(line: str) -> None:
+    """To whoever waits for this process: a cell of Dev may take longer than a machine is lent for."""
+    print(f"{PROGRESS}{line}", file=sys.stderr, flush=True)
 
 
 def measure(cell: Cell) -> Measured:

@@ -1,4 +1,4 @@
-"""Draw how a step grows with the picture, from the committed measurements: `python -m flux2.bench.plot FILE.svg`.
+"""Draw how denoising grows with the work, from the committed measurements: `python -m flux2.bench.plot [FILE.svg]`.
 
 Needs matplotlib: `pip install ".[plot]"`.
 """
@@ -11,13 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from flux2.bench.document import LEVELS
-from flux2.bench.results import FOLDER, machine, read_all
+from flux2.bench.results import FOLDER, machine, model_name, read_all
 
-SIZE = (7.0, 3.2)  # inches
+SIZE = (9.0, 2.9)
+"""Inches of a row of panels."""
+PANELS = (
+    ("one step", "tokens, of text and picture", {"tokens": "-"}),
+    ("a whole denoising", "steps", {"steps": "-"}),
+    ("one step", "pictures at once (—), passes (- -)", {"batch": "-", "passes": "--"}),
+)
+"""Title, what grows, and by which part of the measurements with which line."""
+_COLOURS = dict(zip(LEVELS, ("#1f4e8c", "#d9772b", "#3a9a5b"), strict=True))
 
 
 def draw(reports: list[dict[str, Any]], path: Path) -> None:
-    """Seconds and memory of a step against its tokens, a line per level, every model and machine in its own style.
+    """Seconds against what grows: a row of panels per model and machine, a line per level.
 
     Raises:
         ImportError: without matplotlib.
@@ -27,30 +35,40 @@ def draw(reports: list[dict[str, Any]], path: Path) -> None:
 
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "flux2"  # the same file for the same figures
+    mpl.rcParams["font.size"] = 8
     from matplotlib import pyplot
 
-    figure, (seconds, memory) = pyplot.subplots(1, 2, figsize=SIZE, layout="constrained")
-    for number, report in enumerate(reports):
-        for level in LEVELS:
-            rows = [row for row in report["rows"] if row["level"] == level]
-            if not rows:
-                continue
-            tokens = [row["tokens"] for row in rows]
-            label = f"{report['model']} {level}, {machine(report)}"
-            style = {"marker": "o", "markersize": 3, "linestyle": ("-", "--", ":", "-.")[number % 4], "label": label}
-            seconds.plot(tokens, [row["median"] for row in rows], **style)
-            memory.plot(tokens, [row["peak_above_weights"] / 2**20 for row in rows], **style)
-    for axes, title in ((seconds, "seconds per step"), (memory, "MiB above the weights")):
-        axes.set(title=title, xlabel="tokens, of text and picture", xlim=0, ylim=0)
-        axes.grid(alpha=0.3)
-    seconds.legend(fontsize=7)
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for report in reports:
+        groups.setdefault(f"{model_name(report)} on {machine(report)}", []).extend(report["rows"])
+    width, height = SIZE
+    figure = pyplot.figure(figsize=(width, height * len(groups)), layout="constrained", facecolor="white")
+    for band, (title, rows) in zip(figure.subfigures(len(groups), 1, squeeze=False)[:, 0], groups.items(), strict=True):
+        band.suptitle(title, fontweight="bold")
+        for axes, panel in zip(band.subplots(1, len(PANELS)), PANELS, strict=True):
+            _draw_panel(axes, rows, panel)
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
 
 
+def _draw_panel(axes: Any, rows: list[dict[str, Any]], panel: tuple[str, str, dict[str, str]]) -> None:
+    title, grows, parts = panel
+    for part, line in parts.items():
+        for level in LEVELS:
+            points = sorted((row[part], row["median"]) for row in rows if (row["part"], row["level"]) == (part, level))
+            if points:
+                label = level if line == "-" else "_"
+                style = {"marker": "o", "markersize": 3, "color": _COLOURS[level], "linestyle": line, "label": label}
+                axes.plot(*zip(*points, strict=True), **style)
+    axes.set(title=title, xlabel=grows, ylabel="seconds", xlim=(0, None), ylim=(0, None))
+    axes.grid(alpha=0.3)
+    if axes.lines:
+        axes.legend()
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m flux2.bench.plot", description=__doc__.partition("\n")[0])
-    parser.add_argument("file", type=Path, metavar="FILE.svg")
+    parser.add_argument("file", type=Path, nargs="?", default=FOLDER / "scaling.svg", metavar="FILE.svg")
     args = parser.parse_args(arguments)
     reports = read_all("scaling")
     if not reports:

@@ -11,11 +11,13 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from flux2.architectures import ARCHITECTURES
 from flux2.bench.comparison import Comparison
 from flux2.bench.document import LEVELS
-from flux2.bench.results import FOLDER, all_comparisons, machine, read_all
+from flux2.bench.peers.race import timed
+from flux2.bench.results import FOLDER, all_comparisons, machine, model_name, read_all
 from flux2.bench.tables import NONE, table
 from flux2.bench.targets import MISSES
 
@@ -97,19 +99,15 @@ def speed_part() -> str:
     for report in read_all("peers"):
         work = report["work"]
         for part in ("step", "decode"):
-            if part not in report:
-                continue
-            ours, *others = report[part]["contenders"]
-            model = f"{work['model']} ÷ {work['divisor']}" if work["divisor"] > 1 else work["model"]
-            name = f"{model}, {part} {work['width']}×{work['height']}"
-            for row in (ours, *others):
+            contenders = timed(report[part]["contenders"]) if part in report else []
+            for row in contenders:
                 peak = row["peak_above_weights"]
                 rows.append(
                     (
-                        name,
+                        f"{model_name(work)}, {part} {work['width']}×{work['height']}",
                         row["name"],
                         f"{1e3 * row['median']:,.0f}",
-                        f"{row['median'] / ours['median']:.2f}",
+                        f"{row['median'] / contenders[0]['median']:.2f}",
                         NONE if peak is None else f"{peak / 2**20:,.0f}",
                         f"{report[part]['operations'] / row['median'] / 1e12:.3g}",
                         machine(report),
@@ -120,30 +118,33 @@ def speed_part() -> str:
 
 
 def scaling_part() -> str:
-    """The plot of `flux2.bench.plot`, where it was drawn, and a row per size and level."""
-    plot = "![Seconds and memory of a step against its tokens](flux2/bench/results/scaling.svg)\n\n"
-    rows = [
-        (
-            f"{report['model']} {row['level']}",
-            f"{row['side']}×{row['side']}",
-            f"{row['tokens']:,}",
-            f"{1e3 * row['median']:,.0f}",
-            f"{row['operations'] / row['median'] / 1e12:.3g}",
-            f"{row['peak_above_weights'] / 2**20:,.0f}",
-            machine(report),
-        )
-        for report in read_all("scaling")
-        for row in report["rows"]
-    ]
-    titles = ("step of", "size", "tokens", "ms", "TFLOP/s", "peak above weights, MiB", "on")
-    return (plot if (FOLDER / "scaling.svg").exists() else "") + table(titles, rows)
+    """The plot of `flux2.bench.plot`, where it was drawn, and milliseconds: a row per size or count, by level."""
+    plot = "![Seconds against tokens, steps, and pictures at once](flux2/bench/results/scaling.svg)\n\n"
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for report in read_all("scaling"):
+        for row in report["rows"]:
+            title = (f"{model_name(report)}, {_grown(row)}", machine(report))
+            found.setdefault(title, {})[row["level"]] = f"{1e3 * row['median']:,.0f}"
+    rows = [(work, *(levels.get(level, NONE) for level in LEVELS), on) for (work, on), levels in found.items()]
+    return (plot if (FOLDER / "scaling.svg").exists() else "") + table(("ms", *LEVELS, "on"), rows)
+
+
+def _grown(row: dict[str, Any]) -> str:
+    """What is larger than in the smallest row of its part."""
+    size = f"{row['side']}×{row['side']}"
+    return {
+        "tokens": f"step {size} ({row['tokens']:,} tokens)",
+        "steps": f"{row['steps']} steps {size}",
+        "batch": f"step of {row['batch']} pictures {size}",
+        "passes": f"step of {row['passes']} passes {size}",
+    }[row["part"]]
 
 
 def bounds_part() -> str:
     """A row per phase: seconds beside the least that the machine could take."""
     rows = [
         (
-            f"{report['model']}, {row['phase']}",
+            f"{model_name(report)}, {row['phase']}",
             f"{row['seconds']:.2f}",
             f"{row['bound']:.2f}",
             f"{row['seconds'] / row['bound']:.2f}",

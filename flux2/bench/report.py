@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from flux2.architectures import ARCHITECTURES
-from flux2.bench.cell import Cell
+from flux2.bench.cell import PROGRESS, Cell
 from flux2.bench.comparison import compare
 from flux2.bench.conditions import read_conditions, read_load
+from flux2.bench.recording import Recording
 from flux2.bench.synthetic import write_synthetic
 from flux2.errors import Flux2Error
 from flux2.paths import cache_dir
@@ -71,40 +72,47 @@ class BenchPlan:
         return str(self.pictures / f"{Path(model).name}-{cell.quantization}-{cell.residency}.png")
 
 
-def run_bench(plan: BenchPlan, say: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+def run_bench(plan: BenchPlan, path: Path | None = None) -> dict[str, Any]:
     """Measure every cell and return the report, ready for JSON; bytes and seconds.
 
     A cell that fails has an "error" in place of its figures; the others are measured all the same.
 
     Args:
-        say: told which cell comes next.
+        path: the file that the report is written to after every cell.
 
     Raises:
         Flux2Error: if a synthetic model is unknown, or can't be written.
     """
+    rows: list[dict[str, Any]] = []
     report: dict[str, Any] = {
         "format": FORMAT,
         "command": shlex.join(["flux2", *sys.argv[1:]]),
         "synthetic": plan.synthetic,
         "divisor": plan.divisor,
         "conditions": read_conditions(),
+        "cells": rows,
     }
+    recording = Recording(report, path)
     with tempfile.TemporaryDirectory(prefix="flux2-bench-") as scratch:
         sources = {model: _source(plan, model, Path(scratch)) for model in plan.models}
-        rows = []
         for model, cell in plan.cells():
-            say(f"{model} {cell.quantization} {cell.residency}: {', '.join(cell.parts)}")
-            load = read_load()
+            name = f"{model} {cell.quantization} {cell.residency}: {', '.join(cell.parts)}"
+            recording.say(name)
+            began = recording.seconds()
+            row = {"model": model, **_settings(cell), "load_before": read_load()}
             try:
-                runs = [_run_cell(replace(cell, source=sources[model])) for _ in range(plan.runs)]
+                found = replace(cell, source=sources[model])
+                row |= _summary([_run_cell(found, recording.say) for _ in range(plan.runs)])
             except Flux2Error as error:
-                say(str(error))
-                rows.append({"model": model, **_settings(cell), "load_before": load, "error": str(error)})
+                recording.say(str(error))
+                row["error"] = str(error)
             else:
-                row = {"model": model, **_settings(cell), "load_before": load, **_summary(runs)}
                 row["compared"] = {figure.key: found.as_dict() for figure, found in compare(report, row)}
-                rows.append(row)
-    return {**report, "cells": rows}
+            row["wall_seconds"] = round(recording.seconds() - began, 2)
+            rows.append(row)
+            recording.say(f"{name} took {row['wall_seconds']:.1f} s")
+            recording.save()
+    return report
 
 
 def _source(plan: BenchPlan, model: str, scratch: Path) -> str:
@@ -115,20 +123,31 @@ def _source(plan: BenchPlan, model: str, scratch: Path) -> str:
     return str(write_synthetic(model, scratch / model, plan.divisor))
 
 
-def _run_cell(cell: Cell) -> dict[str, Any]:
+def _run_cell(cell: Cell, say: Callable[[str], None]) -> dict[str, Any]:
     """Measure in a new process.
+
+    Args:
+        say: told what the process says of its progress.
 
     Raises:
         Flux2Error: with the last line the process wrote, if it failed.
     """
     command = [sys.executable, "-m", "flux2.bench.cell", json.dumps(asdict(cell))]
-    with fresh_home() as home:
+    last = ""
+    with fresh_home() as home, tempfile.TemporaryFile("w+", encoding="utf-8") as result:
         environment = {**os.environ, "FLUX2_HOME": str(home)}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = (done.stderr.strip() or f"it ended with code {done.returncode}").splitlines()[-1]
-        raise Flux2Error(f"Measuring {cell.source} {cell.quantization} ({', '.join(cell.parts)}) failed: {last}")
-    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        process = subprocess.Popen(command, env=environment, stdout=result, stderr=subprocess.PIPE, text=True)
+        with process as running:
+            for line in running.stderr or ():
+                last = line.strip() or last
+                if last.startswith(PROGRESS):
+                    say(last)
+        result.seek(0)
+        written = result.read()
+    if process.returncode:
+        reason = last or f"it ended with code {process.returncode}"
+        raise Flux2Error(f"Measuring {cell.source} {cell.quantization} ({', '.join(cell.parts)}) failed: {reason}")
+    measured: dict[str, Any] = json.loads(written.splitlines()[-1])
     return measured
 
 

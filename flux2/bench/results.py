@@ -11,7 +11,7 @@ from flux2.bench.comparison import Comparison, compare, measured_cells
 from flux2.bench.document import Figure
 
 FOLDER = Path(__file__).parent / "results"
-_KINDS = {"cells": "bench", "rows": "scaling", "step": "peers", "bounds": "bounds"}
+_KINDS = {"cells": "bench", "rows": "scaling", "step": "peers", "decode": "peers", "bounds": "bounds"}
 """Which program wrote a file, by a key that only it writes."""
 
 
@@ -34,3 +34,8 @@ def machine(report: dict[str, Any]) -> str:
     facts = report["conditions"]
     cores = f"{facts['cores']} cores of " if facts["backend"] == "cpu" else ""
     return f"{cores}{facts['device']} (MLX {facts['versions']['mlx']})"
+
+
+def model_name(facts: dict[str, Any]) -> str:
+    """Whose sizes: "klein-4b", "klein-4b ÷ 4"."""
+    return f"{facts['model']} ÷ {facts['divisor']}" if facts["divisor"] > 1 else str(facts["model"])

@@ -1,121 +1,161 @@
-"""How the time and memory of a step grow with the picture: `python -m flux2.bench.scaling`.
+"""How the time of denoising grows with the work: `python -m flux2.bench.scaling`.
 
-One transformer with random weights of the true size, a step at each size, at each level; the median of the rounds.
+One transformer with random weights of the true size at each level: a step against its tokens, the pictures computed at
+once and the passes that guidance makes of it, and a whole denoising against its steps; the median of the rounds.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from flux2 import cpu_blas
 from flux2.architectures import ARCHITECTURES, scaled_down
-from flux2.bench.conditions import read_conditions
+from flux2.bench import program
 from flux2.bench.document import LEVELS
 from flux2.bench.peers import ours
 from flux2.bench.peers.arithmetic import step_operations
-from flux2.bench.peers.contender import TEXT_TOKENS, Work
-from flux2.bench.peers.race import race
+from flux2.bench.peers.contender import TEXT_TOKENS, Contender, Work
+from flux2.bench.peers.race import LEAST_ROUNDS, race, timed
+from flux2.bench.recording import Recording
 from flux2.bench.tables import table
 from flux2.checkpoint.networks import TRANSFORMER
-from flux2.mlx_backend import default_dtype, mx
+from flux2.mlx_backend import mx
 
-SIDES = (512, 768, 1024, 1280, 1536, 2048)
-"""Pixels."""
+SIDES = (512, 768, 1024, 1536, 2048)
+"""Pixels of the pictures whose tokens are counted."""
+COUNTS = {"steps": (1, 2, 4, 8), "batch": (1, 2, 4), "passes": (1, 2)}
+"""Of what else grows, at one size."""
+PARTS = ("tokens", *COUNTS)
+"""What grows; also the key of a row that holds how large it was."""
+_KEPT = ("median", "least", "most", "peak_above_weights", "first_seconds", "seconds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One row."""
+
+    part: str
+    level: str
+    side: int
+    steps: int = 1
+    batch: int = 1
+    passes: int = 1
+
+    def work(self, args: argparse.Namespace, dtype: str) -> Work:
+        return Work(
+            model=args.model,
+            architecture=scaled_down(ARCHITECTURES[args.model], args.divisor),
+            divisor=args.divisor,
+            height=self.side,
+            width=self.side,
+            dtype=dtype,
+            text_tokens=args.tokens,
+        )
+
+    def contender(self, network: Any, work: Work) -> Contender:
+        if self.part == "steps":
+            return ours.denoising_of(network, work, str(self), self.steps)
+        return ours.step_of(network, work, str(self), batch=self.batch, passes=self.passes)
+
+    def facts(self, work: Work) -> dict[str, Any]:
+        """What a row says of it."""
+        return {
+            "part": self.part,
+            "level": self.level,
+            "side": self.side,
+            "tokens": work.tokens,
+            "steps": self.steps,
+            "batch": self.batch,
+            "passes": self.passes,
+            "operations": step_operations(work) * self.steps * self.batch * self.passes,
+        }
+
+    def __str__(self) -> str:
+        counts = "".join(f", {count} {name}" for name in COUNTS if (count := getattr(self, name)) > 1)
+        return f"{self.level} {self.side}²{counts}"
 
 
 def main(arguments: list[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
-    cpu_blas.use_all_cores(args.divisor == 1)  # small matrices are faster with one thread
-    report: dict[str, Any] = {
-        "format": 1,
-        "command": " ".join(["python -m flux2.bench.scaling", *(arguments or sys.argv[1:])]),
-        "conditions": read_conditions(),
-        "model": args.model,
-        "divisor": args.divisor,
-        "dtype": args.dtype or default_dtype(),
-        "batch": 1,
-        "text_tokens": args.tokens,
-        "rounds": args.rounds,
-        "rows": [],
-    }
+    recording = program.begin("scaling", args, arguments, args.seconds)
+    report = recording.report
+    report |= {"text_tokens": args.tokens, "rounds": args.rounds, "rows": []}
     for level in args.transformer_quant:
-        for row in _measure(args, level, report["dtype"]):
-            report["rows"].append(row)
-            print(f"flux2: {level} {row['side']}²: {1e3 * row['median']:,.1f} ms", file=sys.stderr, flush=True)
+        cases = list(_cases(args, level))
+        loading = partial(ours.load, cases[0].work(args, report["dtype"]), TRANSFORMER, level)
+        loaded = recording.attempt(level, "loading", loading)
+        if loaded is None:
+            continue
+        for case in cases:
+            if row := _measure(case, loaded[0], args, recording):
+                report["rows"].append(row)
+                recording.say(f"{case}: {1e3 * row['median']:,.1f} ms")
+                recording.save()
+        del loaded
         mx.clear_cache()
-    if args.json:
-        args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(as_markdown(report))
     return 0
 
 
-def _measure(args: argparse.Namespace, level: str, dtype: str) -> Iterator[dict[str, Any]]:
-    """A row per size."""
-    architecture = scaled_down(ARCHITECTURES[args.model], args.divisor)
-    first = Work(
-        model=args.model,
-        architecture=architecture,
-        divisor=args.divisor,
-        height=args.sides[0],
-        width=args.sides[0],
-        dtype=dtype,
-        text_tokens=args.tokens,
-    )
-    works = [replace(first, height=side, width=side) for side in args.sides]
-    network = ours.load(first, TRANSFORMER, level)
-    for side, work in zip(args.sides, works, strict=True):
-        (row,) = race([ours.step_of(network, work, level)], args.rounds)
-        kept = ("median", "least", "most", "peak_above_weights", "first_seconds")
-        facts = {"level": level, "side": side, "tokens": work.tokens, "operations": step_operations(work)}
-        yield facts | {name: row[name] for name in kept}
+def _cases(args: argparse.Namespace, level: str) -> Iterator[Case]:
+    if "tokens" in args.part:
+        for side in args.sides:
+            yield Case(part="tokens", level=level, side=side)
+    for part, counts in COUNTS.items():
+        if part in args.part:
+            for count in counts:
+                yield Case(part=part, level=level, side=args.side, **{part: count})
+
+
+def _measure(case: Case, network: Any, args: argparse.Namespace, recording: Recording) -> dict[str, Any] | None:
+    """Its row; None where it fails."""
+    work = case.work(args, recording.report["dtype"])
+    contender = recording.attempt(str(case), "conditioning", partial(case.contender, network, work), tell=False)
+    rows = timed(race([contender], args.rounds, recording)) if contender else []
+    return case.facts(work) | {name: rows[0][name] for name in _KEPT} if rows else None
 
 
 def as_markdown(report: dict[str, Any]) -> str:
-    """A row per size, its tokens being the picture's and the 512 of the text."""
+    """A row per case, its tokens being the picture's and the text's."""
     rows = [
         (
             row["level"],
             f"{row['side']}×{row['side']}",
-            f"{row['tokens']:,}",
+            *(f"{row[name]:,}" for name in PARTS),
             f"{1e3 * row['median']:,.1f}",
             f"{1e3 * row['least']:,.1f} – {1e3 * row['most']:,.1f}",
-            f"{1e6 * row['median'] / row['tokens']:,.1f}",
             f"{row['operations'] / row['median'] / 1e12:.3g}",
             f"{row['peak_above_weights'] / 2**20:,.0f}",
         )
         for row in report["rows"]
     ]
-    titles = ("Level", "Size", "Tokens", "ms", "Least – most", "µs per token", "TFLOP/s", "Peak above weights, MiB")
-    return f"## {report['model']}: one step, {report['text_tokens']} text tokens, batch 1\n\n{table(titles, rows)}"
+    titles = ("Level", "Size", *map(str.capitalize, PARTS), "ms", "Least – most", "TFLOP/s", "Peak above weights, MiB")
+    model = report["model"] + (f" / {report['divisor']}" if report["divisor"] > 1 else "")
+    return f"## {model}: denoising, {report['text_tokens']} text tokens\n\n{table(titles, rows)}"
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m flux2.bench.scaling", description=__doc__.partition("\n")[0])
+    parser = program.parser("scaling", __doc__)
     add = parser.add_argument
-    add("--model", choices=ARCHITECTURES, default="klein-4b", help="whose sizes (default: klein-4b)")
-    add("--divisor", type=int, default=1, metavar="N", help="make the network N times smaller, for a trial")
+    add("--part", type=program.names(PARTS), default=PARTS, metavar="A,B", help=f"of {','.join(PARTS)} (default: all)")
     sides = ",".join(map(str, SIDES))
-    add("--sides", type=_numbers, default=SIDES, metavar="A,B", help=f"of the pictures, pixels (default: {sides})")
-    add("--transformer-quant", type=_names, default=LEVELS, metavar="A,B", help="levels (default: all)")
+    add("--sides", type=program.numbers, default=SIDES, metavar="A,B", help=f"of tokens, pixels (default: {sides})")
+    add("--side", type=int, default=1024, metavar="N", help="of all other parts, pixels (default: 1024)")
+    levels = f"of {','.join(LEVELS)} (default: all)"
+    add("--transformer-quant", type=program.names(LEVELS), default=LEVELS, metavar="A,B", help=levels)
     add("--tokens", type=int, default=TEXT_TOKENS, metavar="N", help=f"of text (default: {TEXT_TOKENS})")
-    add("--dtype", choices=("bfloat16", "float32"), help="what is computed in (default: the backend's best)")
-    add("--rounds", type=int, default=10, metavar="N", help="steps at each size (default: 10)")
-    add("--json", type=Path, metavar="FILE", help="write everything measured there")
+    add("--rounds", type=int, default=10, metavar="N", help="times that each is done (default: 10)")
+    add(
+        "--seconds",
+        type=float,
+        metavar="N",
+        help=f"after which each is done {LEAST_ROUNDS} times only (default: none)",
+    )
     return parser
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(map(int, text.split(",")))
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(text.split(","))
 
 
 if __name__ == "__main__":

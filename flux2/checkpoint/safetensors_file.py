@@ -194,9 +194,9 @@ class TensorBuffer:
         try:
             with self._info.path.open("rb", buffering=0) as file:
                 if len(pieces) < 2:
-                    yield from (self._read_piece(file, *piece) for piece in pieces)
+                    yield from (_read_piece(self._info, file, offset, [view]) for offset, view in pieces)
                 else:
-                    yield from self._read_at_once(file, pieces)
+                    yield from _read_at_once(self._info, file, pieces)
         except OSError as error:
             raise CheckpointError(
                 f"{self._info.path}: reading tensor {self._info.name} failed ({error.strerror or error}); "
@@ -214,31 +214,34 @@ class TensorBuffer:
                 begin = number * length + done
                 yield offset + done, view[begin : begin + min(_PIECE, length - done)]
 
-    def _read_at_once(self, file: FileIO, pieces: Sequence[tuple[int, memoryview]]) -> Iterator[int]:
-        """Several pieces at a time."""
-        readings = [_readers().submit(self._read_piece, file, *piece) for piece in pieces]
-        try:
-            for reading in readings:
-                yield reading.result()
-        finally:  # nobody may write to this memory, or read from this file, after it
-            for reading in readings:
-                reading.cancel()
-            wait(readings)
-
-    def _read_piece(self, file: FileIO, offset: int, view: memoryview) -> int:
-        done = 0
-        while done < len(view):
-            count = os.preadv(file.fileno(), [view[done:]], offset + done)
-            if not count:
-                raise CheckpointError(f"{self._info.path} ends inside tensor {self._info.name}; {_REMEDY}.")
-            done += count
-        return done
-
     def array(self) -> mx.array:
         """The tensor, once it was filled."""
         if not self._info.nbytes:
             return mx.zeros(self._info.shape, dtype=self._dtype)
         return self._storage.view(self._dtype).reshape(self._info.shape)
+
+
+def _read_at_once(info: TensorInfo, file: FileIO, pieces: Sequence[tuple[int, memoryview]]) -> Iterator[int]:
+    """Several pieces at a time."""
+    readings = [_readers().submit(_read_piece, info, file, offset, [view]) for offset, view in pieces]
+    try:
+        for reading in readings:
+            yield reading.result()
+    finally:  # nobody may write to this memory, or read from this file, after it
+        for reading in readings:
+            reading.cancel()
+        wait(readings)
+
+
+def _read_piece(info: TensorInfo, file: FileIO, offset: int, handed_over: list[memoryview]) -> int:
+    """Fill the one view in the list, which is taken out of it: threads keep a task's arguments for a while after it."""
+    view, done = handed_over.pop(), 0
+    while done < len(view):
+        count = os.preadv(file.fileno(), [view[done:]], offset + done)
+        if not count:
+            raise CheckpointError(f"{info.path} ends inside tensor {info.name}; {_REMEDY}.")
+        done += count
+    return done
 
 
 def _tensor(path: Path, name: str, entry: dict[str, Any], data_start: int) -> TensorInfo:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -80,6 +78,7 @@ def _names(known: Sequence[str] = ()) -> Callable[[str], list[str]]:
 
 def run(args: argparse.Namespace) -> int:
     from flux2.bench.cell import Cell
+    from flux2.bench.recording import Recording
     from flux2.bench.report import BenchPlan, run_bench
     from flux2.bench.sheet import draw_sheet
     from flux2.bench.tables import as_markdown
@@ -116,11 +115,10 @@ def run(args: argparse.Namespace) -> int:
                 tokens=args.tokens,
             ),
         )
-        report = run_bench(plan, say=lambda line: print(f"flux2: {line}", file=sys.stderr))
+        report = run_bench(plan, args.report)
         if args.sheet:
-            draw_sheet(report, Path(pictures), args.sheet)
-    if args.report:
-        args.report.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            draw_sheet(report, Path(pictures), args.sheet)  # which adds how alike the pictures are
+            Recording(report, args.report).save()
     if args.markdown:
         args.markdown.write_text(as_markdown(report), encoding="utf-8")
     else:

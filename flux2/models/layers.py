@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from flux2.mlx_backend import mx, on_cpu
+from flux2.mlx_backend import mx, nn, on_cpu
 
 AfterBlock = Callable[..., Any]
 """Called with the arrays that a block of a network produced. `mx.eval`, the default everywhere, bounds memory to one
@@ -19,7 +19,7 @@ Evaluate = Callable[..., Any]
 
 FLOAT16_MAX = 65504.0
 
-HEAD_START_ROOM = 1 << 30
+HEAD_START_ROOM = 700 << 20
 """Bytes above what was held before, up to which the GPU is given further work before it has done the last."""
 
 
@@ -71,6 +71,13 @@ def fused(function: Callable[..., mx.array]) -> Callable[..., mx.array]:
         return function(*arrays) if on_cpu() else compiled(*arrays)
 
     return call
+
+
+def outputs(linear: Any, x: mx.array, start: int = 0, stop: int | None = None) -> mx.array:
+    """Some of what a Linear without bias, quantized or not, makes of x, as if the others were not there."""
+    some = slice(start, stop)
+    made: mx.array = x @ linear.weight[some].T if isinstance(linear, nn.Linear) else linear.outputs(x, some)
+    return made
 
 
 def exp(x: mx.array) -> mx.array:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from flux2.mlx_backend import mx, nn
 from flux2.models.attention import attend
-from flux2.models.layers import Evaluate, add_gated, clip_float16, gated_silu
+from flux2.models.layers import Evaluate, add_gated, clip_float16, gated_silu, outputs
 from flux2.models.rope import PairRotation, normalise_and_rotate
 
 if TYPE_CHECKING:
@@ -139,23 +139,22 @@ class ParallelSelfAttention(nn.Module):
         super().__init__()
         width, mlp_width = config.width, config.mlp_width
         self._head_dim = config.attention_head_dim
-        self._parts = [width, 2 * width, 3 * width, 3 * width + mlp_width]  # where k, v, gate and value begin
+        self._mlp_begins = 3 * width  # among the projection's outputs, after q, k and v
         self.to_qkv_mlp_proj = nn.Linear(width, 3 * width + 2 * mlp_width, bias=False)
         self.norm_q = nn.RMSNorm(config.attention_head_dim, config.eps)
         self.norm_k = nn.RMSNorm(config.attention_head_dim, config.eps)
         self.to_out = nn.Linear(width + mlp_width, width, bias=False)
 
     def __call__(self, x: mx.array, rotation: PairRotation, evaluate: Evaluate) -> mx.array:
-        projected = self.to_qkv_mlp_proj(x)
-        evaluate(projected)
-        del x
-        q, k, v, gate, value = mx.split(projected, self._parts, axis=-1)
-        q, k, v = (part.reshape(*part.shape[:-1], -1, self._head_dim) for part in (q, k, v))
+        qkv = outputs(self.to_qkv_mlp_proj, x, stop=self._mlp_begins)
+        q, k, v = (part.reshape(*part.shape[:-1], -1, self._head_dim) for part in mx.split(qkv, 3, axis=-1))
         q, k = normalise_and_rotate(self.norm_q, q, rotation), normalise_and_rotate(self.norm_k, k, rotation)
         v = mx.contiguous(v)  # else it would keep all of the projection
-        gated = gated_silu(gate, value)
-        del projected, gate, value
-        evaluate(q, k, v, gated)
+        del qkv
+        evaluate(q, k, v)
+        gated = gated_silu(*mx.split(outputs(self.to_qkv_mlp_proj, x, start=self._mlp_begins), 2, axis=-1))
+        del x
+        evaluate(gated)
         return self.to_out(mx.concatenate([attend(q, k, v), gated], axis=-1))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,30 @@ def test_command_writes_a_report_and_prints_the_tables(tmp_path: Path, capsys: p
     printed = capsys.readouterr()
     assert "## Transformer active memory" in printed.out
     assert "divided by 32" in printed.out
-    assert "klein-4b int4 resident: load" in printed.err
+    assert "klein-4b int4 resident: load took" in printed.err
+    assert "· load: " in printed.err
+    assert cell["wall_seconds"] >= cell["seconds"]["load"]
+
+
+def test_what_was_measured_is_in_the_file_when_the_program_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = iter(({"transformer_active": MIB},))
+
+    def pretend(_cell: Cell, _say: Callable[[str], None]) -> dict[str, Any]:
+        figures = next(measured, None)
+        if figures is None:
+            raise KeyboardInterrupt
+        phases: dict[str, Any] = {"phase_peaks": {}, "phase_ends": {}, "seconds": {}, "step_seconds": []}
+        return {**phases, "figures": figures, "footprint": 1, "dtype": "float32"}
+
+    monkeypatch.setattr(reports, "_run_cell", pretend)
+    out = tmp_path / "report.json"
+    plan = BenchPlan(models=("m",), quantizations=("qint8", "int4"), parts=("load",), cell=Cell(source=""))
+    with pytest.raises(KeyboardInterrupt):
+        run_bench(plan, out)
+    (cell,) = json.loads(out.read_text())["cells"]
+    assert (cell["quantization"], cell["figures"]) == ("qint8", {"transformer_active": MIB})
 
 
 def test_a_cell_that_fails_says_why_and_the_others_are_measured(
@@ -149,7 +173,7 @@ def test_several_runs_give_medians_and_their_spread(monkeypatch: pytest.MonkeyPa
     active = iter((3 * MIB, 1 * MIB, 2 * MIB))
     peaks = {"phase_peaks": {}, "phase_ends": {}, "footprint": 1, "dtype": "float32"}
 
-    def pretend(_cell: Cell) -> dict[str, Any]:
+    def pretend(_cell: Cell, _say: Callable[[str], None]) -> dict[str, Any]:
         figures = {"transformer_active": next(active)}
         return {**peaks, "figures": figures, "seconds": {"load": 1.0}, "step_seconds": [9.0, 1.0, 2.0]}
 
@@ -245,7 +269,7 @@ def test_findings_say_only_what_the_report_has_figures_for() -> None:
 def test_draws_the_pictures_side_by_side(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def pretend(cell: Cell) -> dict[str, Any]:
+    def pretend(cell: Cell, _say: Callable[[str], None]) -> dict[str, Any]:
         shade = 100 if cell.quantization == "bf16" else 110
         Image.new("RGB", (256, 256), (shade, shade, shade)).save(str(cell.picture))
         figures = {"transformer_active": 3 * MIB, "generation_peak": 70 * MIB}

@@ -5,18 +5,21 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from flux2.architectures import ARCHITECTURES
-from flux2.bench import bounds, plot, scaling
+from flux2.bench import bounds
 from flux2.bench.peers import __main__ as peers
 from flux2.bench.peers.arithmetic import decode_operations, step_operations
 from flux2.bench.peers.contender import Contender, Work
-from flux2.bench.peers.race import WARM_UPS, race, relative_error
+from flux2.bench.peers.race import LEAST_ROUNDS, WARM_UPS, race, relative_error, timed
 from flux2.bench.peers.random_weights import random_weight
+from flux2.bench.recording import Recording
 from flux2.mlx_backend import mx
 
 SMALL = ["--model", "klein-4b", "--divisor", "32", "--width", "64", "--height", "64", "--tokens", "16"]
@@ -42,7 +45,7 @@ def contender(name: str, value: float, order: list[str]) -> Contender:
 
 def test_contenders_take_turns_after_their_warm_up() -> None:
     order: list[str] = []
-    rows = race([contender("a", 2.0, order), contender("b", 2.1, order)], rounds=3)
+    rows = race([contender("a", 2.0, order), contender("b", 2.1, order)], 3, Recording({}))
     alone = WARM_UPS + 1  # and once for the peak
     assert order == ["a"] * alone + ["b"] * alone + ["a", "b"] * 3
     assert [row["name"] for row in rows] == ["a", "b"]
@@ -50,6 +53,58 @@ def test_contenders_take_turns_after_their_warm_up() -> None:
     assert all(row["least"] <= row["median"] <= row["most"] for row in rows)
     assert rows[0]["peak_above_weights"] == 30
     assert rows[1]["relative_error"] == pytest.approx(0.05)
+
+
+def test_no_round_is_begun_when_the_time_is_up_but_the_first_three() -> None:
+    order: list[str] = []
+    (row,) = race([contender("a", 1.0, order)], 10, Recording({}, seconds=0))
+    assert len(row["seconds"]) == LEAST_ROUNDS
+
+
+def test_who_fails_is_timed_no_more_and_the_others_are() -> None:
+    order: list[str] = []
+
+    def break_down() -> float:
+        if order.count("a") > WARM_UPS + 2:  # in the second round
+            raise RuntimeError("out of memory")
+        return 1.0
+
+    broken = replace(contender("broken", 1.0, order), run=break_down)
+    never = replace(contender("never", 1.0, order), run=lambda: 1 / 0)
+    recording = Recording({})
+    rows = race([never, contender("a", 1.0, order), broken], 4, recording)
+    assert [(row["name"], len(row["seconds"])) for row in timed(rows)] == [("a", 4), ("broken", 1)]
+    assert [each["error"] for each in recording.report["failed"]] == [
+        "ZeroDivisionError: division by zero",
+        "RuntimeError: out of memory",
+    ]
+
+
+def test_what_was_timed_is_in_the_file_when_the_program_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, rounds = tmp_path / "peers.json", iter((True, True))
+
+    def stop_in_the_third(_each: Contender, row: dict[str, Any]) -> bool:
+        if not next(rounds, False):
+            raise KeyboardInterrupt
+        row["seconds"].append(1.0)
+        return True
+
+    monkeypatch.setattr("flux2.bench.peers.race._add", stop_in_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        peers.main([*SMALL, "--part", "step", "--only", "ours", "--json", str(out)])
+    report = json.loads(out.read_text())
+    assert [row["seconds"] for row in report["step"]["contenders"]] == [[1.0, 1.0]]
+    assert report["load_seconds"]["ours bf16"] > 0
+
+
+def test_who_has_no_room_is_left_out(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("flux2.bench.peers.entrants._room", lambda: 1 << 20)
+    assert peers.main([*SMALL, "--part", "step", "--only", "ours,ours-int4", "--rounds", "1"]) == 0
+    printed = capsys.readouterr()
+    assert "ours is left out: it needs" in printed.err
+    assert "ours int4" in printed.out
 
 
 def test_the_error_is_in_units_of_the_reference() -> None:
@@ -112,33 +167,6 @@ def test_who_is_not_installed_is_left_out_with_a_sentence(
     assert "nothing was checked" in told
 
 
-def test_measures_how_a_step_grows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "scaling.json"
-    options = ["--divisor", "32", "--sides", "64,128", "--tokens", "16", "--rounds", "1", "--json", str(out)]
-    assert scaling.main([*options, "--transformer-quant", "bf16,int4"]) == 0
-    rows = json.loads(out.read_text())["rows"]
-    assert [(row["level"], row["side"], row["tokens"]) for row in rows] == [
-        ("bf16", 64, 32),
-        ("bf16", 128, 80),
-        ("int4", 64, 32),
-        ("int4", 128, 80),
-    ]
-    assert rows[1]["operations"] > rows[0]["operations"]
-    assert "| int4 | 128×128 | 80 |" in capsys.readouterr().out
-
-
-def test_draws_how_a_step_grows(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    row = {"level": "bf16", "tokens": 1536, "median": 0.02, "peak_above_weights": 2**28}
-    conditions = {"backend": "gpu", "device": "NVIDIA H200", "versions": {"mlx": "0.32.4"}}
-    report = {"model": "klein-4b", "conditions": conditions, "rows": [row, {**row, "tokens": 4608, "median": 0.07}]}
-    first, second = tmp_path / "first.svg", tmp_path / "second.svg"
-    plot.draw([report], first)
-    plot.draw([report], second)
-    assert first.read_text().count("seconds per step") == 1
-    assert first.read_bytes() == second.read_bytes()
-
-
 def test_measures_phases_against_their_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLUX2_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(bounds, "_SIDE", {"cpu": 64, "gpu": 64})
@@ -149,3 +177,14 @@ def test_measures_phases_against_their_bounds(tmp_path: Path, monkeypatch: pytes
     assert [row["phase"] for row in report["bounds"]] == ["encode", "load bf16", "load int4", "decode 64×64"]
     assert all(row["seconds"] > 0 and row["bound"] > 0 for row in report["bounds"])
     assert report["bytes_per_second"] > 1e6
+
+
+def test_a_phase_that_fails_does_not_end_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLUX2_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(bounds, "_SIDE", {"cpu": 64, "gpu": 64})
+    monkeypatch.setattr(bounds, "_load", lambda *_: 1 / 0)
+    out = tmp_path / "bounds.json"
+    assert bounds.main(["--divisor", "32", "--side", "64", "--tokens", "16", "--json", str(out)]) == 0
+    report = json.loads(out.read_text())
+    assert [row["phase"] for row in report["bounds"]] == ["encode", "decode 64×64"]
+    assert [each["what"] for each in report["failed"]] == ["load bf16", "load qint8", "load int4"]

@@ -208,7 +208,7 @@ def test_peak_is_what_is_finished_one_tensor_and_the_next(tmp_path: Path) -> Non
     load_weights(network, plan, dtype=mx.bfloat16, quantization=INT4, on_bytes=watcher)
     finished = mx.get_active_memory() - watcher.baseline
     assert watcher.excess == 0
-    assert watcher.peak <= finished + 17 * MIB  # the last one to be quantized; the 8 MiB after it count in both
+    assert watcher.peak <= finished + 20 * MIB  # the last Linears: one as read and as kept, and the next one as read
 
 
 def test_the_watcher_catches_a_loader_that_reads_first_and_quantizes_then(tmp_path: Path) -> None:

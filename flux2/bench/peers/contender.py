@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -68,6 +68,8 @@ class Contender:
     """Does the work to its end, as one's own users do it; returns the result in the maker's own array type."""
     as_numpy: Callable[[Any], npt.NDArray[np.float32]]
     meter: Meter
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What else is worth keeping of it, ready for JSON."""
 
 
 class Meter(Protocol):
@@ -81,7 +83,3 @@ class Meter(Protocol):
 
     def peak(self) -> int | None:
         """The most since `reset`; None where the framework does not count it."""
-
-
-class UnavailableError(Exception):
-    """Why a contender does not take part: a sentence."""

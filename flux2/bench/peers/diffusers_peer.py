@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flux2.bench.peers.contender import SIGMA, Contender, UnavailableError, Work
+from flux2.bench.peers.contender import SIGMA, Contender, Work
 from flux2.bench.peers.random_weights import normal, random_weights
+from flux2.bench.recording import UnavailableError
 from flux2.mlx_backend import mx, on_cpu
 from flux2.models.rope import image_positions, text_positions
 from flux2.shapes import Shapes, transformer_shapes, vae_shapes
@@ -118,7 +119,7 @@ def _load(torch: Any, network_class: Any, config: dict[str, Any], shapes: Any, d
         network = network_class.from_config(config)
     for name, weight in random_weights(_tensors(shapes(config))):
         owner = network.get_submodule(name.rpartition(".")[0])
-        tensor = _from_mlx(torch, weight).to(_device(), getattr(torch, dtype))
+        tensor = _from_mlx(torch, weight).to(_device(), getattr(torch, dtype), copy=True)
         leaf = name.rpartition(".")[2]
         if leaf in owner._buffers:
             owner._buffers[leaf] = tensor
@@ -138,8 +139,12 @@ def _tensors(shapes: Shapes) -> Shapes:
 
 
 def _from_mlx(torch: Any, weight: mx.array) -> Any:
-    """bfloat16, bit by bit: NumPy has no such type."""
-    return torch.from_numpy(np.array(weight.view(mx.uint16))).view(torch.bfloat16)
+    """A tensor in MLX's own memory, bfloat16 bit by bit, as NumPy has no such type.
+
+    MLX exports nothing by DLPack on CUDA. What it shows NumPy there is managed memory, which PyTorch copies from as it
+    would from any; no byte goes through the CPU, as it would if NumPy made a copy.
+    """
+    return torch.from_numpy(np.asarray(weight.view(mx.uint16))).view(torch.bfloat16)
 
 
 def _tensor(torch: Any, values: npt.NDArray[Any], dtype: str) -> Any:

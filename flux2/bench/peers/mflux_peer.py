@@ -11,9 +11,10 @@ from typing import Any
 
 from mlx.utils import tree_flatten
 
-from flux2.bench.peers.contender import SIGMA, Contender, UnavailableError, Work
+from flux2.bench.peers.contender import SIGMA, Contender, Work
 from flux2.bench.peers.ours import METER, as_numpy
 from flux2.bench.peers.random_weights import normal, random_weights
+from flux2.bench.recording import UnavailableError
 from flux2.mlx_backend import DTYPES, mx, nn
 from flux2.models.rope import image_positions, text_positions
 from flux2.quantization import MODES

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,10 +23,12 @@ from flux2.bench.synthetic import write_synthetic
 from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.loading import CheckpointWeights, give
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, NetworkKind, NetworkSource
+from flux2.denoising import DenoisingPlan, condition, denoise
 from flux2.mlx_backend import DTYPES, mx
 from flux2.models.layers import head_start
 from flux2.models.rope import image_positions, text_positions
 from flux2.quantization import MODES
+from flux2.schedule import SchedulerConfig
 from flux2.transformer_loading import choose_multiplications
 
 
@@ -47,33 +50,63 @@ METER = MlxMeter()
 
 def step(work: Work, quantization: str) -> Contender:
     """One pass of the transformer; what steps have in common is computed before, as in a run."""
-    return step_of(load(work, TRANSFORMER, quantization), work, quantization)
+    network, notes = load(work, TRANSFORMER, quantization)
+    return step_of(network, work, f"ours {quantization}", notes)
 
 
-def step_of(network: Any, work: Work, quantization: str) -> Contender:
-    """The same with a transformer that is there."""
-    dtype = DTYPES[work.dtype]
+def step_of(
+    network: Any,
+    work: Work,
+    name: str,
+    notes: dict[str, Any] | None = None,
+    *,
+    batch: int = 1,
+    passes: int = 1,
+) -> Contender:
+    """The same with a transformer that is there, for so many pictures at once, and prompts for each."""
+    embeddings = mx.repeat(mx.array(work.embeddings()).astype(DTYPES[work.dtype]), batch, axis=0)
     conditioning = network.condition(
-        [mx.array(work.embeddings()).astype(dtype)],
+        [embeddings] * passes,
         [SIGMA],
         text_positions(work.text_tokens),
         image_positions(*work.grid),
         work.guidance,
     )
-    latents = mx.array(work.latents())
+    latents = mx.repeat(mx.array(work.latents()), batch, axis=0)
     mx.eval(conditioning, latents)
 
     def run() -> mx.array:
-        (velocity,) = network(latents, conditioning, 0, head_start())
-        mx.eval(velocity)
-        return velocity
+        velocities = network(latents, conditioning, 0, head_start())
+        mx.eval(velocities)
+        return velocities[0]
 
-    return Contender(f"ours {quantization}", __version__, run, as_numpy, METER)
+    return Contender(name, __version__, run, as_numpy, METER, notes or {})
+
+
+def denoising_of(network: Any, work: Work, name: str, steps: int) -> Contender:
+    """So many steps as a run makes them, from noise to clean latents."""
+    plan = DenoisingPlan(
+        height=work.height,
+        width=work.width,
+        steps=steps,
+        guidance=work.guidance or 1.0,
+        scheduler=SchedulerConfig.from_dict(work.architecture.scheduler),
+        embeddings=mx.array(work.embeddings()).astype(DTYPES[work.dtype]),
+    )
+    conditioning = condition(network, plan)
+    noise = mx.array(work.latents())
+    mx.eval(conditioning, noise)
+
+    def run() -> mx.array:
+        *_, last = denoise(network, noise, plan, conditioning, head_start())
+        return last.latents
+
+    return Contender(name, __version__, run, as_numpy, METER)
 
 
 def decode(work: Work) -> Contender:
     """One decode by the autoencoder."""
-    vae = load(work, VAE_DECODER, "bf16")
+    vae, _ = load(work, VAE_DECODER, "bf16")
     rows, columns = work.grid
     latents = mx.array(normal("clean", (1, rows, columns, work.architecture.transformer["in_channels"])))
     mx.eval(latents)
@@ -90,18 +123,24 @@ def as_numpy(array: mx.array) -> npt.NDArray[np.float32]:
     return np.array(array.astype(mx.float32))
 
 
-def load(work: Work, kind: NetworkKind, quantization: str) -> Any:
-    """The network as its checkpoint would load, but for the numbers: those are made, not read."""
+def load(work: Work, kind: NetworkKind, quantization: str) -> tuple[Any, dict[str, Any]]:
+    """The network as its checkpoint would load, but that its numbers are made, not read; and how it multiplies."""
     mode = MODES[quantization]
+    notes: dict[str, Any] = {}
     with _source(work, kind) as source:
         if mode:
-            choose_multiplications(source.plan, mode, DTYPES[work.dtype], work.text_tokens, math.prod(work.grid))
+            began = time.perf_counter()
+            found = choose_multiplications(
+                source.plan, mode, DTYPES[work.dtype], work.text_tokens, math.prod(work.grid)
+            )
+            notes["choosing_seconds"] = time.perf_counter() - began
+            notes["multiplications"] = [[*wanted, way] for wanted, way in found.items()]
         network = source.build()
         weights = CheckpointWeights(source.plan, mode)
         for info in source.plan.tensors:
             give(network, weights, info, [random_weight(info.name, info.shape)], DTYPES[work.dtype])
             mx.clear_cache()
-    return network
+    return network, notes
 
 
 @contextmanager

@@ -4,54 +4,81 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from flux2.bench.peers.contender import Contender
+from flux2.bench.recording import Recording
 
 WARM_UPS = 2
+LEAST_ROUNDS = 3
+"""That everybody has, whatever the time."""
+
+Row = dict[str, Any]
 
 
 def race(
-    contenders: Sequence[Contender], rounds: int, say: Callable[[str], None] = lambda _: None
-) -> list[dict[str, Any]]:
+    contenders: Sequence[Contender], rounds: int, recording: Recording, rows: list[Row] | None = None
+) -> list[Row]:
     """Each contender's times, peak and distance from the first one, ready for JSON; seconds and bytes.
 
+    A row has its "median" as soon as its contender was timed; one that fails is timed no more.
+
     Args:
-        rounds: in each of which every contender does the work once, after `WARM_UPS` that do not count.
+        rounds: in each of which every contender does the work once, after `WARM_UPS` that do not count; fewer where
+            the recording's time is over.
+        rows: the list that the rows are put into, where it is part of the report.
     """
+    rows = [] if rows is None else rows
+    runners: list[tuple[Contender, Row]] = []
     reference: npt.NDArray[np.float32] | None = None
-    rows = []
     for contender in contenders:
-        say(f"{contender.name}: warming up")
-        began = time.perf_counter()
-        result = contender.as_numpy(contender.run())
-        first = time.perf_counter() - began
-        for _ in range(WARM_UPS - 1):
-            contender.run()
+        warmed = recording.attempt(contender.name, "warming up", partial(_warm_up, contender))
+        if warmed is None:
+            continue
+        row, result = warmed
         reference = result if reference is None else reference
-        rows.append(
-            {
-                "name": contender.name,
-                "version": contender.version,
-                "first_seconds": first,
-                "peak_above_weights": peak_above_weights(contender),
-                "relative_error": relative_error(result, reference),
-                "finite": bool(np.isfinite(result).all()),
-            }
-        )
-    times: list[list[float]] = [[] for _ in contenders]
+        row["relative_error"] = relative_error(result, reference)
+        rows.append(row)
+        runners.append((contender, row))
+        recording.save()
     for number in range(rounds):
-        say(f"round {number + 1} of {rounds}")
-        for contender, seconds in zip(contenders, times, strict=True):
-            seconds.append(_time(contender))
-    return [
-        {**row, "median": statistics.median(seconds), "least": min(seconds), "most": max(seconds), "seconds": seconds}
-        for row, seconds in zip(rows, times, strict=True)
-    ]
+        if not runners or (number >= LEAST_ROUNDS and recording.is_over()):
+            break
+        runners = [
+            each for each in runners if recording.attempt(each[0].name, "a round", partial(_add, *each), tell=False)
+        ]
+        if len(contenders) > 1:
+            recording.say(f"round {number + 1} of {rounds}")
+        recording.save()
+    return rows
+
+
+def timed(rows: Sequence[Row]) -> list[Row]:
+    """Those that were."""
+    return [row for row in rows if "median" in row]
+
+
+def _warm_up(contender: Contender) -> tuple[Row, npt.NDArray[np.float32]]:
+    began = time.perf_counter()
+    result = contender.as_numpy(contender.run())
+    first = time.perf_counter() - began
+    for _ in range(WARM_UPS - 1):
+        contender.run()
+    row = {
+        "name": contender.name,
+        "version": contender.version,
+        **contender.notes,
+        "first_seconds": first,
+        "peak_above_weights": peak_above_weights(contender),
+        "finite": bool(np.isfinite(result).all()),
+        "seconds": [],
+    }
+    return row, result
 
 
 def peak_above_weights(contender: Contender) -> int | None:
@@ -69,7 +96,11 @@ def relative_error(result: npt.NDArray[np.float32], reference: npt.NDArray[np.fl
     return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
 
 
-def _time(contender: Contender) -> float:
+def _add(contender: Contender, row: Row) -> bool:
+    """Time it once more."""
     began = time.perf_counter()
     contender.run()
-    return time.perf_counter() - began
+    row["seconds"].append(time.perf_counter() - began)
+    times = row["seconds"]
+    row |= {"median": statistics.median(times), "least": min(times), "most": max(times)}
+    return True
