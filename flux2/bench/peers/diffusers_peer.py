@@ -120,6 +120,7 @@ def _load(torch: Any, network_class: Any, config: dict[str, Any], shapes: Any, d
     for name, weight in random_weights(_tensors(shapes(config))):
         owner = network.get_submodule(name.rpartition(".")[0])
         tensor = _from_mlx(torch, weight).to(_device(), getattr(torch, dtype), copy=True)
+        _finish(torch)
         leaf = name.rpartition(".")[2]
         if leaf in owner._buffers:
             owner._buffers[leaf] = tensor
@@ -134,6 +135,19 @@ def _load(torch: Any, network_class: Any, config: dict[str, Any], shapes: Any, d
     return network.eval()
 
 
+class _OnGpu:
+    """An array in managed memory as PyTorch takes it from others (numba's CUDA array interface)."""
+
+    def __init__(self, array: npt.NDArray[Any]) -> None:
+        self.array = array
+        self.__cuda_array_interface__ = {
+            "shape": array.shape,
+            "typestr": array.dtype.str,
+            "data": (array.ctypes.data, False),
+            "version": 3,
+        }
+
+
 def _tensors(shapes: Shapes) -> Shapes:
     return {name: shape for name, shape in shapes.items() if shape}
 
@@ -141,10 +155,12 @@ def _tensors(shapes: Shapes) -> Shapes:
 def _from_mlx(torch: Any, weight: mx.array) -> Any:
     """A tensor in MLX's own memory, bfloat16 bit by bit, as NumPy has no such type.
 
-    MLX exports nothing by DLPack on CUDA. What it shows NumPy there is managed memory, which PyTorch copies from as it
-    would from any; no byte goes through the CPU, as it would if NumPy made a copy.
+    On CUDA MLX exports by DLPack as if to the CPU. What it shows NumPy is managed memory, to which the GPU has the same
+    address: copied there, 1 GiB takes 2 ms instead of half a second.
     """
-    return torch.from_numpy(np.asarray(weight.view(mx.uint16))).view(torch.bfloat16)
+    bits = np.asarray(weight.view(mx.uint16))
+    shown = torch.from_numpy(bits) if on_cpu() else torch.as_tensor(_OnGpu(bits), device=_device())
+    return shown.view(torch.bfloat16)
 
 
 def _tensor(torch: Any, values: npt.NDArray[Any], dtype: str) -> Any:
