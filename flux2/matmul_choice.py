@@ -1,7 +1,12 @@
 """Which way of multiplying with a quantized weight is fastest here: measured for the shapes at hand, and remembered.
 
-No rule tells: on an H200 `mx.quantized_matmul` wins for a few rows and takes three times as long for thousands; on the
-CPU backend it is slow at any number; Apple's chips differ among themselves.
+No rule tells: on an H200 `mx.quantized_matmul` wins for a few rows and takes three times as long for thousands; Apple's
+chips differ among themselves.
+
+Two things are not tried. On CUDA MLX compiles `quantized_matmul` when it is first called, which takes longer than all
+measuring may, and for the rows of a step it is the slowest (H200, 4,608 rows, 8 bits, 9,216×3,072: 1.81 ms, dequantized
+0.61). On the CPU backend one way is the fastest for all but the smallest weights (`flux2.banded_matmul`) and takes the
+least memory, so that a run there takes what was planned.
 """
 
 from __future__ import annotations
@@ -11,12 +16,15 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 from flux2.atomic import write_atomically
-from flux2.mlx_backend import mx
+from flux2.banded_matmul import multiply_by_bands
+from flux2.chip import Backend
+from flux2.mlx_backend import mx, this_chip
 from flux2.models.layers import fused
 from flux2.paths import cache_dir
 
@@ -71,7 +79,21 @@ def _quantized(x: mx.array, weight: Weight, bits: int) -> mx.array:
     return mx.quantized_matmul(x, *weight, transpose=True, group_size=GROUP, bits=bits)
 
 
-WAYS: dict[str, Way] = {"dequantized": _dequantized, "unpacked": _unpacked, "quantized": _quantized}
+WAYS: dict[str, Way] = {
+    "banded": multiply_by_bands,
+    "dequantized": _dequantized,
+    "unpacked": _unpacked,
+    "quantized": _quantized,
+}
+_BACKENDS: dict[str, tuple[Backend, ...]] = {
+    "banded": ("cpu",),
+    "dequantized": ("metal", "cuda"),
+    "unpacked": ("metal", "cuda"),
+    "quantized": ("metal",),
+}
+"""Where a way is tried."""
+_BITS = {"unpacked": (8,)}
+"""With which codes a way can be used, where not with all."""
 
 _known: dict[Multiplication, str] = {}
 _known_from: Path | None = None
@@ -80,8 +102,18 @@ _known_from: Path | None = None
 def multiply(x: mx.array, weight: Weight, bits: int) -> mx.array:
     """x [..., inputs] · weightᵀ, in the way that was found to be the fastest, or else in the first."""
     codes, inputs = weight[0], x.shape[-1]
-    found = _known.get(Multiplication.of(bits, codes.shape[0], inputs, x.size // inputs, x.dtype), "dequantized")
-    return WAYS[found](x, weight, bits)
+    return WAYS[_way(Multiplication.of(bits, codes.shape[0], inputs, x.size // inputs, x.dtype))](x, weight, bits)
+
+
+def _way(wanted: Multiplication) -> str:
+    return _known.get(wanted) or candidates(wanted.bits)[0]
+
+
+@cache
+def candidates(bits: int) -> list[str]:
+    """The ways that are tried on this machine; the first is taken where none was."""
+    backend = this_chip().backend
+    return [name for name in WAYS if backend in _BACKENDS[name] and bits in _BITS.get(name, (bits,))]
 
 
 def choose(
@@ -90,7 +122,7 @@ def choose(
     """Have `multiply` know the fastest way of each of these; what is not known of this machine yet is measured.
 
     Returns:
-        the ways of those that are known now.
+        the way that each will be done in.
     """
     global _known_from
     file = _file()
@@ -99,20 +131,20 @@ def choose(
         _known_from = file
     deadline = clock() + SECONDS
     asked = sorted(set(multiplications))
-    new = [wanted for wanted in asked if wanted not in _known]
+    new = [wanted for wanted in asked if wanted not in _known and len(candidates(wanted.bits)) > 1]
     for wanted in new:
         if clock() < deadline:
             _known[wanted] = _fastest(wanted, clock)
     if new:
         mx.clear_cache()
         _write(file)
-    return {wanted: _known[wanted] for wanted in asked if wanted in _known}
+    return {wanted: _way(wanted) for wanted in asked}
 
 
 def _fastest(wanted: Multiplication, clock: Callable[[], float]) -> str:
     """The fastest way at the largest size that is not slow, found by trials of growing size."""
     rows, outputs = 2**wanted.magnitude, wanted.outputs
-    ways = [name for name in WAYS if wanted.bits == 8 or name != "unpacked"]
+    ways = candidates(wanted.bits)
     side = _SMALLEST
     while True:
         trial_rows, trial_outputs = min(rows, side), min(outputs, side)
@@ -144,8 +176,8 @@ def _time(way: Way, wanted: Multiplication, rows: int, outputs: int, clock: Call
 
 
 def _file() -> Path:
-    """Of this device and this MLX."""
-    device = f"{mx.default_device()} {mx.device_info().get('device_name')} {version('mlx')}"
+    """Of this device, this MLX, and the ways that there are."""
+    device = f"{mx.default_device()} {mx.device_info().get('device_name')} {version('mlx')} {' '.join(WAYS)}"
     return cache_dir() / "matmul" / f"{hashlib.sha256(device.encode()).hexdigest()[:16]}.json"
 
 

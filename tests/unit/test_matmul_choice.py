@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from flux2 import matmul_choice
 from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, NetworkSource
+from flux2.chip import read_chip
 from flux2.denoising import DenoisingPlan, condition, denoise, initial_noise, pack
 from flux2.matmul_choice import WAYS, Multiplication, Weight, choose, multiply
 from flux2.mlx_backend import mx
@@ -22,12 +24,17 @@ from flux2.transformer_loading import TransformerLoader
 FEW, MANY = (Multiplication.of(4, 256, 128, rows, mx.float32) for rows in (2, 1000))
 
 
+def candidates_on_metal(bits: int) -> list[str]:
+    return ["dequantized", "unpacked", "quantized"] if bits == 8 else ["dequantized", "quantized"]
+
+
 class Machine:
     """A clock that only the ways of multiplying move, each by so much per trial and per row and output."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **costs: tuple[float, float]) -> None:
         self.now = 0.0
         self.trials: list[tuple[str, int, int]] = []
+        monkeypatch.setattr(matmul_choice, "candidates", candidates_on_metal)
         for name in WAYS:
             monkeypatch.setitem(WAYS, name, self._way(name, *costs.get(name, (0.0, 1e-3))))
 
@@ -136,9 +143,34 @@ def test_every_way_gives_the_same_product(mode: object) -> None:
     products = {
         name: way(x, stored, linear.bits) for name, way in WAYS.items() if name != "unpacked" or linear.bits == 8
     }
-    assert len(products) == 2 + (linear.bits == 8)
+    assert len(products) == 3 + (linear.bits == 8)
     for name, product in products.items():
         assert mx.allclose(product, linear(x), rtol=1e-4, atol=1e-4), name
+
+
+@pytest.mark.parametrize(
+    ("backend", "bits", "ways"),
+    [
+        ("cpu", 8, ["banded"]),
+        ("cuda", 4, ["dequantized"]),
+        ("cuda", 8, ["dequantized", "unpacked"]),
+        ("metal", 4, ["dequantized", "quantized"]),
+        ("metal", 8, ["dequantized", "unpacked", "quantized"]),
+    ],
+)
+def test_tries_what_is_worth_it_on_each_backend(
+    monkeypatch: pytest.MonkeyPatch, backend: str, bits: int, ways: list[str]
+) -> None:
+    chip = read_chip({"device_name": "a chip"}, on_cpu=True, physical=1)
+    monkeypatch.setattr(matmul_choice, "this_chip", lambda: replace(chip, backend=backend))  # type: ignore[arg-type]
+    assert matmul_choice.candidates.__wrapped__(bits) == ways
+
+
+def test_where_there_is_one_way_nothing_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch)
+    monkeypatch.setattr(matmul_choice, "candidates", lambda _: ["banded"])
+    assert choose([FEW, MANY], machine.clock) == {FEW: "banded", MANY: "banded"}
+    assert machine.trials == []
 
 
 def test_a_run_measures_what_its_steps_multiply(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ MEASURED_LOADS = {"qint8": 3943, "int4": 2096}
 MEASURED_ENCODES = {"klein-4b": 306, "dev": 1449}
 """MiB: `flux2 bench --synthetic --model klein-4b,dev --part encode`, 512 tokens in float32 on the CPU backend."""
 
-MEASURED_RUN = {"encode": 197, "load": 2098, "denoise": 2789, "decode": 2287}
+MEASURED_RUN = {"encode": 197, "load": 2098, "denoise": 2224, "decode": 2287}
 """MiB: `flux2 bench --synthetic --model klein-4b --transformer-quant int4 --part generate --width 256 --height 256
 --steps 1 --tokens 64`, float32 on the CPU backend."""
 
