@@ -80,6 +80,8 @@ class MemoryPlan:
     peaks: dict[Phase, int]
     read_per_step: int = 0
     """From the disk, where the transformer is streamed."""
+    read_if_prepared: int = 0
+    """The same from the files of `flux2 quantize`; 0 where they are there, or nothing is quantized."""
     drops_transformer: bool = False
     """Whether it is let go before the decode, and has to be loaded again for the next picture."""
 
@@ -133,10 +135,13 @@ def _plan(networks: Networks, setting: Setting) -> MemoryPlan:
     embeddings = setting.prompts * setting.text_tokens * int(networks.transformer["joint_attention_dim"])
     embeddings *= setting.compute_bytes
     encoder = _kept_encoder(networks.text_encoder) if setting.keep_text_encoder else 0
+    read_if_prepared = 0
     held, block = _denoise_held(networks.transformer, setting), _block(networks.transformer, shapes, setting)
     if setting.residency == "streamed":
         streamed = _streamed(networks.transformer, shapes, setting, prepared)
         weights, kept, load, read = streamed.weights, 0, streamed.load, streamed.read_per_step
+        if setting.quantization in QUANTIZED_BYTES and not prepared:
+            read_if_prepared = _streamed(networks.transformer, shapes, setting, prepared=True).read_per_step
         denoise = held + max(weights + block, streamed.converting)
     else:
         weights = kept = sum(_stored(shape, setting) for shape in shapes.values())
@@ -148,7 +153,7 @@ def _plan(networks: Networks, setting: Setting) -> MemoryPlan:
         "denoise": encoder + embeddings + denoise,
         "decode": encoder + embeddings + kept + _decode_above(networks.vae, setting),
     }
-    return MemoryPlan(setting, weights, kept, embeddings, peaks, read)
+    return MemoryPlan(setting, weights, kept, embeddings, peaks, read, read_if_prepared)
 
 
 def _stored(shape: tuple[int, ...], setting: Setting) -> int:
