@@ -67,6 +67,11 @@ def use_all_cores(wanted: bool) -> None:
         _Library.loaded.scipy_openblas_set_num_threads(_usable_cores() if wanted else 1)
 
 
+def threads() -> int:
+    """How many a matrix product has now; other work of the same size does well with as many."""
+    return int(_Library.loaded.scipy_openblas_get_num_threads()) if _Library.loaded else 1
+
+
 class _Library:
     loaded: ctypes.CDLL | None = None
 

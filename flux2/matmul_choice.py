@@ -1,7 +1,12 @@
 """Which way of multiplying with a quantized weight is fastest here: measured for the shapes at hand, and remembered.
 
-No rule tells: `mx.quantized_matmul` wins for a few rows and takes three times as long for thousands on an H200; on the
-CPU backend it is slow at any number; Apple's chips differ among themselves.
+No rule tells: on an H200 `mx.quantized_matmul` wins for a few rows and takes three times as long for thousands; Apple's
+chips differ among themselves.
+
+Two things are not tried. On CUDA MLX compiles `quantized_matmul` when it is first called, 16 to 34 seconds for each of
+its forms (H200, MLX 0.32.4), and for the rows of a step it is the slowest (4,608 rows, 8 bits, 9,216×3,072: 1.81 ms,
+dequantized 0.61). On the CPU backend one way is the fastest for all but the smallest weights (`flux2.banded_matmul`)
+and takes the least memory, so that a run there takes what was planned.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flux2.atomic import write_atomically
+from flux2.banded_matmul import multiply_by_bands
 from flux2.chip import Backend
 from flux2.cuda_kernels import dequantize
 from flux2.mlx_backend import mx, this_chip
@@ -79,18 +85,22 @@ def _quantized(x: mx.array, weight: Weight, bits: int) -> mx.array:
 
 
 WAYS: dict[str, Way] = {
+    "banded": multiply_by_bands,
+    "kernel": _by_our_kernel,
     "dequantized": _dequantized,
     "unpacked": _unpacked,
-    "kernel": _by_our_kernel,
     "quantized": _quantized,
 }
-TRIED: dict[Backend, tuple[str, ...]] = {
-    "cpu": ("dequantized", "unpacked", "quantized"),
-    "metal": ("dequantized", "unpacked", "quantized"),
-    "cuda": ("kernel", "dequantized"),
+_BACKENDS: dict[str, tuple[Backend, ...]] = {
+    "banded": ("cpu",),
+    "kernel": ("cuda",),
+    "dequantized": ("metal", "cuda"),
+    "unpacked": ("metal",),
+    "quantized": ("metal",),
 }
-"""What is measured where; another one than the first has to be worth it. On CUDA MLX compiles `quantized_matmul` for
-many rows while the program runs, 16 to 34 seconds for each of its forms (H200, MLX 0.32.4); it is thrice as slow."""
+"""Where a way is tried."""
+_BITS = {"unpacked": (8,)}
+"""With which codes a way can be used, where not with all."""
 
 _known: dict[Multiplication, str] = {}
 _known_from: Path | None = None
@@ -99,13 +109,18 @@ _known_from: Path | None = None
 def multiply(x: mx.array, weight: Weight, bits: int) -> mx.array:
     """x [..., inputs] · weightᵀ, in the way that was found to be the fastest, or else in the first."""
     codes, inputs = weight[0], x.shape[-1]
-    found = _known.get(Multiplication.of(bits, codes.shape[0], inputs, x.size // inputs, x.dtype))
-    return WAYS[found or _first_way()](x, weight, bits)
+    return WAYS[_way(Multiplication.of(bits, codes.shape[0], inputs, x.size // inputs, x.dtype))](x, weight, bits)
+
+
+def _way(wanted: Multiplication) -> str:
+    return _known.get(wanted) or candidates(wanted.bits)[0]
 
 
 @cache
-def _first_way() -> str:
-    return TRIED[this_chip().backend][0]
+def candidates(bits: int) -> list[str]:
+    """The ways that are tried on this machine; the first is taken where none was."""
+    backend = this_chip().backend
+    return [name for name in WAYS if backend in _BACKENDS[name] and bits in _BITS.get(name, (bits,))]
 
 
 def choose(
@@ -114,7 +129,7 @@ def choose(
     """Have `multiply` know the fastest way of each of these; what is not known of this machine yet is measured.
 
     Returns:
-        the ways of those that are known now.
+        the way that each will be done in.
     """
     global _known_from
     file = _file()
@@ -122,7 +137,7 @@ def choose(
         _known.update(_read(file) | _known)  # what this process has used stays, so that its pictures can be repeated
         _known_from = file
     asked = sorted(set(multiplications))
-    new = [wanted for wanted in asked if wanted not in _known]
+    new = [wanted for wanted in asked if wanted not in _known and len(candidates(wanted.bits)) > 1]
     for first in {(wanted.bits, wanted.dtype): wanted for wanted in new}.values():
         _compile(first)
     deadline = clock() + SECONDS
@@ -132,24 +147,19 @@ def choose(
     if new:
         mx.clear_cache()
         _write(file)
-    return {wanted: _known[wanted] for wanted in asked if wanted in _known}
-
-
-def _ways(wanted: Multiplication) -> list[str]:
-    """All that can be tried for it here."""
-    return [name for name in TRIED[this_chip().backend] if wanted.bits == 8 or name != "unpacked"]
+    return {wanted: _way(wanted) for wanted in asked}
 
 
 def _compile(wanted: Multiplication) -> None:
     """Use each way once, which on a GPU may compile a kernel: seconds, once per machine, that tell nothing of it."""
-    for name in _ways(wanted):
+    for name in candidates(wanted.bits):
         _trial(WAYS[name], wanted, _SMALLEST, _SMALLEST)()
 
 
 def _fastest(wanted: Multiplication, clock: Callable[[], float]) -> str:
     """The fastest way at the largest size that is not slow, found by trials of growing size."""
     rows, outputs = 2**wanted.magnitude, wanted.outputs
-    ways = _ways(wanted)
+    ways = candidates(wanted.bits)
     side = _SMALLEST
     while True:
         trial_rows, trial_outputs = min(rows, side), min(outputs, side)
@@ -187,8 +197,8 @@ def _time(trial: Callable[[], None], clock: Callable[[], float]) -> float:
 
 
 def _file() -> Path:
-    """Of this device and this MLX."""
-    device = f"{mx.default_device()} {mx.device_info().get('device_name')} {version('mlx')}"
+    """Of this device, this MLX, and the ways that there are."""
+    device = f"{mx.default_device()} {mx.device_info().get('device_name')} {version('mlx')} {' '.join(WAYS)}"
     return cache_dir() / "matmul" / f"{hashlib.sha256(device.encode()).hexdigest()[:16]}.json"
 
 

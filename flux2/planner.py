@@ -21,6 +21,7 @@ from flux2.request import QUANTIZATIONS, RESIDENCIES
 from flux2.run_setting import FILE_BYTES, Backend, Setting
 from flux2.shapes import Shapes, text_encoder_shapes, transformer_shapes, vae_shapes
 
+GROUP = 64  # weights that share a scale and a bias
 QUANTIZED_BYTES = {"qint8": 8.5 / 8, "int4": 4.5 / 8}
 """Of a weight: its bits, and a bfloat16 scale and bias for each 64."""
 USED_LAYERS = {"qwen3": 27, "mistral3": 30}
@@ -40,13 +41,14 @@ ENCODE_MULTIPLYING = 2
 BLOCK_WIDTHS: dict[Backend, float] = {"cpu": 23, "gpu": 31}
 """Activations of a single-stream block before it attends: so many times its width for every token. "gpu" was counted
 by running that backend's operations, with the fused ones stubbed, on the CPU's allocator."""
-HEAD_START_WIDTHS, HEAD_START_ROOM = 39, 700 << 20
+HEAD_START_WIDTHS, HEAD_START_ROOM = 39, 800 << 20
 """The same on the GPU with the next part's, where it is given that before, and the bytes below which it is
 (flux2/models/layers.py)."""
 PROJECTED_WIDTHS, ATTENDING_WIDTHS = 14, 8.5
 """The same on the CPU, while a weight is widened for its multiplication, and while it attends."""
-WIDENED_WEIGHTS = {False: 1.0, True: 1.95}
-"""Copies of a weight in that moment, as wide as what is computed in; by whether it is quantized."""
+DEQUANTIZING_ROWS, DEQUANTIZING_BAND = 512, 2 << 20
+"""Rows of a quantized weight, and numbers in them, that are multiplied with at a time on the CPU
+(flux2/banded_matmul.py)."""
 ROTATION_FLOATS = 1.5
 """Of every token's rotation, for each feature of a head."""
 LATENTS = 3
@@ -78,6 +80,8 @@ class MemoryPlan:
     peaks: dict[Phase, int]
     read_per_step: int = 0
     """From the disk, where the transformer is streamed."""
+    read_if_prepared: int = 0
+    """The same from the files of `flux2 quantize`; 0 where they are there, or nothing is quantized."""
     drops_transformer: bool = False
     """Whether it is let go before the decode, and has to be loaded again for the next picture."""
 
@@ -131,10 +135,13 @@ def _plan(networks: Networks, setting: Setting) -> MemoryPlan:
     embeddings = setting.prompts * setting.text_tokens * int(networks.transformer["joint_attention_dim"])
     embeddings *= setting.compute_bytes
     encoder = _kept_encoder(networks.text_encoder) if setting.keep_text_encoder else 0
+    read_if_prepared = 0
     held, block = _denoise_held(networks.transformer, setting), _block(networks.transformer, shapes, setting)
     if setting.residency == "streamed":
         streamed = _streamed(networks.transformer, shapes, setting, prepared)
         weights, kept, load, read = streamed.weights, 0, streamed.load, streamed.read_per_step
+        if setting.quantization in QUANTIZED_BYTES and not prepared:
+            read_if_prepared = _streamed(networks.transformer, shapes, setting, prepared=True).read_per_step
         denoise = held + max(weights + block, streamed.converting)
     else:
         weights = kept = sum(_stored(shape, setting) for shape in shapes.values())
@@ -146,7 +153,7 @@ def _plan(networks: Networks, setting: Setting) -> MemoryPlan:
         "denoise": encoder + embeddings + denoise,
         "decode": encoder + embeddings + kept + _decode_above(networks.vae, setting),
     }
-    return MemoryPlan(setting, weights, kept, embeddings, peaks, read)
+    return MemoryPlan(setting, weights, kept, embeddings, peaks, read, read_if_prepared)
 
 
 def _stored(shape: tuple[int, ...], setting: Setting) -> int:
@@ -211,10 +218,11 @@ def _block(config: dict[str, Any], shapes: Shapes, setting: Setting) -> int:
     if setting.backend == "gpu":
         has_head_start = setting.residency == "resident" and block < HEAD_START_ROOM
         return int(activation * HEAD_START_WIDTHS if has_head_start else block)
-    largest = max(math.prod(_used_at_once(name, shape)) for name, shape in shapes.items() if "_blocks." in name)
+    blocks = {name: shape for name, shape in shapes.items() if "transformer_blocks" in name}
+    widened = max(_widened(_used_at_once(name, shape), setting) for name, shape in blocks.items())
     scores = _scores(config["num_attention_heads"], setting.text_tokens + setting.image_tokens)
     attending = activation * ATTENDING_WIDTHS + BLOCK_CHUNKS * scores
-    projecting = activation * PROJECTED_WIDTHS + _widened(setting) * largest
+    projecting = activation * PROJECTED_WIDTHS + widened
     return int(max(block, attending, projecting))
 
 
@@ -234,7 +242,7 @@ def _activation(config: dict[str, Any], setting: Setting) -> int:
 
 def _modulating(shapes: Shapes, setting: Setting) -> int:
     """While the steps' modulations are computed, one after the other."""
-    return int(_widened(setting) * max(math.prod(shape) for name, shape in shapes.items() if "modulation" in name))
+    return max(_widened(shape, setting) for name, shape in shapes.items() if "modulation" in name)
 
 
 def _conditioning(config: dict[str, Any], setting: Setting) -> int:
@@ -244,12 +252,16 @@ def _conditioning(config: dict[str, Any], setting: Setting) -> int:
     return int(texts + (setting.text_tokens + setting.image_tokens) * head_dim * ROTATION_FLOATS * 4)
 
 
-def _widened(setting: Setting) -> float:
-    """Bytes of the copies of each number of a weight while it is multiplied with, on the CPU."""
-    quantized = setting.quantization in QUANTIZED_BYTES
-    if setting.backend == "gpu" or not (quantized or setting.widens):
+def _widened(shape: tuple[int, ...], setting: Setting) -> int:
+    """Bytes of what a weight is while it is multiplied with on the CPU, beside what it is kept as."""
+    count = math.prod(shape)
+    if setting.backend == "gpu":
         return 0
-    return WIDENED_WEIGHTS[quantized] * setting.compute_bytes
+    if setting.quantization in QUANTIZED_BYTES:
+        outputs, inputs = shape[0], shape[-1]
+        rows = min(outputs, DEQUANTIZING_ROWS, max(1, DEQUANTIZING_BAND // inputs))
+        return setting.compute_bytes * (rows * inputs + 2 * count // GROUP)
+    return setting.compute_bytes * count if setting.widens else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,15 +305,12 @@ def _streamed(config: dict[str, Any], shapes: Shapes, setting: Setting, prepared
     parts = {name: _Part.of(group, setting, prepared) for name, group in groups.items()}
     steps = [part for name, part in parts.items() if "blocks" in name]
     first = [part for name, part in parts.items() if "blocks" not in name]
-    largest = max(math.prod(shape) for name, shape in shapes.items() if _part_of(name) and "blocks" not in name)
+    widened = max(_widened(shape, setting) for name, shape in shapes.items() if _part_of(name) and "blocks" not in name)
 
     pairs = list(pairwise([*steps, steps[0]]))
     in_use = max(part.kept + after.read for part, after in pairs)
     converting = max(part.converting + after.read for part, after in pairs)
-    load = max(
-        max(part.converting, part.kept + _widened(setting) * largest) + after.read
-        for part, after in pairwise([*first, steps[0]])
-    )
+    load = max(max(part.converting, part.kept + widened) + after.read for part, after in pairwise([*first, steps[0]]))
     conditioned = _conditioning(config, setting) + steps[0].read
     return _Streamed(
         weights=always + in_use,

@@ -37,8 +37,6 @@ from flux2.pipeline import Flux2Pipeline
 from flux2.reporting import RunReport
 from flux2.shapes import text_encoder_shapes, transformer_shapes
 
-LIMIT = 1.2
-"""Times the bound: what is wanted."""
 _READ = 2 << 30  # bytes, to find the speed of reading
 _PIECE = 16 << 20
 _READERS = (1, 4, 8)

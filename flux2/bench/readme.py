@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from flux2.architectures import ARCHITECTURES
+from flux2.bench import speed_targets
 from flux2.bench.comparison import Comparison
 from flux2.bench.document import LEVELS
 from flux2.bench.peers.race import timed
 from flux2.bench.results import FOLDER, all_comparisons, machine, model_name, read_all
+from flux2.bench.speed_targets import judge
 from flux2.bench.tables import NONE, table
 from flux2.bench.targets import MISSES
 
@@ -114,7 +116,7 @@ def speed_part() -> str:
                     )
                 )
     titles = ("work", "by", "ms", "× ours", "peak above weights, MiB", "TFLOP/s", "on")
-    return table(titles, rows)
+    return table(titles, rows) + _missed("peers")
 
 
 def scaling_part() -> str:
@@ -153,7 +155,18 @@ def bounds_part() -> str:
         for report in read_all("bounds")
         for row in report["bounds"]
     ]
-    return table(("phase", "s", "lower bound, s", "ratio", "on"), rows)
+    return table(("phase", "s", "lower bound, s", "ratio", "on"), rows) + _missed("bounds")
+
+
+def _missed(kind: str) -> str:
+    """The goals that a kind of measurement misses, each with what is in the way."""
+    missed = [(found, report) for report in read_all(kind) for found in judge(report) if not found.met]
+    lines = [
+        f"- {found.goal.model}, {found.goal.what}, on {machine(report)}: {found.value:.2f}, wanted {found.limit:g}. "
+        + speed_targets.MISSES.get(found.goal, "")
+        for found, report in missed
+    ]
+    return "\n\nMissed:\n\n" + "\n".join(lines) if lines else ""
 
 
 PARTS: dict[str, Callable[[], str]] = {

@@ -89,8 +89,9 @@ def _size(fit: Fit) -> str:
 
 
 def _reading(fit: Fit) -> str:
-    read = fit.plan.read_per_step
-    return f", reads {humanize.size(read)} in every step" if read else ""
+    read, prepared = fit.plan.read_per_step, fit.plan.read_if_prepared
+    after = f" ({humanize.size(prepared)} after flux2 quantize)" if prepared else ""
+    return f", reads {humanize.size(read)} in every step{after}" if read else ""
 
 
 def _numbers(others: list[Fit]) -> str:

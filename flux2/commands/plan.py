@@ -141,10 +141,21 @@ def _text(model: str, networks: Networks, plans: list[MemoryPlan], budget: Budge
             f"{model}, {setting.width}×{setting.height}, {setting.dtype}{passes}; peak of each phase in MiB",
             *lines,
             "READ: from the disk per step. FROM: the smallest Apple machine, GB.",
+            *_advice(plans),
             *(["(p): read from the files that flux2 quantize made."] if networks.prepared else []),
             *(["(d): the transformer is let go before the decode."] if any(p.drops_transformer for p in plans) else []),
             f"This machine: {_mib(budget.limit)} MiB, of which other programs leave {_mib(budget.available)} now.",
         ]
+    )
+
+
+def _advice(plans: list[MemoryPlan]) -> list[str]:
+    """What streaming would read of files that are not there yet."""
+    reads = [
+        f"{found.setting.quantization} {_mib(found.read_if_prepared)}" for found in plans if found.read_if_prepared
+    ]
+    return [f"READ of the files that flux2 quantize makes, so that no step quantizes: {', '.join(reads)}."] * bool(
+        reads
     )
 
 

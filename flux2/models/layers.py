@@ -19,7 +19,7 @@ Evaluate = Callable[..., Any]
 
 FLOAT16_MAX = 65504.0
 
-HEAD_START_ROOM = 700 << 20
+HEAD_START_ROOM = 800 << 20
 """Bytes above what was held before, up to which the GPU is given further work before it has done the last."""
 
 

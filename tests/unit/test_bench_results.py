@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 
-from flux2.bench import readme
+from flux2.bench import readme, speed_targets
 from flux2.bench.comparison import Comparison
 from flux2.bench.document import Figure
-from flux2.bench.results import all_comparisons, machine, read_all
+from flux2.bench.results import FOLDER, all_comparisons, machine, read_all
+from flux2.bench.scaling import PARTS
+from flux2.bench.speed_targets import Judged, judge
 from flux2.bench.targets import MISSES, UNMEASURED, Key, all_targets, applies
 
 PLANNED_WITHIN = 0.05
 SLACK = 0.25  # MiB, for what is too small to plan
 FIGURES = list(all_comparisons())
+SPEEDS = [(report, found) for kind in ("peers", "bounds") for report in read_all(kind) for found in judge(report)]
 
 
 def title(found: tuple[dict[str, Any], Figure, Comparison]) -> str:
@@ -53,6 +56,53 @@ def test_is_planned(found: tuple[dict[str, Any], Figure, Comparison]) -> None:
     if figure.in_plan and comparison.planned is not None:
         expected = pytest.approx(comparison.measured, rel=PLANNED_WITHIN, abs=SLACK)
         assert comparison.planned == expected
+
+
+@pytest.mark.parametrize(
+    ("report", "found"),
+    SPEEDS,
+    ids=[f"{machine(report)}-{found.goal.model}-{found.goal.what}" for report, found in SPEEDS],
+)
+def test_is_as_fast_as_wanted_unless_it_is_listed_as_missed(report: dict[str, Any], found: Judged) -> None:
+    listed = found.goal in speed_targets.MISSES
+    assert found.met or listed, f"{machine(report)}: {found.goal.what} {found.value:.2f}, wanted {found.limit}"
+
+
+def test_speeds_that_are_listed_as_missed_are_missed() -> None:
+    missed = {found.goal for _, found in SPEEDS if not found.met}
+    assert [goal for goal in speed_targets.MISSES if goal not in missed] == []
+    assert all(reason.endswith(".") for reason in speed_targets.MISSES.values())
+
+
+def test_every_file_is_of_a_known_kind_and_complete() -> None:
+    kinds = ("bench", "peers", "scaling", "bounds")
+    assert sum(len(read_all(kind)) for kind in kinds) == len(list(FOLDER.glob("*.json")))
+    for kind in kinds:
+        for report in read_all(kind):
+            assert not report.get("failed")
+    for report in read_all("bench"):
+        assert not any("error" in cell for cell in report["cells"])
+    for report in read_all("scaling"):
+        assert all(row["median"] > 0 and row["part"] in PARTS for row in report["rows"])
+
+
+@pytest.mark.parametrize(
+    ("backend", "seconds", "missed"),
+    [
+        ("gpu", {"ours bf16": 70, "diffusers": 82, "mflux bf16": 89, "mflux bf16 compiled": 80}, []),
+        ("gpu", {"ours bf16": 75, "diffusers": 82, "mflux bf16": 89}, ["step, times diffusers's"]),
+        ("gpu", {"ours bf16": 70, "ours int4": 78, "ours qint8": 76}, ["step of ours int4, times bf16's"]),
+        ("cpu", {"ours bf16": 90, "diffusers": 82, "mflux bf16": 89}, ["step, times mflux bf16's"]),
+    ],
+)
+def test_judges_a_race(backend: str, seconds: dict[str, float], missed: list[str]) -> None:
+    rows = [
+        {"name": name, "median": median, "relative_error": 0.01, "peak_above_weights": 786 * 2**20}
+        for name, median in seconds.items()
+    ]
+    work = {"model": "klein-4b", "divisor": 1, "width": 1024, "height": 1024}
+    report = {"conditions": {"backend": backend}, "work": work, "step": {"contenders": [*rows, {"name": "stopped"}]}}
+    assert [found.goal.what for found in judge(report) if not found.met] == missed
 
 
 def test_says_on_what_it_was_measured() -> None:

@@ -82,7 +82,7 @@ def test_at_a_terminal_the_answer_is_taken(
     assert request
     assert (request.quantization, request.residency, request.force) == (quantization, residency, forced)
     assert "  1  int4 " in shown.getvalue()
-    assert "reads" in shown.getvalue()
+    assert "after flux2 quantize)" in shown.getvalue()
 
 
 @pytest.mark.parametrize("typed", ["", "\n", "n\n"])

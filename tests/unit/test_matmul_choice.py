@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,22 @@ import pytest
 from flux2 import matmul_choice
 from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, NetworkSource
+from flux2.chip import read_chip
 from flux2.denoising import DenoisingPlan, condition, denoise, initial_noise, pack
-from flux2.matmul_choice import TRIED, WAYS, Multiplication, Weight, choose, multiply
-from flux2.mlx_backend import mx
+from flux2.matmul_choice import WAYS, Multiplication, Weight, choose, multiply
+from flux2.mlx_backend import mx, nn
+from flux2.models.layers import outputs
 from flux2.paths import cache_dir, pocket_checkpoint
-from flux2.quantization import MODES, QuantizedLinear
+from flux2.quantization import MODES, Quantization, QuantizedLinear
 from flux2.reporting import RunReport
 from flux2.schedule import SchedulerConfig
 from flux2.transformer_loading import TransformerLoader
 
 FEW, MANY = (Multiplication.of(4, 256, 128, rows, mx.float32) for rows in (2, 1000))
+
+
+def candidates_on_metal(bits: int) -> list[str]:
+    return ["dequantized", "unpacked", "quantized"] if bits == 8 else ["dequantized", "quantized"]
 
 
 class Machine:
@@ -28,6 +35,7 @@ class Machine:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **costs: tuple[float, float]) -> None:
         self.now = 0.0
         self.trials: list[tuple[str, int, int]] = []
+        monkeypatch.setattr(matmul_choice, "candidates", candidates_on_metal)
         for name in WAYS:
             monkeypatch.setitem(WAYS, name, self._way(name, *costs.get(name, (0.0, 1e-3))))
 
@@ -133,12 +141,48 @@ def test_every_way_gives_the_same_product(mode: object) -> None:
     x = mx.random.normal((2, 5, 128), key=mx.random.key(1))
     linear = QuantizedLinear(weight, mode)  # type: ignore[arg-type]
     stored = (linear.weight, linear.scales.astype(x.dtype), linear.biases.astype(x.dtype))
-    products = {
-        name: WAYS[name](x, stored, linear.bits) for name in TRIED["cpu"] if name != "unpacked" or linear.bits == 8
-    }
-    assert len(products) == 2 + (linear.bits == 8)
+    products = {name: WAYS[name](x, stored, linear.bits) for name in ("banded", *candidates_on_metal(linear.bits))}
+    assert len(products) == 3 + (linear.bits == 8)
     for name, product in products.items():
         assert mx.allclose(product, linear(x), rtol=1e-4, atol=1e-4), name
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=lambda mode: mode.name if mode else "bf16")
+def test_some_outputs_are_those_of_all(mode: Quantization | None) -> None:
+    weight = mx.random.normal((192, 128), key=mx.random.key(0)).astype(mx.bfloat16)
+    x = mx.random.normal((2, 5, 128), key=mx.random.key(1))
+    linear = nn.Linear(128, 192, bias=False)
+    linear.weight = weight
+    if mode:
+        linear = QuantizedLinear(weight, mode)
+    first, others = outputs(linear, x, stop=64), outputs(linear, x, start=64)
+    assert first.shape == (2, 5, 64)
+    assert mx.allclose(mx.concatenate([first, others], axis=-1), linear(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("backend", "bits", "ways"),
+    [
+        ("cpu", 8, ["banded"]),
+        ("cuda", 4, ["kernel", "dequantized"]),
+        ("cuda", 8, ["kernel", "dequantized"]),
+        ("metal", 4, ["dequantized", "quantized"]),
+        ("metal", 8, ["dequantized", "unpacked", "quantized"]),
+    ],
+)
+def test_tries_what_is_worth_it_on_each_backend(
+    monkeypatch: pytest.MonkeyPatch, backend: str, bits: int, ways: list[str]
+) -> None:
+    chip = read_chip({"device_name": "a chip"}, on_cpu=True, physical=1)
+    monkeypatch.setattr(matmul_choice, "this_chip", lambda: replace(chip, backend=backend))  # type: ignore[arg-type]
+    assert matmul_choice.candidates.__wrapped__(bits) == ways
+
+
+def test_where_there_is_one_way_nothing_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch)
+    monkeypatch.setattr(matmul_choice, "candidates", lambda _: ["banded"])
+    assert choose([FEW, MANY], machine.clock) == {FEW: "banded", MANY: "banded"}
+    assert machine.trials == []
 
 
 def test_a_run_measures_what_its_steps_multiply(monkeypatch: pytest.MonkeyPatch) -> None:

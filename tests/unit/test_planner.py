@@ -42,7 +42,7 @@ MEASURED_LOADS = {"qint8": 3964, "int4": 2109}
 MEASURED_ENCODES = {"klein-4b": 306, "dev": 1449}
 """MiB: `flux2 bench --synthetic --model klein-4b,dev --part encode`, 512 tokens in float32 on the CPU backend."""
 
-MEASURED_RUN = {"encode": 197, "load": 2098, "denoise": 2789, "decode": 2287}
+MEASURED_RUN = {"encode": 197, "load": 2098, "denoise": 2224, "decode": 2287}
 """MiB: `flux2 bench --synthetic --model klein-4b --transformer-quant int4 --part generate --width 256 --height 256
 --steps 1 --tokens 64`, float32 on the CPU backend."""
 
@@ -197,6 +197,7 @@ def test_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[:2] for line in lines[3:6]] == [["bf16", "7,392"], ["qint8", "3,927"], ["int4", "2,079"]]
     assert "does not fit" in lines[3]
     assert [line.endswith("← auto") for line in lines[3:6]] == [False, True, False]
+    assert "READ of the files that flux2 quantize makes, so that no step quantizes: qint8 3,729, int4 1,974." in lines
     assert max(map(len, lines)) <= 100
     assert lines[-1].startswith("This machine: 6,144 MiB")
 
@@ -206,6 +207,7 @@ def test_command_shows_one_residency(capsys: pytest.CaptureFixture[str]) -> None
     plans = json.loads(capsys.readouterr().out)["plans"]
     assert [found["setting"]["residency"] for found in plans] == ["streamed"] * 3
     assert all(found["read_per_step"] > 0 for found in plans)
+    assert [found["read_if_prepared"] > 0 for found in plans] == [False, True, True]
 
 
 def test_command_prints_json(capsys: pytest.CaptureFixture[str]) -> None:

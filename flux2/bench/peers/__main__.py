@@ -91,6 +91,8 @@ def _gather(part: Part, only: list[str], work: Work, recording: Recording) -> li
         let_go()
         if made is not None:
             loading[", ".join(each.name for each in made)] = recording.seconds() - began
+            if choosing := made[0].notes.get("choosing_seconds"):
+                recording.say(f"{name}: of these, {choosing:.1f} s to find the fastest way to multiply")
             contenders += made
             recording.save()
     return contenders
