@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.screen import Screen
 
 from flux2 import events as ev
@@ -32,6 +32,7 @@ from tui.prompt_history import PromptHistory
 from tui.screens.dashboard import Dashboard
 from tui.session import Session, Topic
 from tui.themes import NamedTheme, variable_defaults
+from tui.type_ahead import TypeAheadApp
 
 _SAVE_AFTER = 0.7
 """Seconds of quiet after which a change of the choices is written down."""
@@ -53,7 +54,7 @@ class Options:
     """Folder of the choices and the prompt history."""
 
 
-class Flux2App(App[None]):
+class Flux2App(TypeAheadApp):
     TITLE = "flux2-tui"
     CSS_PATH: ClassVar[list[str | PurePath]] = [*sorted(Path(__file__).parent.rglob("*.tcss"))]
     ENABLE_COMMAND_PALETTE = True
