@@ -57,6 +57,22 @@ def test_what_was_measured_goes_before_what_is_predicted() -> None:
     assert "predicted" in memory_line(replace(choices, width=512, height=512), session)
 
 
+def test_what_encoding_took_is_known_of_every_level() -> None:
+    """A comparison encodes its prompt once; the pictures after the first are measured all the same."""
+    session = session_of()
+    for level, encoding in (("bf16", {"encode": GB}), ("int4", {})):
+        choices = replace(NINE, quantization=level)
+        fit = fit_of(choices.request(), session)
+        assert fit
+        remember_peaks(fit.request, fit.plan, {**encoding, "load": 5 * GB, "denoise": 8 * GB, "decode": 6 * GB})
+        assert "peak 8.00 GB measured" in memory_line(choices, session)
+    other = replace(NINE, model="klein-4b")
+    fit = fit_of(other.request(), session)
+    assert fit
+    remember_peaks(fit.request, fit.plan, {"load": 5 * GB, "denoise": 8 * GB, "decode": 6 * GB})
+    assert "predicted" in memory_line(other, session)
+
+
 async def test_the_menu_shows_the_memory_of_every_level_and_of_either_residency(tmp_path: Path) -> None:
     save_choices(tmp_path / "screen.json", NINE)
     async with running(ReplayBackend(info=SMALL_MAC), state=tmp_path, size=(100, 30)) as (app, pilot):
