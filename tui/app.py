@@ -8,13 +8,14 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
 from textual.app import SystemCommand
+from textual.filter import LineFilter
 from textual.screen import Screen
 
 from flux2 import events as ev
@@ -26,6 +27,7 @@ from tui.glyphs import Glyphs, best_glyphs
 from tui.keymap import ALL_KEYS
 from tui.link import WorkerLink
 from tui.notices import WindowTitle, notice
+from tui.palette import Palette256
 from tui.picture_desk import PictureDesk
 from tui.preferences import LOOK_EVERY, Preferences
 from tui.prompt_history import PromptHistory
@@ -81,6 +83,7 @@ class Flux2App(TypeAheadApp):
             self.choices = self.choices.with_model(options.model)
         self.prompt_history = PromptHistory(options.state / "prompts.jsonl")
         self.desk = PictureDesk(self)
+        self._palette = Palette256()
         self._stale, self._redraw_timer, self._save_timer = Topic(0), False, False
         self._redrawn = 0.0
         self._told_unfinished: set[str] = set()
@@ -244,7 +247,11 @@ class Flux2App(TypeAheadApp):
     def _choices_path(self) -> Path:
         return self.options.state / "screen.json"
 
-    # --- themes and commands -----------------------------------------------------------------------------------------
+    # --- colours, themes and commands --------------------------------------------------------------------------------
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        filters = super().get_line_filters()
+        return [*filters, self._palette] if self.console.color_system == "256" else filters
 
     def keys_of(self, name: str) -> str:
         """The keys of what has this id in the key map, as they are written for people."""
