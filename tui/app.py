@@ -60,6 +60,7 @@ class Flux2App(TypeAheadApp):
     TITLE = "flux2-tui"
     CSS_PATH: ClassVar[list[str | PurePath]] = [*sorted(Path(__file__).parent.rglob("*.tcss"))]
     ENABLE_COMMAND_PALETTE = True
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-high")]  # noqa: RUF012 — Textual's own annotation is not a ClassVar
 
     def __init__(
         self, make_backend: Callable[[], Backend], options: Options, clock: Callable[[], float] = time.time
