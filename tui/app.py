@@ -80,6 +80,7 @@ class Flux2App(TypeAheadApp):
         self._damages: list[str] = []
         first = Choices().with_settings(self.preferences.settings)
         self.choices = load_choices(self._choices_path, first, self._damages)
+        self._saved = self.choices
         if options.model:
             self.choices = self.choices.with_model(options.model)
         self.prompt_history = PromptHistory(options.state / "prompts.jsonl")
@@ -239,8 +240,11 @@ class Flux2App(TypeAheadApp):
         self._save_timer = False
         if self.screen_stack:  # straight from the editor: its last change may still be on its way
             self.choices = replace(self.choices, prompt=self.dashboard.prompt.editor.text)
+        if self.choices == self._saved:  # another screen may have written its own meanwhile
+            return
         try:
             save_choices(self._choices_path, self.choices)
+            self._saved = self.choices
         except OSError as error:
             self.log.error(f"choices not saved: {error}")  # a full disk must not disturb a run
 
