@@ -56,11 +56,11 @@ class Fit:
         """Why it was taken."""
         if self.verdict == "does not fit":
             return "the smallest, for none fits"
-        return "the best that fits" if self.verdict == "fits" else "the best, though it is tight"
+        return "the best that fits" if self.verdict == "fits" else "what asks least of other programs"
 
 
 def weigh(request: GenerationRequest, networks: Networks, engine: Engine, budget: Budget) -> Fit:
-    """Decide what the request leaves to `AUTO`: the best that fits, else the best that is tight, else the smallest.
+    """Decide what the request leaves to `AUTO`: as `best_fit` does, else the smallest.
 
     Raises:
         CheckpointError: if the configs lack what the sizes follow from.
@@ -98,12 +98,19 @@ def machines(networks: Networks, setting: Setting) -> list[int]:
 
 
 def best_fit(plans: Iterable[MemoryPlan], budget: Budget) -> MemoryPlan | None:
-    """The first of the plans, best first, that fits; else the first that is tight; None if none does."""
+    """Of plans, best first: one whose weights stay in memory before any that streams; None if none fits.
+
+    Among those, the first that fits, else the smallest that is tight. Where it is tight, other programs give way once,
+    while it loads, and to the smallest the least; streaming is paid for in every step of every picture, and the disk's
+    cache wants the memory that they hold just as well.
+    """
     judged = [(budget.judge(found.peak), found) for found in plans]
-    for verdict in ("fits", "tight"):
-        for judgement, found in judged:
-            if judgement == verdict:
-                return found
+    for residency in RESIDENCIES:
+        ours = [(verdict, found) for verdict, found in judged if found.setting.residency == residency]
+        fitting = next((found for verdict, found in ours if verdict == "fits"), None)
+        tight = [found for verdict, found in ours if verdict == "tight"]
+        if best := fitting or min(tight, key=lambda found: found.peak, default=None):
+            return best
     return None
 
 

@@ -67,9 +67,16 @@ def transfer(done: int, total: int, bytes_per_second: float, seconds_left: float
     return " · ".join(part for part in parts if part)
 
 
+_JOINER = "\u200d"
+
+
 def printable(text: str) -> str:
-    """Text from a file or the network without what a terminal would obey: escape sequences, bells, cursor moves."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    """Text from a file or the network without what a terminal would obey: escape sequences, bells, cursor moves.
+
+    Emoji that are joined to one stand side by side: terminals disagree about how wide the one is.
+    """
+    kept = (c for c in text if c != _JOINER)
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in kept)
 
 
 def _three_figures(value: float) -> str:

@@ -34,8 +34,9 @@ def remember_peaks(request: GenerationRequest, plan: MemoryPlan, peaks: Mapping[
     known = _read()
     key = _key(request, plan)
     fresh: dict[str, int] = {phase: count for phase, count in peaks.items() if phase in _PLANNED}
-    if "load" not in fresh:
-        fresh.pop("encode", None)
+    encoding = fresh.pop("encode", None)
+    if encoding is not None and "load" in fresh:
+        known[_encoding_key(request, plan)] = {"encode": encoding}
     known[key] = {**known.pop(key, {}), **fresh}
     kept = dict(list(known.items())[-MOST_RUNS:])
     with contextlib.suppress(OSError):
@@ -45,7 +46,8 @@ def remember_peaks(request: GenerationRequest, plan: MemoryPlan, peaks: Mapping[
 
 def measured_peak(request: GenerationRequest, plan: MemoryPlan) -> int | None:
     """The highest of all phases of such a run, bytes; None while one of them was never measured."""
-    peaks = _read().get(_key(request, plan), {})
+    known = _read()
+    peaks = {**known.get(_encoding_key(request, plan), {}), **known.get(_key(request, plan), {})}
     missing = any(phase not in peaks for phase in plan.peaks)
     return None if missing else max(peaks.values())
 
@@ -53,6 +55,14 @@ def measured_peak(request: GenerationRequest, plan: MemoryPlan) -> int | None:
 def _key(request: GenerationRequest, plan: MemoryPlan) -> str:
     """All that the peaks depend on."""
     return json.dumps([request.model, request.vae, plan.drops_transformer, *asdict(plan.setting).values()])
+
+
+def _encoding_key(request: GenerationRequest, plan: MemoryPlan) -> str:
+    """What encoding depends on: not on the transformer, which comes after it, so that a comparison, whose prompt is
+    encoded for the first of its pictures only, measures all of them."""
+    setting = plan.setting
+    parts = [setting.keep_text_encoder, setting.dtype, setting.backend, setting.guided, setting.text_tokens]
+    return json.dumps([request.model, *parts])
 
 
 def _read() -> _Peaks:

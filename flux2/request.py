@@ -20,6 +20,7 @@ SIZE_MULTIPLE = TOKEN_PIXELS
 MIN_SIZE, MAX_SIZE = 64, 4096  # pixels per side
 MAX_STEPS = 1000  # the scheduler's num_train_timesteps
 MAX_SEED = 2**32 - 1
+MAX_PROMPT = 10_000  # characters; the models read 512 tokens, some 2,200 characters of English
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +113,9 @@ def unknown_quantization(name: str) -> str:
 def _check_prompt(request: GenerationRequest) -> str | None:
     if not request.prompt.strip():
         return "The prompt is empty; say what the picture should show."
+    longest = max(len(text or "") for text in (request.prompt, request.prompt_template, request.negative_prompt))
+    if longest > MAX_PROMPT:
+        return f"The prompt has {longest:,} characters; {MAX_PROMPT:,} are the most, and of these 512 tokens are read."
     if re.search("[\ud800-\udfff]", request.prompt + (request.negative_prompt or "")):
         return "The prompt holds bytes that are no UTF-8; set the terminal's locale to UTF-8, such as LC_ALL=C.UTF-8."
     return None

@@ -15,7 +15,7 @@ from flux2.errors import WorkerError
 from flux2.paths import socket_path
 from flux2.settings import GRAPHICS, settings
 from flux2.worker.launch import start
-from tui.terminal import choose_graphics, is_remote, prepare_environment
+from tui.terminal import choose_graphics, is_remote, prepare_environment, trust_own_size
 
 if TYPE_CHECKING:
     from tui.backend import Backend
@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_NO_TERMINAL
     chosen = settings()
     prepare_environment(chosen.fps)
+    trust_own_size()
     early = _start_worker_early(options.socket or socket_path())
     return _run(options, choose_graphics(options.graphics or chosen.graphics), early)
 

@@ -8,13 +8,14 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
+from textual.filter import LineFilter
 from textual.screen import Screen
 
 from flux2 import events as ev
@@ -26,12 +27,14 @@ from tui.glyphs import Glyphs, best_glyphs
 from tui.keymap import ALL_KEYS
 from tui.link import WorkerLink
 from tui.notices import WindowTitle, notice
+from tui.palette import Palette256
 from tui.picture_desk import PictureDesk
 from tui.preferences import LOOK_EVERY, Preferences
 from tui.prompt_history import PromptHistory
 from tui.screens.dashboard import Dashboard
 from tui.session import Session, Topic
 from tui.themes import NamedTheme, variable_defaults
+from tui.type_ahead import TypeAheadApp
 
 _SAVE_AFTER = 0.7
 """Seconds of quiet after which a change of the choices is written down."""
@@ -53,10 +56,11 @@ class Options:
     """Folder of the choices and the prompt history."""
 
 
-class Flux2App(App[None]):
+class Flux2App(TypeAheadApp):
     TITLE = "flux2-tui"
     CSS_PATH: ClassVar[list[str | PurePath]] = [*sorted(Path(__file__).parent.rglob("*.tcss"))]
     ENABLE_COMMAND_PALETTE = True
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-high")]  # noqa: RUF012 — Textual's own annotation is not a ClassVar
 
     def __init__(
         self, make_backend: Callable[[], Backend], options: Options, clock: Callable[[], float] = time.time
@@ -76,10 +80,12 @@ class Flux2App(App[None]):
         self._damages: list[str] = []
         first = Choices().with_settings(self.preferences.settings)
         self.choices = load_choices(self._choices_path, first, self._damages)
+        self._saved = self.choices
         if options.model:
             self.choices = self.choices.with_model(options.model)
         self.prompt_history = PromptHistory(options.state / "prompts.jsonl")
         self.desk = PictureDesk(self)
+        self._palette = Palette256()
         self._stale, self._redraw_timer, self._save_timer = Topic(0), False, False
         self._redrawn = 0.0
         self._told_unfinished: set[str] = set()
@@ -234,8 +240,11 @@ class Flux2App(App[None]):
         self._save_timer = False
         if self.screen_stack:  # straight from the editor: its last change may still be on its way
             self.choices = replace(self.choices, prompt=self.dashboard.prompt.editor.text)
+        if self.choices == self._saved:  # another screen may have written its own meanwhile
+            return
         try:
             save_choices(self._choices_path, self.choices)
+            self._saved = self.choices
         except OSError as error:
             self.log.error(f"choices not saved: {error}")  # a full disk must not disturb a run
 
@@ -243,7 +252,11 @@ class Flux2App(App[None]):
     def _choices_path(self) -> Path:
         return self.options.state / "screen.json"
 
-    # --- themes and commands -----------------------------------------------------------------------------------------
+    # --- colours, themes and commands --------------------------------------------------------------------------------
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        filters = super().get_line_filters()
+        return [*filters, self._palette] if self.console.color_system == "256" else filters
 
     def keys_of(self, name: str) -> str:
         """The keys of what has this id in the key map, as they are written for people."""

@@ -26,6 +26,9 @@ class Backend(Protocol):
             WorkerError: when the worker dies or the connection is lost, with the last lines of its stderr.
         """
 
+    async def another(self) -> None:
+        """Wait until a worker runs that somebody else has started."""
+
     async def enqueue(self, request: GenerationRequest) -> str:
         """Add a run at the end of the queue; its id.
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from flux2.budget import Budget, user_budget
+from textual.content import Content
+
+from flux2.budget import Budget, Verdict, user_budget
 from flux2.errors import Flux2Error
 from flux2.fit import Fit, alternatives, weigh
 from flux2.measured_peaks import measured_peak
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from tui.choices import Choices
     from tui.session import Session
 
+_STYLES: dict[Verdict, str] = {"fits": "$success", "tight": "$warning", "does not fit": "$error"}
+_WIDEST = max(map(len, _STYLES))
 _UNKNOWN_LIMIT = 1 << 60
 """Bytes, while no worker has told of its device."""
 
@@ -39,26 +43,26 @@ def instead_of(fit: Fit) -> list[Fit]:
     return alternatives(fit, find_networks(fit.request.model, fit.request.vae))
 
 
-def memory_line(choices: Choices, session: Session) -> str:
-    """`active 2.18 GB, peak 3.34 GB predicted, fits`; "" where nothing is known."""
+def memory_line(choices: Choices, session: Session) -> Content:
+    """`fits   active 2.18 GB, peak 3.34 GB predicted`; nothing where nothing is known."""
     try:
         request = replace(choices, prompt="-").request()
     except Flux2Error:
-        return ""
+        return Content("")
     fit = fit_of(request, session)
     if fit is None:
-        return ""
+        return Content("")
     measured = measured_peak(fit.request, fit.plan)
     peak = measured or fit.plan.peak
+    verdict = fit.budget.judge(peak)
     decided = f"{fit.level}: " if AUTO in (request.quantization, request.residency) else ""
-    known = session.memory_limit > 0
     parts = [
         f"active {gigabytes(fit.plan.weights)} GB",
         f"peak {gigabytes(peak)} GB {'measured' if measured else 'predicted'}",
-        *([fit.budget.judge(peak)] if known else []),
         *([f"reads {gigabytes(fit.plan.read_per_step)} GB a step"] if fit.plan.read_per_step else []),
     ]
-    return decided + ", ".join(parts)
+    judged = (f"{verdict:<{_WIDEST}}  ", _STYLES[verdict]) if session.memory_limit > 0 else ""
+    return Content.assemble(judged, (decided + ", ".join(parts), "$muted"))
 
 
 def _engine(session: Session) -> Engine:

@@ -1,4 +1,4 @@
-"""The thread between worker and screen: attach, fold every update into the session, say what changed, notice an end."""
+"""The thread between worker and screen: attach, fold every update into the session, notice an end and a new worker."""
 
 from __future__ import annotations
 
@@ -31,7 +31,14 @@ class WorkerLink:
         self._changed, self._happened = changed, happened
 
     async def follow(self, *, restart: bool = False) -> None:
-        """Attach, after a restart if wanted, and follow the worker until it is gone; the session tells of its end."""
+        """Attach, after a restart if wanted, and follow the worker; then any that another screen starts."""
+        await self._follow_one(restart=restart)
+        while True:
+            await self._backend.another()
+            await self._follow_one(restart=False)
+
+    async def _follow_one(self, *, restart: bool) -> None:
+        """Until it is gone; the session tells of its end."""
         try:
             snapshot = await (self._backend.restart() if restart else self._backend.connect())
             self._changed(self._session.attach(snapshot))
@@ -43,7 +50,8 @@ class WorkerLink:
             trouble = f"The connection to the worker failed: {type(error).__name__}: {error}"
         else:
             trouble = "The worker closed the connection."
-        self._changed(self._session.lose(trouble))
+        if trouble != self._session.trouble:
+            self._changed(self._session.lose(trouble))
 
     def _take(self, update: Update) -> None:
         if isinstance(update, Event):

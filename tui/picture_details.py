@@ -26,7 +26,7 @@ def details(picture: Picture, metadata: ImageMetadata | None, *, favourite: bool
     if request is not None:
         lines += [Content(printable(request.prompt)), Content("")]
         if request.negative_prompt:
-            lines += [_line("Without", request.negative_prompt), Content("")]
+            lines += [_line("Negative", request.negative_prompt), Content("")]
         lines += [
             _line("Model", request.model),
             _line("Quant", request.quantization),
@@ -47,7 +47,7 @@ def details(picture: Picture, metadata: ImageMetadata | None, *, favourite: bool
 
 
 def _line(name: str, value: str) -> Content:
-    return Content.assemble((f"{name:<8}", "$muted"), (printable(value), "$foreground"))
+    return Content.assemble((f"{name:<9}", "$muted"), (printable(value), "$foreground"))
 
 
 def _where(path: Path) -> str:

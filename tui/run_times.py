@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-_KIND = ("model", "quantization", "residency", "width", "height")
+from flux2.catalog import find_card
+from flux2.progress import RunProgress
+
+_SIZE = ("width", "height")
+_KIND = ("model", "quantization", "residency", *_SIZE)
+_TAIL = ("decode", "save")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +31,35 @@ class RunTimes:
         if isinstance(steps, int) and steps and 0 < denoising <= seconds:
             self._paces[_kind(request)] = _Pace(denoising / steps, seconds - denoising)
 
-    def estimate(self, request: Mapping[str, object]) -> float | None:
+    def estimate(self, request: Mapping[str, object], running: RunProgress | None = None) -> float | None:
         """Seconds that a request will take; None where none of its kind was seen.
 
         A request that leaves size or steps to its model counts as the last run of that model and quantization.
+
+        Args:
+            running: the run under way, whose steps tell most of those to come where it is of the same kind.
         """
+        pace = self._learned(request)
+        if running is not None and running.median_step is not None and _like(request, running.request):
+            before = sum(seconds for phase, seconds in running.seconds.items() if phase not in ("denoise", *_TAIL))
+            pace = _Pace(running.median_step, pace.rest if pace else before + running.tail_seconds)
+        steps = request.get("steps")
+        if steps is None and (card := find_card(str(request.get("model", "")))):
+            steps = card.steps
+        return pace.rest + pace.step * steps if pace and isinstance(steps, int) else None
+
+    def _learned(self, request: Mapping[str, object]) -> _Pace | None:
         pace = self._paces.get(_kind(request))
         if pace is None and None in (request.get("width"), request.get("height")):
             same = [pace for kind, pace in self._paces.items() if kind[:3] == _kind(request)[:3]]
             pace = same[-1] if same else None
-        steps = request.get("steps")
-        return pace.rest + pace.step * steps if pace and isinstance(steps, int) else None
+        return pace
+
+
+def _like(request: Mapping[str, object], other: Mapping[str, object]) -> bool:
+    """Whether two are of one kind; a size that is left to the model is like any."""
+    return all(one == two or (one is None and name in _SIZE)
+               for name, one, two in zip(_KIND, _kind(request), _kind(other), strict=True))  # fmt: skip
 
 
 def _kind(request: Mapping[str, object]) -> tuple[object, ...]:

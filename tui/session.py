@@ -131,7 +131,7 @@ class Session:
         ends: list[float | None] = []
         for item in self.queue:
             if not item.running:
-                takes = self.run_times.estimate(item.request)
+                takes = self.run_times.estimate(item.request, run if self.running else None)
                 at = None if at is None or takes is None else at + takes
                 ends.append(at)
         return ends

@@ -8,7 +8,7 @@ import select
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 _KITTY_QUERY = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"
 _ATTRIBUTES_QUERY = "\x1b[c"
@@ -40,6 +40,14 @@ def prepare_environment(fps: int = 0) -> None:
         r"kitty|ghostty|direct|alacritty|foot", os.environ.get("TERM", "")
     ):
         os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", "truecolor")
+
+
+def trust_own_size() -> None:
+    """Forget a size that the shell has exported: it may be an old one, and would count for more than the terminal's."""
+    with suppress(OSError):
+        if all(os.get_terminal_size(sys.__stdout__.fileno())):  # type: ignore[union-attr]
+            for name in ("COLUMNS", "LINES"):
+                os.environ.pop(name, None)
 
 
 def choose_graphics(wanted: str) -> str:

@@ -29,6 +29,8 @@ LAST_LINES = 3
 """Of a dead worker's stderr, told with its death."""
 _STACK_DUMP = ("  File ", "Stack (most", "Thread 0x", "Current thread", "Extension modules", "  <no Python frame>")
 """How faulthandler's lines begin."""
+_LOOK_EVERY = 1.0
+"""Seconds between looks for a worker that another screen has started."""
 _LEAVE_WITHIN = 3.0
 """Seconds that a worker has to leave before it is killed."""
 
@@ -64,6 +66,14 @@ class WorkerBackend:
                 yield event
         except WorkerLost as lost:
             raise WorkerError(in_words(lost)) from lost
+
+    async def another(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            with contextlib.suppress(WorkerError, OSError):
+                client = await connect(self._socket, watch=False)
+                await client.close()
+                return
 
     async def enqueue(self, request: GenerationRequest) -> str:
         return await self._attached().enqueue(request)

@@ -32,7 +32,8 @@ class Limits:
     blob: int
 
 
-TO_WORKER = Limits(json=64 * 1024, blob=0)
+TO_WORKER = Limits(json=512 * 1024, blob=0)
+"""Three prompts of the greatest length, each character written in JSON as a pair of surrogates, and some room."""
 TO_CLIENT = Limits(json=16 * 1024 * 1024, blob=16 * 1024 * 1024)
 
 

@@ -22,10 +22,6 @@ PATIENCE = 60.0
 _ESCAPES = re.compile(rb"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[PX^_].*?\x1b\\|.)", re.DOTALL)
 
 
-_SIZE = ("COLUMNS", "LINES")
-"""What pytest-xdist sets, and what would count for more than the size that the terminal has."""
-
-
 class PseudoTerminal:
     """Runs `python ARGUMENTS` in a terminal of its own."""
 
@@ -41,7 +37,7 @@ class PseudoTerminal:
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,
-            env={name: value for name, value in environment.items() if name not in _SIZE} | known,
+            env={**environment, **known},
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # its controlling terminal, for the hang-up
         )

@@ -62,6 +62,16 @@ async def test_killed_mid_run_and_come_back(worker: int) -> None:
     os.kill(worker, 0)
 
 
+@pytest.mark.usefixtures("worker")
+async def test_a_size_that_the_shell_has_exported_does_not_count() -> None:
+    exported = {**os.environ, "COLUMNS": "55", "LINES": "12"}
+    with PseudoTerminal(SCREEN, size=(80, 24), environment=exported) as screen:
+        screen.wait_for("ready")
+        screen.resize(50, 12)
+        screen.wait_for("This terminal is 50×12")
+        assert "This terminal is 55×12" not in screen.text
+
+
 async def test_the_workers_death_is_told_and_a_key_brings_it_back(worker: int) -> None:
     with PseudoTerminal(SCREEN) as screen:
         screen.wait_for("ready")

@@ -68,6 +68,8 @@ class ReplayBackend:
     """What was asked for models: start, pause, cancel or delete."""
     restarts: int = 0
     closed: bool = False
+    started_again: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when another screen has started a worker."""
     _updates: asyncio.Queue[object] = field(default_factory=asyncio.Queue)
 
     def feed(self, *updates: object) -> None:
@@ -89,6 +91,10 @@ class ReplayBackend:
             if isinstance(update, Exception):
                 raise update
             yield update
+
+    async def another(self) -> None:
+        await self.started_again.wait()
+        self.started_again.clear()
 
     async def enqueue(self, request: GenerationRequest) -> str:
         if self.refuses:

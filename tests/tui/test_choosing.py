@@ -153,3 +153,11 @@ async def test_everything_chosen_is_there_after_a_restart() -> None:
         await asyncio.sleep(0.9)
         await pilot.pause()
         assert load_choices(state_dir() / "screen.json").prompt == CAT + "!"
+
+
+async def test_a_screen_where_nothing_was_changed_leaves_what_another_has_written() -> None:
+    path = state_dir() / "screen.json"
+    async with running(ReplayBackend()) as (_, pilot):
+        save_choices(path, Choices(prompt="typed in another screen"))
+        await pilot.press("ctrl+q")
+    assert load_choices(path).prompt == "typed in another screen"

@@ -12,12 +12,17 @@ from flux2.request import GenerationRequest
 from tests.tui.replay import GB, INFO, ReplayBackend
 from tests.tui.screen import running, settled, text_of
 from tui.choices import Choices, save_choices
-from tui.fitting import fit_of, memory_line
+from tui.fitting import fit_of
+from tui.fitting import memory_line as styled_line
 from tui.screens.menu import Menu
 from tui.session import Session
 
 SMALL_MAC = replace(INFO, memory_limit=9 * GB)
 NINE = Choices(prompt="a cat", model="klein-9b", seed=7, seed_mode="locked")
+
+
+def memory_line(choices: Choices, session: Session) -> str:
+    return styled_line(choices, session).plain
 
 
 def session_of(limit: int = INFO.memory_limit) -> Session:
@@ -26,9 +31,9 @@ def session_of(limit: int = INFO.memory_limit) -> Session:
 
 def test_a_line_says_what_is_held_the_peak_and_whether_it_fits() -> None:
     line = memory_line(replace(NINE, quantization="int4"), session_of())
-    assert line.startswith("active 5.11 GB, peak ")
-    assert line.endswith(" GB predicted, fits")
-    assert memory_line(NINE, session_of(SMALL_MAC.memory_limit)).endswith("does not fit")
+    assert line.startswith("fits          active 5.11 GB, peak ")
+    assert line.endswith(" GB predicted")
+    assert memory_line(NINE, session_of(SMALL_MAC.memory_limit)).startswith("does not fit  active 18.2 GB")
     streamed = memory_line(replace(NINE, residency="streamed"), session_of())
     assert "reads " in streamed
     assert streamed.endswith(" GB a step")
@@ -36,8 +41,8 @@ def test_a_line_says_what_is_held_the_peak_and_whether_it_fits() -> None:
 
 def test_auto_says_what_it_takes() -> None:
     choices = replace(NINE, quantization="auto", residency="auto")
-    assert memory_line(choices, session_of()).startswith("bf16: active 18.2 GB")
-    assert memory_line(choices, session_of(SMALL_MAC.memory_limit)).startswith("int4: active 5.11 GB")
+    assert memory_line(choices, session_of()).startswith("fits          bf16: active 18.2 GB")
+    assert memory_line(choices, session_of(SMALL_MAC.memory_limit)).startswith("fits          int4: active 5.11 GB")
 
 
 def test_nothing_is_said_of_what_nobody_knows() -> None:
@@ -55,6 +60,22 @@ def test_what_was_measured_goes_before_what_is_predicted() -> None:
     remember_peaks(fit.request, fit.plan, {"decode": 6 * GB, "encode": 9 * GB, "save": 9 * GB})
     assert "peak 8.00 GB measured" in memory_line(choices, session)
     assert "predicted" in memory_line(replace(choices, width=512, height=512), session)
+
+
+def test_what_encoding_took_is_known_of_every_level() -> None:
+    """A comparison encodes its prompt once; the pictures after the first are measured all the same."""
+    session = session_of()
+    for level, encoding in (("bf16", {"encode": GB}), ("int4", {})):
+        choices = replace(NINE, quantization=level)
+        fit = fit_of(choices.request(), session)
+        assert fit
+        remember_peaks(fit.request, fit.plan, {**encoding, "load": 5 * GB, "denoise": 8 * GB, "decode": 6 * GB})
+        assert "peak 8.00 GB measured" in memory_line(choices, session)
+    other = replace(NINE, model="klein-4b")
+    fit = fit_of(other.request(), session)
+    assert fit
+    remember_peaks(fit.request, fit.plan, {"load": 5 * GB, "denoise": 8 * GB, "decode": 6 * GB})
+    assert "predicted" in memory_line(other, session)
 
 
 async def test_the_menu_shows_the_memory_of_every_level_and_of_either_residency(tmp_path: Path) -> None:

@@ -12,17 +12,15 @@ import pytest
 from PIL import Image
 from textual import events
 
-from flux2 import events as ev
 from flux2.errors import WorkerError
 from flux2.image_metadata import ImageMetadata
 from flux2.images import save_png
 from flux2.request import GenerationRequest
 from flux2.wildcards import resolve
-from tests.tui.replay import REQUEST, ReplayBackend, events_of_a_run, mid_run, queue_of
+from tests.tui.replay import ReplayBackend, events_of_a_run, queue_of
 from tests.tui.screen import running, settled, text_of
 from tui.app import Flux2App
 from tui.editor import EditorError, edit, editor_command
-from tui.run_times import RunTimes
 from tui.screens.iterating import next_try
 from tui.screens.text_dialog import pasted_path
 from tui.widgets.queue_pane import QueueList
@@ -276,41 +274,6 @@ async def test_one_whose_turn_has_come_is_said_and_its_changes_stay_in_the_edito
         await pilot.press("ctrl+j")
         await settled(pilot)
         assert [request.prompt for request in backend.enqueued] == ["two!"]
-
-
-async def test_each_waiting_item_says_when_it_will_be_done() -> None:
-    backend = mid_run(7)
-    async with running(backend) as (app, pilot):
-        app.session.run_times.learn(REQUEST | {"steps": 12}, 100.0, 72.0)
-        backend.feed(ev.QueueChanged(items=queue_of("one", "two", "three")))
-        await settled(pilot)
-        ends = app.session.waiting_ends()
-        assert ends[0] is not None
-        assert ends[1] is not None
-        assert ends[1] - ends[0] == pytest.approx(100.0)
-        assert "  in " in text_of(app)
-
-
-async def test_a_held_queue_says_so_and_how_it_goes_on() -> None:
-    backend = mid_run(7)
-    async with running(backend) as (app, pilot):
-        backend.feed(ev.QueueChanged(items=queue_of("one", "two"), held=True))
-        await settled(pilot)
-        assert "held: h lets them go on" in text_of(app)
-        await pilot.press("escape", "h")
-        await settled(pilot)
-        assert backend.held == [False]
-
-
-def test_run_times_know_what_they_saw_and_nothing_else() -> None:
-    times = RunTimes()
-    times.learn(REQUEST, 100.0, 72.0)
-    assert times.estimate(REQUEST) == pytest.approx(100.0)
-    assert times.estimate(REQUEST | {"steps": 24}) == pytest.approx(172.0)
-    assert times.estimate(REQUEST | {"width": None, "height": None}) == pytest.approx(100.0)
-    assert times.estimate(REQUEST | {"width": 512}) is None
-    assert times.estimate(REQUEST | {"quantization": "bf16"}) is None
-    assert times.estimate(REQUEST | {"steps": None}) is None
 
 
 async def _until(pilot: object, app: Flux2App, message: str) -> None:

@@ -14,6 +14,20 @@ async def test_a_small_terminal_says_so_and_comes_back() -> None:
         assert "Memory" in text_of(app)
 
 
+async def test_what_is_typed_while_the_terminal_is_too_small_goes_where_it_went() -> None:
+    backend = mid_run()
+    async with running(backend) as (app, pilot):
+        await pilot.press(*"a ")
+        await pilot.resize_terminal(30, 6)
+        await settled(pilot)
+        assert text_of(app).split() == ["This", "terminal", "is", "30×6.", "flux2-tui", "needs", "60×16", "or", "more."]
+        await pilot.press(*"fox")
+        await pilot.resize_terminal(120, 40)
+        await settled(pilot)
+        assert app.dashboard.prompt.editor.text == "a fox"
+        assert app.focused is app.dashboard.prompt.editor
+
+
 async def test_resizing_at_any_moment_is_fine() -> None:
     backend = mid_run(3)
     new = [event for event in events_of_a_run(12) if event.time > max(past.time for past in backend.past)]

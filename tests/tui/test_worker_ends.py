@@ -32,6 +32,30 @@ async def test_a_dead_worker_is_noticed_within_a_second_and_restarted_by_a_key()
         assert app.dashboard.prompt.editor.text == CAT
 
 
+async def test_a_worker_that_another_screen_has_restarted_is_followed() -> None:
+    backend = mid_run()
+    async with running(backend) as (app, pilot):
+        backend.die("The worker (process 4711) died: it is gone without a word.")
+        await settled(pilot)
+        assert "worker lost" in text_of(app)
+        backend.started_again.set()
+        await settled(pilot)
+        assert "worker lost" not in text_of(app)
+        assert (app.session.trouble, backend.restarts) == ("", 0)
+        backend.die("And again.")
+        await settled(pilot)
+        assert "worker lost" in text_of(app)
+
+
+async def test_the_key_that_restarts_it_is_in_the_footer_of_a_small_terminal() -> None:
+    backend = mid_run()
+    async with running(backend, size=(80, 24)) as (app, pilot):
+        backend.die("Gone.")
+        app.dashboard.set_focus(None)
+        await settled(pilot)
+        assert "f5 restart worker" in text_of(app).splitlines()[-1]
+
+
 async def test_a_worker_that_does_not_start_is_a_sentence() -> None:
     async with running(ReplayBackend(fails="The worker can't be started (No space left on device).")) as (app, pilot):
         assert "No space left on device" in text_of(app)

@@ -319,6 +319,7 @@ def test_a_reader_that_leaves_early_is_no_failure() -> None:
         (clock(3723), "1:02:03"),
         (clock(0.4), "0:00"),
         (printable("a\x1b[0m\x07\u202eb\nc é 狐"), "a\\x1b[0m\\x07\\u202eb\nc é 狐"),
+        (printable("\N{WOMAN}\u200d\N{GIRL} out"), "\N{WOMAN}\N{GIRL} out"),
     ],
 )
 def test_numbers_as_people_read_them(shown: str, expected: str) -> None:

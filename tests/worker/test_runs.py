@@ -13,7 +13,7 @@ from flux2.errors import WorkerError
 from flux2.images import read_pixels
 from flux2.paths import state_dir
 from flux2.progress import RunProgress
-from flux2.request import GenerationRequest
+from flux2.request import MAX_PROMPT, GenerationRequest
 from flux2.worker.client import WorkerLeft
 from flux2.worker.history import ENDINGS
 from tests.worker.fake_runner import picture
@@ -116,7 +116,8 @@ async def test_a_failure_is_one_sentence_and_the_worker_goes_on(home: Home, scri
     [
         (GenerationRequest(prompt=" "), "prompt is empty"),
         (GenerationRequest(prompt="x", width=100), "multiple of 16"),
-        (GenerationRequest(prompt="x" * 100_000), "out of bounds"),
+        (GenerationRequest(prompt="x" * 100_000), "100,000 characters; 10,000 are the most"),
+        (GenerationRequest(prompt="x", negative_prompt="x" * 10_001), "10,001 characters"),
     ],
 )
 async def test_a_request_that_can_not_be_is_refused_with_a_sentence(
@@ -126,6 +127,13 @@ async def test_a_request_that_can_not_be_is_refused_with_a_sentence(
     with pytest.raises(WorkerError, match=words):
         await client.enqueue(bad)
     await client.ping()
+
+
+async def test_the_longest_prompts_reach_the_worker(home: Home) -> None:
+    client = await home.attach()
+    longest = "\N{FOX FACE}" * MAX_PROMPT
+    run = await client.enqueue(GenerationRequest(prompt=longest, prompt_template=longest, negative_prompt=longest))
+    assert isinstance((await events_until(client, *ENDINGS, run=run))[-1], ev.RunFinished)
 
 
 async def test_two_screens_see_the_same(home: Home) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from textwrap import wrap
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 _DASHBOARD = (*KEYS, *PROMPT_KEYS, *SETTINGS_KEYS, *QUEUE_KEYS)
 
 _KEYS_WIDTH = 20
+_WIDTH = 76
+"""Of all lines, where there is room."""
+_FRAME = 6
+"""Columns of a dialog's border, padding and scroll bar."""
 
 
 class Help(ModalScreen[None]):
@@ -47,14 +52,22 @@ class Help(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog-box"):
-            yield Label(self._about or "Keys", classes="dialog-title")
-            if self._sentence:
-                yield Static(Content(self._sentence), classes="dialog-about")
+            with Vertical(classes="dialog-head"):
+                yield Label(self._about or "Keys", classes="dialog-title")
+                if self._sentence:
+                    yield Static(Content(self._sentence), classes="dialog-about")
             with VerticalScroll(can_focus=False):
-                yield Static(Content("\n").join(self._lines()))
-            yield Label("↑ ↓ scroll, esc closes", classes="dialog-hint")
+                yield Static(id="help-keys")
+            with Vertical(classes="dialog-foot"):
+                yield Label("↑ ↓ scroll, esc closes", classes="dialog-hint")
+
+    def on_resize(self) -> None:
+        self.query_one("#help-keys", Static).update(Content("\n").join(self._lines()))
 
     def _lines(self) -> Iterator[Content]:
+        """A heading per group; what a key does stays in its column where it takes several lines."""
+        indent = _KEYS_WIDTH + 2
+        room = min(_WIDTH, self.app.size.width - _FRAME) - indent
         group = ""
         for key in self._keys:
             key = replace(key, keys=self.app.preferences.keys.get(key.id, key.keys))
@@ -63,7 +76,9 @@ class Help(ModalScreen[None]):
                     yield Content("")
                 group = key.group
                 yield Content.styled(group, "bold")
-            yield Content.assemble((f"  {key.display:<{_KEYS_WIDTH}}", "$accent"), (key.help, "$foreground"))
+            says = wrap(key.help, room)
+            yield Content.assemble((f"  {key.display:<{_KEYS_WIDTH}}", "$accent"), (says[0], "$foreground"))
+            yield from (Content.styled(" " * indent + line, "$foreground") for line in says[1:])
 
     def action_scroll(self, lines: int) -> None:
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)

@@ -46,7 +46,8 @@ class HistorySearch(ModalScreen[str | None]):
             yield Label("Earlier prompts", classes="dialog-title")
             yield Input(placeholder="a few letters of it", compact=True)
             yield OptionList(compact=True)
-            yield Label("type to narrow down, ↑ ↓, enter, esc", classes="dialog-hint")
+            with Vertical(classes="dialog-foot"):
+                yield Label("type to narrow down, ↑ ↓, enter, esc", classes="dialog-hint")
 
     def on_mount(self) -> None:
         self.query_one(OptionList).can_focus = False

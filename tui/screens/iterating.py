@@ -95,7 +95,7 @@ def ask_for_picture(app: Flux2App) -> None:
 
     dialog = TextDialog(
         "Settings of a picture",
-        "path of a PNG: typed, pasted, or the picture dragged here",
+        "path of a PNG, typed, pasted or dragged here",
         lambda text: absent(picture_path(text)),
     )
     app.push_screen(dialog, take)

@@ -15,6 +15,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
+_NOTHING = Content("")
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -24,7 +26,7 @@ class Choice:
     """What it means, in a few words."""
     letter: str = ""
     """Chooses it at once; "" for none."""
-    note: str = ""
+    note: Content = _NOTHING
     """What else there is to say, on a line of its own."""
 
 
@@ -38,12 +40,12 @@ class Toggle(NamedTuple):
 
 
 def _line(choice: Choice, width: int) -> Content:
-    note = f"\n{'':{width + 6}}{choice.note}" if choice.note else ""
-    return Content.assemble(
+    line = Content.assemble(
         (f"{choice.letter or ' '}  ", "$accent" if choice.letter else ""),
         (f"{choice.title:<{width}}   ", ""),
-        (choice.line + note, "$muted"),
+        (choice.line, "$muted"),
     )
+    return Content("\n   ").join([line, choice.note]) if choice.note else line
 
 
 class Menu(ModalScreen[str | None]):
@@ -84,10 +86,11 @@ class Menu(ModalScreen[str | None]):
         with Vertical(classes="dialog-box"):
             yield Label(self._title, classes="dialog-title")
             yield OptionList(*self._options(), compact=True)
-            if self._typed:
-                yield Input(placeholder=self._typed, compact=True)
-                yield Label("", classes="dialog-complaint")
-            yield Label(self._hint(), classes="dialog-hint")
+            with Vertical(classes="dialog-foot"):
+                if self._typed:
+                    yield Input(placeholder=self._typed, compact=True)
+                    yield Label("", classes="dialog-complaint")
+                yield Label(self._hint(), classes="dialog-hint")
 
     def _options(self) -> list[Option]:
         width = max((len(choice.title) for choice in self._choices), default=0)

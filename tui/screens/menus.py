@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from textual.content import Content
+
 from flux2.catalog import MODELS, ModelCard
 from flux2.errors import RequestError
 from flux2.humanize import parameters
@@ -28,16 +30,8 @@ _SIZE = re.compile(r"\s*(\d+)\s*[x×*, ]\s*(\d+)\s*")
 
 
 def ask_model(app: Flux2App) -> None:
-    from tui.fitting import memory_line
-
     choices = [
-        Choice(
-            card.name,
-            card.title,
-            model_line(card),
-            note=memory_line(app.choices.with_model(card.name), app.session),
-            letter=letter,
-        )
+        Choice(card.name, card.title, model_line(card), note=_model_note(app, card), letter=letter)
         for letter, card in zip(_LETTERS, MODELS.values(), strict=False)
     ]
 
@@ -58,8 +52,15 @@ def model_line(card: ModelCard) -> str:
 
     folder = find_local(card.name)
     here = "here" if folder and is_ready(folder) else "not here"
-    parts = [f"{parameters(card.parameters * 1e9):>6}", f"{card.steps:>2} steps", f"{here:<8}", card.licence]
-    return "  ".join(parts) + (", gated" if card.gated else "")
+    gated = "gated, " if card.gated else ""
+    return f"{parameters(card.parameters * 1e9):>6}  {here:<8}  {gated}{card.licence}"
+
+
+def _model_note(app: Flux2App, card: ModelCard) -> Content:
+    from tui.fitting import memory_line
+
+    memory = memory_line(app.choices.with_model(card.name), app.session)
+    return Content.assemble(memory, (f", {card.steps} steps", "$muted"))
 
 
 def ask_quantization(app: Flux2App) -> None:

@@ -50,14 +50,15 @@ class SamplingDialog(ModalScreen[Choices | None]):
                 yield self._field("steps", str(card.steps) if card else "")
                 yield Label("Guidance")
                 yield self._field("guidance", f"{card.guidance:.1f}" if card else "")
-                yield Label("Without")
-                yield self._field("negative_prompt", "nothing; needs guidance above 1")
+                yield Label("Negative")
+                yield self._field("negative_prompt", "needs guidance above 1")
                 yield Label("Seed")
                 yield self._field("seed", "a new one each time")
                 yield Label("Seed mode")
                 yield Label(self._modes(), id="seed-modes")
-            yield Label("", classes="dialog-complaint")
-            yield Label("↑ ↓ to move, ctrl+l seed mode, enter, esc", classes="dialog-hint")
+            with Vertical(classes="dialog-foot"):
+                yield Label("", classes="dialog-complaint")
+                yield Label("↑ ↓ to move, ctrl+l seed mode, enter, esc", classes="dialog-hint")
 
     def _field(self, name: str, placeholder: str) -> Input:
         value = getattr(self._choices, name)

@@ -33,8 +33,9 @@ class SettingsScreen(ModalScreen[None]):
         with Vertical(classes="dialog-box"):
             yield Label("Settings", classes="dialog-title")
             yield OptionList(compact=True)
-            yield Label("", id="setting-help")
-            yield Label(Content(f"enter changes it, esc; also in {settings_path()}"), classes="dialog-hint")
+            with Vertical(classes="dialog-foot"):
+                yield Label("", id="setting-help")
+                yield Label(Content(f"enter changes it, esc; also in {settings_path()}"), classes="dialog-hint")
 
     def on_mount(self) -> None:
         self._fill()

@@ -72,8 +72,9 @@ class TextDialog(ModalScreen[str | None]):
         with Vertical(classes="dialog-box"):
             yield Label(self._title, classes="dialog-title")
             yield Input(self._value, placeholder=self._placeholder, compact=True)
-            yield Label("", classes="dialog-complaint")
-            yield Label("enter, esc", classes="dialog-hint")
+            with Vertical(classes="dialog-foot"):
+                yield Label("", classes="dialog-complaint")
+                yield Label("enter, esc", classes="dialog-hint")
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()

@@ -14,7 +14,7 @@ from tui.session import Session, Topic
 
 
 class Heading(Widget):
-    """`Title ───────── detail`; the detail gives way to the title where there is little room."""
+    """`Title ───────── detail`; where there is little room the rule gives way to the detail, and that to the title."""
 
     title = reactive("")
     detail: reactive[Content] = reactive(Content(""))
@@ -26,14 +26,15 @@ class Heading(Widget):
     def render(self) -> RenderResult:
         width = self.size.width
         title, detail = self.title, self.detail
-        room = width - len(title) - 3
+        room = width - len(title) - 1
         if detail.cell_length > room:
             detail = detail.truncate(room, ellipsis=True) if room >= 6 else Content("")
-        rule = width - len(title) - 1 - (detail.cell_length + 1 if detail else 0)
+        rule = room - (detail.cell_length + 1 if detail else 0)
         style = "bold $accent" if self.parent is not None and self.parent.has_pseudo_class("focus-within") else "bold"
-        parts: list[Content | tuple[str, str]] = [(title, style), (" " + "─" * max(0, rule), "$rule")]
-        if detail:
-            parts += [(" ", ""), detail]
+        parts: list[Content | tuple[str, str]] = [(title, style), (" ", "")]
+        if rule > 0:
+            parts += [("─" * rule, "$rule"), (" " if detail else "", "")]
+        parts.append(detail)
         return Content.assemble(*parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from textual.binding import BindingType
@@ -10,12 +11,15 @@ from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from flux2.catalog import find_card
 from flux2.humanize import clock
 from tui.bindings import bindings
 from tui.keymap import QUEUE_KEYS
 from tui.session import QueueItem, Session, Topic
-from tui.text import ellipsis, size
+from tui.text import fitted
 from tui.widgets.pane import Pane
+
+_SIZE = ("width", "height")
 
 
 class QueueList(OptionList):
@@ -97,8 +101,12 @@ class QueuePane(Pane):
         self.list.clear_options()
         width = self.list.scrollable_content_region.width
         ends = ["" for item in self._shown if item.running] + list(self._ends)
-        for item, end in zip(self._shown, ends, strict=False):
-            self.list.add_option(Option(_line(item, end, width), id=item.id, disabled=item.running))
+        shared = _shared([item.request for item in self._shown])
+        said = [[*_facts(item.request, shared), end] for item, end in zip(self._shown, ends, strict=False)]
+        columns = [max(map(len, column)) for column in zip(*said, strict=True)]
+        for item, facts in zip(self._shown, said, strict=False):
+            cells = [f"{fact:>{room}}" for fact, room in zip(facts, columns, strict=True) if room]
+            self.list.add_option(Option(_line(item, "  ".join(cells), width), id=item.id, disabled=item.running))
         ids = [item.id for item in self._shown]
         if before is not None and before.id in ids:
             self.list.highlighted = ids.index(before.id)
@@ -106,15 +114,29 @@ class QueuePane(Pane):
             self.list.highlighted = min(highlighted, self.list.option_count - 1)
 
 
-def _line(item: QueueItem, end: str, width: int) -> Content:
-    """`▸ prompt  int4 1024×1024  in 6:12`, the prompt cut to what is left."""
-    request = item.request
-    side = [request.get(name) for name in ("width", "height")]
-    what = f"{request.get('quantization', '')} " + size(*(value if isinstance(value, int) else None for value in side))
-    what += f"  {end:>8}" if width >= 60 or end else ""
-    room = max(12, width - len(what) - 5)
+def _facts(request: Mapping[str, object], shared: set[str]) -> list[str]:
+    """What a picture is asked to be, the same columns for each; "" where it is the same for all and goes unsaid."""
+    card = find_card(str(request.get("model", "")))
+    width, height = (request.get(side) or (card.size[place] if card else None) for place, side in enumerate(_SIZE))
+    steps = request.get("steps") or (card.steps if card else None)
+    seed = request.get("seed")
+    return [
+        "" if "model" in shared else str(request.get("model", "")),
+        "" if "steps" in shared or steps is None else f"{steps} steps",
+        "" if seed is None else f"seed {seed}",
+        str(request.get("quantization", "")),
+        f"{width}×{height}" if width and height else "",
+    ]
+
+
+def _shared(requests: Sequence[Mapping[str, object]]) -> set[str]:
+    """What all of them have in common."""
+    return {name for name in ("model", "steps") if len({request.get(name) for request in requests}) == 1}
+
+
+def _line(item: QueueItem, facts: str, width: int) -> Content:
+    """`▸ prompt  seed 1234  int4  1024×1024  in 6:12`, the prompt cut to what is left."""
+    prompt = fitted(str(item.request.get("prompt", "")), max(8, width - len(facts) - 4))
     return Content.assemble(
-        ("▸ " if item.running else "  ", "$accent"),
-        (f"{ellipsis(str(request.get('prompt', '')), room):<{room}}  ", "$foreground"),
-        (what, "$muted"),
+        ("▸ " if item.running else "  ", "$accent"), (f"{prompt}  ", "$foreground"), (facts, "$muted")
     )
