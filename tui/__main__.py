@@ -15,6 +15,7 @@ from flux2.errors import WorkerError
 from flux2.paths import socket_path
 from flux2.settings import GRAPHICS, settings
 from flux2.worker.launch import start
+from tui import garbage
 from tui.terminal import choose_graphics, is_remote, prepare_environment, trust_own_size
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    garbage.put_off()
     options = _parser().parse_args(arguments)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         print("flux2-tui needs a terminal; in a script use `flux2 t2i`.", file=sys.stderr)
@@ -77,6 +79,7 @@ def _run(options: argparse.Namespace, graphics: str, early: Popen[bytes] | None)
     def make_backend() -> Backend:
         from tui.worker_backend import WorkerBackend
 
+        garbage.begin()
         return WorkerBackend(options.socket, early)
 
     app = Flux2App(

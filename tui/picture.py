@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.color import Color
 from rich.segment import Segment
+from rich.style import Style
 from textual.strip import Strip
 
 from tui.terminal import cell_pixels
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
 
 Source = bytes | Path
 """A PNG, or the path of one."""
+Rgb = tuple[int, int, int]
 
 
 def quiet_textual_image() -> None:
@@ -55,18 +60,40 @@ def fit(picture: tuple[int, int], room: tuple[int, int], cell: tuple[int, int]) 
     return max(1, min(room[0], round(width * scale))), max(1, min(room[1], round(height * scale)))
 
 
-def half_cells(image: Image.Image, columns: int, rows: int) -> list[Strip]:
-    """The picture as half-block characters, two pixels to a cell."""
-    from PIL import Image as Pillow
-    from rich.console import Console
+def half_cells(image: Image.Image, columns: int, rows: int, *, shades: int = 256) -> list[Strip]:
+    """The picture as half-block characters, two pixels to a cell.
 
-    quiet_textual_image()
-    from textual_image.renderable import HalfcellImage
+    Args:
+        shades: of red, green and blue each. Few make alike what looks alike, so that it need not be made, or sent over
+            a line, again.
+    """
+    from PIL import Image as Pillow
 
     scaled = image.resize(
         (columns, rows * 2), Pillow.Resampling.BOX if columns < image.width else Pillow.Resampling.BICUBIC
     )
-    console = Console(file=io.StringIO(), width=columns, color_system="truecolor")
-    options = console.options.update(width=columns, height=rows)
-    lines = Segment.split_lines(HalfcellImage(scaled, width=columns, height=rows).__rich_console__(console, options))
-    return [Strip(line, columns).simplify() for line in lines][:rows]
+    if shades < 256:
+        steps = [round(round(value * (shades - 1) / 255) * 255 / (shades - 1)) for value in range(256)]
+        scaled = scaled.point(steps * 3)
+    data = scaled.tobytes()
+    pixels = list(zip(data[::3], data[1::3], data[2::3], strict=True))
+    lines = [pixels[start : start + columns] for start in range(0, len(pixels), columns)]
+    return [Strip(_half_cell_line(*pair), columns) for pair in zip(lines[::2], lines[1::2], strict=True)]
+
+
+def _half_cell_line(upper: list[Rgb], lower: list[Rgb]) -> list[Segment]:
+    return [
+        Segment("▀" * sum(1 for _ in alike), _half_cell_style(*pair))
+        for pair, alike in groupby(zip(upper, lower, strict=True))
+    ]
+
+
+@lru_cache(maxsize=8192)
+def _half_cell_style(upper: Rgb, lower: Rgb) -> Style:
+    """Kept, for the next preview is much like this one: new ones by the thousand kept the garbage collector busy."""
+    return Style(color=_color(upper), bgcolor=_color(lower))
+
+
+@lru_cache(maxsize=8192)
+def _color(rgb: Rgb) -> Color:
+    return Color.from_rgb(*rgb)

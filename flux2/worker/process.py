@@ -20,6 +20,7 @@ from flux2.paths import socket_path, state_dir
 from flux2.worker import access, logfile
 from flux2.worker.awake import kept_awake
 from flux2.worker.journal import Journal
+from flux2.worker.priority import give_way
 from flux2.worker.protocol import WorkerInfo
 from flux2.worker.runner import ENGINE, Runner, make_runner
 from flux2.worker.sampler import Sampler
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             faulthandler.enable(all_threads=False)  # an abort inside MLX leaves its traceback in the log
             with contextlib.suppress(PermissionError):  # a session of its own already
                 os.setsid()
+            give_way()
             _serve(options)
             logfile.write("info", f"worker {os.getpid()} left")
     except WorkerError as error:

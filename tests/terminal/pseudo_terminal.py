@@ -80,7 +80,7 @@ class PseudoTerminal:
         while not holds():
             ready, _, _ = select.select([self._main], [], [], max(0.0, began + patience - time.monotonic()))
             assert ready, f"{what} did not come; the last was {self.text[-2000:]!r}"
-            self._read()
+            assert self._read(), f"{what} did not come before the end; the last was {self.text[-2000:]!r}"
         return time.monotonic() - began
 
     def read_for(self, seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.segment import Segment
+from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -13,8 +14,11 @@ class CellPicture(Widget):
         self._strips: list[Strip] = []
 
     def show_strips(self, strips: list[Strip]) -> None:
-        self._strips = strips
-        self.refresh()
+        before, self._strips = self._strips, strips
+        if [strip.cell_length for strip in before] != [strip.cell_length for strip in strips]:
+            self.refresh()
+        elif changed := [y for y, (old, new) in enumerate(zip(before, strips, strict=True)) if old != new]:
+            self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 from typing import ClassVar, NamedTuple
 
 from rich.segment import Segment
@@ -30,6 +33,9 @@ COARSEST_START = 1 / 16
 """Seconds per column that a running graph starts with; a finished run is fitted to the width."""
 _AXIS = 6
 """Cells of the labels left of the graph, the gap included."""
+_Cell = tuple[str, Style]
+_Filled = tuple[str, str] | None
+"""Of one cell what is drawn there and the name of its style; None where there is no data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ class MemoryGraph(Widget):
         self._limit = 0
         self._live = False
         self._frame: _Frame | None = None
-        self._cells: list[list[Segment]] = []
+        self._rows: list[list[_Cell]] = []
         self._strips: list[Strip] = []
 
     def update(self, history: MemoryHistory, limit: int, running: bool) -> None:
@@ -99,11 +105,13 @@ class MemoryGraph(Widget):
         frame = self._next_frame(width - _AXIS, height)
         if frame != self._frame:
             self._frame = frame
-            before, self._cells = self._cells, self._draw(frame, width - _AXIS, height)
-            self._strips = [Strip(row).simplify() for row in self._cells]
-            if [len(row) for row in before] != [len(row) for row in self._cells]:
+            before, self._rows = self._rows, self._draw(frame, width - _AXIS, height)
+            if [len(row) for row in before] != [len(row) for row in self._rows]:
+                self._strips = [_strip(row) for row in self._rows]
                 self.refresh()
-            elif changed := list(_changed(before, self._cells)):
+            elif changed := list(_changed(before, self._rows)):
+                for region in changed:
+                    self._strips[region.y] = _strip(self._rows[region.y])
                 self.refresh(*changed)  # nothing else need be sent over a slow line again
 
     def _next_frame(self, cells: int, height: int) -> _Frame:
@@ -125,54 +133,50 @@ class MemoryGraph(Widget):
         scale = memory_scale(history.peak, self._limit, plot_rows(height))
         return _Frame(columns, marks, scale, start, seconds)
 
-    def _draw(self, frame: _Frame, cells: int, height: int) -> list[list[Segment]]:
+    def _draw(self, frame: _Frame, cells: int, height: int) -> list[list[_Cell]]:
         """Every row as single cells."""
         style = {name: self.get_component_rich_style(f"memory-graph--{name}") for name in _STYLES}
         style["blank"] = self.rich_style
-        rows = plot_rows(height)
+        rows, per_cell = plot_rows(height), self.glyphs.columns
         dots = rows * self.glyphs.rows
         levels = [_level(frame.scale, column, dots) for column in frame.columns]
-        levels += [_NOTHING] * (cells * self.glyphs.columns - len(levels))
+        levels += [_NOTHING] * (cells * per_cell - len(levels))
+        columns = [
+            _column(tuple(levels[left : left + per_cell]), rows, self.glyphs)
+            for left in range(0, len(levels), per_cell)
+        ]
         drawn = [
             _cells(f"{frame.scale.label(row, rows):>{_AXIS - 1}} ", style["label"])
-            + self._plot_row(frame, levels, row, rows, style)
+            + self._plot_row(frame, columns, row, rows, style)
             for row in range(rows)
         ]
         gap = _cells(" " * _AXIS, style["blank"])
         if height - rows >= 1:
             drawn.append(gap + _cells(_phase_line(frame, cells), style["label"]))
         if height - rows >= 2:
-            seconds = frame.seconds * self.glyphs.columns
+            seconds = frame.seconds * per_cell
             labels = time_labels(frame.start, seconds, cells) if any(frame.columns) else ""
             drawn.append(gap + _cells(labels.ljust(cells), style["mark"]))
         return drawn
 
     def _plot_row(
-        self, frame: _Frame, levels: list[_Level], row: int, rows: int, style: dict[str, Style]
-    ) -> list[Segment]:
+        self, frame: _Frame, columns: list[tuple[_Filled, ...]], row: int, rows: int, style: dict[str, Style]
+    ) -> list[_Cell]:
         """One row of cells, the topmost being 0. In a cell of several things the data wins, the grid gives way."""
         glyphs, scale = self.glyphs, frame.scale
-        below = (rows - 1 - row) * glyphs.rows  # dots under this row
         empty = {cell: (glyphs.mark, style["mark"]) for cell, _ in frame.marks if cell > 0}
         rest = (" ", style["blank"])
         if scale.limit_row(rows) == row:
             note = scale.limit_note()
-            first = len(levels) // glyphs.columns - len(note)
+            first = len(columns) - len(note)
             rest = (glyphs.limit, style["limit"])
             empty = {first + place: (character, style["limit"]) for place, character in enumerate(note)}
         elif row < rows - 1 and scale.label(row, rows):
             rest = (glyphs.grid, style["grid"])
-        segments: list[Segment] = []
-        for cell, left in enumerate(range(0, len(levels), glyphs.columns)):
-            here = levels[left : left + glyphs.columns]
-            heights = [max(0, min(glyphs.rows, level.active - below)) for level in here]
-            lines = [level.peak - 1 - below if 0 < level.peak - below <= glyphs.rows else None for level in here]
-            text = glyphs.filled(heights, lines)
-            if text == " ":
-                segments.append(Segment(*empty.get(cell, rest)))
-            else:
-                segments.append(Segment(text, style["active" if lines.count(None) == len(lines) else "peak"]))
-        return segments
+        return [
+            empty.get(cell, rest) if filled is None else (filled[0], style[filled[1]])
+            for cell, filled in enumerate(column[row] for column in columns)
+        ]
 
 
 class _Level(NamedTuple):
@@ -189,18 +193,36 @@ def _level(scale: Scale, column: Column | None, dots: int) -> _Level:
     return _Level(scale.dots(column.active, dots), scale.dots(column.peak, dots)) if column else _NOTHING
 
 
+@lru_cache(maxsize=1024)
+def _column(levels: tuple[_Level, ...], rows: int, glyphs: Glyphs) -> tuple[_Filled, ...]:
+    """A column of cells from the top: what the data draws. Kept, for from one frame to the next most stay the same."""
+    drawn: list[_Filled] = []
+    for row in range(rows):
+        below = (rows - 1 - row) * glyphs.rows  # dots under this row
+        heights = [max(0, min(glyphs.rows, level.active - below)) for level in levels]
+        lines = [level.peak - 1 - below if 0 < level.peak - below <= glyphs.rows else None for level in levels]
+        text = glyphs.filled(heights, lines)
+        drawn.append(None if text == " " else (text, "active" if lines.count(None) == len(lines) else "peak"))
+    return tuple(drawn)
+
+
 _STYLES = ("active", "peak", "limit", "mark", "grid", "label")
 
 
-def _cells(text: str, style: Style) -> list[Segment]:
-    return [Segment(character, style) for character in text]
+def _cells(text: str, style: Style) -> list[_Cell]:
+    return [(character, style) for character in text]
 
 
-def _changed(before: list[list[Segment]], after: list[list[Segment]]) -> Iterator[Region]:
+def _strip(row: list[_Cell]) -> Strip:
+    runs = groupby(row, key=itemgetter(1))
+    return Strip([Segment("".join(text for text, _ in run), style) for style, run in runs], len(row))
+
+
+def _changed(before: list[list[_Cell]], after: list[list[_Cell]]) -> Iterator[Region]:
     """Of every row the stretch within which something is new."""
     for y, (old, new) in enumerate(zip(before, after, strict=True)):
-        places = [x for x, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1]]
-        if places:
+        if old != new:
+            places = [x for x, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1]]
             yield Region(places[0], y, places[-1] - places[0] + 1, 1)
 
 

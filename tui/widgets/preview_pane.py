@@ -19,6 +19,8 @@ from tui.terminal import cell_pixels
 from tui.widgets.cell_picture import CellPicture
 from tui.widgets.pane import Pane
 
+_PREVIEW_SHADES = 32
+
 
 @dataclass(frozen=True, slots=True)
 class _Drawing:
@@ -89,7 +91,8 @@ class HalfCells(CellPicture):
 
 def _scaled(wanted: _Drawing, cell: tuple[int, int]) -> list[Strip]:
     image = open_picture(wanted.source)
-    return half_cells(image, *fit(image.size, wanted.size, cell))
+    shades = _PREVIEW_SHADES if isinstance(wanted.source, bytes) else 256
+    return half_cells(image, *fit(image.size, wanted.size, cell), shades=shades)
 
 
 class PreviewPane(Pane):
