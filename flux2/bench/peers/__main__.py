@@ -16,7 +16,7 @@ from typing import Any
 from flux2.architectures import ARCHITECTURES, scaled_down
 from flux2.bench import program
 from flux2.bench.peers.contender import TEXT_TOKENS, Contender, Work
-from flux2.bench.peers.entrants import PARTS, STEPS, Part, let_go
+from flux2.bench.peers.entrants import EXACT, PARTS, STEPS, Part, let_go
 from flux2.bench.peers.race import LEAST_ROUNDS, race, timed
 from flux2.bench.recording import Recording
 from flux2.bench.tables import table
@@ -72,8 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     parts = ",".join(PARTS)
     add("--part", type=program.names(list(PARTS)), default=list(PARTS), metavar="A,B", help=f"of {parts}")
     known = list(STEPS)
-    only = f"of {','.join(known)} (default: all)"
-    add("--only", type=program.names(known), default=known, metavar="A,B", help=only)
+    default = [name for name in known if name != EXACT]
+    only = f"of {','.join(known)}; differences are those from the first (default: all but {EXACT})"
+    add("--only", type=program.names(known), default=default, metavar="A,B", help=only)
     add("--check", action="store_true", help=f"fail where a step is not diffusers' to {RELATIVE_LIMIT:.0%}")
     return parser
 

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,13 @@ def step(work: Work, quantization: str) -> Contender:
     """One pass of the transformer; what steps have in common is computed before, as in a run."""
     network, notes = load(work, TRANSFORMER, quantization)
     return step_of(network, work, f"ours {quantization}", notes)
+
+
+def exact_steps(work: Work) -> list[Contender]:
+    """The step in float32, whose rounding is next to nothing, and in the work's own type, by the same network."""
+    network, notes = load(work, TRANSFORMER, "bf16")
+    exact = replace(work, dtype="float32")
+    return [step_of(network, exact, "ours float32", notes), step_of(network, work, "ours bf16", notes)]
 
 
 def step_of(
