@@ -102,6 +102,7 @@ def speed_part() -> str:
         work = report["work"]
         for part in ("step", "decode"):
             contenders = timed(report[part]["contenders"]) if part in report else []
+            ours = next((row for row in contenders if row["name"] in _OURS), None)
             for row in contenders:
                 peak = row["peak_above_weights"]
                 rows.append(
@@ -109,14 +110,19 @@ def speed_part() -> str:
                         f"{model_name(work)}, {part} {work['width']}×{work['height']}",
                         row["name"],
                         f"{1e3 * row['median']:,.0f}",
-                        f"{row['median'] / contenders[0]['median']:.2f}",
+                        f"{row['median'] / ours['median']:.2f}" if ours else NONE,
                         NONE if peak is None else f"{peak / 2**20:,.0f}",
                         f"{report[part]['operations'] / row['median'] / 1e12:.3g}",
+                        f"{row['relative_error']:.1e}" if row is not contenders[0] else NONE,
                         machine(report),
                     )
                 )
-    titles = ("work", "by", "ms", "× ours", "peak above weights, MiB", "TFLOP/s", "on")
+    titles = ("work", "by", "ms", "× ours", "peak above weights, MiB", "TFLOP/s", "difference from the first", "on")
     return table(titles, rows) + _missed("peers")
+
+
+_OURS = ("ours bf16", "ours")
+"""What the others' times are compared with: of a step, of a decode."""
 
 
 def scaling_part() -> str:
