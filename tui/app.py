@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
+from rich.console import RenderableType
+from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import SystemCommand
 from textual.filter import LineFilter
 from textual.screen import Screen
@@ -25,6 +27,7 @@ from tui.backend import Backend
 from tui.choices import Choices, load_choices, save_choices
 from tui.glyphs import Glyphs, best_glyphs
 from tui.keymap import ALL_KEYS
+from tui.lean_update import LeanUpdate, Shown
 from tui.link import WorkerLink
 from tui.notices import WindowTitle, notice
 from tui.palette import Palette256
@@ -90,6 +93,8 @@ class Flux2App(TypeAheadApp):
         self._redrawn = 0.0
         self._told_unfinished: set[str] = set()
         self.window_title = WindowTitle(self.tell_terminal)
+        # Pictures in the terminal's own graphics lie over cells of which nothing is known.
+        self._shown = Shown() if options.remote and options.graphics in ("halfcell", "none") else None
 
     # --- start and end -----------------------------------------------------------------------------------------------
 
@@ -102,6 +107,7 @@ class Flux2App(TypeAheadApp):
         for note in self._damages:
             self.say("warning", note)
         self.set_interval(LOOK_EVERY, self.preferences.look)
+        self.app_resume_signal.subscribe(self, lambda _: self._forget_shown())
         self.call_after_refresh(self.attach)
 
     async def action_quit(self) -> None:
@@ -196,6 +202,19 @@ class Flux2App(TypeAheadApp):
         """Write an escape sequence that leaves the screen as it is."""
         if sequence and not self.is_headless and self._driver is not None:
             self._driver.write(sequence)
+
+    def on_resize(self) -> None:
+        self._forget_shown()
+
+    def _forget_shown(self) -> None:
+        if self._shown is not None:
+            self._shown.forget()
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        """Textual's; over ssh nothing is sent that the terminal shows already."""
+        if self._shown is not None and isinstance(renderable, (LayoutUpdate, ChopsUpdate)):
+            renderable = LeanUpdate(renderable, self._shown)
+        super()._display(screen, renderable)
 
     @property
     def _background_screens(self) -> list[Screen[Any]]:

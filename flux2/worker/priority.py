@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 NICENESS = 5
-"""Of 19. Nobody else wanting the cores, the run is as fast as ever; a GPU doesn't know of it."""
+"""Of 19: a third of what others get where all want the same core. Where they don't, a run is as fast as ever, and a GPU
+doesn't know of it."""
 _SESSION = Path("/proc/self/autogroup")
 
 

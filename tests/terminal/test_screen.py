@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from flux2.paths import state_dir
@@ -21,6 +22,8 @@ from tui.choices import load_choices
 
 SCREEN = ["-m", "tui", "--graphics", "halfcell"]
 RUN = b"\n"  # ctrl+j
+STALL = float(os.environ.get("FLUX2_STALL_SECONDS", "8"))
+"""How long a link is stalled."""
 IMPORT_ALL = """
 import importlib, pkgutil, sys, tui
 for module in pkgutil.walk_packages(tui.__path__, "tui."):
@@ -146,9 +149,14 @@ async def test_a_storm_of_resizes(worker: int) -> None:  # noqa: ARG001
 async def test_a_stalled_link_stalls_the_screen_alone(worker: int, home: Home) -> None:  # noqa: ARG001, F811
     with PseudoTerminal(SCREEN) as screen:
         screen.wait_for("ready")
-        screen.send(b"steps=60 pause=0.05 a fox")
+        screen.send(f"steps={round(STALL * 20)} pause=0.05 a fox")
         screen.send(RUN)
-        time.sleep(4)  # nobody reads what the screen writes
+        screen.wait_for("step 2 of")
+        time.sleep(STALL - 2)  # nobody reads what the screen writes
+        process = psutil.Process(screen.process.pid)
+        before = sum(process.cpu_times()[:2])
+        time.sleep(1)
+        assert sum(process.cpu_times()[:2]) - before < 0.05, "the screen still draws: this stalls nothing"
         pictures = home.folder / "pictures"
         await eventually(lambda: len(list(pictures.glob("*.png"))) == 1)
         screen.wait_for("Saved")

@@ -9,12 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flux2 import events as ev
 from flux2.images import read_metadata
 from flux2.paths import pocket_checkpoint
 from flux2.worker.history import ENDINGS
+from flux2.worker.priority import NICENESS
 from tests.terminal.pseudo_terminal import PseudoTerminal
 from tests.worker.home import ROOT, Home, events_until, heard_until_lost, next_event, request
 
@@ -100,3 +102,11 @@ async def test_a_worker_in_odd_places(home: Home, monkeypatch: pytest.MonkeyPatc
     finished = (await events_until(client, *ENDINGS))[-1]
     assert isinstance(finished, ev.RunFinished), finished
     assert await asyncio.to_thread(Path(finished.path).exists)
+
+
+async def test_the_worker_gives_way_to_the_screen(home: Home) -> None:
+    client = await home.attach()
+    assert psutil.Process(client.pid).nice() == os.nice(0) + NICENESS
+    group = Path(f"/proc/{client.pid}/autogroup")
+    if group.exists():
+        assert group.read_text().split()[-1] == str(NICENESS)

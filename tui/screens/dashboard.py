@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -48,7 +49,9 @@ COUNT_AFTER = 0.4
 _MOST_COUNTED = 20_000
 """Characters; a message to the worker has a limit."""
 _PREVIEW_PAUSE = {False: 0.25, True: 6.0}
-"""Least seconds between two previews, by whether the terminal is remote: one is up to 40 KB."""
+"""Least seconds between two previews, by whether the terminal is remote: one is 25 KB and more."""
+_LINE_SPEED = {False: math.inf, True: 14_000.0}
+"""Bytes per second that they may take."""
 
 
 class Dashboard(Screen[None]):
@@ -63,7 +66,7 @@ class Dashboard(Screen[None]):
         self.prompt = PromptPane(history)
         self.settings = SettingsPane()
         self.memory = MemoryPane(options.glyphs)
-        self.preview = PreviewPane(options.graphics, _PREVIEW_PAUSE[options.remote])
+        self.preview = PreviewPane(options.graphics, _PREVIEW_PAUSE[options.remote], _LINE_SPEED[options.remote])
         self.progress = ProgressPane(options.glyphs)
         self.log_pane = LogPane()
         self.queue = QueuePane()

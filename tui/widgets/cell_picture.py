@@ -11,10 +11,10 @@ from textual.widget import Widget
 class CellPicture(Widget):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._strips: list[Strip] = []
+        self.strips: list[Strip] = []
 
     def show_strips(self, strips: list[Strip]) -> None:
-        before, self._strips = self._strips, strips
+        before, self.strips = self.strips, strips
         if [strip.cell_length for strip in before] != [strip.cell_length for strip in strips]:
             self.refresh()
         elif changed := [y for y, (old, new) in enumerate(zip(before, strips, strict=True)) if old != new]:
@@ -22,9 +22,9 @@ class CellPicture(Widget):
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
-        if y >= len(self._strips):
+        if y >= len(self.strips):
             return Strip.blank(width, self.rich_style)
-        strip = self._strips[y]
+        strip = self.strips[y]
         left = max(0, (width - strip.cell_length) // 2)
         padded = Strip([Segment(" " * left, self.rich_style)]) + strip if left else strip
         return padded.adjust_cell_length(width, self.rich_style)

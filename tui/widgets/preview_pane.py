@@ -20,6 +20,8 @@ from tui.widgets.cell_picture import CellPicture
 from tui.widgets.pane import Pane
 
 _PREVIEW_SHADES = 32
+_CELL_BYTES = 24
+"""That a cell takes on the line: a half block, and one or both of its colours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +34,14 @@ class _Drawing:
 class HalfCells(CellPicture):
     """A picture in half-block characters, scaled in a thread; a newer one replaces what is still waiting."""
 
-    def __init__(self, pause: float) -> None:
+    def __init__(self, pause: float, line_speed: float) -> None:
         """
         Args:
             pause: least seconds between two pictures, so that a slow line isn't flooded.
+            line_speed: bytes per second that pictures may take.
         """
         super().__init__()
-        self._pause = pause
+        self._pause, self._line_speed = pause, line_speed
         self._source: Source | None = None
         self._drawn: _Drawing | None = None
         self._drawn_at = 0.0
@@ -75,9 +78,21 @@ class HalfCells(CellPicture):
                     return  # moved or deleted meanwhile: what was drawn before stays
                 if self._wanted() is not None:
                     self._drawn, self._drawn_at = wanted, time.monotonic()
-                    self.show_strips(strips)
+                    await self._reveal(strips, wanted.size)
         finally:
             self._drawing = False
+
+    async def _reveal(self, strips: list[Strip], size: Size) -> None:
+        """From the top, no faster than the line takes it; of a picture of the same shape the rest stays meanwhile."""
+        before = self.strips if len(self.strips) == len(strips) else []
+        rows = max(1, int(min(self._line_speed / _CELL_BYTES / size.width, len(strips))))
+        for shown in range(rows, len(strips) + rows, rows):
+            self.show_strips(strips[:shown] + before[shown:])
+            if shown >= len(strips):
+                return
+            await asyncio.sleep(1.0)
+            if (wanted := self._wanted()) is None or wanted.size != size:
+                return
 
     def _is_too_soon(self, wanted: _Drawing) -> bool:
         """Whether this would be the next preview within the pause; finished pictures and new sizes don't wait."""
@@ -102,10 +117,10 @@ class PreviewPane(Pane):
     HELP = "What the picture is becoming, estimated after every step; then the picture itself."
     TOPICS = Topic.PREVIEW | Topic.RUN
 
-    def __init__(self, graphics: str, pause: float) -> None:
+    def __init__(self, graphics: str, pause: float, line_speed: float) -> None:
         self._graphics = graphics
         self._hint = Static("The picture appears\nhere, step by step.", id="preview-hint")
-        self.cells = HalfCells(pause)
+        self.cells = HalfCells(pause, line_speed)
         self.cells.display = False
         self._sharp: Widget | None = None
         self._sharp_source: Source | None = None

@@ -1,0 +1,153 @@
+"""Of what Textual repaints, only the cells that the terminal does not show yet, in as few bytes as say it.
+
+Textual sends a widget's lines again when told that they changed, and a whole screen when one covers another; every
+piece names all its colours and resets them. Over ssh that is most of the traffic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+from rich.color import ColorSystem
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.style import Style
+from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+from textual.strip import Strip
+
+_PLAIN = Style()
+_Cell = tuple[str, Style]
+
+
+class Shown:
+    """What the terminal shows, as far as that is known."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, dict[int, _Cell]] = {}
+
+    def forget(self) -> None:
+        """The terminal has been resized, or others have written to it."""
+        self._rows.clear()
+
+    def row(self, y: int) -> dict[int, _Cell]:
+        """Cells by column."""
+        return self._rows.setdefault(y, {})
+
+
+class LeanUpdate(CompositorUpdate):
+    """Takes an update's place; `shown` is brought up to date when it is rendered."""
+
+    def __init__(self, update: LayoutUpdate | ChopsUpdate, shown: Shown) -> None:
+        self._update, self._shown = update, shown
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        return self._update.__rich_console__(console, options)
+
+    def render_segments(self, console: Console) -> str:
+        pen = _Pen(console._color_system or ColorSystem.TRUECOLOR)
+        for x, y, strip in _pieces(self._update):
+            row = self._shown.row(y)
+            if _is_simple(strip):
+                pen.write_new(strip, x, y, row)
+            else:
+                for column in range(x, x + strip.cell_length):
+                    row.pop(column, None)
+                pen.write_as_it_is(strip.render(console), x, y)
+        return pen.finish()
+
+
+def _pieces(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, Strip]]:
+    """Column, row and content of all that an update paints."""
+    if isinstance(update, LayoutUpdate):
+        for y, strips in enumerate(update.strips, update.region.y):
+            x = update.region.x
+            for strip in strips:
+                yield x, y, strip
+                x += strip.cell_length
+        return
+    for y, first, end in update.spans:
+        for x_end, (x, chop) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
+            if chop is not None and x <= end and x_end > first:
+                yield x, y, chop if x_end <= end else chop.crop(0, end - x)
+
+
+def _is_simple(strip: Strip) -> bool:
+    """Whether every character is one cell and there is nothing but text in colours."""
+    return strip.cell_length == sum(len(segment.text) for segment in strip) and not any(
+        segment.control or (segment.style and segment.style.link) for segment in strip
+    )
+
+
+class _Codes(NamedTuple):
+    """A style as parameters of `ESC [ … m`."""
+
+    attributes: str
+    foreground: str
+    background: str
+
+
+@lru_cache(maxsize=16384)
+def _codes(style: Style, system: ColorSystem) -> _Codes:
+    fore, back = style.color, style.bgcolor
+    return _Codes(
+        Strip.render_ansi(style.without_color, system),
+        ";".join(fore.downgrade(system).get_ansi_codes(foreground=True)) if fore else "",
+        ";".join(back.downgrade(system).get_ansi_codes(foreground=False)) if back else "",
+    )
+
+
+class _Pen:
+    """Collects what is written, and knows where the cursor is and which style is on. It begins and ends plain."""
+
+    def __init__(self, system: ColorSystem) -> None:
+        self._system = system
+        self._out: list[str] = []
+        self._at: tuple[int, int] | None = None
+        self._style = _PLAIN
+
+    def write_new(self, strip: Strip, x: int, y: int, row: dict[int, _Cell]) -> None:
+        """Those of these cells that the row has otherwise; it takes them over."""
+        for text, style, _ in strip:
+            style = style or _PLAIN
+            for character in text:
+                cell = (character, style)
+                if row.get(x) != cell:
+                    row[x] = cell
+                    self._write(character, style, x, y)
+                x += 1
+
+    def write_as_it_is(self, sequence: str, x: int, y: int) -> None:
+        self._go_to(x, y)
+        self._take(_PLAIN)
+        self._out.append(sequence)
+        self._at = None
+
+    def finish(self) -> str:
+        self._take(_PLAIN)
+        return "".join(self._out)
+
+    def _write(self, character: str, style: Style, x: int, y: int) -> None:
+        self._go_to(x, y)
+        self._take(style)
+        self._out.append(character)
+        self._at = x + 1, y
+
+    def _go_to(self, x: int, y: int) -> None:
+        if self._at != (x, y):
+            self._out.append(f"\x1b[{y + 1};{x + 1}H")
+            self._at = x, y
+
+    def _take(self, style: Style) -> None:
+        if style is self._style:
+            return
+        before, now = _codes(self._style, self._system), _codes(style, self._system)
+        self._style = style
+        if before == now:
+            return
+        dropped = before.attributes or (before.foreground and not now.foreground)
+        if dropped or now.attributes or (before.background and not now.background):
+            self._out.append(f"\x1b[{';'.join(filter(None, ('0', *now)))}m")
+        else:
+            new = (code for code, old in zip(now, before, strict=True) if code != old)
+            self._out.append(f"\x1b[{';'.join(new)}m")
