@@ -38,12 +38,16 @@ ENCODE_ATTENDING: dict[Backend, float] = {"cpu": 9.7, "gpu": 23}
 """Of its attention beside these: so many times the queries' width."""
 ENCODE_MULTIPLYING = 2
 """Of its feed-forward beside these: so many times its width."""
-BLOCK_WIDTHS: dict[Backend, float] = {"cpu": 23, "gpu": 31}
-"""Activations of a single-stream block before it attends: so many times its width for every token. "gpu" was counted
-by running that backend's operations, with the fused ones stubbed, on the CPU's allocator."""
-HEAD_START_WIDTHS, HEAD_START_ROOM = 39, 800 << 20
-"""The same on the GPU with the next part's, where it is given that before, and the bytes below which it is
-(flux2/models/layers.py)."""
+BLOCK_WIDTHS = 23
+"""Activations of a single-stream block on the CPU: so many times its width for every token."""
+STREAMED_WIDTHS, PART_WIDTHS, TWO_PARTS_WIDTHS = 15.5, 9, 21
+"""The same on a GPU: of a block whose weights come and go, of the largest part of one, and of the two parts of one
+that follow each other there, where those of weights that stay are given to the GPU ahead. Measured on an H200, as
+LET_GO_LATE."""
+HEAD_START_ROOM = 800 << 20
+"""Bytes above which no part is given ahead (flux2/models/layers.py)."""
+LET_GO_LATE = 0.9
+"""Of this room, that is taken by what is done with and not yet let go of."""
 PROJECTED_WIDTHS, ATTENDING_WIDTHS = 14, 8.5
 """The same on the CPU, while a weight is widened for its multiplication, and while it attends."""
 DEQUANTIZING_ROWS, DEQUANTIZING_BAND = 512, 2 << 20
@@ -57,8 +61,8 @@ ENCODE_CHUNKS, BLOCK_CHUNKS, DECODE_CHUNKS = 2.15, 3.0, 3.0
 """Copies of a chunk's attention scores."""
 BAND_BYTES: dict[Backend, int] = {"cpu": 8 << 20, "gpu": 48 << 20}
 """Of a band of rows of the decoder's activations (flux2/models/bands.py)."""
-BAND_COPIES: dict[Backend, float] = {"cpu": 4, "gpu": 10}
-"""Of a band beside the activations; "gpu" as for `BLOCK_WIDTHS`."""
+BAND_COPIES: dict[Backend, float] = {"cpu": 4, "gpu": 10.1}
+"""Of a band beside the activations."""
 WHOLE_COPIES: dict[Backend, tuple[float, float]] = {"cpu": (2, 2.1), "gpu": (4, 2)}
 """Of a residual block's input and of its output, where the picture is one band."""
 BAND_ROWS = 14
@@ -214,16 +218,29 @@ def _denoise_held(config: dict[str, Any], setting: Setting) -> int:
 def _block(config: dict[str, Any], shapes: Shapes, setting: Setting) -> int:
     """The activations of one block, and the copies of a weight, where it is widened."""
     activation = _activation(config, setting)
-    block = activation * BLOCK_WIDTHS[setting.backend]
+    used = [_used_at_once(name, shape) for name, shape in shapes.items() if "transformer_blocks" in name]
     if setting.backend == "gpu":
-        has_head_start = setting.residency == "resident" and block < HEAD_START_ROOM
-        return int(activation * HEAD_START_WIDTHS if has_head_start else block)
-    blocks = {name: shape for name, shape in shapes.items() if "transformer_blocks" in name}
-    widened = max(_widened(_used_at_once(name, shape), setting) for name, shape in blocks.items())
+        return int(_block_on_gpu(activation, sorted(math.prod(shape) for shape in used), setting))
+    widened = max(_widened(shape, setting) for shape in used)
     scores = _scores(config["num_attention_heads"], setting.text_tokens + setting.image_tokens)
     attending = activation * ATTENDING_WIDTHS + BLOCK_CHUNKS * scores
     projecting = activation * PROJECTED_WIDTHS + widened
-    return int(max(block, attending, projecting))
+    return int(max(activation * BLOCK_WIDTHS, attending, projecting))
+
+
+def _block_on_gpu(activation: int, weights: list[int], setting: Setting) -> float:
+    """The same there, where a quantized weight is written out before it is multiplied with.
+
+    Args:
+        weights: numbers in each weight of the blocks, the smallest first.
+    """
+    written_out = setting.compute_bytes if setting.quantization in QUANTIZED_BYTES else 0
+    *_, second, largest = sorted(set(weights))
+    if setting.residency == "streamed":
+        return activation * STREAMED_WIDTHS + written_out * largest
+    two_parts = activation * TWO_PARTS_WIDTHS + written_out * (largest + second)
+    late = LET_GO_LATE * HEAD_START_ROOM + activation * PART_WIDTHS + written_out * largest
+    return max(two_parts, min(2 * two_parts, late))
 
 
 def _used_at_once(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:

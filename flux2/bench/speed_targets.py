@@ -51,7 +51,24 @@ class Judged:
         return self.value <= self.limit
 
 
-MISSES: Mapping[Goal, str] = {}
+_NEW_MEMORY = (
+    "MLX's arrays lie in CUDA's managed memory, of which eight threads fill 4 GiB a second; of ordinary new memory, "
+    "which is the bound, they fill 18."
+)
+MISSES: Mapping[Goal, str] = {
+    Goal("gpu", "dev", "difference from diffusers"): (
+        "Ours and diffusers' are both 2.0 % from the same step in float32 (gpu-peers-exact-dev.json): it is bfloat16's "
+        "rounding in 56 blocks, on either side."
+    ),
+    Goal("gpu", "klein-4b", "encode, times its bound"): _NEW_MEMORY,
+    Goal("gpu", "klein-4b", "load bf16, times its bound"): _NEW_MEMORY,
+    Goal("gpu", "klein-4b", "load qint8, times its bound"): _NEW_MEMORY,
+    Goal("gpu", "klein-4b", "load int4, times its bound"): _NEW_MEMORY,
+    Goal("gpu", "klein-4b", "decode 1024×1024, times its bound"): (
+        "It reads its weights first, and its work by bands is many small operations, of which the statistics of the "
+        "group norms alone take twice the bound."
+    ),
+}
 """Goals that are not reached, and what is in the way."""
 
 

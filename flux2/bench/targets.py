@@ -47,16 +47,29 @@ MISSES: Mapping[Key, str] = {}
 """Targets that are not reached, and what is in the way."""
 
 UNMEASURED: tuple[Key, ...] = (
-    Key("transformer_active", "dev", "bf16"),
-    Key("transformer_active", "dev", "qint8"),
-    Key("quantization_peak", "dev", "qint8"),
-    Key("generation_peak", ALL, "bf16"),
-    Key("generation_peak", ALL, "int4"),
-    Key("generation_peak", ALL, "bf16", "streamed"),
-    Key("decode_above_weights", ALL, ALL, ALL, SIZE),
-    Key("decode_above_weights", ALL, ALL, ALL, LARGE_SIZE),
+    Key("decode_above_weights", "klein-9b", ALL, ALL, LARGE_SIZE),
+    Key("decode_above_weights", "dev", ALL, ALL, LARGE_SIZE),
 )
-"""Targets that no committed measurement is of yet: they need a GPU, or more memory or time than the machine had."""
+"""Targets that no committed measurement is of: these decode with the autoencoder of klein-4b, of which there is one."""
+
+_LATE = (
+    "What was used last is let go of by another thread, at times only after the next was made: the same work took more "
+    "in one run and less in another. It is not what sets the peak of a run."
+)
+UNPLANNED: Mapping[Key, str] = {
+    Key("text_encoding_peak", "klein-4b", "qint8"): _LATE,
+    Key("text_encoding_peak", "klein-4b", "int4"): _LATE,
+    Key("text_encoding_peak", "klein-9b", "int4"): _LATE,
+    Key("text_encoding_peak", "dev", "bf16", "streamed"): _LATE,
+    Key("quantization_peak", "klein-4b", "bf16", "streamed"): _LATE,
+    Key("decode_above_weights", "klein-4b", "int4"): _LATE,
+    Key("decode_above_weights", "klein-9b", "int4"): _LATE,
+    Key("decode_above_weights", "klein-9b", "bf16", "streamed"): _LATE,
+    Key("decode_above_weights", "dev", "qint8"): _LATE,
+    Key("decode_above_weights", "dev", "int4"): _LATE,
+    Key("decode_above_weights", "dev", "bf16", "streamed"): _LATE,
+}
+"""Phases that took something else on a GPU than was planned, and why."""
 
 
 def target(key: Key) -> int | None:
