@@ -9,7 +9,7 @@ import argparse
 import math
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,57 +95,93 @@ def _failures() -> list[str]:
     return ["Missed:\n\n" + "\n".join(lines)] if lines else []
 
 
+_CONTENDERS = ("ours bf16", "ours qint8", "ours int4", "diffusers", "mflux bf16", "mflux bf16 compiled")
+"""Those shown, in this order; the first is what the others' times are compared with. A decode has "ours" alone."""
+_EXACT = "ours float32"
+
+
 def speed_part() -> str:
-    """A row per contender of every comparison with the peers: milliseconds, ratio, peak."""
-    rows = []
+    """A table per machine, a column per contender: milliseconds and their ratio to ours, and peaks."""
+    machines: dict[str, list[dict[str, Any]]] = {}
     for report in read_all("peers"):
+        machines.setdefault(machine(report), []).append(report)
+    parts = [f"On {name}:\n\n{_speed_table(reports)}" for name, reports in machines.items()]
+    return "\n\n".join([*parts, *_distances()]) + _missed("peers")
+
+
+def _speed_table(reports: list[dict[str, Any]]) -> str:
+    times: dict[str, dict[str, str]] = {}
+    peaks: dict[str, dict[str, str]] = {}
+    for report in reports:
         work = report["work"]
         for part in ("step", "decode"):
-            contenders = timed(report[part]["contenders"]) if part in report else []
-            ours = next((row for row in contenders if row["name"] in _OURS), None)
-            for row in contenders:
-                peak = row["peak_above_weights"]
-                rows.append(
-                    (
-                        f"{model_name(work)}, {part} {work['width']}×{work['height']}",
-                        row["name"],
-                        f"{1e3 * row['median']:,.0f}",
-                        f"{row['median'] / ours['median']:.2f}" if ours else NONE,
-                        NONE if peak is None else f"{peak / 2**20:,.0f}",
-                        f"{report[part]['operations'] / row['median'] / 1e12:.3g}",
-                        f"{row['relative_error']:.1e}" if row is not contenders[0] else NONE,
-                        machine(report),
-                    )
-                )
-    titles = ("work", "by", "ms", "× ours", "peak above weights, MiB", "TFLOP/s", "difference from the first", "on")
-    return table(titles, rows) + _missed("peers")
+            rows = {_shown(row["name"]): row for row in timed(report.get(part, {}).get("contenders", []))}
+            if _EXACT in rows or _CONTENDERS[0] not in rows:
+                continue
+            title = f"{model_name(work)}, {part} {work['width']}×{work['height']}"
+            for name, row in rows.items():
+                ratio = row["median"] / rows[_CONTENDERS[0]]["median"]
+                bracket = "" if name == _CONTENDERS[0] else f" ({ratio:.2f})"
+                times.setdefault(title, {})[name] = f"{1e3 * row['median']:,.0f}{bracket}"
+                if row["peak_above_weights"] is not None:
+                    peak = f"{row['peak_above_weights'] / 2**20:,.0f}"
+                    peaks.setdefault(f"MiB above the weights: {title}", {})[name] = peak
+    order = {model: place for place, model in enumerate(ARCHITECTURES)}
+    found = sorted({**times, **peaks}.items(), key=lambda each: (each[0] not in times, order.get(_model(each[0]), 0)))
+    body = [(title, *(cells.get(name, NONE) for name in _CONTENDERS)) for title, cells in found]
+    return table(("ms (× ours in bf16)", *_CONTENDERS), body)
 
 
-_OURS = ("ours bf16", "ours")
-"""What the others' times are compared with: of a step, of a decode."""
+def _shown(name: str) -> str:
+    return _CONTENDERS[0] if name == "ours" else name
+
+
+def _model(title: str) -> str:
+    return title.rpartition(": ")[2].partition(",")[0]
+
+
+def _distances() -> Iterator[str]:
+    """How far ours and diffusers' steps are from exact arithmetic."""
+    found = []
+    for report in read_all("peers"):
+        rows = {row["name"]: row for row in timed(report.get("step", {}).get("contenders", []))}
+        if next(iter(rows), None) == _EXACT:
+            others = [f"{name} {row['relative_error']:.1%}" for name, row in rows.items() if name != _EXACT]
+            found.append(f"{model_name(report['work'])}: {', '.join(others)}")
+    if found:
+        yield f"Distance from the same step in float32 (`--only ours-float32,diffusers`): {'; '.join(found)}."
 
 
 def scaling_part() -> str:
-    """The plot of `flux2.bench.plot`, where it was drawn, and milliseconds: a row per size or count, by level."""
+    """The plot of `flux2.bench.plot`, where it was drawn, and milliseconds: a row per what grows, by level."""
     plot = "![Seconds against tokens, steps, and pictures at once](flux2/bench/results/scaling.svg)\n\n"
-    found: dict[tuple[str, str], dict[str, str]] = {}
+    found: dict[tuple[str, str], dict[str, list[str]]] = {}
+    counts: dict[tuple[str, str], list[int]] = {}
     for report in read_all("scaling"):
         for row in report["rows"]:
-            title = (f"{model_name(report)}, {_grown(row)}", machine(report))
-            found.setdefault(title, {})[row["level"]] = f"{1e3 * row['median']:,.0f}"
-    rows = [(work, *(levels.get(level, NONE) for level in LEVELS), on) for (work, on), levels in found.items()]
+            key = (f"{model_name(report)}, {_GROWN[row['part']]}", machine(report))
+            found.setdefault(key, {}).setdefault(row["level"], []).append(f"{1e3 * row['median']:,.0f}")
+            count = row["side"] if row["part"] == "tokens" else row[row["part"]]
+            if count not in counts.setdefault(key, []):
+                counts[key].append(count)
+    rows = [
+        (f"{work}: {_listed(map(str, counts[work, on]))}", *(_listed(levels.get(level, [])) for level in LEVELS), on)
+        for (work, on), levels in found.items()
+    ]
     return (plot if (FOLDER / "scaling.svg").exists() else "") + table(("ms", *LEVELS, "on"), rows)
 
 
-def _grown(row: dict[str, Any]) -> str:
-    """What is larger than in the smallest row of its part."""
-    size = f"{row['side']}×{row['side']}"
-    return {
-        "tokens": f"step {size} ({row['tokens']:,} tokens)",
-        "steps": f"{row['steps']} steps {size}",
-        "batch": f"step of {row['batch']} pictures {size}",
-        "passes": f"step of {row['passes']} passes {size}",
-    }[row["part"]]
+_GROWN = {
+    "tokens": "one step, pixels of a side",
+    "steps": "steps",
+    "batch": "one step, pictures at once",
+    "passes": "one step, passes of guidance",
+}
+"""What grows in each part of the measurement."""
+
+
+def _listed(texts: Iterable[str]) -> str:
+    return " · ".join(texts) or NONE
 
 
 def bounds_part() -> str:
@@ -165,13 +201,14 @@ def bounds_part() -> str:
 
 
 def _missed(kind: str) -> str:
-    """The goals that a kind of measurement misses, each with what is in the way."""
-    missed = [(found, report) for report in read_all(kind) for found in judge(report) if not found.met]
-    lines = [
-        f"- {found.goal.model}, {found.goal.what}, on {machine(report)}: {found.value:.2f}, wanted {found.limit:g}. "
-        + speed_targets.MISSES.get(found.goal, "")
-        for found, report in missed
-    ]
+    """The goals that a kind of measurement misses, by what is in the way."""
+    reasons: dict[str, list[str]] = {}
+    for report in read_all(kind):
+        for found in judge(report):
+            if not found.met:
+                goal = f"{found.goal.model}, {found.goal.what} {found.value:.3g} (wanted {found.limit:g})"
+                reasons.setdefault(speed_targets.MISSES.get(found.goal, ""), []).append(f"{goal}, {machine(report)}")
+    lines = [f"- {'; '.join(goals)}. {reason}".rstrip() for reason, goals in reasons.items()]
     return "\n\nMissed:\n\n" + "\n".join(lines) if lines else ""
 
 

@@ -97,8 +97,8 @@ def test_the_readme_names_the_machine_of_each_row(tmp_path: Path, monkeypatch: p
     assert f"| klein-4b, load int4 | 3.00 | 2.00 | 1.50 | {cpu} |" in readme.bounds_part()
     assert f"| klein-4b, load int4 | 3.00 | 2.00 | 1.50 | {gpu} |" in readme.bounds_part()
     scaled = readme.scaling_part()
-    assert f"| klein-4b, step 1024×1024 (4,608 tokens) | 70 | – | – | {cpu} |" in scaled
-    assert f"| klein-4b, 8 steps 512×512 | 20 | – | – | {gpu} |" in scaled
+    assert f"| klein-4b, one step, pixels of a side: 512 · 1024 | 20 · 70 | – | – | {cpu} |" in scaled
+    assert f"| klein-4b, steps: 8 | 20 | – | – | {gpu} |" in scaled
     assert "scaling.svg" not in scaled
     (tmp_path / "scaling.svg").touch()
     assert "scaling.svg" in readme.scaling_part()
