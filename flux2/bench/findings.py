@@ -19,7 +19,7 @@ def find_all(report: dict[str, Any]) -> list[str]:
     return [sentence for find in _FINDINGS for sentence in find(report)]
 
 
-def _reduction(report: dict[str, Any]) -> Iterator[str]:
+def reduction(report: dict[str, Any]) -> Iterator[str]:
     """Of the transformer's memory, against the same model's bf16."""
     cells = _cells(report, "transformer_active")
     for level in LEVELS[1:]:
@@ -46,7 +46,7 @@ def _time(report: dict[str, Any]) -> Iterator[str]:
             yield f"{level} against bf16, seconds per step: {', '.join(found)}."
 
 
-def _streaming(report: dict[str, Any]) -> Iterator[str]:
+def streaming(report: dict[str, Any]) -> Iterator[str]:
     """Of a step, against the same level resident."""
     cells = _stepping(report)
     for (model, level, residency), cell in cells.items():
@@ -65,27 +65,29 @@ def _peak_phase(report: dict[str, Any]) -> Iterator[str]:
             yield f"{cell['model']} {cell['quantization']}, {cell['residency']}: the peak, {peak}, is in {phase}."
 
 
-def _what_fits(report: dict[str, Any]) -> Iterator[str]:
+def what_fits(report: dict[str, Any]) -> Iterator[str]:
     """What can be run on a Mac with so much memory, by the working set that Metal recommends there."""
-    cells = [cell for cell in measured_cells(report) if "generation_peak" in cell["figures"]]
-    for gigabytes in MACHINES if cells else ():
-        fitting = [
-            f"{cell['model']} {cell['quantization']}{' streamed' if cell['residency'] == 'streamed' else ''}"
-            for cell in cells
-            if cell["figures"]["generation_peak"] <= machine_limit(gigabytes << 30)
-        ]
-        if len(fitting) == len(cells):
-            yield f"{gigabytes} GB: everything measured here fits."
-            return
-        yield f"{gigabytes} GB: {', '.join(fitting) or 'nothing measured here'} fits."
+    left = [cell for cell in measured_cells(report) if "generation_peak" in cell["figures"]]
+    left.sort(key=lambda cell: cell["figures"]["generation_peak"])
+    for gigabytes in MACHINES if left else ():
+        limit = machine_limit(gigabytes << 30)
+        fitting = [cell for cell in left if cell["figures"]["generation_peak"] <= limit]
+        left = [cell for cell in left if cell not in fitting]
+        if fitting:
+            names = (f"{cell['model']} {cell['quantization']}{_how(cell)}" for cell in fitting)
+            yield f"From {gigabytes} GB on: {', '.join(names)}."
+
+
+def _how(cell: dict[str, Any]) -> str:
+    return " streamed" if cell["residency"] == "streamed" else ""
 
 
 _FINDINGS: tuple[Callable[[dict[str, Any]], Iterator[str]], ...] = (
-    _reduction,
+    reduction,
     _time,
-    _streaming,
+    streaming,
     _peak_phase,
-    _what_fits,
+    what_fits,
 )
 
 

@@ -16,7 +16,8 @@ from typing import Any
 from flux2.architectures import ARCHITECTURES
 from flux2.bench import speed_targets
 from flux2.bench.comparison import Comparison
-from flux2.bench.document import LEVELS
+from flux2.bench.document import LEVELS, SIZE
+from flux2.bench.findings import reduction, streaming, what_fits
 from flux2.bench.peers.race import timed
 from flux2.bench.results import FOLDER, all_comparisons, machine, model_name, read_all
 from flux2.bench.speed_targets import judge
@@ -56,8 +57,16 @@ def memory_part() -> str:
     for report, figure, found in all_comparisons():
         if figure.key in _SHORT and report["synthetic"]:
             machines.setdefault(machine(report), []).append(found)
-    parts = [f"On {name}:\n\n{_memory_table(found)}" for name, found in machines.items()]
+    parts = [f"On {name}:\n\n{_memory_table(found)}{_findings(name)}" for name, found in machines.items()]
     return "\n\n".join([*parts, _targets(), *_failures()])
+
+
+def _findings(name: str) -> str:
+    """What all measurements of a machine at the document's size bear out."""
+    reports = [report for report in read_all("bench") if report["synthetic"] and machine(report) == name]
+    cells = [cell for report in reports for cell in report["cells"] if (cell["width"], cell["height"]) == (SIZE, SIZE)]
+    lines = [f"- {line}" for find in (reduction, streaming, what_fits) for line in find({"cells": cells})]
+    return "\n\n" + "\n".join(lines) if lines else ""
 
 
 def _memory_table(found: list[Comparison]) -> str:
@@ -83,11 +92,14 @@ def _targets() -> str:
     """How many targets are met, and how well everything was planned."""
     found = [each for report, _, each in all_comparisons() if report["synthetic"]]
     judged = [each for each in found if each.met is not None]
-    planned = [abs(each.difference) for each in found if each.difference is not None and each.key.figure in _SHORT]
+    planned: dict[bool, list[float]] = {True: [], False: []}
+    for each in found:
+        if each.difference is not None and each.key.figure in _SHORT:
+            planned[each.key.figure == "generation_peak"].append(abs(each.difference))
     missed = sum(not each.met for each in judged)
     sentence = f"Of {len(judged)} figures that a target was set for, {len(judged) - missed} reach it"
-    plan = f"; `flux2 plan` is off by {max(1, math.ceil(max(planned)))} % at most." if planned else "."
-    return sentence + plan
+    run, phase = (max(1, math.ceil(max(planned[of_run], default=0))) for of_run in (True, False))
+    return f"{sentence}; `flux2 plan` is off by {run} % at most in a run's peak, and by {phase} % in a single phase's."
 
 
 def _failures() -> list[str]:

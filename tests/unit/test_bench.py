@@ -260,8 +260,7 @@ def test_findings_say_only_what_the_report_has_figures_for() -> None:
         "int4 against bf16, seconds per step: klein-4b × 1.50.",
         "klein-4b int4: a step with the blocks streamed takes × 2.00 of a resident one.",
         "klein-4b bf16, resident: the peak, 7.00 GiB, is in decode.",
-        "8 GB: nothing measured here fits.",
-        "16 GB: everything measured here fits.",
+        "From 16 GB on: klein-4b bf16.",
     ]
     assert find_all(report_of(small)) == []
 
