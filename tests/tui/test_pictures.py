@@ -106,7 +106,7 @@ async def test_newest_first_with_the_settings_of_the_one_at_hand(folder: Path, s
         assert screen.browser.lines is (size == (80, 24))
         await pilot.press("down" if size == (80, 24) else "right")
         await until(pilot, lambda: "2 of 2" in text_of(screen.app))
-        await until(pilot, lambda: "Seed    7" in text_of(screen.app))
+        await until(pilot, lambda: "Seed     7" in text_of(screen.app))
 
 
 PLACES = [
@@ -383,7 +383,7 @@ async def test_the_viewer_shows_a_picture_its_neighbours_and_leads_back_to_it(fo
         assert name_of(viewer) == "p1"
         await pilot.press("pagedown", "pagedown")
         assert name_of(viewer) == "p0"
-        await until(pilot, lambda: "Seed    0" in text_of(app))
+        await until(pilot, lambda: "Seed     0" in text_of(app))
         await pilot.press("pageup", "left", "left", "right")
         assert name_of(viewer) == "p1"
         await pilot.press("i")

@@ -47,9 +47,11 @@ async def test_three_pictures_of_one_prompt_can_be_told_apart(size: tuple[int, i
     async with running(backend, size=size) as (app, pilot):
         backend.feed(ev.QueueChanged(items=items))
         await settled(pilot)
-        lines = [line for line in text_of(app).splitlines() if "seed 123" in line and "int4" in line]
+        wide = size != (120, 40)  # where it lies beside the log
+        lines = [line for line in text_of(app).splitlines() if "a fluffy" in line and "seed 123" in line]
         assert [f"seed {seed}" in line for seed, line in zip((1234, 1235, 1236), lines, strict=True)] == [True] * 3
-        assert all("1024×1024" in line for line in lines)  # the model's own size, by its name
+        assert all(("int4  1024×1024" in line) is wide for line in lines)  # the model's own size
+        assert all(" in " in line for line in lines[1:])
         assert not any("steps" in line or "klein" in line for line in lines)  # the same for all
 
 

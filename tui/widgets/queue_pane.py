@@ -20,6 +20,10 @@ from tui.text import fitted
 from tui.widgets.pane import Pane
 
 _SIZE = ("width", "height")
+_WIDE = 60
+"""Columns from which on there is room for more than what differs."""
+_LEFT_OUT = {True: ("model", "steps"), False: ("model", "steps", "quantization", *_SIZE)}
+"""What goes unsaid where it is the same for all, by whether the pane is wide."""
 
 
 class QueueList(OptionList):
@@ -101,7 +105,7 @@ class QueuePane(Pane):
         self.list.clear_options()
         width = self.list.scrollable_content_region.width
         ends = ["" for item in self._shown if item.running] + list(self._ends)
-        shared = _shared([item.request for item in self._shown])
+        shared = _shared([item.request for item in self._shown], _LEFT_OUT[width >= _WIDE])
         said = [[*_facts(item.request, shared), end] for item, end in zip(self._shown, ends, strict=False)]
         columns = [max(map(len, column)) for column in zip(*said, strict=True)]
         for item, facts in zip(self._shown, said, strict=False):
@@ -124,14 +128,14 @@ def _facts(request: Mapping[str, object], shared: set[str]) -> list[str]:
         "" if "model" in shared else str(request.get("model", "")),
         "" if "steps" in shared or steps is None else f"{steps} steps",
         "" if seed is None else f"seed {seed}",
-        str(request.get("quantization", "")),
-        f"{width}×{height}" if width and height else "",
+        "" if "quantization" in shared else str(request.get("quantization", "")),
+        "" if {*_SIZE} <= shared or not (width and height) else f"{width}×{height}",
     ]
 
 
-def _shared(requests: Sequence[Mapping[str, object]]) -> set[str]:
-    """What all of them have in common."""
-    return {name for name in ("model", "steps") if len({request.get(name) for request in requests}) == 1}
+def _shared(requests: Sequence[Mapping[str, object]], names: tuple[str, ...]) -> set[str]:
+    """Which of these all of them have in common."""
+    return {name for name in names if len({request.get(name) for request in requests}) == 1}
 
 
 def _line(item: QueueItem, facts: str, width: int) -> Content:
