@@ -52,6 +52,18 @@ async def test_the_graph_shows_the_whole_run_or_its_last_two_minutes() -> None:
         assert "0:00" in text_of(app)
 
 
+async def test_a_refused_theme_leaves_no_colour_in_the_graph() -> None:
+    async with running(mid_run()) as (app, pilot):
+        graph = app.dashboard.memory.graph
+        before = [list(strip) for strip in graph._strips]
+        await pilot.press("escape", "t", "down", "down")
+        await settled(pilot)
+        assert [list(strip) for strip in graph._strips] != before
+        await pilot.press("escape")
+        await settled(pilot)
+        assert [list(strip) for strip in graph._strips] == before
+
+
 async def test_the_theme_menu_previews_and_can_be_refused() -> None:
     async with running(ReplayBackend()) as (app, pilot):
         await pilot.press("escape", "t")

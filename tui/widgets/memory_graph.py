@@ -91,7 +91,7 @@ class MemoryGraph(Widget):
         super().notify_style_update()
         self._frame = None
         if self.is_mounted:
-            self._redraw()
+            self.call_later(self._redraw)  # Textual tells of a new style before it is the component classes', too
 
     def render_line(self, y: int) -> Strip:
         if y < len(self._strips):
