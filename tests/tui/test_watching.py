@@ -44,6 +44,19 @@ async def test_over_ssh_a_preview_comes_from_the_top_no_faster_than_the_line_tak
         assert first < len(cells.strips) <= height
 
 
+async def test_over_ssh_the_preview_comes_anew_when_the_screen_above_it_goes() -> None:
+    async with running(mid_run(3), size=(120, 40), remote=True) as (app, pilot):
+        await pilot.pause(3)
+        cells = app.dashboard.preview.cells
+        height = len(cells.strips)
+        await pilot.press("escape", "3")
+        await pilot.pause(0.5)
+        assert not cells.strips
+        await pilot.press("escape")
+        await pilot.pause(0.5)
+        assert 0 < len(cells.strips) < height
+
+
 async def test_the_finished_picture_takes_the_previews_place(tmp_path: Path) -> None:
     backend = mid_run(12)
     picture = tmp_path / "cat.png"

@@ -13,7 +13,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.geometry import Size
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Static, TextArea
 
 from flux2.errors import Flux2Error, RequestError
@@ -94,6 +94,13 @@ class Dashboard(Screen[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         self._arrange_for(event.size)
+
+    def on_screen_suspend(self) -> None:
+        if not isinstance(self.app.screen, ModalScreen):
+            self.preview.cells.put_away()
+
+    def on_screen_resume(self) -> None:
+        self.preview.cells.come_back()
 
     def _arrange_for(self, size: Size) -> None:
         for name, (columns, rows) in (("-two-columns", TWO_COLUMNS), ("-large", LARGE)):

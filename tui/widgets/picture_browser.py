@@ -41,6 +41,8 @@ CAPTION_ROWS = 2
 _KEPT_THUMBNAILS = 120
 _CELL_BYTES = 48
 """That a cell of a thumbnail takes on the line: its two colours and the half block."""
+_PAGE_BYTES = 16_000
+"""That a page takes without its thumbnails."""
 _DAMAGED = "damaged"
 
 
@@ -117,6 +119,7 @@ class PictureBrowser(Horizontal, can_focus=True):
         self._drawn: list[tuple[object, ...]] = []
         """What the terminal shows, picture by picture."""
         self._loading = False
+        self._line_free_at = 0.0
         self._columns: list[PictureColumn] = []
         self._arranged = (0, 0)
 
@@ -243,6 +246,7 @@ class PictureBrowser(Horizontal, can_focus=True):
         unlimited = math.isinf(self._line_speed())
         self._revealed = {key for key in map(self._key, self._page) if key in self._thumbnails} if unlimited else set()
         self._drawn = [self._shown(picture) for picture in self._page]
+        self._occupy_line(_PAGE_BYTES)
         for column in self._columns:
             column.refresh()
 
@@ -295,7 +299,7 @@ class PictureBrowser(Horizontal, can_focus=True):
         """Draw what is missing on the page that is shown by then, one by one."""
         try:
             while not self.lines and (missing := self._missing()):
-                began, picture, thumbnail = time.monotonic(), missing[0], self.grid.thumbnail
+                picture, thumbnail = missing[0], self.grid.thumbnail
                 if thumbnail is None:
                     return
                 key = self._key(picture)
@@ -303,13 +307,16 @@ class PictureBrowser(Horizontal, can_focus=True):
                     self._thumbnails[key] = await self._drawn_thumbnail(picture, thumbnail)
                 while len(self._thumbnails) > max(_KEPT_THUMBNAILS, 2 * self.grid.page):
                     self._thumbnails.popitem(last=False)
+                await asyncio.sleep(max(0.0, self._line_free_at - time.monotonic()))
                 self._revealed.add(key)
                 if picture in self._page:
                     self._paint(list(self._page).index(picture))
-                bytes_sent = thumbnail[0] * thumbnail[1] * _CELL_BYTES
-                await asyncio.sleep(max(0.0, bytes_sent / self._line_speed() - (time.monotonic() - began)))
+                self._occupy_line(thumbnail[0] * thumbnail[1] * _CELL_BYTES)
         finally:
             self._loading = False
+
+    def _occupy_line(self, sent: int) -> None:
+        self._line_free_at = time.monotonic() + sent / self._line_speed()
 
     async def _drawn_thumbnail(self, picture: Picture, room: tuple[int, int]) -> list[Strip] | str:
         if picture.problem:

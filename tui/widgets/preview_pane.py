@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,17 @@ class HalfCells(CellPicture):
         self._drawn_at = 0.0
         self._cell = cell_pixels()
         self._drawing = False
+        self._away = False
+
+    def put_away(self) -> None:
+        """Covered by another screen: coming back all at once would take a slow line seconds."""
+        if not math.isinf(self._line_speed):
+            self._away, self._drawn = True, None
+            self.show_strips([])
+
+    def come_back(self) -> None:
+        self._away = False
+        self._draw_soon()
 
     def update(self, source: Source | None) -> None:
         if source is None:
@@ -101,7 +113,9 @@ class HalfCells(CellPicture):
         return is_preview and time.monotonic() - self._drawn_at < self._pause
 
     def _wanted(self) -> _Drawing | None:
-        return _Drawing(self._source, self.size) if self._source is not None and self.size.area else None
+        if self._source is None or self._away or not self.size.area:
+            return None
+        return _Drawing(self._source, self.size)
 
 
 def _scaled(wanted: _Drawing, cell: tuple[int, int]) -> list[Strip]:
