@@ -97,39 +97,51 @@ def _codes(style: Style, system: ColorSystem) -> _Codes:
     )
 
 
+_NOTHING_ON = _Codes("", "", "")
+
+
+@lru_cache(maxsize=4096)
+def _of_a_space(style: Style) -> Style:
+    """As far as it can be seen."""
+    return style if _codes(style, ColorSystem.TRUECOLOR).attributes else Style(bgcolor=style.bgcolor)
+
+
 class _Pen:
-    """Collects what is written, and knows where the cursor is and which style is on. It begins and ends plain."""
+    """Collects what is written, and knows where the cursor is and what is on. It begins and ends plain."""
 
     def __init__(self, system: ColorSystem) -> None:
         self._system = system
         self._out: list[str] = []
         self._at: tuple[int, int] | None = None
-        self._style = _PLAIN
+        self._on = _NOTHING_ON
 
     def write_new(self, strip: Strip, x: int, y: int, row: dict[int, _Cell]) -> None:
         """Those of these cells that the row has otherwise; it takes them over."""
         for text, style, _ in strip:
             style = style or _PLAIN
             for character in text:
-                cell = (character, style)
+                cell = (character, _of_a_space(style) if character == " " else style)
                 if row.get(x) != cell:
                     row[x] = cell
-                    self._write(character, style, x, y)
+                    self._write(*cell, x, y)
                 x += 1
 
     def write_as_it_is(self, sequence: str, x: int, y: int) -> None:
         self._go_to(x, y)
-        self._take(_PLAIN)
+        self._take(_NOTHING_ON)
         self._out.append(sequence)
         self._at = None
 
     def finish(self) -> str:
-        self._take(_PLAIN)
+        self._take(_NOTHING_ON)
         return "".join(self._out)
 
     def _write(self, character: str, style: Style, x: int, y: int) -> None:
         self._go_to(x, y)
-        self._take(style)
+        codes = _codes(style, self._system)
+        if character == " " and not codes.attributes and not self._on.attributes:
+            codes = codes._replace(foreground=self._on.foreground)
+        self._take(codes)
         self._out.append(character)
         self._at = x + 1, y
 
@@ -138,13 +150,11 @@ class _Pen:
             self._out.append(f"\x1b[{y + 1};{x + 1}H")
             self._at = x, y
 
-    def _take(self, style: Style) -> None:
-        if style is self._style:
-            return
-        before, now = _codes(self._style, self._system), _codes(style, self._system)
-        self._style = style
+    def _take(self, now: _Codes) -> None:
+        before = self._on
         if before == now:
             return
+        self._on = now
         dropped = before.attributes or (before.foreground and not now.foreground)
         if dropped or now.attributes or (before.background and not now.background):
             self._out.append(f"\x1b[{';'.join(filter(None, ('0', *now)))}m")

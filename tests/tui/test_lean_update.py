@@ -55,7 +55,8 @@ class Terminal:
                     else:
                         attributes.add(code)
             elif character != "\n":
-                self.cells[x, y] = character, (*sorted(attributes), fore, back)
+                seen = fore if character != " " or attributes else ""  # of a space, only what lies behind it
+                self.cells[x, y] = character, (*sorted(attributes), seen, back)
                 x += 2 if character == "狐" else 1
         assert (attributes, fore, back) == (set(), "", ""), "what others write would be drawn in the last style"
 
@@ -64,7 +65,7 @@ def random_strip(chance: random.Random, width: int) -> Strip:
     segments: list[Segment] = []
     while (left := width - sum(segment.cell_length for segment in segments)) > 0:
         text = (
-            "狐" if left > 1 and chance.random() < 0.05 else "".join(chance.choices("ab▀", k=chance.randint(1, left)))
+            "狐" if left > 1 and chance.random() < 0.05 else "".join(chance.choices("ab▀ ", k=chance.randint(1, left)))
         )
         segments.append(Segment(text, chance.choice([*STYLES, None])))
     return Strip(segments)
@@ -107,3 +108,12 @@ def test_a_colour_that_stays_is_not_named_again() -> None:
     update = LayoutUpdate([[strip]], Region(0, 0, 2, 1))
     sent = LeanUpdate(update, Shown()).render_segments(Console(color_system="truecolor"))
     assert sent == "\x1b[1;1H\x1b[38;2;200;0;0;48;2;0;0;200ma\x1b[38;2;0;0;200mb\x1b[0m"
+
+
+def test_a_space_has_no_colour_of_its_own() -> None:
+    red, blue = Style(color=Color.from_rgb(200, 0, 0)), Style(color=Color.from_rgb(0, 0, 200))
+    console, shown = Console(color_system="truecolor"), Shown()
+    for style, text in ((red, "a  b"), (blue, "    ")):
+        update = LayoutUpdate([[Strip([Segment(text, style)])]], Region(0, 0, 4, 1))
+        sent = LeanUpdate(update, shown).render_segments(console)
+    assert sent == "\x1b[1;1H \x1b[1;4H "

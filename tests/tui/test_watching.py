@@ -53,7 +53,7 @@ async def test_over_ssh_the_preview_comes_anew_when_the_screen_above_it_goes() -
         await pilot.pause(0.5)
         assert not cells.strips
         await pilot.press("escape")
-        await pilot.pause(0.5)
+        await pilot.pause(1.5)
         assert 0 < len(cells.strips) < height
 
 

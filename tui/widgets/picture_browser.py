@@ -41,7 +41,7 @@ CAPTION_ROWS = 2
 _KEPT_THUMBNAILS = 120
 _CELL_BYTES = 48
 """That a cell of a thumbnail takes on the line: its two colours and the half block."""
-_PAGE_BYTES = 16_000
+_PAGE_BYTES = 10_000
 """That a page takes without its thumbnails."""
 _DAMAGED = "damaged"
 

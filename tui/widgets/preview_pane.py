@@ -57,6 +57,11 @@ class HalfCells(CellPicture):
             self.show_strips([])
 
     def come_back(self) -> None:
+        """Once the line has carried the rest of the screen."""
+        if self._away:
+            self.set_timer(1.0, self._begin_again)
+
+    def _begin_again(self) -> None:
         self._away = False
         self._draw_soon()
 
