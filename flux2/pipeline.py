@@ -12,6 +12,7 @@ from __future__ import annotations
 import secrets
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from typing import Any
@@ -32,7 +33,8 @@ from flux2.errors import Flux2Error, NumericalError, RequestError
 from flux2.gpu_errors import explain
 from flux2.mlx_backend import BLAS_COMPLAINT, DTYPES, default_dtype, mx
 from flux2.model_configs import DEFAULTS, sample_size
-from flux2.preview import PreviewProjection, as_png, fit_projection, load_projection, save_projection
+from flux2.preview import DrawnPreview, PreviewProjection, fit_projection, load_projection, save_projection
+from flux2.preview_drawing import PreviewsAside, previews_aside
 from flux2.quantization import find_mode
 from flux2.reporting import RunReport, evaluating
 from flux2.request import MAX_SEED, RESIDENCIES, GenerationRequest
@@ -332,15 +334,17 @@ class Flux2Pipeline:
     ) -> mx.array:
         """Clean latents, packed, float32."""
         latents = noise
-        with self._transformer.ready(plan, report) as ready, report.phase("denoise"):
-            if previews and not self._projection:
-                self._projection = self._find_projection()
+        with self._transformer.ready(plan, report) as ready, report.phase("denoise"), ExitStack() as stack:
             waited = ready.waited()
             conditioning = ready.conditioning or condition(ready.network, plan)
-            steps = denoise(
-                ready.network, noise, plan, conditioning, ready.evaluate, after_block=lambda *_: report.go_on()
-            )
-            for step in steps:
+            drawn = stack.enter_context(self._previews(plan, report)) if previews else None
+
+            def after_block(*_: mx.array) -> None:
+                report.go_on()
+                if drawn:
+                    drawn.tell_if_done()
+
+            for step in denoise(ready.network, noise, plan, conditioning, ready.evaluate, after_block):
                 latents = step.latents
                 waited, waited_before = ready.waited(), waited
                 report.on_event(
@@ -354,21 +358,19 @@ class Flux2Pipeline:
                         memory=memory.read(),
                     )
                 )
-                if previews and self._projection:
-                    preview = self._projection.draw(step.estimate, *plan.grid)
-                    report.on_event(
-                        ev.Preview(
-                            run=report.run,
-                            step=step.number,
-                            steps=plan.steps,
-                            width=preview.width,
-                            height=preview.height,
-                            png=as_png(preview),
-                        )
-                    )
+                if drawn:
+                    drawn.begin(step.number, step.estimate)
                 if callback:
                     callback(self, step.number - 1, step.sigma, {"latents": latents})
         return latents
+
+    def _previews(self, plan: DenoisingPlan, report: RunReport) -> AbstractContextManager[PreviewsAside]:
+        projection = self._projection = self._projection or self._find_projection()
+
+        def tell(step: int, drawn: DrawnPreview) -> None:
+            report.on_event(ev.Preview(run=report.run, step=step, steps=plan.steps, **drawn._asdict()))
+
+        return previews_aside(lambda tokens: projection.draw(tokens, *plan.grid), tell)
 
     def _decode(self, latents: mx.array, report: RunReport) -> Image.Image:
         """The picture of clean latents [1, H/16, W/16, channels]."""

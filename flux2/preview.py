@@ -16,6 +16,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,15 @@ _FINGERPRINTED = 1 << 20  # bytes at either end of a file
 _FORMAT = 3  # of the cached file, and of the pictures it was fitted on
 
 
+class DrawnPreview(NamedTuple):
+    """A preview as it is sent."""
+
+    width: int
+    """Pixels."""
+    height: int
+    png: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class PreviewProjection:
     """The colours of a token as a linear function of its channels."""
@@ -48,14 +58,17 @@ class PreviewProjection:
     offset: Array
     """[TILE · TILE · 3]"""
 
-    def draw(self, tokens: mx.array, height: int, width: int) -> Image.Image:
-        """A picture of normalised latents [1, height · width, channels], at most MAX_SIDE pixels per side."""
-        tiles = np.asarray(tokens.astype(mx.float32))[0] @ self.matrix + self.offset
+    def draw(self, tokens: Array, height: int, width: int) -> DrawnPreview:
+        """A picture of normalised latents [height · width, channels], at most MAX_SIDE pixels per side."""
+        tiles = tokens @ self.matrix + self.offset
         pixels = np.clip((_join(tiles.reshape(height, width, TILE, TILE, 3)) + 1) * 127.5, 0, 255)
         image = Image.fromarray(np.rint(pixels).astype(np.uint8))
         scale = min(MAX_SIDE / max(image.size), TOKEN_PIXELS / BLOCK)
         size = round(image.width * scale), round(image.height * scale)
-        return image.resize(size, Image.Resampling.BICUBIC)
+        buffer = io.BytesIO()
+        # It travels over a local socket and is looked at once.
+        image.resize(size, Image.Resampling.BICUBIC).save(buffer, "PNG", compress_level=1)
+        return DrawnPreview(*size, buffer.getvalue())
 
 
 def _join(tiles: Array) -> Array:
@@ -81,12 +94,6 @@ def _tiles(pixels: Array) -> Array:
     padded = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
     tiles = np.lib.stride_tricks.sliding_window_view(padded, (TILE, TILE), axis=(0, 1))[::BLOCK, ::BLOCK]
     return tiles.transpose(0, 1, 3, 4, 2).reshape(-1, TILE * TILE * 3)
-
-
-def as_png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)  # it travels over a local socket and is looked at once
-    return buffer.getvalue()
 
 
 def fit_projection(vae: AutoencoderKLFlux2) -> PreviewProjection:

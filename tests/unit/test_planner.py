@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from flux2 import cli, matmul_choice, pipeline, transformer_loading
 from flux2.architectures import ARCHITECTURES
@@ -22,6 +21,7 @@ from flux2.mlx_backend import on_cpu
 from flux2.model_configs import find_networks
 from flux2.paths import pocket_checkpoint
 from flux2.planner import MemoryPlan, plan, plan_all
+from flux2.preview import DrawnPreview
 from flux2.request import QUANTIZATIONS, RESIDENCIES
 from flux2.run_setting import Setting
 from tests.unit.checkpoints import resident
@@ -76,8 +76,8 @@ def test_a_run_at_the_real_size_is_planned() -> None:
 class NoPreview:
     """A projection that costs nothing."""
 
-    def draw(self, *_: object) -> Image.Image:
-        return Image.new("RGB", (8, 8))
+    def draw(self, *_: object) -> DrawnPreview:
+        return DrawnPreview(8, 8, b"")
 
 
 @pytest.mark.skipif(not on_cpu(), reason="the factors of small sizes were measured on the CPU backend")
