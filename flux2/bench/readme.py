@@ -77,7 +77,8 @@ def _memory_table(found: list[Comparison]) -> str:
             key = each.key
             if key.figure != figure:
                 continue
-            size = f" {key.side}²" if figure == "decode_above_weights" else ""
+            another_size = figure == "generation_peak" and key.side != SIZE
+            size = f" {key.side}²" if figure == "decode_above_weights" or another_size else ""
             streamed = ", streamed" if key.residency == "streamed" else ""
             if streamed and figure != "generation_peak":
                 continue
