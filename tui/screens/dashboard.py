@@ -28,7 +28,7 @@ from tui.screens.queued_edit import QueuedEdit
 from tui.session import Session, Topic
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.log_pane import LogPane
-from tui.widgets.memory_graph import MemoryPane
+from tui.widgets.memory_pane import MemoryPane
 from tui.widgets.pane import Pane
 from tui.widgets.preview_pane import PreviewPane
 from tui.widgets.progress_pane import ProgressPane
