@@ -47,7 +47,8 @@ LARGE = (160, 50)
 COUNT_AFTER = 0.4
 """Seconds without a key before the prompt's tokens are counted."""
 _MOST_COUNTED = 20_000
-"""Characters; a message to the worker has a limit."""
+"""Characters; a message to the worker has a limit. Of a longer prompt its beginning tells how many tokens the model
+reads, and its own number stays an estimate."""
 _PREVIEW_PAUSE = {False: 0.25, True: 6.0}
 """Least seconds between two previews, by whether the terminal is remote: one is 25 KB and more."""
 _LINE_SPEED = {False: math.inf, True: 14_000.0}
@@ -256,8 +257,8 @@ class Dashboard(Screen[None]):
     async def _count_tokens(self) -> None:
         """Ask the worker once the typing rests."""
         await asyncio.sleep(COUNT_AFTER)
-        text, session = self.prompt.editor.text, self.app.session
-        if session.worker is None or not session.worker.ready or not 0 < len(text) <= _MOST_COUNTED:
+        text, session = self.prompt.editor.text[:_MOST_COUNTED], self.app.session
+        if session.worker is None or not session.worker.ready or not text:
             return
         prompt = resolve(text, self.app.choices.seed or 0)
         with contextlib.suppress(Flux2Error):  # the estimate stays
