@@ -52,6 +52,8 @@ class RunStarted(Event):
     """Those that this run will go through, in order."""
     first_step: int = 0
     """Denoising steps that were done before the run was broken off, and are not done again."""
+    planned: dict[str, int] = field(default_factory=dict)
+    """The peak that each phase is expected to have, bytes; none for a phase that holds nothing of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

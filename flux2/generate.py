@@ -111,15 +111,16 @@ class Generator:
         phases = pipeline.phases(request.prompt, request.negative_prompt, request.guidance)
         kept = RunState(state, identify(request, pipeline)) if state else None
         progress = kept.take_up(report) if kept else None
+        fit = self._weigh(request, report)
         report.on_event(
             ev.RunStarted(
                 run=report.run,
                 request=request.to_dict(),
                 phases=(*phases, "save"),
                 first_step=progress.step if progress else 0,
+                planned=fit.plan.expected(phases),
             )
         )
-        fit = self._weigh(request, report)
         self._prepare_memory(fit, report)
         active: dict[str, int] = {}
 

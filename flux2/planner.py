@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from typing import Any
@@ -97,6 +98,13 @@ class MemoryPlan:
     def phase(self) -> Phase:
         """The one that sets the peak."""
         return max(self.peaks, key=self.peaks.__getitem__)
+
+    def expected(self, phases: Collection[str]) -> dict[str, int]:
+        """The peaks of a run through these phases only, which began with what is kept from an earlier one."""
+        peaks: dict[str, int] = {phase: peak for phase, peak in self.peaks.items() if phase in phases}
+        if "encode" in peaks and "load" not in phases:
+            peaks["encode"] += self.weights
+        return peaks
 
     def without_transformer(self) -> MemoryPlan:
         """The same run, with the transformer let go before the decode."""

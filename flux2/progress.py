@@ -40,6 +40,10 @@ class RunProgress:
     """By finished phase."""
     peaks: dict[str, int] = field(default_factory=dict)
     """Bytes, by finished phase."""
+    active: dict[str, int] = field(default_factory=dict)
+    """Bytes at its end, by finished phase."""
+    planned: dict[str, int] = field(default_factory=dict)
+    """The peak that each phase is expected to have, bytes; empty where the worker has not said."""
     memory: ev.Memory | None = None
     """The last reading."""
     peak: int = 0
@@ -65,7 +69,7 @@ class RunProgress:
                 seed, steps = event.request.get("seed"), event.request.get("steps")
                 self.seed = seed if isinstance(seed, int) else None
                 self.steps = steps if isinstance(steps, int) else 0
-                self.step = event.first_step
+                self.step, self.planned = event.first_step, dict(event.planned)
             case ev.PhaseStarted():
                 self.phase, self.phase_started = event.phase, event.time
                 self.phase_done = self.phase_total = 0
@@ -73,7 +77,7 @@ class RunProgress:
                 self.phase_done, self.phase_total, self.phase_unit = event.done, event.total, event.unit
             case ev.PhaseFinished():
                 self.seconds[event.phase] = event.seconds
-                self.peaks[event.phase] = event.memory.peak
+                self.peaks[event.phase], self.active[event.phase] = event.memory.peak, event.memory.active
                 self.phase = ""
             case ev.StepFinished():
                 self.step, self.steps, self.sigma = event.step, event.steps, event.sigma

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from rich.cells import cell_len, set_cell_size
+import re
+from collections.abc import Iterator
+
+from rich.cells import cell_len, chop_cells, set_cell_size
 
 from flux2.humanize import printable
 
@@ -11,7 +14,9 @@ GB = 1e9
 
 
 def gigabytes(count: float) -> str:
-    """A number of bytes in GB, without the unit, to three figures: 0.024, 0.24, 3.12, 27.9, 128."""
+    """A number of bytes in GB, without the unit, to three figures: 0, 0.024, 0.24, 3.12, 27.9, 128."""
+    if not count:
+        return "0"
     value = count / GB
     decimals = next((places for places, below in ((3, 0.0995), (2, 9.995), (1, 99.95)) if value < below), 0)
     return f"{value:.{decimals}f}"
@@ -29,6 +34,30 @@ def fitted(text: str, width: int) -> str:
     if cell_len(line) > width:
         line = set_cell_size(line, max(0, width - 1)).rstrip() + "…"
     return set_cell_size(line, max(0, width))
+
+
+def wrapped(text: str, width: int) -> Iterator[str]:
+    """Its lines in at most so many cells each, with nothing that a terminal obeys: broken at spaces, paths between
+    folders, long names at hyphens."""
+    for paragraph in printable(text).split("\n"):
+        line = ""
+        for piece in _pieces(paragraph, width):
+            if line and cell_len(line + piece.rstrip()) > width:
+                yield line.rstrip()
+                line = ""
+            line += piece
+        yield line.rstrip()
+
+
+def _pieces(paragraph: str, width: int) -> Iterator[str]:
+    """What is not to be broken, the spaces that follow it included."""
+    for word in re.findall(r"[^ ]+ *|^ +", paragraph):
+        for part in re.findall(r"[^/]*/|[^/]+", word) if word.count("/") > 1 else (word,):
+            if cell_len(part.rstrip()) <= width:
+                yield part
+                continue
+            for name in re.findall(r"[^-_]*[-_]|[^-_]+", part):
+                yield from [name] if cell_len(name.rstrip()) <= width else chop_cells(name, width)
 
 
 def size(width: int | None, height: int | None) -> str:

@@ -30,6 +30,7 @@ REQUEST = {
     "seed": 1234,
     "output": None,
 }
+PLANNED = {"encode": int(8.6 * GB), "load": int(7.4 * GB), "denoise": int(11.3 * GB), "decode": int(13.8 * GB)}
 INFO = WorkerInfo(
     pid=4711, version="0.1.0", started=START, log="/tmp/worker.log", ready=True, device="M3 Max", memory_limit=48 * GB
 )
@@ -204,7 +205,7 @@ def events_of_a_run(until_step: int = 12, steps: int = 12, step_seconds: float =
     """Encode, load, denoise up to a step, and where that is the last one, decode and save: readings at 4 Hz."""
     events: list[ev.Event] = []
     story = Story(events)
-    story.add(ev.RunStarted, request=REQUEST | {"steps": steps}, phases=ev.PHASES)
+    story.add(ev.RunStarted, request=REQUEST | {"steps": steps}, phases=ev.PHASES, planned=PLANNED)
     story.phase("encode", 6.0, lambda t: 8.2 * min(1, t * 3) + 0.3, end=0.3, unit="layers")
     story.phase("load", 24.0, lambda t: 0.3 + 5.4 * t, end=5.7, peak_above=1.4, unit="tensors")
     story.begin("denoise", 5.7)

@@ -68,6 +68,13 @@ async def test_tokens_are_estimated_until_the_worker_has_counted(monkeypatch: py
         assert "≈ 16 of 64 tokens" in text_of(app)
 
 
+async def test_a_prompt_too_long_to_be_counted_is_set_against_the_models_own_limit() -> None:
+    async with running(ReplayBackend()) as (app, pilot):
+        app.dashboard.prompt.editor.text = "cat " * 6000
+        await settled(pilot)
+        assert "≈ 5593 of 64 tokens" in text_of(app)
+
+
 async def test_an_empty_field_takes_the_example_so_that_two_keys_make_the_first_picture() -> None:
     backend = ReplayBackend()
     async with running(backend) as (app, pilot):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from textual.pilot import Pilot
+from textual.widgets._toast import Toast
 
 from flux2 import events as ev
 from flux2.favourites import Favourites
@@ -550,6 +551,9 @@ async def test_flicker_difference_and_the_sheet(folder: Path) -> None:
         await until(pilot, lambda: screen.alone._image.getpixel((5, 5)) == (0, 0, 40))  # type: ignore[union-attr]
         await pilot.press("d", "w")
         await until(pilot, lambda: list(folder.glob("compare-*.png")))
+        await until(pilot, lambda: bool(app.screen.query(Toast)))
+        bottom = screen.columns[0]._figures.region.y
+        assert all(toast.region.bottom <= bottom for toast in app.screen.query(Toast))
         with Image.open(next(folder.glob("compare-*.png"))) as sheet:
             assert sheet.width > 3 * 256
             assert {(103, 100, 100), (100, 100, 110)} <= set(sheet.convert("RGB").get_flattened_data())

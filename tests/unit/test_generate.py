@@ -134,6 +134,17 @@ def test_the_model_is_kept_for_the_next_run_and_let_go_for_another(request_: Gen
     assert generator.model == ""
 
 
+def test_what_is_planned_for_a_run_is_what_it_takes(request_: GenerationRequest) -> None:
+    generator = Generator()
+    for request in (request_, replace(request_, prompt="a blue bird")):  # the second with the transformer kept
+        events: list[ev.Event] = []
+        finished = generator.generate(replace(request, width=256, height=256), on_event=events.append)
+        planned = next(event.planned for event in events if isinstance(event, ev.RunStarted))
+        assert planned.keys() == finished.peaks.keys() - {"save"}
+        for phase, peak in planned.items():
+            assert finished.peaks[phase] == pytest.approx(peak, rel=0.1, abs=400_000), phase
+
+
 def test_a_checkpoint_that_changed_on_disk_is_read_again(request_: GenerationRequest, tmp_path: Path) -> None:
     copy = writable_copy(pocket_checkpoint(), tmp_path / "copy")
     request = replace(request_, model=str(copy))

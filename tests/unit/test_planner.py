@@ -162,6 +162,15 @@ def test_more_of_anything_takes_more() -> None:
         assert all(larger.peaks[phase] >= small.peaks[phase] for phase in small.peaks), change
 
 
+def test_what_is_kept_from_the_last_run_is_there_while_the_next_prompt_is_encoded() -> None:
+    found = plan(find_networks("pocket"), Setting(quantization="int4"))
+    assert found.expected(("encode", "load", "denoise", "decode")) == found.peaks
+    kept = found.expected(("encode", "denoise", "decode"))
+    assert kept == {phase: peak for phase, peak in found.peaks.items() if phase != "load"} | {
+        "encode": found.peaks["encode"] + found.weights
+    }
+
+
 def test_names_the_phase_that_sets_the_peak() -> None:
     found = MemoryPlan(Setting(), 0, 0, 0, {"load": 1, "decode": 7})
     assert (found.phase, found.peak) == ("decode", 7)

@@ -51,6 +51,7 @@ def test_a_run_from_begin_to_end() -> None:
     assert (progress.step, progress.steps, progress.step_seconds) == (3, 3, [4.0, 2.0, 2.0])
     assert progress.seconds == {"load": 3.0, "denoise": 8.0, "decode": 2.0, "save": 0.5}
     assert progress.peaks == dict.fromkeys(progress.seconds, 5) and progress.peak == 5
+    assert progress.active == dict.fromkeys(progress.seconds, 3)
     assert progress.elapsed(now=1e9) == 13.5
     assert progress.eta(now=1e9) == 0.0
     assert progress.phase == ""

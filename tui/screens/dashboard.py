@@ -28,7 +28,7 @@ from tui.screens.queued_edit import QueuedEdit
 from tui.session import Session, Topic
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.log_pane import LogPane
-from tui.widgets.memory_graph import MemoryPane
+from tui.widgets.memory_pane import MemoryPane
 from tui.widgets.pane import Pane
 from tui.widgets.preview_pane import PreviewPane
 from tui.widgets.progress_pane import ProgressPane
@@ -47,7 +47,8 @@ LARGE = (160, 50)
 COUNT_AFTER = 0.4
 """Seconds without a key before the prompt's tokens are counted."""
 _MOST_COUNTED = 20_000
-"""Characters; a message to the worker has a limit."""
+"""Characters; a message to the worker has a limit. Of a longer prompt its beginning tells how many tokens the model
+reads, and its own number stays an estimate."""
 _PREVIEW_PAUSE = {False: 0.25, True: 6.0}
 """Least seconds between two previews, by whether the terminal is remote: one is 25 KB and more."""
 _LINE_SPEED = {False: math.inf, True: 14_000.0}
@@ -263,8 +264,8 @@ class Dashboard(Screen[None]):
     async def _count_tokens(self) -> None:
         """Ask the worker once the typing rests."""
         await asyncio.sleep(COUNT_AFTER)
-        text, session = self.prompt.editor.text, self.app.session
-        if session.worker is None or not session.worker.ready or not 0 < len(text) <= _MOST_COUNTED:
+        text, session = self.prompt.editor.text[:_MOST_COUNTED], self.app.session
+        if session.worker is None or not session.worker.ready or not text:
             return
         prompt = resolve(text, self.app.choices.seed or 0)
         with contextlib.suppress(Flux2Error):  # the estimate stays

@@ -6,12 +6,12 @@ import time
 from typing import ClassVar
 
 from rich.segment import Segment
-from textual.content import Content
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui.session import LOG_LINES, LogLine, Session, Topic
+from tui.text import wrapped
 from tui.widgets.pane import Pane
 
 _STAMP = 9
@@ -61,8 +61,8 @@ class LogLines(ScrollView, can_focus=True):
     def _wrap(self, entry: LogLine) -> list[tuple[str, str, str]]:
         stamp = time.strftime("%H:%M:%S ", time.localtime(entry.time))
         level = entry.level if entry.level in _STYLES else "info"
-        lines = Content(entry.message).wrap(max(8, self.scrollable_content_region.width - _STAMP))
-        return [(" " * _STAMP if place else stamp, line.plain.rstrip(), level) for place, line in enumerate(lines)]
+        lines = wrapped(entry.message, max(8, self.scrollable_content_region.width - _STAMP))
+        return [(" " * _STAMP if place else stamp, line, level) for place, line in enumerate(lines)]
 
     def render_line(self, y: int) -> Strip:
         row = y + self.scroll_offset.y

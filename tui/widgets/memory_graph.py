@@ -14,7 +14,6 @@ from typing import ClassVar, NamedTuple
 
 from rich.segment import Segment
 from rich.style import Style
-from textual.content import Content
 from textual.geometry import Region
 from textual.reactive import reactive
 from textual.strip import Strip
@@ -23,9 +22,6 @@ from textual.widget import Widget
 from tui.axis import Scale, memory_scale, time_labels
 from tui.glyphs import BRAILLE, Glyphs
 from tui.memory_history import Column, MemoryHistory, column_seconds
-from tui.session import Session, Topic
-from tui.text import gigabytes
-from tui.widgets.pane import Pane
 
 WINDOW = 120.0
 """Seconds of the close-up."""
@@ -52,7 +48,7 @@ class _Frame:
 
 
 class MemoryGraph(Widget):
-    """The graph alone; `MemoryPane` feeds it."""
+    """The graph alone; `tui.widgets.memory_pane` feeds it."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "memory-graph--active",
@@ -240,42 +236,3 @@ def _phase_line(frame: _Frame, cells: int) -> str:
         if cell + len(phase) < end:
             line[cell : cell + len(phase)] = phase
     return "".join(line)
-
-
-class MemoryPane(Pane):
-    """The graph, and the latest numbers in its heading."""
-
-    TITLE = "Memory"
-    HELP = (
-        "Filled: what the engine holds now. Line: its peak. Dashed: what this machine should not "
-        "exceed. Dotted: where a phase began."
-    )
-    TOPICS = Topic.MEMORY | Topic.RUN | Topic.WORKER
-
-    def __init__(self, glyphs: Glyphs) -> None:
-        self.graph = MemoryGraph(glyphs)
-        super().__init__(self.graph, id="memory")
-
-    def show(self, session: Session) -> None:
-        self.graph.update(session.history, session.memory_limit, session.running)
-        self.heading.detail = self._detail(session)
-
-    def _detail(self, session: Session) -> Content:
-        memory = session.memory
-        if memory is None:
-            return Content("")
-        peak = max(session.history.peak, memory.active) if session.history.peak else memory.peak
-        glyphs = self.graph.glyphs
-        parts: list[tuple[str, str]] = [
-            (f"{glyphs.area} ", "$graph-active"),
-            ("active ", "$muted"),
-            (gigabytes(memory.active), "$foreground"),
-            (f"  {glyphs.line} ", "$graph-peak"),
-            ("peak ", "$muted"),
-            (gigabytes(peak), "$foreground"),
-        ]
-        if self.size.width >= 62:
-            parts += [("   cache ", "$muted"), (gigabytes(memory.cache), "$foreground")]
-        if self.size.width >= 78 and memory.footprint:
-            parts += [("   process ", "$muted"), (gigabytes(memory.footprint), "$foreground")]
-        return Content.assemble(*parts, (" GB", "$muted"))

@@ -10,20 +10,18 @@ from textual.app import RenderResult
 from textual.content import Content
 from textual.widget import Widget
 
-from flux2.events import PHASES, DownloadProgress
+from flux2.events import DownloadProgress
 from flux2.humanize import clock, printable, seconds
-from flux2.progress import CANCELLED, FAILED, FINISHED, RUNNING, RunProgress
-from tui.glyphs import ASCII, Glyphs
+from flux2.progress import CANCELLED, FAILED, FINISHED, RunProgress
+from tui.glyphs import Glyphs
 from tui.model_lines import pace
+from tui.phase_lines import Line, PhaseLines
 from tui.session import Session, Topic
-from tui.text import ellipsis, gigabytes
+from tui.text import ellipsis, gigabytes, wrapped
 from tui.widgets.pane import Pane
 
 if TYPE_CHECKING:
     from tui.app import Flux2App
-
-Line = list[tuple[str, str]]
-"""Pieces of text, each with its style."""
 
 
 class ProgressBody(Widget):
@@ -49,11 +47,12 @@ class ProgressBody(Widget):
             yield from self._wrapped(trouble, "$error") if trouble else self._welcome()
             return
         broken = trouble or run.state == FAILED
+        phases = PhaseLines(run, lost=bool(trouble), glyphs=self.glyphs, now=self.session.now)
         if self.size.height >= 9:
-            yield from self._phase_table(run)
+            yield from phases.table()
             yield []
         elif not broken or self.size.height > 2:  # a sentence is worth more than the phases where both don't fit
-            yield self._phase_line(run)
+            yield phases.row(self.size.width)
         if trouble:
             yield from self._wrapped(trouble, "$error")
         elif run.state == FAILED:
@@ -93,45 +92,6 @@ class ProgressBody(Widget):
         yield [*line, ("   5", "$accent"), (" models", "$muted")]
         if download.message:
             yield from self._wrapped(printable(download.message), "$warning")
-
-    def _marker(self, run: RunProgress, phase: str) -> tuple[str, str]:
-        done, running, waiting, broken = "x>.!" if self.glyphs is ASCII else "✓●○✗"
-        if phase in run.seconds:
-            return f"{done} ", "$success"
-        if phase != _phase_reached(run):
-            return f"{waiting} ", "$muted"
-        if self.session.trouble or run.state == FAILED:
-            return f"{broken} ", "$error"
-        return f"{running} ", "$accent" if run.state == RUNNING else "$muted"
-
-    def _phase_line(self, run: RunProgress) -> Line:
-        """All phases in a row, with their times as far as these fit."""
-        with_times = self._phases(run, times=True)
-        return (
-            with_times
-            if sum(len(text) for text, _ in with_times) <= self.size.width
-            else self._phases(run, times=False)
-        )
-
-    def _phases(self, run: RunProgress, *, times: bool) -> Line:
-        line: Line = []
-        for phase in run.phases or PHASES:
-            line += [("  ", "")] if line else []
-            line += [self._marker(run, phase), (phase, _phase_style(run, phase))]
-            if times and phase in run.seconds:
-                line += [(f" {seconds(run.seconds[phase])}", "$muted")]
-        return line
-
-    def _phase_table(self, run: RunProgress) -> Iterator[Line]:
-        yield [(f"  {'phase':<10}{'time':>10}{'peak':>12}", "$muted")]
-        for phase in run.phases or PHASES:
-            line: Line = [self._marker(run, phase), (f"{phase:<10}", _phase_style(run, phase))]
-            if phase in run.seconds:
-                line += [(f"{seconds(run.seconds[phase]):>10}", "$foreground")]
-                line += [(f"{gigabytes(run.peaks[phase]):>9} GB", "$graph-peak")]
-            elif phase == run.phase:
-                line += [(f"{seconds(self.session.now - run.phase_started):>10}", "$muted")]
-            yield line
 
     def _running_bar(self, run: RunProgress) -> Line:
         if run.phase == "denoise":
@@ -189,17 +149,8 @@ class ProgressBody(Widget):
         yield [*line, ("   in ", "$muted"), (ellipsis(str(path.parent), room), "$foreground")]
 
     def _wrapped(self, text: str, style: str) -> Iterator[Line]:
-        for line in Content(text).wrap(max(10, self.size.width)):
-            yield [(line.plain, style)]
-
-
-def _phase_reached(run: RunProgress) -> str:
-    """The phase under way, or the one in which the run broke off."""
-    return run.phase or next((phase for phase in run.phases if phase not in run.seconds), "")
-
-
-def _phase_style(run: RunProgress, phase: str) -> str:
-    return "bold $foreground" if phase == run.phase else "$foreground" if phase in run.seconds else "$muted"
+        for line in wrapped(text, max(10, self.size.width)):
+            yield [(line, style)]
 
 
 class ProgressPane(Pane):

@@ -1,0 +1,51 @@
+"""The memory graph under its latest numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.widgets import Static
+
+from tui.glyphs import Glyphs
+from tui.memory_figures import in_heading, memory_figures
+from tui.session import Session, Topic
+from tui.widgets.memory_graph import MemoryGraph
+from tui.widgets.pane import Pane
+
+if TYPE_CHECKING:
+    from tui.app import Flux2App
+
+_SHORTEST_RULE = 4
+"""Cells between the heading's title and its figures."""
+_TALL = 14
+"""Rows of a pane that has one to spare for figures."""
+
+
+class MemoryPane(Pane):
+    """What has no room in the heading gets a row of its own, where the pane is tall."""
+
+    TITLE = "Memory"
+    HELP = (
+        "Filled: what the engine holds now. Line: its peak. Dashed: what this machine should not "
+        "exceed. Dotted: where a phase began. Plan: the peak that was expected of the run. Cache: freed, and kept for "
+        "what comes. Process: all that the worker takes. Swap: the whole machine's."
+    )
+    TOPICS = Topic.MEMORY | Topic.RUN | Topic.WORKER
+    app: Flux2App
+
+    def __init__(self, glyphs: Glyphs) -> None:
+        self.graph = MemoryGraph(glyphs)
+        self.rest = Static(id="memory-rest")
+        super().__init__(self.rest, self.graph, id="memory")
+
+    def on_resize(self) -> None:
+        self.show(self.app.session)
+
+    def show(self, session: Session) -> None:
+        self.graph.update(session.history, session.memory_limit, session.running)
+        figures = memory_figures(session, self.graph.glyphs)
+        width = self.content_size.width
+        heading, rest = in_heading(figures, width - len(self.heading.title) - _SHORTEST_RULE)
+        self.heading.detail = heading
+        self.rest.update(rest)
+        self.rest.display = bool(rest) and self.size.height >= _TALL
