@@ -1,7 +1,7 @@
 """A measuring program at work: its progress on standard error, and its report in the file after every result.
 
-Measuring at real size takes minutes on machines that are lent for minutes: what was measured has to be there when the
-program is stopped, and one thing that fails must not end the others.
+Measuring at real size takes many minutes: what was measured has to be there when the program is stopped, and one thing
+that fails must not end the others.
 """
 
 from __future__ import annotations
