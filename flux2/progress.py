@@ -94,7 +94,8 @@ class RunProgress:
                 self._end(CANCELLED, event)
 
     def _end(self, state: str, event: ev.Event) -> None:
-        self.state, self.ended, self.phase = state, event.time, ""
+        """The first end counts: a picture that couldn't be saved may be so hours later."""
+        self.state, self.ended, self.phase = state, self.ended or event.time, ""
 
     @property
     def median_step(self) -> float | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from flux2.events import PHASES
 from flux2.humanize import clock, seconds
-from flux2.progress import FAILED, RUNNING, RunProgress
+from flux2.progress import FAILED, FINISHED, RUNNING, RunProgress
 from tui.glyphs import ASCII, Glyphs
 from tui.text import gigabytes
 
@@ -86,7 +86,7 @@ class PhaseLines:
     def _marker(self, phase: str) -> tuple[str, str]:
         run = self.run
         done, running, waiting, broken = "x>.!" if self.glyphs is ASCII else "✓●○✗"
-        if phase in run.seconds:
+        if phase in run.seconds or run.state == FINISHED:  # one whose picture was saved later has no time of saving
             return f"{done} ", "$success"
         if phase != self._reached:
             return f"{waiting} ", "$muted"

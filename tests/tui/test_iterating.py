@@ -17,7 +17,7 @@ from flux2.image_metadata import ImageMetadata
 from flux2.images import save_png
 from flux2.request import GenerationRequest
 from flux2.wildcards import resolve
-from tests.tui.replay import ReplayBackend, events_of_a_run, queue_of
+from tests.tui.replay import INFO, ReplayBackend, events_of_a_run, queue_of
 from tests.tui.screen import running, settled, text_of
 from tui.app import Flux2App
 from tui.editor import EditorError, edit, editor_command
@@ -66,6 +66,17 @@ async def test_tokens_are_estimated_until_the_worker_has_counted(monkeypatch: py
         await pilot.press(*"!")
         await pilot.pause()
         assert "≈ 16 of 64 tokens" in text_of(app)
+
+
+async def test_what_was_typed_before_the_worker_was_ready_is_counted_once_it_is() -> None:
+    backend = ReplayBackend(info=replace(INFO, ready=False))
+    async with running(backend) as (app, pilot):
+        await pilot.press(*"a fox in the snow")
+        await settled(pilot)
+        assert "≈ 16 of 512 tokens" in text_of(app)
+        backend.feed(INFO)
+        await settled(pilot)
+        assert " 5 of 64 tokens" in text_of(app)
 
 
 async def test_a_prompt_too_long_to_be_counted_is_set_against_the_models_own_limit() -> None:

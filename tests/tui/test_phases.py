@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from flux2 import events as ev
@@ -59,6 +61,18 @@ def test_the_times_of_all_phases_are_said_as_long_as_they_fit(width: int, row: s
     for event in events_of_a_run():
         run.apply(event)
     assert "".join(text for text, _ in PhaseLines(run, False, BRAILLE, START).row(width)) == row
+
+
+def test_a_picture_that_was_saved_hours_after_its_run_leaves_no_phase_open_and_the_runs_time_as_it_was() -> None:
+    *events, finished = events_of_a_run()
+    saving = [event for event in events if getattr(event, "phase", "") == "save"]
+    broken = [event for event in events if event not in saving]
+    run = RunProgress(run="r1")
+    failed = ev.RunFailed(run="r1", time=finished.time, message="The disk is full.")
+    for event in [*broken, saving[0], failed, replace(finished, time=finished.time + 9000)]:
+        run.apply(event)
+    assert "".join(text for text, _ in PhaseLines(run, False, BRAILLE, START).row(80)).endswith("✓ save")
+    assert run.elapsed(now=finished.time + 9999) == pytest.approx(finished.time - START)
 
 
 async def test_the_plan_stands_beside_the_peak() -> None:

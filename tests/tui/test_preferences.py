@@ -10,7 +10,7 @@ from textual.color import Color
 
 from flux2.paths import config_dir
 from flux2.settings import SettingsFile, read_settings, settings, settings_path
-from tests.tui.replay import ReplayBackend
+from tests.tui.replay import ReplayBackend, mid_run
 from tests.tui.screen import running, settled, text_of
 from tui.app import Flux2App
 from tui.keymap import user_keys
@@ -146,6 +146,25 @@ async def test_remapped_keys_act_and_are_shown_in_footer_help_and_hint() -> None
         await pilot.press("escape", "question_mark")
         await settled(pilot)
         assert "n, f3" in text_of(app)
+
+
+async def test_a_letters_new_key_acts_in_the_prompt_too_and_a_new_letter_is_text_there() -> None:
+    write('[keys]\nhold = "f9"\nreject = "k"\n')
+    backend = mid_run()
+    async with running(backend) as (app, pilot):
+        await pilot.press(*"kh", "f9")
+        await settled(pilot)
+        assert app.dashboard.prompt.editor.text == "kh"
+        assert backend.held == [True]
+        assert backend.cancelled == []
+        assert "f9 hold" in text_of(app).splitlines()[-1]
+        assert "k reject" not in text_of(app).splitlines()[-1]
+        await pilot.press("escape")
+        await settled(pilot)
+        assert "k reject" in text_of(app).splitlines()[-1]
+        await pilot.press("k")
+        await settled(pilot)
+        assert backend.cancelled == ["r1"]
 
 
 async def test_keys_change_while_the_screen_runs() -> None:

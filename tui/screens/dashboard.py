@@ -19,7 +19,7 @@ from textual.widgets import Static, TextArea
 from flux2.errors import Flux2Error, RequestError
 from flux2.request import GenerationRequest
 from flux2.wildcards import resolve
-from tui.bindings import bindings
+from tui.bindings import BindingChain, binding_chain, bindings
 from tui.choices import Choices
 from tui.keymap import KEYS, Key
 from tui.prompt_history import PromptHistory
@@ -125,6 +125,8 @@ class Dashboard(Screen[None]):
                 pane.show(session)
         if Topic.QUEUE & topics:
             self.query_one("#panes").set_class(session.waiting > 0, "-queue")
+        if Topic.WORKER & topics and not self.prompt.is_counted:  # what was typed before the worker could count
+            self._count_tokens()
         if (Topic.QUEUE | Topic.RUN | Topic.WORKER) & topics:
             self.refresh_bindings()
 
@@ -138,6 +140,11 @@ class Dashboard(Screen[None]):
         self.app.window_title.show(self.app.session)
         if self.app.session.running:
             self.progress.tick(self.app.session)
+
+    @property
+    def _binding_chain(self) -> BindingChain:
+        nodes = self.focused.ancestors_with_self if self.focused else [self, self.app]
+        return binding_chain(nodes, self.app._keymap)
 
     # --- running -----------------------------------------------------------------------------------------------------
 

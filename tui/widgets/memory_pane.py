@@ -15,8 +15,8 @@ from tui.widgets.pane import Pane
 if TYPE_CHECKING:
     from tui.app import Flux2App
 
-_SHORTEST_RULE = 4
-"""Cells between the heading's title and its figures."""
+_SHORTEST_RULE = 3
+"""Cells between the heading's title and its figures, the gaps included."""
 _TALL = 14
 """Rows of a pane that has one to spare for figures."""
 

@@ -122,6 +122,10 @@ class PromptPane(Pane):
             self._counted = (text, counted[0])
         self._say()
 
+    @property
+    def is_counted(self) -> bool:
+        return self._counted is not None and self._counted[0] == self.editor.text
+
     def on_prompt_editor_browsed(self) -> None:
         self._say()
 
@@ -142,7 +146,7 @@ class PromptPane(Pane):
 
     def _tokens(self, text: str) -> tuple[str, str]:
         """`31 of 512 tokens`, the number an estimate until the worker has counted this very text."""
-        exact = self._counted is not None and self._counted[0] == text
+        exact = self.is_counted
         estimate = round(len(text) / _CHARACTERS_PER_TOKEN) + _TEMPLATE_TOKENS
         tokens = self._counted[1] if exact and self._counted else estimate
         style = "$warning" if tokens > self._limit else "$muted"
