@@ -41,9 +41,11 @@ from tui.type_ahead import TypeAheadApp
 
 _SAVE_AFTER = 0.7
 """Seconds of quiet after which a change of the choices is written down."""
-LOCAL_PAUSE, REMOTE_PAUSE = 0.1, 1.0
-"""Least seconds between two redraws: a slow line must not be what limits the worker's news. What comes after a quiet
-time is shown at once, be the terminal remote or not."""
+LOCAL_PAUSE, REMOTE_PAUSE = 0.25, 1.0
+"""Least seconds between two redraws: a key that meets one waits for it, and a slow line must not be what limits the
+worker's news. What comes after a quiet time is shown at once, be the terminal remote or not."""
+_TOGETHER = 0.1
+"""Seconds within which news are shown together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ class Flux2App(TypeAheadApp):
         if self._stale and not self._redraw_timer:
             self._redraw_timer = True
             pause = REMOTE_PAUSE if self.options.remote else LOCAL_PAUSE
-            self.set_timer(max(LOCAL_PAUSE, self._redrawn + pause - time.monotonic()), self._redraw)
+            self.set_timer(max(_TOGETHER, self._redrawn + pause - time.monotonic()), self._redraw)
 
     def _redraw(self) -> None:
         self._redraw_timer, self._redrawn = False, time.monotonic()

@@ -51,7 +51,7 @@ _MOST_COUNTED = 20_000
 reads, and its own number stays an estimate."""
 _PREVIEW_PAUSE = {False: 0.25, True: 6.0}
 """Least seconds between two previews, by whether the terminal is remote: one is 25 KB and more."""
-_LINE_SPEED = {False: math.inf, True: 14_000.0}
+_LINE_SPEED = {False: math.inf, True: 10_000.0}
 """Bytes per second that they may take."""
 
 
