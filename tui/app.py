@@ -26,7 +26,7 @@ from flux2.paths import state_dir
 from tui.backend import Backend
 from tui.choices import Choices, load_choices, save_choices
 from tui.glyphs import Glyphs, best_glyphs
-from tui.keymap import ALL_KEYS
+from tui.keymap import ALL_KEYS, Key
 from tui.lean_update import LeanUpdate, Shown
 from tui.link import WorkerLink
 from tui.notices import WindowTitle, notice
@@ -281,8 +281,12 @@ class Flux2App(TypeAheadApp):
 
     def keys_of(self, name: str) -> str:
         """The keys of what has this id in the key map, as they are written for people."""
+        return self.key_of(name).display
+
+    def key_of(self, name: str) -> Key:
+        """What has this id in the key map, with the user's keys."""
         key = next(key for key in ALL_KEYS if key.id == name)
-        return replace(key, keys=self.preferences.keys.get(name, key.keys)).display
+        return replace(key, keys=self.preferences.keys.get(name, key.keys))
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return variable_defaults(self.current_theme)

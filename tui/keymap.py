@@ -229,6 +229,7 @@ SCREENS: tuple[tuple[Key, ...], ...] = (
     (*GALLERY_KEYS, *BROWSER_KEYS),
     VIEWER_KEYS,
     (*COMPARE_KEYS, *BROWSER_KEYS),
+    MODELS_KEYS,
 )
 """Keys that may act at the same time."""
 ALL_KEYS: tuple[Key, ...] = tuple(dict.fromkeys(key for screen in SCREENS for key in screen))

@@ -34,7 +34,7 @@ async def test_the_last_line_and_the_title_are_there(key: str, size: tuple[int, 
         await pilot.press(key)
         await settled(pilot)
         shown = " ".join(line.strip(" │") for line in text_of(app).splitlines())
-        assert HINTS[key] in shown
+        assert HINTS[key].replace(" ", "") in shown.replace(" ", "")  # a long path is broken anywhere
         title = app.screen.query_one(".dialog-title")
         assert str(title.render()).split()[0] in shown
         for choices in app.screen.query(OptionList):

@@ -167,6 +167,20 @@ async def test_a_letters_new_key_acts_in_the_prompt_too_and_a_new_letter_is_text
         assert backend.cancelled == ["r1"]
 
 
+async def test_a_remapped_key_pressed_twice_cancels_without_asking() -> None:
+    write('[keys]\ncancel = "f9"\n')
+    backend = mid_run()
+    async with running(backend) as (app, pilot):
+        await pilot.press("f9")
+        await settled(pilot)
+        assert "y, f9 yes" in text_of(app)
+        await pilot.press("x")
+        assert backend.cancelled == []
+        await pilot.press("f9")
+        await settled(pilot)
+        assert backend.cancelled == ["r1"]
+
+
 async def test_keys_change_while_the_screen_runs() -> None:
     async with running(ReplayBackend()) as (app, pilot):
         write('[keys]\nhelp = "f9"\n')

@@ -96,6 +96,18 @@ async def test_a_failed_run_is_a_sentence_in_pane_log_and_toast() -> None:
         assert "Traceback" not in text
 
 
+async def test_a_long_sentence_is_shown_to_its_end_in_the_smallest_pane() -> None:
+    backend = mid_run()
+    async with running(backend, size=(80, 24)) as (app, pilot):
+        path = "/home/me/pictures/a-fluffy-orange-tabby-cat-sitting-on-a-windowsill-at-sunset-1234.png"
+        sentence = f"The picture can't be saved as {path}: the disk is full; choose another."
+        backend.feed(ev.RunFailed(run="r1", time=START + 80, message=sentence))
+        await settled(pilot)
+        body = app.dashboard.progress.body
+        assert "".join("".join(text for text, _ in line) for line in body._lines()) == sentence
+        assert len(list(body._lines())) <= body.size.height
+
+
 async def test_the_log_follows_its_end_until_one_scrolls_up() -> None:
     backend = mid_run()
     async with running(backend) as (app, pilot):

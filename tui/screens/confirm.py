@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -10,6 +10,9 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Label
+
+if TYPE_CHECKING:
+    from tui.app import Flux2App
 
 
 class Confirm(ModalScreen[bool]):
@@ -21,15 +24,26 @@ class Confirm(ModalScreen[bool]):
         Binding("n,escape,ctrl+c", "answer(False)", show=False),
     ]
 
-    def __init__(self, question: str, key: str) -> None:
+    app: Flux2App
+
+    def __init__(self, question: str, asked_by: str = "") -> None:
+        """
+        Args:
+            question: what the user is to answer.
+            asked_by: whose keys asked it, by its id in the key map.
+        """
         super().__init__()
-        self._question, self._key = question, key
-        self._bindings.bind(key, "answer(True)", show=False)
+        self._question = question
+        self._keys = "y"
+        if asked_by:
+            key = self.app.key_of(asked_by)
+            self._keys += f", {key.display}"
+            self._bindings.bind(key.keys, "answer(True)", show=False)
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog-box"):
             yield Label(Content(self._question), classes="dialog-title")
-            yield Label(Content.assemble((f"y, {self._key}", "$accent"), " yes    ", ("n, esc", "$accent"), " no"))
+            yield Label(Content.assemble((self._keys, "$accent"), " yes    ", ("n, esc", "$accent"), " no"))
 
     def action_answer(self, yes: bool) -> None:
         self.dismiss(yes)

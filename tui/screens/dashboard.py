@@ -217,7 +217,7 @@ class Dashboard(Screen[None]):
             if yes:
                 await self.app.ask_worker(self.app.backend.cancel(run))
 
-        self.app.push_screen(Confirm("Cancel the running picture?", "x"), take)
+        self.app.push_screen(Confirm("Cancel the running picture?", "cancel"), take)
 
     @work(group="command")
     async def on_queue_list_removed(self, event: QueueList.Removed) -> None:

@@ -174,7 +174,7 @@ class ModelsScreen(Screen[None]):
         if (entry := self.current) is None:
             return
         question = f"Delete {entry.name}, {gigabytes(entry.here)} GB, from the disk?"
-        if await self.app.push_screen_wait(Confirm(question, "delete")):
+        if await self.app.push_screen_wait(Confirm(question, "delete-model")):
             await self.app.ask_worker(self.app.backend.delete_model(entry.name))
             self._look()
 

@@ -76,12 +76,12 @@ class PictureScreen(Screen[None]):
         if (picture := self.current) is None:
             return
         name = printable(picture.path.name)
-        if not await self.app.push_screen_wait(Confirm(f"Move {name} to the trash?", "delete")):
+        if not await self.app.push_screen_wait(Confirm(f"Move {name} to the trash?", "trash")):
             return
         try:
             where = await self.app.desk.library.trash(picture)
         except NoTrashError as error:
-            if await self.app.push_screen_wait(Confirm(f"{error} Delete it for good?", "y")):
+            if await self.app.push_screen_wait(Confirm(f"{error} Delete it for good?")):
                 await self._delete(picture)
         else:
             self.app.say("info", f"{name} is in {printable(where)}.")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.cells import chop_cells
 from textual.app import RenderResult
 from textual.content import Content
 from textual.widget import Widget
@@ -89,7 +90,7 @@ class ProgressBody(Widget):
         yield self._bar(fraction, "$accent", words or download.state)
         amount = f" {gigabytes(download.done)} of {gigabytes(download.total)} GB" if download.total else ""
         line: Line = [("Downloading ", "$muted"), (printable(download.model), "$foreground"), (amount, "$muted")]
-        yield [*line, ("   5", "$accent"), (" models", "$muted")]
+        yield [*line, (f"   {self.app.keys_of('models')}", "$accent"), (" models", "$muted")]
         if download.message:
             yield from self._wrapped(printable(download.message), "$warning")
 
@@ -149,8 +150,12 @@ class ProgressBody(Widget):
         yield [*line, ("   in ", "$muted"), (ellipsis(str(path.parent), room), "$foreground")]
 
     def _wrapped(self, text: str, style: str) -> Iterator[Line]:
-        for line in wrapped(text, max(10, self.size.width)):
-            yield [(line, style)]
+        """Broken where one reads on; anywhere, where only that has room for all of it."""
+        width = max(10, self.size.width)
+        lines = list(wrapped(text, width))
+        if len(lines) > self.size.height:
+            lines = chop_cells(printable(" ".join(text.split())), width)
+        yield from ([(line, style)] for line in lines)
 
 
 class ProgressPane(Pane):
