@@ -130,7 +130,7 @@ def _colours(style: Style) -> tuple[tuple[int, ...], tuple[int, ...]]:
 async def _draw_all(options: argparse.Namespace, home: Path) -> None:
     async for name, strips in run_program((options.columns, options.rows), options.theme, home):
         path = options.folder / f"{name}.png"
-        draw(strips).quantize(128).save(path, optimize=True)
+        draw(strips).save(path, optimize=True)  # not quantized: that falsifies the colours of the text
         print(f"{path}: {path.stat().st_size / 1024:.0f} KiB")
 
 

@@ -59,7 +59,7 @@ class ProgressBody(Widget):
         elif run.state == FAILED:
             yield from self._wrapped(run.error, "$error")
         elif run.state == FINISHED:
-            yield self._bar(1.0, "$success", "done")
+            yield self._bar(1.0, "$success", "done", room=len("done"))
             yield from self._finished(run)
         elif run.state == CANCELLED:
             yield [("Cancelled after ", "$muted"), (clock(run.elapsed(self.session.now)), "$foreground")]
@@ -105,8 +105,9 @@ class ProgressBody(Widget):
             return self._bar(run.phase_done / run.phase_total, "$accent", label)
         return self._bar(0.0, "$accent", run.phase or "…")
 
-    def _bar(self, fraction: float, style: str, label: str) -> Line:
-        room = 20 if len(label) <= 20 else 34
+    def _bar(self, fraction: float, style: str, label: str, room: int = 0) -> Line:
+        """A label keeps its room while it changes, so that the bar doesn't jump."""
+        room = room or (20 if len(label) <= 20 else 34)
         width = max(8, self.size.width - room - 2)
         cells = int(fraction * width * 2)
         full, half = cells // 2, cells % 2
