@@ -15,19 +15,19 @@ from itertools import pairwise, product
 from typing import Any
 
 from flux2.budget import Budget
+from flux2.decode_plan import decode_above, scores_of_a_chunk
 from flux2.errors import CheckpointError
 from flux2.events import Phase
 from flux2.model_configs import Networks
 from flux2.request import QUANTIZATIONS, RESIDENCIES
 from flux2.run_setting import FILE_BYTES, Backend, Setting
-from flux2.shapes import Shapes, text_encoder_shapes, transformer_shapes, vae_shapes
+from flux2.shapes import Shapes, text_encoder_shapes, transformer_shapes
 
 GROUP = 64  # weights that share a scale and a bias
 QUANTIZED_BYTES = {"qint8": 8.5 / 8, "int4": 4.5 / 8}
 """Of a weight: its bits, and a bfloat16 scale and bias for each 64."""
 USED_LAYERS = {"qwen3": 27, "mistral3": 30}
 """Of the text encoder, by its type (flux2/models/qwen3.py, mistral3.py)."""
-SCORES_BYTES = 64 << 20  # most that the attention scores of one chunk of queries take (flux2/models/attention.py)
 
 QUANTIZING_BAND = 2 << 20
 """Numbers of a weight that are quantized to qint8 at a time (flux2/quantization.py)."""
@@ -58,17 +58,8 @@ ROTATION_FLOATS = 1.5
 """Of every token's rotation, for each feature of a head."""
 LATENTS = 3
 """Copies of the latents in float32."""
-ENCODE_CHUNKS, BLOCK_CHUNKS, DECODE_CHUNKS = 2.15, 3.0, 3.0
+ENCODE_CHUNKS, BLOCK_CHUNKS = 2.15, 3.0
 """Copies of a chunk's attention scores."""
-BAND_BYTES: dict[Backend, int] = {"cpu": 8 << 20, "gpu": 48 << 20}
-"""Of a band of rows of the decoder's activations (flux2/models/bands.py)."""
-BAND_COPIES: dict[Backend, float] = {"cpu": 4, "gpu": 10.1}
-"""Of a band beside the activations."""
-WHOLE_COPIES: dict[Backend, tuple[float, float]] = {"cpu": (2, 2.1), "gpu": (4, 2)}
-"""Of a residual block's input and of its output, where the picture is one band."""
-BAND_ROWS = 14
-"""Rows of a picture, for the bands' overlaps."""
-CONVOLUTION_WINDOWS = 2 << 20  # bytes, on the CPU (flux2/models/conv.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +154,7 @@ def _plan(networks: Networks, setting: Setting) -> MemoryPlan:
         "encode": encoder + _encode_peak(networks.text_encoder, setting),
         "load": encoder + embeddings + load,
         "denoise": encoder + embeddings + denoise,
-        "decode": encoder + embeddings + kept + _decode_above(networks.vae, setting),
+        "decode": encoder + embeddings + kept + decode_above(networks.vae, setting),
     }
     return MemoryPlan(setting, weights, kept, embeddings, peaks, read, read_if_prepared)
 
@@ -212,7 +203,7 @@ def _encode_peak(config: dict[str, Any], setting: Setting) -> int:
     attending = FILE_BYTES * (attention + matrix) + widened * hidden * queries
     attending += of_one * ENCODE_ATTENDING[setting.backend] * queries
     if setting.backend == "cpu":
-        attending += ENCODE_CHUNKS * _scores(heads, setting.text_tokens)
+        attending += ENCODE_CHUNKS * scores_of_a_chunk(heads, setting.text_tokens)
     multiplying = (2 * FILE_BYTES + widened) * matrix + of_one * (ENCODE_MULTIPLYING + others) * feed_forward
     return int(setting.prompts * of_one * ENCODE_HELD * hidden + max(attending, multiplying))
 
@@ -230,7 +221,7 @@ def _block(config: dict[str, Any], shapes: Shapes, setting: Setting) -> int:
     if setting.backend == "gpu":
         return int(_block_on_gpu(activation, sorted(math.prod(shape) for shape in used), setting))
     widened = max(_widened(shape, setting) for shape in used)
-    scores = _scores(config["num_attention_heads"], setting.text_tokens + setting.image_tokens)
+    scores = scores_of_a_chunk(config["num_attention_heads"], setting.text_tokens + setting.image_tokens)
     attending = activation * ATTENDING_WIDTHS + BLOCK_CHUNKS * scores
     projecting = activation * PROJECTED_WIDTHS + widened
     return int(max(activation * BLOCK_WIDTHS, attending, projecting))
@@ -373,44 +364,3 @@ def _kept_encoder(config: dict[str, Any]) -> int:
         for name, shape in text_encoder_shapes(config).items()
         if name.endswith("embed_tokens.weight") or ((found := layer.match(name)) and int(found[1]) < last)
     )
-
-
-def _decode_above(config: dict[str, Any], setting: Setting) -> int:
-    """What the decoder takes: the weights of what did not run yet, and its attention's or a residual block's work."""
-    b = setting.compute_bytes
-    weights = {
-        name: math.prod(shape) * (min(b, FILE_BYTES) if len(shape) == 2 else b)
-        for name, shape in vae_shapes(config).items()
-        if name.startswith(("decoder.", "post_quant_conv.", "bn.running"))
-    }
-    widths = (config.get("decoder_block_out_channels") or config["block_out_channels"])[::-1]
-    factor = 2 ** (len(widths) - 1)
-    width, height = setting.width // factor, setting.height // factor
-    left = sum(weights.values())
-    residual = left + _residual_above(widths[0], widths[0], width, height, setting)
-    left -= sum(count for name, count in weights.items() if name.startswith("decoder.mid_block.resnets.0."))
-    attending = left + 5 * width * height * widths[0] * b + DECODE_CHUNKS * _scores(1, width * height)
-    peaks = [residual, attending]
-
-    left = sum(count for name, count in weights.items() if name.startswith(("decoder.up_blocks.", "decoder.conv_")))
-    for level, (before, after) in enumerate(zip((widths[0], *widths), widths, strict=False)):
-        peaks.append(left + _residual_above(before, after, width << level, height << level, setting))
-        left -= sum(count for name, count in weights.items() if name.startswith(f"decoder.up_blocks.{level}."))
-    return int(max(peaks))
-
-
-def _residual_above(before: int, after: int, width: int, height: int, setting: Setting) -> float:
-    """The activations of a residual block from `before` to `after` channels, and its bands' temporaries."""
-    b = setting.compute_bytes
-    row = width * max(before, after) * b
-    activation = height * width * max(before, 2 * after) * b
-    if height * row <= BAND_BYTES[setting.backend]:
-        windows = min(CONVOLUTION_WINDOWS, 9 * height * row) if setting.backend == "cpu" else 0
-        inputs, outputs = WHOLE_COPIES[setting.backend]
-        return height * width * b * (inputs * before + outputs * after) + 9 * before * after * b + windows
-    return activation + BAND_COPIES[setting.backend] * BAND_BYTES[setting.backend] + BAND_ROWS * row
-
-
-def _scores(heads: int, tokens: int) -> int:
-    """Bytes of the attention scores of one chunk of queries."""
-    return min(SCORES_BYTES, heads * tokens**2 * 4)

@@ -38,7 +38,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "memory": _memory,
     "held": st.booleans(),
     "png": st.binary(),
-    "peaks": st.dictionaries(st.text(), _numbers),
+    **dict.fromkeys(("peaks", "planned"), st.dictionaries(st.text(), _numbers)),
     "timings": st.dictionaries(st.text(), _seconds),
 }
 _events = st.one_of(

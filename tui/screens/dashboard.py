@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -30,7 +29,7 @@ from tui.widgets.key_bar import KeyBar
 from tui.widgets.log_pane import LogPane
 from tui.widgets.memory_pane import MemoryPane
 from tui.widgets.pane import Pane
-from tui.widgets.preview_pane import PreviewPane
+from tui.widgets.preview_pane import LINE_SPEED, PAUSE, PreviewPane
 from tui.widgets.progress_pane import ProgressPane
 from tui.widgets.prompt_pane import PromptEditor, PromptPane
 from tui.widgets.queue_pane import QueueList, QueuePane
@@ -49,10 +48,6 @@ COUNT_AFTER = 0.4
 _MOST_COUNTED = 20_000
 """Characters; a message to the worker has a limit. Of a longer prompt its beginning tells how many tokens the model
 reads, and its own number stays an estimate."""
-_PREVIEW_PAUSE = {False: 0.25, True: 6.0}
-"""Least seconds between two previews, by whether the terminal is remote: one is 25 KB and more."""
-_LINE_SPEED = {False: math.inf, True: 10_000.0}
-"""Bytes per second that they may take."""
 
 
 class Dashboard(Screen[None]):
@@ -67,7 +62,7 @@ class Dashboard(Screen[None]):
         self.prompt = PromptPane(history)
         self.settings = SettingsPane()
         self.memory = MemoryPane(options.glyphs)
-        self.preview = PreviewPane(options.graphics, _PREVIEW_PAUSE[options.remote], _LINE_SPEED[options.remote])
+        self.preview = PreviewPane(options.graphics, PAUSE[options.remote], LINE_SPEED[options.remote])
         self.progress = ProgressPane(options.glyphs)
         self.log_pane = LogPane()
         self.queue = QueuePane()

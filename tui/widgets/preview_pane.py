@@ -20,6 +20,10 @@ from tui.terminal import cell_pixels
 from tui.widgets.cell_picture import CellPicture
 from tui.widgets.pane import Pane
 
+PAUSE = {False: 0.25, True: 6.0}
+"""Least seconds between two previews, by whether the terminal is remote: one is 25 KB and more."""
+LINE_SPEED = {False: math.inf, True: 10_000.0}
+"""Bytes per second that they may take."""
 _PREVIEW_SHADES = 32
 _CELL_BYTES = 24
 """That a cell takes on the line: a half block, and one or both of its colours."""

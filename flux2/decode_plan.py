@@ -1,0 +1,63 @@
+"""What a decode takes beside what is kept, from the autoencoder's config alone; see `flux2.planner`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from flux2.run_setting import FILE_BYTES, Backend, Setting
+from flux2.shapes import vae_shapes
+
+SCORES_BYTES = 64 << 20  # most that the attention scores of one chunk of queries take (flux2/models/attention.py)
+DECODE_CHUNKS = 3.0
+"""Copies of a chunk's attention scores."""
+BAND_BYTES: dict[Backend, int] = {"cpu": 8 << 20, "gpu": 48 << 20}
+"""Of a band of rows of the decoder's activations (flux2/models/bands.py)."""
+BAND_COPIES: dict[Backend, float] = {"cpu": 4, "gpu": 10.1}
+"""Of a band beside the activations."""
+WHOLE_COPIES: dict[Backend, tuple[float, float]] = {"cpu": (2, 2.1), "gpu": (4, 2)}
+"""Of a residual block's input and of its output, where the picture is one band."""
+BAND_ROWS = 14
+"""Rows of a picture, for the bands' overlaps."""
+CONVOLUTION_WINDOWS = 2 << 20  # bytes, on the CPU (flux2/models/conv.py)
+
+
+def decode_above(config: dict[str, Any], setting: Setting) -> int:
+    """What the decoder takes: the weights of what did not run yet, and its attention's or a residual block's work."""
+    b = setting.compute_bytes
+    weights = {
+        name: math.prod(shape) * (min(b, FILE_BYTES) if len(shape) == 2 else b)
+        for name, shape in vae_shapes(config).items()
+        if name.startswith(("decoder.", "post_quant_conv.", "bn.running"))
+    }
+    widths = (config.get("decoder_block_out_channels") or config["block_out_channels"])[::-1]
+    factor = 2 ** (len(widths) - 1)
+    width, height = setting.width // factor, setting.height // factor
+    left = sum(weights.values())
+    residual = left + _residual_above(widths[0], widths[0], width, height, setting)
+    left -= sum(count for name, count in weights.items() if name.startswith("decoder.mid_block.resnets.0."))
+    attending = left + 5 * width * height * widths[0] * b + DECODE_CHUNKS * scores_of_a_chunk(1, width * height)
+    peaks = [residual, attending]
+
+    left = sum(count for name, count in weights.items() if name.startswith(("decoder.up_blocks.", "decoder.conv_")))
+    for level, (before, after) in enumerate(zip((widths[0], *widths), widths, strict=False)):
+        peaks.append(left + _residual_above(before, after, width << level, height << level, setting))
+        left -= sum(count for name, count in weights.items() if name.startswith(f"decoder.up_blocks.{level}."))
+    return int(max(peaks))
+
+
+def _residual_above(before: int, after: int, width: int, height: int, setting: Setting) -> float:
+    """The activations of a residual block from `before` to `after` channels, and its bands' temporaries."""
+    b = setting.compute_bytes
+    row = width * max(before, after) * b
+    activation = height * width * max(before, 2 * after) * b
+    if height * row <= BAND_BYTES[setting.backend]:
+        windows = min(CONVOLUTION_WINDOWS, 9 * height * row) if setting.backend == "cpu" else 0
+        inputs, outputs = WHOLE_COPIES[setting.backend]
+        return height * width * b * (inputs * before + outputs * after) + 9 * before * after * b + windows
+    return activation + BAND_COPIES[setting.backend] * BAND_BYTES[setting.backend] + BAND_ROWS * row
+
+
+def scores_of_a_chunk(heads: int, tokens: int) -> int:
+    """Bytes of the attention scores of one chunk of queries."""
+    return min(SCORES_BYTES, heads * tokens**2 * 4)
