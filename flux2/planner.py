@@ -21,7 +21,7 @@ from flux2.events import Phase
 from flux2.model_configs import Networks
 from flux2.request import QUANTIZATIONS, RESIDENCIES
 from flux2.run_setting import FILE_BYTES, Backend, Setting
-from flux2.shapes import Shapes, text_encoder_shapes, transformer_shapes
+from flux2.shapes import Shapes, multiplied_parts, text_encoder_shapes, transformer_shapes
 
 GROUP = 64  # weights that share a scale and a bias
 QUANTIZED_BYTES = {"qint8": 8.5 / 8, "int4": 4.5 / 8}
@@ -217,7 +217,8 @@ def _denoise_held(config: dict[str, Any], setting: Setting) -> int:
 def _block(config: dict[str, Any], shapes: Shapes, setting: Setting) -> int:
     """The activations of one block, and the copies of a weight, where it is widened."""
     activation = _activation(config, setting)
-    used = [_used_at_once(name, shape) for name, shape in shapes.items() if "transformer_blocks" in name]
+    blocks = {name: shape for name, shape in shapes.items() if "transformer_blocks" in name}
+    used = [max(multiplied_parts(name, shape)) for name, shape in blocks.items()]
     if setting.backend == "gpu":
         return int(_block_on_gpu(activation, sorted(math.prod(shape) for shape in used), setting))
     widened = max(_widened(shape, setting) for shape in used)
@@ -240,14 +241,6 @@ def _block_on_gpu(activation: int, weights: list[int], setting: Setting) -> floa
     two_parts = activation * TWO_PARTS_WIDTHS + written_out * (largest + second)
     late = LET_GO_LATE * HEAD_START_ROOM + activation * PART_WIDTHS + written_out * largest
     return max(two_parts, min(2 * two_parts, late))
-
-
-def _used_at_once(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A single block multiplies with the rows that make q, k and v first, and with the others then."""
-    if not name.endswith("to_qkv_mlp_proj.weight"):
-        return shape
-    outputs, inputs = shape
-    return max(3 * inputs, outputs - 3 * inputs), inputs
 
 
 def _activation(config: dict[str, Any], setting: Setting) -> int:

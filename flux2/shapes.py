@@ -14,6 +14,17 @@ Shapes = dict[str, tuple[int, ...]]
 """PyTorch's order: a Linear is [outputs, inputs], a convolution [outputs, inputs, height, width]."""
 
 
+def multiplied_parts(name: str, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The parts of a transformer's weight that are multiplied with one after the other: nearly always all of it.
+
+    A single block uses the rows that make q, k and v first, and those of its feed-forward then.
+    """
+    if not name.endswith("to_qkv_mlp_proj.weight"):
+        return [shape]
+    outputs, inputs = shape
+    return [(3 * inputs, inputs), (outputs - 3 * inputs, inputs)]
+
+
 def transformer_shapes(config: Config) -> Shapes:
     """Of `Flux2Transformer2DModel`, from transformer/config.json."""
     head_dim = config["attention_head_dim"]

@@ -19,6 +19,7 @@ from flux2.models.layers import Evaluate, head_start
 from flux2.models.transformer import CONDITIONING_PARTS, Conditioning, Flux2Transformer2DModel
 from flux2.quantization import Quantization
 from flux2.reporting import RunReport
+from flux2.shapes import multiplied_parts
 from flux2.streamed_transformer import first_bytes, streamed_transformer
 
 
@@ -129,11 +130,9 @@ def choose_multiplications(
     wanted = []
     for info in weights.tensors:
         if layer_of(info.name) in weights.linears and not info.name.startswith(CONDITIONING_PARTS):
-            outputs, inputs = info.shape
             rows = _rows(info.name, text_tokens, image_tokens)
-            # A single block makes q, k and v first, and what goes into its feed-forward then.
-            parts = (3 * inputs, outputs - 3 * inputs) if "to_qkv_mlp_proj" in info.name else (outputs,)
-            wanted += [Multiplication.of(mode.bits, part, inputs, rows, dtype) for part in parts]
+            parts = multiplied_parts(info.name, info.shape)
+            wanted += [Multiplication.of(mode.bits, outputs, inputs, rows, dtype) for outputs, inputs in parts]
     return choose(wanted)
 
 

@@ -96,10 +96,8 @@ class JointAttention(nn.Module):
         text_q = normalise_and_rotate(self.norm_added_q, text_q, of_text)
         text_k = normalise_and_rotate(self.norm_added_k, text_k, of_text)
         q, k = normalise_and_rotate(self.norm_q, q, of_image), normalise_and_rotate(self.norm_k, k, of_image)
-        joined = (
-            mx.concatenate([of_text, of_image], axis=1) for of_text, of_image in ((text_q, q), (text_k, k), (text_v, v))
-        )
-        q, k, v = joined
+        pairs = ((text_q, q), (text_k, k), (text_v, v))
+        q, k, v = (mx.concatenate([text_part, image_part], axis=1) for text_part, image_part in pairs)
         return q, k, v
 
     def _heads(self, x: mx.array) -> mx.array:
