@@ -54,6 +54,12 @@ def test_imports_stay_on_their_side(code: str, forbidden: set[str]) -> None:
     assert not loaded_by(code) & forbidden
 
 
+def test_every_test_module_has_a_name_of_its_own() -> None:
+    """pytest imports test modules by their base name alone, and stops at the second of the same name."""
+    names = [path.name for path in tracked() if path.match("tests/**/test_*.py")]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_the_probe_can_fail() -> None:
     assert loaded_by("import PIL.Image") & {"PIL"}
 
