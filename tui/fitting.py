@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, cast
 
 from textual.content import Content
 
-from flux2.budget import Budget, Verdict, user_budget
+from flux2.budget import Budget, Verdict
 from flux2.errors import Flux2Error
 from flux2.fit import Fit, alternatives, weigh
 from flux2.measured_peaks import measured_peak
 from flux2.model_configs import find_networks
 from flux2.request import AUTO
 from flux2.run_setting import Backend, Engine
+from tui.memory_figures import allowed
 from tui.text import gigabytes
 
 if TYPE_CHECKING:
@@ -72,10 +73,7 @@ def _engine(session: Session) -> Engine:
 
 
 def _budget(session: Session) -> Budget:
-    try:
-        limit = user_budget() or session.memory_limit
-    except Flux2Error:  # the worker says so when a run begins
-        limit = session.memory_limit
+    limit = allowed(session)
     if not limit or session.memory is None:
         return Budget(limit=limit or _UNKNOWN_LIMIT, available=limit or _UNKNOWN_LIMIT)
     return Budget.now(limit, session.memory)

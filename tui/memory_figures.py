@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from textual.content import Content
 
+from flux2.budget import user_budget
+from flux2.errors import Flux2Error
 from tui.glyphs import Glyphs
 from tui.session import Session
 from tui.text import gigabytes
 
 _GAP = "  "
+
+
+def allowed(session: Session) -> int:
+    """Bytes that runs are not to exceed: what the user's settings say, or else the machine; 0 while unknown."""
+    try:
+        return user_budget() or session.memory_limit
+    except Flux2Error:  # the worker says so when a run begins
+        return session.memory_limit
 
 
 def memory_figures(session: Session, glyphs: Glyphs) -> list[Content]:

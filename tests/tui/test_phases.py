@@ -98,6 +98,16 @@ async def test_more_figures_appear_as_the_terminal_grows() -> None:
         assert "process 7.70" in text_of(app)
 
 
+async def test_the_limit_is_the_users_own_where_they_set_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(mid_run(7), size=(120, 40)) as (app, pilot):
+        assert "limit 48 GB ↑" in text_of(app)
+        monkeypatch.setenv("FLUX2_MEMORY_BUDGET", "12GB")
+        await pilot.resize_terminal(121, 40)
+        await settled(pilot)
+        assert "limit 12 GB " in text_of(app)
+        assert "limit 12 GB ↑" not in text_of(app)
+
+
 async def test_without_a_plan_none_is_shown() -> None:
     past = [event for event in events_of_a_run(7) if not isinstance(event, ev.RunStarted)]
     started = ev.RunStarted(run="r1", time=START, request={"steps": 12}, phases=ev.PHASES)

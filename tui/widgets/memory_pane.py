@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from textual.widgets import Static
 
 from tui.glyphs import Glyphs
-from tui.memory_figures import in_heading, memory_figures
+from tui.memory_figures import allowed, in_heading, memory_figures
 from tui.session import Session, Topic
 from tui.widgets.memory_graph import MemoryGraph
 from tui.widgets.pane import Pane
@@ -26,7 +26,7 @@ class MemoryPane(Pane):
 
     TITLE = "Memory"
     HELP = (
-        "Filled: what the engine holds now. Line: its peak. Dashed: what this machine should not "
+        "Filled: what the engine holds now. Line: its peak. Dashed: what runs should not "
         "exceed. Dotted: where a phase began. Plan: the peak that was expected of the run. Cache: freed, and kept for "
         "what comes. Process: all that the worker takes. Swap: the whole machine's."
     )
@@ -42,7 +42,7 @@ class MemoryPane(Pane):
         self.show(self.app.session)
 
     def show(self, session: Session) -> None:
-        self.graph.update(session.history, session.memory_limit, session.running)
+        self.graph.update(session.history, allowed(session), session.running)
         figures = memory_figures(session, self.graph.glyphs)
         width = self.content_size.width
         heading, rest = in_heading(figures, width - len(self.heading.title) - _SHORTEST_RULE)
