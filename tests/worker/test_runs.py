@@ -67,6 +67,12 @@ async def test_the_socket_answers_before_the_engine_is_loaded(home: Home, monkey
     assert client.worker.ready
 
 
+async def test_questions_asked_at_once_all_get_their_answers(home: Home) -> None:
+    client = await home.attach()
+    slow = client.count_tokens("pocket", "a red fox")  # which a thread answers, after the others
+    assert (await asyncio.gather(client.ping(), client.ping(), slow))[-1] == (3, 512)
+
+
 async def test_requests_run_in_order_and_waiting_ones_can_be_removed(home: Home) -> None:
     client = await home.attach()
     first = await client.enqueue(request("steps=20"))
