@@ -25,6 +25,7 @@ from flux2.worker import protocol
 from flux2.worker.access import EXIT_ALREADY_RUNS, is_answered
 from flux2.worker.client import WorkerDied, WorkerLeft, WorkerLost, connect
 from flux2.worker.launch import is_alive
+from flux2.worker.logfile import last_lines, log_path
 from flux2.worker.protocol import PROTOCOL, Decoder, Hello, Message, Reply, encode
 from flux2.worker.server import MAX_CLIENTS
 from tests.worker.home import (
@@ -175,6 +176,13 @@ async def test_a_worker_that_can_not_start_says_why(home: Home) -> None:
     assert "NoSuchRunner" in caught.value.last_lines[-1]
 
 
+async def test_a_worker_whose_socket_thread_fails_does_not_hang_but_ends(home: Home) -> None:
+    with pytest.raises(WorkerError) as caught:
+        await home.attach("--runner", "tests.worker.fake_runner:OfABrokenServer")
+    assert any("the journal has a bug" in line for line in last_lines(log_path()))
+    assert isinstance(caught.value, WorkerDied)
+
+
 async def test_hangups_are_ignored(home: Home) -> None:
     client = await home.attach()
     run = await client.enqueue(request("steps=20"))
@@ -213,7 +221,7 @@ asyncio.run(main())
     os.close(master)  # the line drops: the kernel hangs the screen up
     assert await asyncio.to_thread(screen.wait, 20) == -signal.SIGHUP
     client = await home.attach(start=False)
-    assert [item["state"] for item in client.snapshot.queue] == ["running"]
+    assert len(client.snapshot.queue) == 1
     finished = (await events_until(client, ev.RunFinished))[-1]
     assert finished.run == said.decode().split()[1]
     await client.stop()
@@ -380,6 +388,19 @@ async def test_a_client_that_never_reads_is_dropped_and_nobody_notices(home: Hom
     assert len(of_type(heard, ev.Warned, run)) == 1000
     dropped = [event.message for event in of_type(heard, ev.Logged)]
     assert dropped == ["A client was dropped: it does not read what it is sent."]
+    deaf.socket.close()
+
+
+async def test_a_worker_that_leaves_while_somebody_does_not_read_leaves_no_socket_behind(home: Home) -> None:
+    client = await home.attach("--idle-timeout", "0.2")  # so that it looks often whether its socket is still there
+    deaf = RawClient(home.socket, receive_buffer=4096)
+    deaf.send(HELLO)
+    await client.enqueue(request("steps=5 warn=20 length=12000"))
+    await events_until(client, ev.RunFinished)
+    await client.stop()
+    await heard_until_lost(client)
+    await eventually(lambda: not is_alive(client.pid))
+    assert not home.socket.exists()
     deaf.socket.close()
 
 
