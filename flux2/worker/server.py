@@ -180,6 +180,7 @@ class Server:
         self._socket_server.close()
         with contextlib.suppress(OSError):
             self._path.unlink()
+            self._path.parent.rmdir()
         for client in list(self._clients):
             client.close()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import struct
-import tempfile
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict
@@ -33,28 +32,10 @@ from flux2.settings import Settings, read_settings
 from flux2.settings import _read as read_cached
 from flux2.wildcards import count, resolve
 from flux2.worker.journal import Journal
+from tests.fuzz.strategies import JSON, NUMBERS, mutated
 
-FOLDER = Path(tempfile.mkdtemp(prefix="flux2-fuzz-"))
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
-    max_leaves=20,
-)
-
-
-def mutated(data: bytes) -> st.SearchStrategy[bytes]:
-    """This file with some of its bytes changed, cut out, or followed by others."""
-
-    def change(changes: list[tuple[int, int, bytes]]) -> bytes:
-        result = bytearray(data)
-        for place, length, new in changes:
-            start = place % (len(result) + 1)
-            result[start : start + length] = new
-        return bytes(result)
-
-    change_of_one = st.tuples(st.integers(0, len(data)), st.integers(0, 12), st.binary(max_size=12))
-    return st.lists(change_of_one, min_size=1, max_size=4).map(change)
+FOLDER = Path.home() / "fuzz"  # pytest's own
+FOLDER.mkdir()
 
 
 def read_or_refused(read: Callable[[Path], Any], name: str, content: bytes, error: type[Exception]) -> Any:
@@ -189,7 +170,6 @@ def test_pictures_whose_checksums_fit(content: bytes) -> None:
     read_picture(FOLDER / "picture.png")
 
 
-NUMBERS = st.integers() | st.floats() | st.text(max_size=8)
 NODE = st.fixed_dictionaries(
     {
         "class_type": st.sampled_from(["KSampler", "SamplerCustomAdvanced", "CLIPTextEncode", "EmptyLatentImage"]),
