@@ -40,7 +40,9 @@ class FakeRunner:
         self._model = ""
 
     def prepare(self) -> Device:
-        time.sleep(float(os.environ.get("FAKE_PREPARE", "0")))
+        if waited_for := os.environ.get("FAKE_PREPARE"):  # a file
+            while not Path(waited_for).exists():
+                time.sleep(0.01)
         self._ready = True
         return Device(name="Fake device", memory_limit=8 * GIB)
 
