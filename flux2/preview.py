@@ -14,7 +14,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -96,6 +96,15 @@ def _tiles(pixels: Array) -> Array:
     padded = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
     tiles = np.lib.stride_tricks.sliding_window_view(padded, (TILE, TILE), axis=(0, 1))[::BLOCK, ::BLOCK]
     return tiles.transpose(0, 1, 3, 4, 2).reshape(-1, TILE * TILE * 3)
+
+
+def find_projection(vae: Component, load_encoder: Callable[[], AutoencoderKLFlux2]) -> PreviewProjection:
+    """The projection of this autoencoder: as it was kept, or fitted now and kept."""
+    projection = load_projection(vae)
+    if projection is None:
+        projection = fit_projection(load_encoder())
+        save_projection(vae, projection)
+    return projection
 
 
 def fit_projection(vae: AutoencoderKLFlux2) -> PreviewProjection:
