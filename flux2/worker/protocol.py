@@ -35,7 +35,8 @@ class Limits:
 
 TO_WORKER = Limits(json=512 * 1024, blob=0)
 """Three prompts of the greatest length, each character written in JSON as a pair of surrogates, and some room."""
-TO_CLIENT = Limits(json=16 * 1024 * 1024, blob=16 * 1024 * 1024)
+TO_CLIENT = Limits(json=128 * 1024 * 1024, blob=16 * 1024 * 1024)
+"""A full queue of such requests, and some room for runs and log."""
 
 
 class ProtocolError(WorkerError):
