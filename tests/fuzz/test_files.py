@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import tempfile
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict
@@ -34,8 +35,7 @@ from flux2.wildcards import count, resolve
 from flux2.worker.journal import Journal
 from tests.fuzz.strategies import JSON, NUMBERS, mutated
 
-FOLDER = Path.home() / "fuzz"  # pytest's own
-FOLDER.mkdir()
+FOLDER = Path(tempfile.mkdtemp(dir=Path.home()))  # pytest's own
 
 
 def read_or_refused(read: Callable[[Path], Any], name: str, content: bytes, error: type[Exception]) -> Any:
