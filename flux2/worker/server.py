@@ -259,8 +259,8 @@ class Server:
         """Carry a client's command out and answer."""
         try:
             result = self._commands[command.name](**command.arguments)
-        except Flux2Error as error:
-            connection.send(Reply(id=command.id, error=str(error)))
+        except Exception as error:
+            connection.send(Reply(id=command.id, error=_in_words(error)))
             return
         if isinstance(result, Awaitable):
             self._loop.create_task(self._answer_later(connection, command, result))
@@ -271,10 +271,8 @@ class Server:
     async def _answer_later(connection: Connection, command: Command, result: Awaitable[_Result]) -> None:
         try:
             reply = Reply(id=command.id, result=await result or {})
-        except Flux2Error as error:
-            reply = Reply(id=command.id, error=str(error))
         except Exception as error:
-            reply = Reply(id=command.id, error=f"The worker can't do that: {error}")
+            reply = Reply(id=command.id, error=_in_words(error))
         connection.send(reply)
 
     def _enqueue(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -313,6 +311,14 @@ class Server:
         self._scheduler.leave("it was asked to", now=now, interruption=said)
         if now:
             self._loop.call_later(self._grace, self._break_off, "it was asked to")
+
+
+def _in_words(error: Exception) -> str:
+    """Why a command was not carried out."""
+    if isinstance(error, Flux2Error):
+        return str(error)
+    logfile.write("error", "".join(traceback.format_exception(error)))
+    return f"The worker can't do that ({type(error).__name__}: {error}); its log has more."
 
 
 def _worth(event: ev.Event) -> Worth:
