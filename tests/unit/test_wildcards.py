@@ -54,9 +54,10 @@ def test_any_text_can_be_resolved_and_is_stable(template: str, seed: int) -> Non
     assert has_wildcards(template) or resolved == template
 
 
-def test_deep_and_long_templates_take_no_longer() -> None:
-    for template in ("{" * 5000 + "a|b" + "}" * 5000, "{a|" * 30_000, "{" * 60 + "a|" * 20_000):
-        resolve(template, 1)
+def test_deep_and_long_templates_are_resolved() -> None:
+    assert resolve("{" * 5000 + "a|b" + "}" * 5000, 1).count("{") > 4000  # beyond the greatest depth braces are text
+    for unclosed in ("{a|" * 30_000, "{" * 60 + "a|" * 20_000):
+        assert resolve(unclosed, 1) == unclosed
 
 
 def test_a_request_keeps_the_template_beside_what_the_seed_made_of_it() -> None:
