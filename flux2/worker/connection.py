@@ -126,7 +126,11 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        uid = peer_uid(transport.get_extra_info("socket"))
+        try:
+            uid = peer_uid(transport.get_extra_info("socket"))
+        except OSError:  # it only looked whether somebody is here, and macOS no longer knows who it was
+            transport.abort()
+            return
         if uid != os.geteuid():
             self._why = f"it belongs to another user (uid {uid})"
             transport.abort()

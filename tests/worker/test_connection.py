@@ -104,6 +104,17 @@ async def test_a_stranger_is_not_even_greeted(monkeypatch: pytest.MonkeyPatch) -
         assert not host.attached
 
 
+async def test_one_who_is_gone_already_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_: socket.socket) -> int:
+        raise OSError(57, "Socket is not connected")
+
+    monkeypatch.setattr(module, "peer_uid", unknown)
+    async with connected() as (host, _, end):
+        assert await read_on(end) == b""
+        assert host.dropped == ""
+        assert not host.attached
+
+
 async def test_a_slow_client_loses_samples_first_and_hears_the_last_preview_only() -> None:
     lasting, sample, preview = (encode(Reply(id=number, error="x" * 1000)) for number in (1, 2, 3))
     last, end_mark = encode(Reply(id=4)), encode(Reply(id=5))
