@@ -23,6 +23,11 @@ def expand(text: str) -> Path:
         return Path(text)
 
 
+def _from_home(text: str) -> Path:
+    """A folder of the settings, which know no current one."""
+    return Path.home() / expand(text)
+
+
 def _folder(kind: str) -> Path:
     if home := os.environ.get("FLUX2_HOME"):
         return expand(home).absolute() / kind
@@ -54,8 +59,10 @@ def pictures_dir() -> Path:
     """Where pictures are saved: FLUX2_OUTPUT, the user's setting, or `flux2` in their pictures folder."""
     from flux2.settings import settings  # which looks for its file here
 
-    if chosen := os.environ.get("FLUX2_OUTPUT") or settings().output_folder:
+    if chosen := os.environ.get("FLUX2_OUTPUT"):
         return expand(chosen).absolute()
+    if chosen := settings().output_folder:
+        return _from_home(chosen)
     return Path(platformdirs.user_pictures_dir()) / "flux2"
 
 
@@ -64,7 +71,7 @@ def models_dir() -> Path:
     from flux2.settings import settings
 
     if (chosen := settings().models_folder) and not os.environ.get("HF_HUB_CACHE"):
-        return expand(chosen).absolute()
+        return _from_home(chosen)
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return Path(HF_HUB_CACHE)

@@ -145,6 +145,13 @@ def test_the_folders_follow_the_settings_and_the_environment_goes_first(
     assert overridden(items["models_folder"]) == ""
 
 
+def test_folders_of_the_settings_count_from_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write('output_folder = "pictures"\nmodels_folder = "~/models"\n')
+    monkeypatch.chdir(tmp_path)
+    assert paths.pictures_dir() == Path.home() / "pictures"
+    assert paths.models_dir() == Path.home() / "models"
+
+
 def test_names_of_pictures_follow_their_pattern() -> None:
     request = GenerationRequest(prompt="A red fox!", model="klein-4b", quantization="int4", width=512, height=256)
     folder = Path("/out")

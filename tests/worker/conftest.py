@@ -21,6 +21,7 @@ async def home(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Home]:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for the fake runner
     home = Home(folder)
     yield home
+    place = home.socket.parent  # which lies elsewhere where the folder's name is long
     await home.close()
     shutil.rmtree(folder)
-    shutil.rmtree(home.socket.parent, ignore_errors=True)  # which lies elsewhere where the folder's name is long
+    shutil.rmtree(place, ignore_errors=True)

@@ -104,6 +104,18 @@ async def test_a_worker_in_odd_places(home: Home, monkeypatch: pytest.MonkeyPatc
     assert await asyncio.to_thread(Path(finished.path).exists)
 
 
+async def test_the_worker_holds_on_to_no_folder_of_its_users(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home.folder)
+    monkeypatch.setenv("FLUX2_HOME", "below")
+    monkeypatch.setenv("FLUX2_OUTPUT", "pictures")
+    client = await home.attach()
+    assert psutil.Process(client.pid).cwd() == "/"
+    await client.enqueue(request("steps=1"))
+    finished = (await events_until(client, *ENDINGS))[-1]
+    assert isinstance(finished, ev.RunFinished), finished
+    assert Path(finished.path).parent == home.folder / "pictures"
+
+
 async def test_the_worker_gives_way_to_the_screen(home: Home) -> None:
     client = await home.attach()
     assert psutil.Process(client.pid).nice() == os.nice(0) + NICENESS
