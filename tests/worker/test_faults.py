@@ -186,8 +186,11 @@ async def test_hangups_are_ignored(home: Home) -> None:
 async def test_a_run_outlives_the_terminal_it_was_started_from(home: Home) -> None:
     program = """
 import asyncio
+import signal
 from flux2.request import GenerationRequest
 from flux2.worker.client import connect_or_start
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the suite itself may run under nohup
 
 async def main():
     client = await connect_or_start(arguments=("--runner", "tests.worker.fake_runner:FakeRunner"))
