@@ -79,9 +79,12 @@ def as_latents(latents: npt.ArrayLike | mx.array, channels: int, height: int, wi
     """A user's own initial noise as float32.
 
     Raises:
-        RequestError: if its shape is not [1, channels, H/16, W/16], or it is not finite.
+        RequestError: if it is no array, its shape is not [1, channels, H/16, W/16], or it is not finite.
     """
-    array = latents if isinstance(latents, mx.array) else mx.array(np.asarray(latents, dtype=np.float32))
+    try:
+        array = latents if isinstance(latents, mx.array) else mx.array(np.asarray(latents, dtype=np.float32))
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"The latents are no array of numbers ({error}); give NumPy's or MLX's.") from error
     wanted = (1, channels, height // TOKEN_PIXELS, width // TOKEN_PIXELS)
     if tuple(array.shape) != wanted:
         raise RequestError(

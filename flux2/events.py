@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar, Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from flux2.dataclass_json import read_dataclass
 
 Phase = Literal["encode", "load", "denoise", "decode", "save"]
 PHASES: tuple[Phase, ...] = ("encode", "load", "denoise", "decode", "save")
@@ -228,18 +230,14 @@ EVENT_TYPES: dict[str, type[Event]] = {
 }
 
 
-class _Wire:
-    """Which fields need more than JSON's own types."""
-
-    MEMORY: ClassVar = "memory"
-    BLOB: ClassVar = "png"
-    TUPLES: ClassVar = ("phases", "items")
+_BLOB = "png"
+"""The field that is no JSON: it travels beside."""
 
 
 def to_wire(event: Event) -> tuple[dict[str, Any], bytes]:
     """The event as a JSON-ready dict with its type's name under "event", and its blob (b"" for all but previews)."""
     data = asdict(event)
-    blob = data.pop(_Wire.BLOB, b"")
+    blob = data.pop(_BLOB, b"")
     return {"event": type(event).__name__, **data}, blob
 
 
@@ -247,21 +245,9 @@ def from_wire(data: dict[str, Any], blob: bytes = b"") -> Event:
     """Undo `to_wire`; fields that this version does not know are ignored.
 
     Raises:
-        ValueError: if the type is unknown or a field is missing.
+        ValueError: if the type is unknown, or a field is missing or of another type.
     """
     cls = EVENT_TYPES.get(str(data.get("event")))
     if cls is None:
-        raise ValueError(f"unknown event {data.get('event')!r}")
-    values = {f.name: data[f.name] for f in fields(cls) if f.name in data}
-    try:
-        for name in _Wire.TUPLES:
-            if name in values:
-                values[name] = tuple(values[name])
-        if _Wire.MEMORY in values:
-            known = {f.name for f in fields(Memory)}
-            values[_Wire.MEMORY] = Memory(**{k: v for k, v in dict(values[_Wire.MEMORY]).items() if k in known})
-        if cls is Preview:
-            values[_Wire.BLOB] = blob
-        return cls(**values)
-    except TypeError as error:
-        raise ValueError(f"{cls.__name__}: {error}") from error
+        raise ValueError(f"unknown event {data.get('event')!r:.40}")
+    return read_dataclass(cls, data, **({_BLOB: blob} if cls is Preview else {}))

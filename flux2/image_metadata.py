@@ -25,6 +25,7 @@ from PIL import PngImagePlugin
 
 from flux2 import __version__
 from flux2.catalog import find_card, is_repo_id, label
+from flux2.dataclass_json import read_dataclass
 from flux2.request import GenerationRequest
 
 SOFTWARE = f"flux2-tui {__version__}"
@@ -81,14 +82,8 @@ class ImageMetadata:
         Raises:
             ValueError: if a value is missing or has the wrong type.
         """
-        return cls(
-            request=GenerationRequest.from_dict({**data, "output": None}),
-            timings=_typed(data, "timings", (int, float)),
-            peaks=_typed(data, "peaks", int),
-            active=_typed(data, "active", int),
-            versions=_typed(data, "versions", str),
-            created=str(data.get("created", "")),
-        )
+        unsaid = {"versions": {}, "created": ""}  # of which this version and this moment are no part
+        return read_dataclass(cls, unsaid | data, request=GenerationRequest.from_dict({**data, "output": None}))
 
     def to_json(self) -> str:
         # Half of a surrogate pair (an argument that was not UTF-8) becomes its own JSON escape, which json reads back.
@@ -108,13 +103,6 @@ class ImageMetadata:
         if not isinstance(data, dict):
             raise ValueError("not an object")
         return cls.from_dict(data)
-
-
-def _typed(data: dict[str, Any], name: str, kind: type | tuple[type, ...]) -> dict[str, Any]:
-    values = data.get(name, {})
-    if not isinstance(values, dict) or not all(isinstance(value, kind) for value in values.values()):
-        raise ValueError(f"{name} is {values!r:.80}")
-    return values
 
 
 def _public_model_name(model: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import Any, Literal
 
 from flux2.architectures import ARCHITECTURES
 from flux2.catalog import MODELS, find_card
+from flux2.checkpoint.files import TOKENIZER, read_json, read_length
 from flux2.checkpoint.local import find_local, find_local_vae
-from flux2.errors import CheckpointError, RequestError
+from flux2.errors import RequestError
 from flux2.paths import quantized_folder
 from flux2.request import QUANTIZATIONS
 
@@ -55,7 +55,7 @@ def find_networks(model: str, vae: str | None = None) -> Networks:
     """
     networks = _find_networks(model)
     folder = find_local_vae(vae) if vae else None
-    return replace(networks, vae=_read_json(folder / "config.json")) if folder else networks
+    return replace(networks, vae=read_json(folder / "config.json")) if folder else networks
 
 
 def prepared_levels(folder: Path) -> frozenset[str]:
@@ -92,24 +92,15 @@ def _find_networks(model: str) -> Networks:
 
 
 def _read_networks(folder: Path) -> Networks:
-    index = _read_json(folder / "model_index.json")
-    transformer = _read_json(folder / "transformer" / "config.json")
-    trained_with = _read_json(folder / "tokenizer" / "tokenizer_config.json").get("model_max_length", TEXT_TOKENS)
+    index = read_json(folder / "model_index.json")
+    transformer = read_json(folder / "transformer" / "config.json")
+    tokenizer = folder / TOKENIZER / "tokenizer_config.json"
+    trained_with = read_length(tokenizer, read_json(tokenizer).get("model_max_length"))
     return Networks(
         transformer=transformer,
-        text_encoder=_read_json(folder / "text_encoder" / "config.json"),
-        vae=_read_json(folder / "vae" / "config.json"),
+        text_encoder=read_json(folder / "text_encoder" / "config.json"),
+        vae=read_json(folder / "vae" / "config.json"),
         guidance=guidance_of(index),
         text_tokens=min(TEXT_TOKENS, trained_with),
         prepared=prepared_levels(folder),
     )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} can't be read ({error}); download the checkpoint again.") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} is not a JSON object; download the checkpoint again.")
-    return content

@@ -23,6 +23,7 @@ from PIL import Image
 
 from flux2 import cpu_blas, memory
 from flux2 import events as ev
+from flux2.call_arguments import check_prompts, number, whole_number
 from flux2.catalog import ModelCard, find_card
 from flux2.checkpoint.finite import with_its_cause
 from flux2.checkpoint.layout import Checkpoint, open_checkpoint
@@ -33,7 +34,7 @@ from flux2.errors import Flux2Error, NumericalError, RequestError
 from flux2.gpu_errors import explain
 from flux2.mlx_backend import BLAS_COMPLAINT, DTYPES, default_dtype, mx
 from flux2.model_configs import DEFAULTS, sample_size
-from flux2.preview import DrawnPreview, PreviewProjection, fit_projection, load_projection, save_projection
+from flux2.preview import DrawnPreview, PreviewProjection, find_projection
 from flux2.preview_drawing import PreviewsAside, previews_aside
 from flux2.quantization import find_mode
 from flux2.reporting import RunReport, evaluating
@@ -213,7 +214,8 @@ class Flux2Pipeline:
             seed: of the noise, 0 to 2³² − 1; None chooses one.
             latents: initial noise in place of the seed's, [1, 128, H/16, W/16].
             first_step: steps that `latents` have behind them, which are not done again.
-            callback_on_step_end: called as (pipe, step index, sigma, {"latents": [1, tokens, 128]}) after each step.
+            callback_on_step_end: called as (pipe, step index, sigma, {"latents": [1, tokens, 128]}) after each step;
+                what it returns is not used.
             max_sequence_length: text tokens; None is what the checkpoint was trained with.
             keep_transformer: hold it for the next call; else it is let go before the decode, which lowers its peak.
             on_event: told of phases, steps, previews and warnings (`flux2.events`), on this thread.
@@ -228,15 +230,17 @@ class Flux2Pipeline:
                 keeps anyway.
         """
         default_width, default_height = self.default_size
-        width, height = width or default_width, height or default_height
-        steps = self.default_steps if num_inference_steps is None else num_inference_steps
-        guidance = self.default_guidance if guidance_scale is None else guidance_scale
-        seed = secrets.randbelow(MAX_SEED + 1) if seed is None else seed
+        width, height = whole_number("width", width, default_width), whole_number("height", height, default_height)
+        steps = whole_number("num_inference_steps", num_inference_steps, self.default_steps)
+        guidance = number("guidance_scale", guidance_scale, self.default_guidance)
+        seed = whole_number("seed", seed, secrets.randbelow(MAX_SEED + 1))
+        check_prompts(prompt, negative_prompt)
         GenerationRequest(
             prompt=prompt, width=width, height=height, steps=steps, guidance=guidance, seed=seed
         ).validated()
-        if max_sequence_length is not None and not 1 <= max_sequence_length <= 512:
-            raise RequestError(f"max_sequence_length {max_sequence_length} is out of range; choose 1 to 512.")
+        length = None if max_sequence_length is None else whole_number("max_sequence_length", max_sequence_length, 0)
+        if length is not None and not 1 <= length <= 512:
+            raise RequestError(f"max_sequence_length {length} is out of range; choose 1 to 512.")
         if first_step and (latents is None or not 0 < first_step < steps):
             raise RequestError(f"first_step {first_step} needs the latents after so many of the {steps} steps.")
         channels = self._transformer.source.config.in_channels
@@ -248,9 +252,7 @@ class Flux2Pipeline:
         self._warn(report, width, height, guidance, negative_prompt)
         cpu_blas.use_all_cores(self._transformer.source.plan.nbytes >= LARGE_NETWORK)
         try:
-            embeddings = self._prompts.encode(
-                self._texts(prompt, negative_prompt, guidance), max_sequence_length, report
-            )
+            embeddings = self._prompts.encode(self._texts(prompt, negative_prompt, guidance), length, report)
             plan = DenoisingPlan(
                 height=height,
                 width=width,
@@ -365,7 +367,7 @@ class Flux2Pipeline:
         return latents
 
     def _previews(self, plan: DenoisingPlan, report: RunReport) -> AbstractContextManager[PreviewsAside]:
-        projection = self._projection = self._projection or self._find_projection()
+        projection = self._projection = self._projection or find_projection(self.checkpoint.vae, self._load_encoder)
 
         def tell(step: int, drawn: DrawnPreview) -> None:
             report.on_event(ev.Preview(run=report.run, step=step, steps=plan.steps, **drawn._asdict()))
@@ -387,11 +389,5 @@ class Flux2Pipeline:
             del vae, picture, pixels
         return image
 
-    def _find_projection(self) -> PreviewProjection:
-        """From the cache, or fitted now."""
-        vae = self.checkpoint.vae
-        projection = load_projection(vae)
-        if projection is None:
-            projection = fit_projection(NetworkSource.check(self.checkpoint, VAE_ENCODER).load(DTYPES[self.dtype]))
-            save_projection(vae, projection)
-        return projection
+    def _load_encoder(self) -> Any:
+        return NetworkSource.check(self.checkpoint, VAE_ENCODER).load(DTYPES[self.dtype])

@@ -3,7 +3,8 @@
 Latents are close to a linear code of colours: one matrix turns each token's 128 channels into a tile of RGB pixels,
 a ten-thousandth of a decode. A tile reaches half-way into its neighbours and fades out towards its edges, so that the
 tiles add up to a picture without seams. The matrix belongs to an autoencoder. It is found once, by ridge regression
-on simple pictures sent through that autoencoder's own encoder, and kept in the cache folder.
+on simple pictures sent through that autoencoder's own encoder, and kept in the cache folder; the embedded model's is
+in the package, so that nobody's first picture waits for it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -37,7 +38,8 @@ MAX_SIDE = 256  # pixels
 _PICTURES, _PICTURE_SIDE = 40, 64
 _RIDGE = 1.0  # of the features' mean square
 _FINGERPRINTED = 1 << 20  # bytes at either end of a file
-_FORMAT = 3  # of the cached file, and of the pictures it was fitted on
+IN_PACKAGE = Path(__file__).parent / "pocket" / "previews"
+_FORMAT = 3  # of the file, and of the pictures it was fitted on
 
 
 class DrawnPreview(NamedTuple):
@@ -96,6 +98,15 @@ def _tiles(pixels: Array) -> Array:
     return tiles.transpose(0, 1, 3, 4, 2).reshape(-1, TILE * TILE * 3)
 
 
+def find_projection(vae: Component, load_encoder: Callable[[], AutoencoderKLFlux2]) -> PreviewProjection:
+    """The projection of this autoencoder: as it was kept, or fitted now and kept."""
+    projection = load_projection(vae)
+    if projection is None:
+        projection = fit_projection(load_encoder())
+        save_projection(vae, projection)
+    return projection
+
+
 def fit_projection(vae: AutoencoderKLFlux2) -> PreviewProjection:
     """Ridge regression of the pixels of simple pictures on their latents."""
     features, targets = zip(*_examples(vae), strict=True)
@@ -110,16 +121,17 @@ def fit_projection(vae: AutoencoderKLFlux2) -> PreviewProjection:
 
 def load_projection(vae: Component) -> PreviewProjection | None:
     """The projection of this autoencoder, if it was fitted before and the file is whole."""
-    try:
-        rows = np.load(_cached(vae), allow_pickle=False)
-        return PreviewProjection(rows[:-1], rows[-1])
-    except (OSError, ValueError, EOFError, IndexError):
-        return None
+    name = _file_name(vae)
+    for folder in (_cache(), IN_PACKAGE):
+        with contextlib.suppress(OSError, ValueError, EOFError, IndexError):
+            rows = np.load(folder / name, allow_pickle=False)
+            return PreviewProjection(rows[:-1], rows[-1])
+    return None
 
 
-def save_projection(vae: Component, projection: PreviewProjection) -> None:
+def save_projection(vae: Component, projection: PreviewProjection, folder: Path | None = None) -> None:
     """Keep it for later runs; a cache folder that can't be written costs a second the next time, no more."""
-    path = _cached(vae)
+    path = (folder or _cache()) / _file_name(vae)
     rows = io.BytesIO()
     np.save(rows, np.vstack([projection.matrix, projection.offset]))
     with contextlib.suppress(OSError):
@@ -127,8 +139,12 @@ def save_projection(vae: Component, projection: PreviewProjection) -> None:
         write_atomically(path, rows.getvalue())
 
 
-def _cached(vae: Component) -> Path:
-    return cache_dir() / "previews" / f"{_fingerprint(vae)}.npy"
+def _cache() -> Path:
+    return cache_dir() / "previews"
+
+
+def _file_name(vae: Component) -> str:
+    return f"{_fingerprint(vae)}.npy"
 
 
 def _fingerprint(vae: Component) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from flux2.checkpoint.files import read_length
 from flux2.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         ) from error
     if tokenizer.chat_template is None:
         raise CheckpointError(f"The tokenizer in {folder} has no chat template; download the checkpoint again.")
+    read_length(folder / "tokenizer_config.json", tokenizer.model_max_length)
     return tokenizer
 
 

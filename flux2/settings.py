@@ -254,7 +254,7 @@ def write_setting(name: str, value: str | int | bool, path: Path | None = None) 
 
     from flux2.atomic import write_atomically
 
-    path = path or settings_path()
+    path = (path or settings_path()).resolve()  # a link stays one, to somebody's dotfiles
     try:
         text = path.read_text("utf-8") if path.exists() else template()
         text = re.sub(rf"(?m)^# {name} = .*$", lambda _: f"{name} = {_toml(value)}", text, count=1)

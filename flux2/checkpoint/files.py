@@ -6,6 +6,7 @@ model_index.json   transformer/  vae/  text_encoder/  tokenizer/  scheduler/
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,8 @@ def weight_map(folder: Path, stem: str) -> dict[str, str]:
     return shards
 
 
-def read_json(path: Path, remedy: str) -> dict[str, Any]:
+def read_json(path: Path, remedy: str = "download the checkpoint again.") -> dict[str, Any]:
+    """A config file's object. Raises CheckpointError, with the remedy where the file is missing."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -136,6 +138,15 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} is not a JSON object; download it again.")
     return content
+
+
+def read_length(path: Path, value: Any) -> int:
+    """A tokenizer config's `model_max_length`, which may be null or 1e30. Raises CheckpointError if it is no length."""
+    if value is None:
+        return sys.maxsize
+    if not isinstance(value, int | float) or not value >= 1:
+        raise CheckpointError(f"{path} says model_max_length {value!r:.40}, no length; download the checkpoint again.")
+    return int(min(value, sys.maxsize))
 
 
 def check_class(path: Path, name: Any, known: tuple[str, ...]) -> None:

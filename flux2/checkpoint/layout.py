@@ -90,7 +90,7 @@ def open_checkpoint(folder: Path, vae: Path | None = None) -> Checkpoint:
 
 
 def _open_component(folder: Path, part: Part) -> Component:
-    config = read_json(folder / part.config, "download the checkpoint again.")
+    config = read_json(folder / part.config)
     named = config.get(part.class_key)
     class_name = named[0] if isinstance(named, list) and named else named
     check_class(folder / part.config, class_name, part.classes)

@@ -1,8 +1,7 @@
 """Rotary position embeddings: where every token is, and how queries and keys are turned by it.
 
 A token's position in FLUX.2 has four axes (t, h, w, l), each turning its own share of a head's features. Text varies
-along l only, the image along h and w, and reference image i lies at t = 10 + 10·i (diffusers' `Flux2PosEmbed`,
-`_prepare_text_ids`, `_prepare_latent_ids`, `_prepare_image_ids`).
+along l only, the image along h and w (diffusers' `Flux2PosEmbed`, `_prepare_text_ids`, `_prepare_latent_ids`).
 """
 
 from __future__ import annotations
@@ -16,8 +15,6 @@ import numpy.typing as npt
 from flux2.cuda_kernels import can_normalise_and_turn, normalise_and_turn
 from flux2.mlx_backend import mx, nn, on_cuda
 from flux2.models.layers import fused
-
-REFERENCE_TIME_STEP = 10  # of the t axis, between one reference image and the next
 
 Positions = npt.NDArray[np.int64]  # [tokens, 4]
 
@@ -57,14 +54,6 @@ def text_positions(length: int) -> Positions:
 def image_positions(height: int, width: int) -> Positions:
     """(0, h, w, 0) for every image token, row by row, [height · width, 4]; sizes in tokens of 16×16 pixels."""
     return _grid(1, height, width, 1)
-
-
-def reference_positions(sizes: Sequence[tuple[int, int]]) -> Positions:
-    """(10 + 10·i, h, w, 0) for the tokens of each reference image i, given their (height, width) in tokens."""
-    grids = [_grid(1, height, width, 1) for height, width in sizes]
-    for index, grid in enumerate(grids):
-        grid[:, 0] = REFERENCE_TIME_STEP * (index + 1)
-    return np.concatenate(grids)
 
 
 def axial_rotation(positions: Positions, axes_dims: Sequence[int], theta: float) -> Rotation:

@@ -147,6 +147,8 @@ def _lock(path: Path) -> int | None:
     """A descriptor that holds the lock; None if another process does."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # a disk that knows no modes
+            path.parent.chmod(0o700)  # prompts lie beside: the queue, the history, the log
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise WorkerError(f"{path} can't be opened ({error.strerror}); set FLUX2_HOME to a folder of yours.") from error

@@ -194,9 +194,14 @@ class Journal:
         """Read the queue and the last `count` runs; a run without an ending gets one, on disk too."""
         found = Recovered()
         self._read_queue(found)
-        for folder in self._run_folders():
+        try:
+            folders = self._run_folders()
+        except OSError as error:
+            found.notes.append(f"The journal can't be read ({error.strerror or error}); earlier runs are not shown.")
+            return found
+        for folder in folders:
             self._read_offer(folder, found)
-        folders = self._run_folders()[-count:]
+        folders = folders[-count:]
         ids = [*(folder.name for folder in folders), *(job.run for job in found.queue)]
         found.last_id = max(filter(_RUN_ID.fullmatch, ids), default="")
         for folder in folders:

@@ -88,7 +88,6 @@ def _serve(options: argparse.Namespace) -> None:
         _work(runner, server)
     finally:
         sampler.stop()
-        options.socket.unlink(missing_ok=True)
         server.close()
 
 

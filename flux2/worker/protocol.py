@@ -12,9 +12,10 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
-from dataclasses import MISSING, asdict, dataclass, field, fields
-from typing import Any, TypeVar, get_origin, get_type_hints
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
+from flux2.dataclass_json import read_dataclass
 from flux2.errors import WorkerError
 from flux2.events import Event, Preview, from_wire, to_wire
 
@@ -34,7 +35,8 @@ class Limits:
 
 TO_WORKER = Limits(json=512 * 1024, blob=0)
 """Three prompts of the greatest length, each character written in JSON as a pair of surrogates, and some room."""
-TO_CLIENT = Limits(json=16 * 1024 * 1024, blob=16 * 1024 * 1024)
+TO_CLIENT = Limits(json=128 * 1024 * 1024, blob=16 * 1024 * 1024)
+"""A full queue of such requests, and some room for runs and log."""
 
 
 class ProtocolError(WorkerError):
@@ -264,7 +266,7 @@ def _from_json(text: bytes, blob: bytes) -> Message:
             return Happened(event=from_wire(_object(data, "data"), blob))
         if cls is Snapshot:
             return _read_snapshot(data, blob)
-        message: Message = _read_fields(cls, data)
+        message: Message = read_dataclass(cls, data)
     except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
         raise ProtocolError(f"A {data['type']} message is malformed ({error}).") from error
     if isinstance(message, Command):
@@ -285,35 +287,13 @@ def _read_snapshot(data: dict[str, Any], blob: bytes) -> Snapshot:
             events = (*newest.events[:last], from_wire(wired, blob), *newest.events[last + 1 :])
             runs[-1] = RunRecord(run=newest.run, events=events)
     return Snapshot(
-        worker=_read_fields(WorkerInfo, _object(data, "worker")),
+        worker=read_dataclass(WorkerInfo, _object(data, "worker")),
         queue=tuple(dict(item) for item in _list(data, "queue")),
         held=bool(data.get("held", False)),
         runs=tuple(runs),
         log=tuple(from_wire(event) for event in _list(data, "log")),
         unfinished=tuple(dict(item) for item in _list(data, "unfinished")),
     )
-
-
-_T = TypeVar("_T")
-
-
-def _read_fields(cls: type[_T], data: dict[str, Any]) -> _T:
-    """An instance of a dataclass of plain JSON types; fields that this version does not know are ignored."""
-    values = {}
-    hints = get_type_hints(cls)
-    for item in fields(cls):  # type: ignore[arg-type]
-        if item.name not in data:
-            if item.default is MISSING and item.default_factory is MISSING:
-                raise ValueError(f"{item.name} is missing")
-            continue
-        hint = hints[item.name]
-        wanted, value = get_origin(hint) or hint, data[item.name]
-        if wanted is float and type(value) is int:
-            value = float(value)
-        if type(value) is not wanted:
-            raise ValueError(f"{item.name} is {str(value)[:40]!r}, not {wanted.__name__}")
-        values[item.name] = value
-    return cls(**values)
 
 
 def _check_command(command: Command) -> None:

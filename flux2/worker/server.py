@@ -13,6 +13,7 @@ import signal
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -147,11 +148,18 @@ class Server:
             self._loop.call_soon_threadsafe(function, *arguments)
 
     def _run(self) -> None:
+        try:
+            self._serve_until_closed()
+        except BaseException:  # without this thread nobody could ask the process anything, not even to leave
+            logfile.write("error", traceback.format_exc())
+            os._exit(EXIT_BROKEN_OFF)
+
+    def _serve_until_closed(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._scheduler.recovered(self._journal.recover(KEPT_RUNS))
         self._loop.add_reader(self._signals, self._on_signal)
         self._loop.create_task(self._serve())
-        self._loop.call_later(self._tick_seconds, self._tick)
+        self._next_tick = self._loop.call_later(self._tick_seconds, self._tick)
         self._loop.run_forever()
         self._loop.close()
 
@@ -159,20 +167,28 @@ class Server:
         self._socket_server = await self._loop.create_unix_server(lambda: Connection(self), sock=self._listener)
 
     async def _wind_up(self) -> None:
-        self._socket_server.close()
-        for client in list(self._clients):
-            client.close()
+        self._hang_up()
         deadline = time.monotonic() + 2.0
         while self._clients and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
         self._journal.close()
         self._loop.stop()
 
+    def _hang_up(self) -> None:
+        """Take nobody any more, and let those who are here have what was sent to them."""
+        self._next_tick.cancel()  # which would miss the socket, and make it again
+        self._socket_server.close()
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+            self._path.parent.rmdir()
+        for client in list(self._clients):
+            client.close()
+
     def _tick(self) -> None:
         if not self._path.exists():
             self._on_socket_removed()
         self._scheduler.tick(len(self._clients) + self.downloads.under_way)
-        self._loop.call_later(self._tick_seconds, self._tick)
+        self._next_tick = self._loop.call_later(self._tick_seconds, self._tick)
 
     def _on_socket_removed(self) -> None:
         """Somebody cleaned up: listen again, or, if the whole state folder is gone, make way for another worker."""
@@ -200,10 +216,7 @@ class Server:
         """End the process though the engine does not answer."""
         self._scheduler.break_off(f"{reason}; the engine did not answer within {self._grace:g} seconds")
         self._journal.close()
-        with contextlib.suppress(OSError):
-            self._path.unlink()
-        for client in list(self._clients):
-            client.close()
+        self._hang_up()
         self._loop.call_later(0.1, os._exit, EXIT_BROKEN_OFF)
 
     def _publish(self, message: Message) -> None:

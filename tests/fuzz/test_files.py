@@ -26,34 +26,16 @@ from flux2.image_metadata import ImageMetadata
 from flux2.images import read_metadata as read_picture_metadata
 from flux2.images import read_pixels, read_texts, text_chunks
 from flux2.model_configs import find_networks
+from flux2.progress import RunProgress
 from flux2.request import MAX_SIZE, GenerationRequest
 from flux2.resume import RunState
 from flux2.settings import Settings, read_settings
 from flux2.settings import _read as read_cached
 from flux2.wildcards import count, resolve
 from flux2.worker.journal import Journal
+from tests.fuzz.strategies import JSON, NUMBERS, mutated
 
-FOLDER = Path(tempfile.mkdtemp(prefix="flux2-fuzz-"))
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
-    max_leaves=20,
-)
-
-
-def mutated(data: bytes) -> st.SearchStrategy[bytes]:
-    """This file with some of its bytes changed, cut out, or followed by others."""
-
-    def change(changes: list[tuple[int, int, bytes]]) -> bytes:
-        result = bytearray(data)
-        for place, length, new in changes:
-            start = place % (len(result) + 1)
-            result[start : start + length] = new
-        return bytes(result)
-
-    change_of_one = st.tuples(st.integers(0, len(data)), st.integers(0, 12), st.binary(max_size=12))
-    return st.lists(change_of_one, min_size=1, max_size=4).map(change)
+FOLDER = Path(tempfile.mkdtemp(dir=Path.home()))  # pytest's own
 
 
 def read_or_refused(read: Callable[[Path], Any], name: str, content: bytes, error: type[Exception]) -> Any:
@@ -188,7 +170,6 @@ def test_pictures_whose_checksums_fit(content: bytes) -> None:
     read_picture(FOLDER / "picture.png")
 
 
-NUMBERS = st.integers() | st.floats() | st.text(max_size=8)
 NODE = st.fixed_dictionaries(
     {
         "class_type": st.sampled_from(["KSampler", "SamplerCustomAdvanced", "CLIPTextEncode", "EmptyLatentImage"]),
@@ -248,7 +229,18 @@ def test_wildcards(template: str, seed: int) -> None:
 # --- the journal ------------------------------------------------------------------------------------------------------
 
 RUN = "20260101-000000-aaaaaa"
-_EVENT = json.dumps(ev.to_wire(ev.Warned(run=RUN, message="!"))[0]).encode()
+_MEMORY = ev.Memory(active=1, peak=2, cache=3)
+_STORY = [
+    ev.to_wire(event)[0]
+    for event in (
+        ev.RunStarted(run=RUN, request={"prompt": "a fox", "steps": 4}, phases=("denoise",)),
+        ev.PhaseStarted(run=RUN, phase="denoise", memory=_MEMORY),
+        ev.StepFinished(run=RUN, step=1, steps=4, sigma=1.0, seconds=0.1, memory=_MEMORY),
+        ev.MemorySampled(run=RUN, phase="denoise", memory=_MEMORY),
+        ev.RunFailed(run=RUN, message="!"),
+    )
+]
+_EVENT = json.dumps(_STORY[-1]).encode()
 _QUEUE = json.dumps({"items": [{"id": RUN, "state": "queued", "request": {"prompt": "a fox"}}], "held": False}).encode()
 _OFFER = json.dumps(
     {"id": RUN, "request": {"prompt": "a fox"}, "reason": "", "step": 1, "steps": 2, "picture": ""}
@@ -256,7 +248,18 @@ _OFFER = json.dumps(
 _ANY = st.binary(max_size=100) | JSON.map(lambda value: json.dumps(value).encode())
 
 
-@given(_ANY | mutated(_QUEUE), _ANY | mutated(_EVENT + b"\n" + _EVENT), _ANY | mutated(_OFFER))
+def _with_another_value(event: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.tuples(st.sampled_from([name for name in event if name != "event"]), JSON).map(
+        lambda change: {**event, change[0]: change[1]}
+    )
+
+
+_STORIES = st.tuples(*(st.just(event) | _with_another_value(event) for event in _STORY)).map(
+    lambda events: b"\n".join(json.dumps(event).encode() for event in events)
+)
+
+
+@given(_ANY | mutated(_QUEUE), _ANY | mutated(_EVENT + b"\n" + _EVENT) | _STORIES, _ANY | mutated(_OFFER))
 def test_the_journal(queue: bytes, events: bytes, offer: bytes) -> None:
     state = FOLDER / "state"
     (state / "runs" / RUN).mkdir(parents=True, exist_ok=True)
@@ -265,5 +268,9 @@ def test_the_journal(queue: bytes, events: bytes, offer: bytes) -> None:
     (state / "runs" / RUN / "unfinished.json").write_bytes(offer)
     found = Journal(state).recover(10)
     assert [history.run for history in found.runs] == [RUN]
+    progress = RunProgress(run=RUN)
+    for event in found.runs[0].events:
+        progress.apply(event)
+    progress.eta(0.0)
     for aside in (*state.glob("queue.damaged-*"), *(state / "runs" / RUN).glob("unfinished.damaged-*")):
         aside.unlink()

@@ -22,7 +22,7 @@ from flux2.worker.protocol import (
     WorkerInfo,
     encode,
 )
-from tests.fuzz.test_files import JSON, NUMBERS, mutated
+from tests.fuzz.strategies import JSON, NUMBERS, mutated
 
 REQUEST = GenerationRequest(prompt="a fox")
 HELLO = encode(Hello(protocol=PROTOCOL, version="1", pid=1))

@@ -39,23 +39,26 @@ def test_every_door_to_mlx_puts_openblas_first(module: str) -> None:
     assert "libopenblas" in Path(found).name
 
 
-def test_it_computes_the_same_and_faster() -> None:
+def test_it_computes_the_same() -> None:
     measure = """
-import time, numpy as np, {first}mlx.core as mx
+import numpy as np, {first}mlx.core as mx
 a, b = (mx.array(np.random.default_rng(seed).standard_normal((384, 384)), dtype=mx.float32) for seed in (1, 2))
 product = np.array(a @ b)
 reference = np.array(a).astype(np.float64) @ np.array(b).astype(np.float64)
-def seconds():
-    began = time.perf_counter()
-    mx.eval(a @ b)
-    return time.perf_counter() - began
-print(np.abs(product - reference).max() / np.abs(reference).max(), min(seconds() for _ in range(5)))
+print(np.abs(product - reference).max() / np.abs(reference).max())
 """
-    slow_error, slow = map(float, python(measure.format(first="")).split())
-    fast_error, fast = map(float, python(measure.format(first="flux2.mlx_backend, ")).split())
-    print(f"384³ product: {slow * 1e3:.1f} ms → {fast * 1e3:.1f} ms, {slow / fast:.0f}×")
-    assert slow_error < 1e-5
-    assert fast_error < 1e-5
+    assert float(python(measure.format(first=""))) < 1e-5
+    assert float(python(measure.format(first="flux2.mlx_backend, "))) < 1e-5
+
+
+def test_it_is_what_the_dynamic_linker_finds() -> None:
+    found = python("""
+import ctypes
+from flux2 import cpu_blas, mlx_backend
+libraries = (ctypes.CDLL(None), cpu_blas._Library.loaded)
+print(*(ctypes.cast(library.cblas_sgemm, ctypes.c_void_p).value for library in libraries))
+""").split()
+    assert len(set(found)) == 1
 
 
 def test_without_the_packages_it_says_so_and_goes_on() -> None:

@@ -46,6 +46,9 @@ _events = st.one_of(
 )
 
 
+_MEMORY = {"active": 1, "peak": 2, "cache": 3}
+
+
 def test_every_event_type_is_registered() -> None:
     assert EVENT_TYPES.keys() == {cls.__name__ for cls in Event.__subclasses__()}
 
@@ -76,11 +79,24 @@ def test_fields_of_a_later_version_are_ignored(event: Event, name: str) -> None:
         {"event": "PhaseStarted", "phase": "load", "memory": "full"},
         {"event": "QueueChanged", "items": 5},
         {"event": "RunStarted", "request": {}, "phases": None},
+        {"event": "RunStarted", "request": [], "phases": []},
+        {"event": "RunStarted", "request": {}, "phases": "denoise"},
+        {"event": "RunCancelled", "time": "noon"},
+        {"event": "RunCancelled", "time": 10**400},
+        {"event": "PhaseFinished", "phase": "load", "started": True, "seconds": 0.1, "memory": dict(_MEMORY)},
+        {"event": "MemorySampled", "phase": "load", "memory": {**_MEMORY, "active": "1"}},
+        {"event": "QueueChanged", "items": [[]]},
+        {"event": "RunFinished", "path": "", "seed": 1, "seconds": 0.1, "peaks": {"load": "1"}, "timings": {}},
     ],
 )
 def test_what_is_no_event_is_a_value_error(data: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         from_wire(data)
+
+
+def test_whole_numbers_do_for_seconds() -> None:
+    event = from_wire({"event": "RunCancelled", "time": 5})
+    assert type(event.time) is float
 
 
 def test_a_preview_travels_beside_its_json() -> None:

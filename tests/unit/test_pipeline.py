@@ -174,6 +174,14 @@ def test_portrait_and_landscape_of_one_area_do_not_mix(pipe: Flux2Pipeline) -> N
         ({"max_sequence_length": 513}, "max_sequence_length 513 is out of range"),
         ({"latents": np.zeros((1, 128, 6, 4))}, r"shape \[1, 128, 6, 4\]; a 96×64 picture needs \[1, 128, 4, 6\]"),
         ({"latents": np.full((1, 128, 4, 6), np.nan)}, "NaN or infinity; give finite noise"),
+        ({"latents": "noise"}, "The latents are no array of numbers"),
+        ({"height": 0}, "The height 0 is out of range"),
+        ({"height": 64.0}, "height is 64.0; give a whole number"),
+        ({"num_inference_steps": "4"}, "num_inference_steps is '4'; give a whole number"),
+        ({"seed": True}, "seed is True; give a whole number"),
+        ({"max_sequence_length": "5"}, "max_sequence_length is '5'; give a whole number"),
+        ({"guidance_scale": "high"}, "guidance_scale is 'high'; give a number"),
+        ({"negative_prompt": ["blurry"]}, r"The negative_prompt is \['blurry'\]; give a text"),
     ],
 )
 def test_refuses_before_any_work(arguments: dict[str, Any], sentence: str) -> None:
@@ -184,9 +192,18 @@ def test_refuses_before_any_work(arguments: dict[str, Any], sentence: str) -> No
     assert not events
 
 
+def test_numbers_may_be_numpys(pipe: Flux2Pipeline) -> None:
+    numbers: dict[str, Any] = {"height": np.int64(64), "width": np.int32(96), "num_inference_steps": np.uint8(2)}
+    numbers |= {"seed": np.int64(7), "guidance_scale": np.float32(1), "max_sequence_length": np.int64(64)}
+    plain = pipe(PROMPT, **SMALL, guidance_scale=1.0, max_sequence_length=64)
+    assert pipe(PROMPT, **numbers).images[0].tobytes() == plain.images[0].tobytes()
+
+
 def test_refuses_an_empty_prompt_and_unknown_choices() -> None:
     with pytest.raises(RequestError, match="prompt is empty"):
         Flux2Pipeline.from_pretrained("pocket")("  ")
+    with pytest.raises(RequestError, match="one picture of one prompt; call the pipeline once for each"):
+        Flux2Pipeline.from_pretrained("pocket")(["a fox", "a cat"])  # type: ignore[arg-type]
     with pytest.raises(RequestError, match="Quantization 'int3' is unknown; choose one of bf16, qint8, int4"):
         Flux2Pipeline.from_pretrained("pocket", quantization="int3")
     with pytest.raises(RequestError, match="dtype 'int8' is unknown"):

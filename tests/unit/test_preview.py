@@ -87,10 +87,23 @@ def test_is_drawn_for_wild_latents_too(projection: PreviewProjection) -> None:
     assert opened(projection.draw(1e6 * noise(16), 4, 4)).size == (64, 64)
 
 
+def test_the_embedded_models_is_in_the_package(
+    projection: PreviewProjection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLUX2_HOME", str(tmp_path))
+    kept = load_projection(CHECKPOINT.vae)
+    how = "make it anew: save_projection(CHECKPOINT.vae, projection, preview.IN_PACKAGE)"
+    assert kept is not None, how
+    assert len(list(preview.IN_PACKAGE.iterdir())) == 1
+    np.testing.assert_allclose(kept.matrix, projection.matrix, atol=1e-4, err_msg=how)
+    np.testing.assert_allclose(kept.offset, projection.offset, atol=1e-4, err_msg=how)
+
+
 def test_is_kept_by_the_autoencoders_files(
     projection: PreviewProjection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLUX2_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(preview, "IN_PACKAGE", tmp_path)
     vae = CHECKPOINT.vae
     assert load_projection(vae) is None
     save_projection(vae, projection)
@@ -115,5 +128,6 @@ def test_an_unwritable_cache_is_no_failure(
 ) -> None:
     (tmp_path / "home").write_text("in the way")
     monkeypatch.setenv("FLUX2_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(preview, "IN_PACKAGE", tmp_path)
     save_projection(CHECKPOINT.vae, projection)
     assert load_projection(CHECKPOINT.vae) is None

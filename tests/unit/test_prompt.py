@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from flux2.errors import CheckpointError
+from flux2.model_configs import find_networks
+from flux2.paths import pocket_checkpoint
 from flux2.prompt import DEV_SYSTEM_MESSAGE, PROMPT_FORMS, load_tokenizer, sequence_length, tokenize
 from tests.unit.checkpoints import edit_json
 
@@ -49,6 +52,22 @@ def test_length_is_the_checkpoints_up_to_512_or_as_asked(tokenizer: PreTrainedTo
     for recorded in (131_072, None):  # as in the published checkpoints; not recorded at all
         (folder / "tokenizer_config.json").write_text(json.dumps({**config, "model_max_length": recorded}))
         assert sequence_length(load_tokenizer(folder)) == 512
+
+
+@pytest.mark.parametrize("length", ["many", 0, -5, [64]])
+def test_a_length_that_is_none_is_said(tmp_path: Path, length: object) -> None:
+    folder = Path(shutil.copytree(pocket_checkpoint(), tmp_path / "model"))
+    edit_json(folder / "tokenizer/tokenizer_config.json", model_max_length=length)
+    for read in (lambda: load_tokenizer(folder / "tokenizer"), lambda: find_networks(str(folder))):
+        with pytest.raises(CheckpointError, match=f"says model_max_length {re.escape(repr(length))}, no length"):
+            read()
+
+
+def test_no_length_is_any_length(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(pocket_checkpoint(), tmp_path / "model"))
+    for length in (None, 1e30):
+        edit_json(folder / "tokenizer/tokenizer_config.json", model_max_length=length)
+        assert find_networks(str(folder)).text_tokens == 512
 
 
 def test_the_empty_prompt_is_a_turn_too(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -9,7 +9,6 @@ from flux2.mlx_backend import mx
 from flux2.models.rope import (
     axial_rotation,
     image_positions,
-    reference_positions,
     rotate_halves,
     rotate_pairs,
     sequence_rotation,
@@ -26,11 +25,6 @@ def test_text_varies_along_its_own_axis() -> None:
 def test_image_tokens_go_row_by_row() -> None:
     assert image_positions(2, 3)[:, 1:3].tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
     assert not image_positions(2, 3)[:, [0, 3]].any()
-
-
-def test_reference_images_lie_apart_on_the_time_axis() -> None:
-    positions = reference_positions([(1, 2), (2, 1)])
-    assert positions.tolist() == [[10, 0, 0, 0], [10, 0, 1, 0], [20, 0, 0, 0], [20, 1, 0, 0]]
 
 
 def test_wide_and_tall_pictures_of_as_many_tokens_differ() -> None:

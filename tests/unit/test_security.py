@@ -127,6 +127,7 @@ def test_the_command_line_prints_nothing_that_a_terminal_obeys(tmp_path: Path) -
         ["t2i", "a fox", "--model", EVIL, "-o", str(tmp_path) + "/"],
         ["plan", "--model", str(folder)],
         ["worker", "discard", EVIL],
+        ["worker", "stop"],  # which the line before has started
         ["models", EVIL],
     ):
         output = flux2(*arguments, home=tmp_path)

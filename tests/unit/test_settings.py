@@ -116,6 +116,16 @@ def test_a_broken_file_is_not_written_over() -> None:
     assert settings_path().read_text() == "theme = \n"
 
 
+def test_a_link_to_a_file_elsewhere_stays_one(tmp_path: Path) -> None:
+    dotfiles = tmp_path / "dotfiles.toml"
+    dotfiles.write_text('theme = "paper"\n')
+    settings_path().parent.mkdir(parents=True)
+    settings_path().symlink_to(dotfiles)
+    write_setting("theme", "harbor")
+    assert settings_path().is_symlink()
+    assert dotfiles.read_text() == 'theme = "harbor"\n'
+
+
 def test_a_folder_that_cannot_be_written_is_a_sentence(home: Path) -> None:
     (home / "config").write_text("a file")
     with pytest.raises(Flux2Error):

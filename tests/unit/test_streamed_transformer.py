@@ -189,7 +189,7 @@ def test_the_next_steps_first_block_is_read_while_this_step_ends(monkeypatch: py
         assert ready.conditioning
         steps = denoise(ready.network, noise_for(source), plan, ready.conditioning)
         next(steps)
-        assert again.wait(timeout=10)
+        assert again.wait(timeout=60)
         next(steps)
 
 

@@ -61,7 +61,7 @@ def test_reads_the_next_group_while_this_one_is_used(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(safetensors_file.TensorBuffer, "fill", told)
     waited: list[bool] = []
-    stream(big_groups(tmp_path, 3), lambda *_: waited.append(second_read.wait(timeout=10)))
+    stream(big_groups(tmp_path, 3), lambda *_: waited.append(second_read.wait(timeout=60)))
     assert waited == [True, True, True]
 
 

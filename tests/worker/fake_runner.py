@@ -26,6 +26,7 @@ from flux2.image_metadata import ImageMetadata
 from flux2.images import save_png
 from flux2.request import GenerationRequest
 from flux2.worker.engine import EngineRunner
+from flux2.worker.journal import Journal
 from flux2.worker.runner import Device
 from flux2.worker.unfinished import kept_step
 
@@ -39,7 +40,9 @@ class FakeRunner:
         self._model = ""
 
     def prepare(self) -> Device:
-        time.sleep(float(os.environ.get("FAKE_PREPARE", "0")))
+        if waited_for := os.environ.get("FAKE_PREPARE"):  # a file
+            while not Path(waited_for).exists():
+                time.sleep(0.01)
         self._ready = True
         return Device(name="Fake device", memory_limit=8 * GIB)
 
@@ -193,6 +196,18 @@ def picture(step: int) -> bytes:
     out = io.BytesIO()
     Image.new("RGB", (16, 16), (step * 20 % 256, 100, 150)).save(out, "PNG")
     return out.getvalue()
+
+
+class OfABrokenServer(FakeRunner):
+    """A runner whose worker's socket thread fails at its first act."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+        def fail(*_: object) -> None:
+            raise ZeroDivisionError("the journal has a bug")
+
+        Journal.recover = fail  # type: ignore[assignment]
 
 
 class CarefulEngine(EngineRunner):

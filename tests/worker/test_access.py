@@ -42,6 +42,7 @@ async def test_what_a_worker_makes_is_its_users_alone(home: Home) -> None:
         await home.attach()
     finally:
         os.umask(old)
+    assert mode(state_dir()) == 0o700
     assert mode(home.socket.parent) == 0o700
     assert mode(home.socket) == 0o600
     assert mode(state_dir() / "worker.log") == 0o600

@@ -70,7 +70,11 @@ def test_a_run_cut_off_is_ended_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"\0\0\0", b"null", b'{"event": "Nonsense"}', b'{"event": "StepFinished"}', b"[" * 5000, b"\xff", b"7"]
+    "line",
+    [
+        *(b"\0\0\0", b"null", b'{"event": "Nonsense"}', b'{"event": "StepFinished"}', b"[" * 5000, b"\xff", b"7"),
+        b'{"event": "RunStarted", "run": "20260101-000000-aaaaaa", "request": [], "phases": []}',
+    ],
 )
 def test_a_damaged_line_is_skipped_with_a_note(tmp_path: Path, line: bytes) -> None:
     path = write(tmp_path, job(), [*a_run(job().run), ev.RunCancelled(run=job().run)])
@@ -79,6 +83,17 @@ def test_a_damaged_line_is_skipped_with_a_note(tmp_path: Path, line: bytes) -> N
     found = Journal(tmp_path).recover(10)
     assert [type(event).__name__ for event in found.runs[0].events][:2] == ["RunStarted", "PhaseStarted"]
     assert found.notes == [f"1 damaged line was skipped in the journal of run {job().run}."]
+
+
+def test_a_folder_of_runs_that_can_not_be_read_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, job(), a_run(job().run))
+
+    def fail(_: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "iterdir", fail)
+    found = Journal(tmp_path).recover(10)
+    assert found.notes == ["The journal can't be read (Input/output error); earlier runs are not shown."]
 
 
 def test_the_queue_is_restored_without_the_request_that_ran(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flux2 import events as ev
+from flux2.request import MAX_PROMPT, GenerationRequest
 from flux2.worker.protocol import (
     TO_CLIENT,
     TO_WORKER,
@@ -29,6 +30,7 @@ from flux2.worker.protocol import (
     WorkerInfo,
     encode,
 )
+from flux2.worker.waiting import MAX_QUEUED
 
 MEMORY = ev.Memory(active=1, peak=2, cache=3)
 INFO = WorkerInfo(pid=1, version="1.0", started=2.5, log="/log")
@@ -168,6 +170,14 @@ def test_the_sender_is_told_what_the_other_side_would_refuse() -> None:
 def test_commands_and_hellos_are_checked(data: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError):
         list(Decoder().feed(frame(json.dumps(data).encode())))
+
+
+def test_a_full_queue_of_the_longest_prompts_can_be_told() -> None:
+    longest = "🦊" * MAX_PROMPT  # each a pair of surrogates in JSON
+    request = GenerationRequest(prompt=longest, prompt_template=longest, negative_prompt=longest)
+    queue = [{"id": "20260101-000000-aaaaaa", "state": "queued", "request": request.to_dict()}] * (MAX_QUEUED + 1)
+    snapshot = Snapshot(worker=INFO, queue=tuple(queue))
+    assert list(Decoder().feed(encode(snapshot))) == [snapshot]
 
 
 def test_fields_of_later_versions_are_passed_over() -> None:

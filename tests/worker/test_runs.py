@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 
 import pytest
@@ -38,7 +37,7 @@ async def test_memory_is_sampled_four_times_a_second_and_names_the_phase(home: H
     client = await home.attach()
     run = await client.enqueue(request("steps=10 pause=0.2"))
     samples = of_type(await events_until(client, ev.RunFinished), ev.MemorySampled, run)
-    assert 5 <= len(samples) <= 11  # two seconds' worth, on a machine that may be busy
+    assert 2 < len(samples) <= (samples[-1].time - samples[0].time) * 4 + 2
     assert {sample.phase for sample in samples} <= set(ev.PHASES) | {""}
     assert "denoise" in {sample.phase for sample in samples}
 
@@ -57,14 +56,20 @@ async def test_the_worker_says_who_it_is(home: Home) -> None:
 
 
 async def test_the_socket_answers_before_the_engine_is_loaded(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FAKE_PREPARE", "3")
-    began = time.monotonic()
+    loaded = home.folder / "loaded"
+    monkeypatch.setenv("FAKE_PREPARE", str(loaded))
     client = await home.attach()
-    assert time.monotonic() - began < 2.5
     assert not client.worker.ready
     await client.enqueue(request())  # is taken at once, and begins when the engine is there
+    loaded.touch()
     await events_until(client, ev.RunFinished)
     assert client.worker.ready
+
+
+async def test_questions_asked_at_once_all_get_their_answers(home: Home) -> None:
+    client = await home.attach()
+    slow = client.count_tokens("pocket", "a red fox")  # which a thread answers, after the others
+    assert (await asyncio.gather(client.ping(), client.ping(), slow))[-1] == (3, 512)
 
 
 async def test_requests_run_in_order_and_waiting_ones_can_be_removed(home: Home) -> None:
@@ -242,7 +247,7 @@ async def test_an_idle_worker_frees_the_model_and_leaves_when_nobody_watches(hom
     client = await home.attach("--idle-timeout", "0.4")
     await client.enqueue(request())
     await events_until(client, ev.RunFinished)
-    await eventually(lambda: client.worker.model != "")
+    assert (await next_event(client, ev.Logged)).message == "The model was freed: no run for a while."
     await eventually(lambda: client.worker.model == "")
     await asyncio.sleep(0.8)
     await client.ping()  # somebody watches: it stays
