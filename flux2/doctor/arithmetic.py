@@ -9,8 +9,8 @@ from importlib.metadata import version
 import numpy as np
 import numpy.typing as npt
 
+from flux2.chip import macos_version
 from flux2.doctor.finding import Finding, note, ok, wrong
-from flux2.doctor.system import macos_version
 from flux2.gpu_errors import explain
 from flux2.humanize import size
 from flux2.mlx_backend import BLAS_COMPLAINT, DTYPES, mx, on_cpu, this_chip

@@ -15,6 +15,7 @@ import psutil
 from flux2 import __version__, paths
 from flux2.catalog import MODELS
 from flux2.checkpoint.local import find_local
+from flux2.chip import macos_version
 from flux2.doctor.finding import Finding, note, ok, wrong
 from flux2.humanize import size
 
@@ -42,12 +43,6 @@ def check_machine() -> Iterator[Finding]:
             f"macOS {version[0]}.{version[1]} is older than MLX supports",
             f"Update to macOS {OLDEST_MACOS[0]} or later.",
         )
-
-
-def macos_version() -> tuple[int, int]:
-    """(0, 0) elsewhere."""
-    numbers = [int(part) for part in platform.mac_ver()[0].split(".") if part.isdigit()]
-    return (numbers[0], numbers[1] if len(numbers) > 1 else 0) if numbers else (0, 0)
 
 
 def check_folders() -> Iterator[Finding]:
