@@ -31,10 +31,10 @@ def test_all_is_well_here_and_nothing_stays_behind(
 
 def test_finds_wrong_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
     right = arithmetic.attend
-    monkeypatch.setattr(arithmetic, "attend", lambda q, k, v: 1.001 * right(q, k, v))
+    monkeypatch.setattr(arithmetic, "attend", lambda *arrays: 1.001 * right(*arrays))
     found = list(arithmetic.check_operations())
     assert _states(found)[0] == "wrong"
-    assert "attention 0.001" in found[0].what
+    assert "attention 0.001, masked attention 0.001, wide attention 0.001" in found[0].what
 
 
 def test_finds_wrong_quantization(monkeypatch: pytest.MonkeyPatch) -> None:
