@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flux2 import cuda_kernels, matmul_choice, memory
+from flux2 import cuda_kernels, matmul_choice, memory, quantization
 from flux2.chip import Chip
 from flux2.doctor import pictures
 from flux2.mlx_backend import mx
@@ -63,3 +63,12 @@ def test_a_mac_computes_in_bfloat16_and_plans_for_a_gpu() -> None:
     engine = memory.engine()
     assert (engine.dtype, engine.backend, memory.memory_limit()) == ("bfloat16", "gpu", 40 << 30)
     assert matmul_choice.candidates(8) == ["dequantized", "unpacked", "quantized"]
+
+
+@pytest.mark.usefixtures("metal")
+def test_bands_of_a_gpus_size_quantize_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight = mx.random.normal((96, 128), key=mx.random.key(0)).astype(mx.bfloat16)
+    whole = quantization.quantize(weight, quantization.Quantization("qint8", 8))
+    monkeypatch.setattr(quantization, "_GPU_BAND", 40 * 128)
+    banded = quantization.quantize(weight, quantization.Quantization("qint8", 8))
+    assert all(mx.array_equal(a, b) for a, b in zip(whole, banded, strict=True))
