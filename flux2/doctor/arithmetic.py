@@ -42,6 +42,10 @@ def check_device() -> Iterator[Finding]:
         yield note(text, BLAS_COMPLAINT)
     else:
         yield ok(text)
+    if chip.backend == "metal" and not chip.wired_limit(macos_version()):
+        yield note(
+            "this macOS may page weights out during a run", "Update to macOS 15 or later if large models are slow."
+        )
 
 
 def check_operations() -> Iterator[Finding]:

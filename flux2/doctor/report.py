@@ -12,8 +12,9 @@ from flux2.doctor.finding import Finding, wrong
 from flux2.gpu_errors import explain
 
 SECTIONS = {
-    "System": ("system", ("check_machine", "check_memory", "check_folders", "check_models", "check_terminal")),
+    "System": ("system", ("check_machine", "check_power", "check_memory", "check_folders", "check_terminal")),
     "MLX": ("arithmetic", ("check_device", "check_operations", "check_speed")),
+    "Models": ("models", ("check_models", "check_reading", "check_fit")),
     "Pictures": ("pictures", ("check_pictures",)),
     "Worker": ("worker", ("check_worker",)),
 }
