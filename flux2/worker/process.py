@@ -14,11 +14,11 @@ from pathlib import Path
 
 from flux2 import __version__
 from flux2 import events as ev
+from flux2.awake import kept_awake
 from flux2.errors import Flux2Error, GenerationCancelled, PictureNotSavedError, WorkerError
 from flux2.gpu_errors import explain
 from flux2.paths import socket_path, state_dir
 from flux2.worker import access, logfile
-from flux2.worker.awake import kept_awake
 from flux2.worker.journal import Journal
 from flux2.worker.priority import give_way
 from flux2.worker.protocol import WorkerInfo
