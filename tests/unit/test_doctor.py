@@ -131,6 +131,16 @@ def test_a_check_that_fails_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> N
     assert "no access to the Mac's GPU" in findings[1].remedy
 
 
+def test_what_several_checks_fail_with_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> list[Finding]:
+        raise RuntimeError("[metal::load_device] No Metal device available")
+
+    for check in ("check_memory", "check_power"):
+        monkeypatch.setattr(system, check, fails)
+    monkeypatch.setattr(report, "SECTIONS", {"A": ("system", ("check_memory", "check_power"))})
+    assert _states(finding for _, finding in report.run_checks()) == ["wrong"]
+
+
 def test_the_report_tells_no_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "home", lambda: Path("/Users/ann"))
     findings = [("A", ok("/Users/ann/x is fine")), ("A", note("n")), ("B", wrong("w", "Look into /Users/ann/y."))]
