@@ -112,7 +112,9 @@ def _prepare(runner: Runner, server: Server) -> None:
         runner.warm_up()
     except Exception as error:
         logfile.write("error", traceback.format_exc())
-        server.emit(ev.Logged(level="error", message=f"The engine can't be loaded: {error}"))
+        known = explain(_in_words(error))
+        reason = known.sentence if known else f"{_in_words(error)}."
+        server.emit(ev.Logged(level="error", message=f"The engine can't be loaded. {reason}"))
 
 
 def _generate(task: Generate, runner: Runner, server: Server) -> None:

@@ -40,6 +40,8 @@ class FakeRunner:
 
     def prepare(self) -> Device:
         time.sleep(float(os.environ.get("FAKE_PREPARE", "0")))
+        if fault := os.environ.get("FAKE_FAULT"):
+            raise RuntimeError(fault)
         self._ready = True
         return Device(name="Fake device", memory_limit=8 * GIB)
 
