@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from rich.console import RenderableType
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import SystemCommand
+from textual.binding import BindingType
 from textual.filter import LineFilter
 from textual.screen import Screen
 
@@ -24,9 +25,10 @@ from flux2 import events as ev
 from flux2.errors import Flux2Error
 from flux2.paths import state_dir
 from tui.backend import Backend
+from tui.bindings import bindings
 from tui.choices import Choices, load_choices, save_choices
 from tui.glyphs import Glyphs, best_glyphs
-from tui.keymap import ALL_KEYS, Key
+from tui.keymap import ALL_KEYS, REDRAW, Key
 from tui.lean_update import LeanUpdate, Shown
 from tui.link import WorkerLink
 from tui.notices import WindowTitle, notice
@@ -64,6 +66,7 @@ class Options:
 class Flux2App(TypeAheadApp):
     TITLE = "flux2-tui"
     CSS_PATH: ClassVar[list[str | PurePath]] = [*sorted(Path(__file__).parent.rglob("*.tcss"))]
+    BINDINGS: ClassVar[list[BindingType]] = bindings([REDRAW])
     ENABLE_COMMAND_PALETTE = True
     VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-high")]  # noqa: RUF012 — Textual's own annotation is not a ClassVar
 
@@ -212,6 +215,11 @@ class Flux2App(TypeAheadApp):
         if self._shown is not None:
             self._shown.forget()
 
+    def action_redraw(self) -> None:
+        """Whatever the terminal shows by now, as after another program's word to all."""
+        self._forget_shown()
+        self.screen.refresh(layout=True)
+
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         """Textual's; over ssh nothing is sent that the terminal shows already."""
         if self._shown is not None and isinstance(renderable, (LayoutUpdate, ChopsUpdate)):
@@ -296,6 +304,7 @@ class Flux2App(TypeAheadApp):
         keys = getattr(screen, "KEYS", ())
         for key in keys:
             if key.command and screen.check_action(key.action.split("(")[0], ()):
-                yield SystemCommand(key.command, key.help, lambda action=key.action: screen.run_action(action))
+                says = f"{key.help} ({self.keys_of(key.id)})"
+                yield SystemCommand(key.command, says, lambda action=key.action: screen.run_action(action))
         if keys:
             yield SystemCommand("Screenshot", "Save the screen as an SVG file", self.deliver_screenshot)
