@@ -27,7 +27,7 @@ from flux2.paths import config_dir
 DEFAULT_THEME = "midnight"
 REQUIRED = ("background", "foreground", "accent")
 COLORS = (*REQUIRED, "surface", "panel", "muted", "rule", "success", "warning", "error")
-GRAPH_COLORS = ("active", "peak", "limit", "mark", "grid")
+GRAPH_COLORS = ("active", "peak", "plan", "limit", "mark", "grid")
 _TABLES = {"colors": COLORS, "graph": GRAPH_COLORS}
 _FLAGS = ("title", "dark", "ansi")
 
@@ -82,6 +82,7 @@ def read_theme(path: Path) -> NamedTheme:
         "rule": rule,
         "graph-active": graph.get("active", accent),
         "graph-peak": graph.get("peak", colors.get("warning", accent)),
+        "graph-plan": graph.get("plan", colors["foreground"]),
         "graph-limit": graph.get("limit", alarm),
         "graph-mark": graph.get("mark", muted),
         "graph-grid": graph.get("grid", rule),
@@ -157,6 +158,7 @@ def variable_defaults(theme: Theme) -> dict[str, str]:
         "rule": theme.panel or muted,
         "graph-active": theme.primary,
         "graph-peak": theme.warning or accent,
+        "graph-plan": foreground,
         "graph-limit": theme.error or accent,
         "graph-mark": muted,
         "graph-grid": theme.panel or muted,
