@@ -27,9 +27,10 @@ from flux2.paths import state_dir
 from tui.backend import Backend
 from tui.bindings import bindings
 from tui.choices import Choices, load_choices, save_choices
+from tui.echo import Echo
 from tui.glyphs import Glyphs, best_glyphs
 from tui.keymap import ALL_KEYS, REDRAW, Key
-from tui.lean_update import LeanUpdate, Shown
+from tui.lean_update import LeanUpdate, OwedUpdate, Shown
 from tui.link import WorkerLink
 from tui.notices import WindowTitle, notice
 from tui.palette import Palette256
@@ -48,6 +49,10 @@ LOCAL_PAUSE, REMOTE_PAUSE = 0.25, 1.0
 worker's news. What comes after a quiet time is shown at once, be the terminal remote or not."""
 _TOGETHER = 0.1
 """Seconds within which news are shown together."""
+
+
+_PAY_EVERY = 0.1
+"""Seconds between two portions of what a slow line could not take at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +103,9 @@ class Flux2App(TypeAheadApp):
         self._redrawn = 0.0
         self._told_unfinished: set[str] = set()
         self.window_title = WindowTitle(self.tell_terminal)
-        # Pictures in the terminal's own graphics lie over cells of which nothing is known.
-        self._shown = Shown() if options.remote and options.graphics in ("halfcell", "none") else None
+        self.echo = Echo(self.tell_terminal)
+        self._shown = Shown() if options.remote else None
+        self._paying = False
 
     # --- start and end -----------------------------------------------------------------------------------------------
 
@@ -208,6 +214,9 @@ class Flux2App(TypeAheadApp):
         if sequence and not self.is_headless and self._driver is not None:
             self._driver.write(sequence)
 
+    def on_cursor_position(self) -> None:
+        self.echo.answered()
+
     def on_resize(self) -> None:
         self._forget_shown()
 
@@ -225,6 +234,19 @@ class Flux2App(TypeAheadApp):
         if self._shown is not None and isinstance(renderable, (LayoutUpdate, ChopsUpdate)):
             renderable = LeanUpdate(renderable, self._shown)
         super()._display(screen, renderable)
+        self._pay_soon()
+
+    def _pay_soon(self) -> None:
+        """Write more of what is owed once the line has room."""
+        if self._shown is not None and self._shown.owed and not self._paying:
+            self._paying = True
+            self.set_timer(_PAY_EVERY, self._pay)
+
+    def _pay(self) -> None:
+        self._paying = False
+        if self._shown is not None and self.screen_stack:
+            super()._display(self.screen, OwedUpdate(self._shown))
+            self._pay_soon()
 
     @property
     def _background_screens(self) -> list[Screen[Any]]:
