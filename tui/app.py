@@ -190,7 +190,7 @@ class Flux2App(TypeAheadApp):
             from tui.screens.unfinished import summary
 
             self.say("warning", summary(runs, self.keys_of("unfinished")))
-        self._told_unfinished = {run["id"] for run in runs}
+        self._told_unfinished |= {run["id"] for run in runs}
 
     def _happened(self, event: ev.Event) -> None:
         match event:

@@ -1,6 +1,7 @@
 """Themes from TOML files: the program's own in `themes/`, the user's in their configuration folder.
 
     title = "Midnight"
+    about = "dark"
     dark = true
 
     [colors]
@@ -29,7 +30,7 @@ REQUIRED = ("background", "foreground", "accent")
 COLORS = (*REQUIRED, "surface", "panel", "muted", "rule", "success", "warning", "error")
 GRAPH_COLORS = ("active", "peak", "plan", "limit", "mark", "grid")
 _TABLES = {"colors": COLORS, "graph": GRAPH_COLORS}
-_FLAGS = ("title", "dark", "ansi")
+_FLAGS = ("title", "about", "dark", "ansi")
 
 
 class ThemeError(ValueError):
@@ -39,7 +40,8 @@ class ThemeError(ValueError):
 @dataclass(frozen=True, slots=True)
 class NamedTheme:
     title: str
-    """For people."""
+    about: str
+    """For people, a few words."""
     theme: Theme
 
 
@@ -122,7 +124,8 @@ def read_theme(path: Path) -> NamedTheme:
         error=alarm,
         variables=variables,
     )
-    return NamedTheme(str(data.get("title", path.stem)), theme)
+    about = str(data.get("about", "dark" if theme.dark else "light"))
+    return NamedTheme(str(data.get("title", path.stem)), about, theme)
 
 
 def _checked(file: str, data: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:

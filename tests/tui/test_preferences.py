@@ -82,6 +82,21 @@ def _items() -> tuple[object, ...]:
     return SETTINGS
 
 
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_the_files_path_is_broken_between_folders(
+    size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "a-home-of-some-length" / "and-another-folder-below-it"
+    monkeypatch.setenv("FLUX2_HOME", str(home))
+    async with running(ReplayBackend(), size) as (app, pilot):
+        await pilot.press("escape", "comma")
+        await settled(pilot)
+        text = text_of(app)
+        assert "/settings.toml" in text
+        for folder in settings_path().parts[-5:]:
+            assert folder in text
+
+
 async def test_what_is_typed_wrongly_is_said_and_not_written() -> None:
     async with running(ReplayBackend()) as (app, pilot):
         await pilot.press("escape", "comma")

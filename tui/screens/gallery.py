@@ -16,7 +16,7 @@ from textual.widgets import Input, Static
 from flux2.errors import Flux2Error
 from tui.bindings import bindings
 from tui.fuzzy import matcher
-from tui.keymap import GALLERY_KEYS, Key
+from tui.keymap import BROWSER_KEYS, GALLERY_KEYS, Key
 from tui.picture_details import details
 from tui.screens.picture_screen import PictureScreen
 from tui.widgets.key_bar import KeyBar
@@ -201,6 +201,11 @@ class GalleryScreen(PictureScreen):
             self.app.desk.compare_pictures(picked)
         else:
             super().action_compare()
+
+    def action_help(self) -> None:
+        from tui.screens.help import Help
+
+        self.app.push_screen(Help((*self.KEYS, *BROWSER_KEYS)))
 
     def action_back(self) -> None:
         """First out of what narrows the view, then out of the gallery."""
