@@ -287,17 +287,17 @@ class WorkerClient:
     async def _ask(self, name: str, **arguments: Any) -> dict[str, Any]:
         if self._lost:
             raise self._lost
-        self._last_id += 1
+        number = self._last_id = self._last_id + 1  # others may ask before this is answered
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._replies[self._last_id] = answer
+        self._replies[number] = answer
         try:
-            self._writer.write(encode(Command(id=self._last_id, name=name, arguments=arguments), TO_WORKER))
+            self._writer.write(encode(Command(id=number, name=name, arguments=arguments), TO_WORKER))
             async with asyncio.timeout(_REPLY_TIMEOUT):
                 return await answer
         except TimeoutError as error:
             raise WorkerError(f"The worker did not answer within {_REPLY_TIMEOUT:.0f} seconds.") from error
         finally:
-            self._replies.pop(self._last_id, None)
+            self._replies.pop(number, None)
 
     async def _read(self) -> None:
         try:
