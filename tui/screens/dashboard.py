@@ -67,6 +67,7 @@ class Dashboard(Screen[None]):
         self.log_pane = LogPane()
         self.queue = QueuePane()
         self.edited = QueuedEdit(self)
+        self._asking = asyncio.Lock()
         self.prompt.editor.text = choices.prompt
         self.prompt.editor.move_cursor(self.prompt.editor.document.end)
         self.settings.form.set_reactive(SettingsForm.choices, choices)
@@ -169,6 +170,10 @@ class Dashboard(Screen[None]):
 
     @work(group="command")
     async def action_run(self) -> None:
+        async with self._asking:  # the seed of the next one may follow from this one's
+            await self._run()
+
+    async def _run(self) -> None:
         from tui.screens.fit_question import settle
 
         choices = replace(self.app.choices, prompt=self.prompt.editor.text)
