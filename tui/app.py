@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from rich.console import RenderableType
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import SystemCommand
+from textual.binding import BindingType
 from textual.filter import LineFilter
 from textual.screen import Screen
 
@@ -24,10 +25,12 @@ from flux2 import events as ev
 from flux2.errors import Flux2Error
 from flux2.paths import state_dir
 from tui.backend import Backend
+from tui.bindings import bindings
 from tui.choices import Choices, load_choices, save_choices
+from tui.echo import Echo
 from tui.glyphs import Glyphs, best_glyphs
-from tui.keymap import ALL_KEYS, Key
-from tui.lean_update import LeanUpdate, Shown
+from tui.keymap import ALL_KEYS, REDRAW, Key
+from tui.lean_update import LeanUpdate, OwedUpdate, Shown
 from tui.link import WorkerLink
 from tui.notices import WindowTitle, notice
 from tui.palette import Palette256
@@ -48,6 +51,10 @@ _TOGETHER = 0.1
 """Seconds within which news are shown together."""
 
 
+_PAY_EVERY = 0.1
+"""Seconds between two portions of what a slow line could not take at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """How this screen was started."""
@@ -64,6 +71,7 @@ class Options:
 class Flux2App(TypeAheadApp):
     TITLE = "flux2-tui"
     CSS_PATH: ClassVar[list[str | PurePath]] = [*sorted(Path(__file__).parent.rglob("*.tcss"))]
+    BINDINGS: ClassVar[list[BindingType]] = bindings([REDRAW])
     ENABLE_COMMAND_PALETTE = True
     VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-high")]  # noqa: RUF012 — Textual's own annotation is not a ClassVar
 
@@ -95,8 +103,9 @@ class Flux2App(TypeAheadApp):
         self._redrawn = 0.0
         self._told_unfinished: set[str] = set()
         self.window_title = WindowTitle(self.tell_terminal)
-        # Pictures in the terminal's own graphics lie over cells of which nothing is known.
-        self._shown = Shown() if options.remote and options.graphics in ("halfcell", "none") else None
+        self.echo = Echo(self.tell_terminal)
+        self._shown = Shown() if options.remote else None
+        self._paying = False
 
     # --- start and end -----------------------------------------------------------------------------------------------
 
@@ -181,7 +190,7 @@ class Flux2App(TypeAheadApp):
             from tui.screens.unfinished import summary
 
             self.say("warning", summary(runs, self.keys_of("unfinished")))
-        self._told_unfinished = {run["id"] for run in runs}
+        self._told_unfinished |= {run["id"] for run in runs}
 
     def _happened(self, event: ev.Event) -> None:
         match event:
@@ -205,6 +214,9 @@ class Flux2App(TypeAheadApp):
         if sequence and not self.is_headless and self._driver is not None:
             self._driver.write(sequence)
 
+    def on_cursor_position(self) -> None:
+        self.echo.answered()
+
     def on_resize(self) -> None:
         self._forget_shown()
 
@@ -212,11 +224,29 @@ class Flux2App(TypeAheadApp):
         if self._shown is not None:
             self._shown.forget()
 
+    def action_redraw(self) -> None:
+        """Whatever the terminal shows by now, as after another program's word to all."""
+        self._forget_shown()
+        self.screen.refresh(layout=True)
+
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         """Textual's; over ssh nothing is sent that the terminal shows already."""
         if self._shown is not None and isinstance(renderable, (LayoutUpdate, ChopsUpdate)):
             renderable = LeanUpdate(renderable, self._shown)
         super()._display(screen, renderable)
+        self._pay_soon()
+
+    def _pay_soon(self) -> None:
+        """Write more of what is owed once the line has room."""
+        if self._shown is not None and self._shown.owed and not self._paying:
+            self._paying = True
+            self.set_timer(_PAY_EVERY, self._pay)
+
+    def _pay(self) -> None:
+        self._paying = False
+        if self._shown is not None and self.screen_stack:
+            super()._display(self.screen, OwedUpdate(self._shown))
+            self._pay_soon()
 
     @property
     def _background_screens(self) -> list[Screen[Any]]:
@@ -296,6 +326,7 @@ class Flux2App(TypeAheadApp):
         keys = getattr(screen, "KEYS", ())
         for key in keys:
             if key.command and screen.check_action(key.action.split("(")[0], ()):
-                yield SystemCommand(key.command, key.help, lambda action=key.action: screen.run_action(action))
+                says = f"{key.help} ({self.keys_of(key.id)})"
+                yield SystemCommand(key.command, says, lambda action=key.action: screen.run_action(action))
         if keys:
             yield SystemCommand("Screenshot", "Save the screen as an SVG file", self.deliver_screenshot)

@@ -36,7 +36,7 @@ def binding_chain(nodes: Iterable[DOMNode], keymap: Keymap) -> BindingChain:
 
     As `textual.screen.Screen._binding_chain`, which however leaves out what a text field takes as text before it puts
     in the user's keys: one that was a letter and now is ctrl+g then does not act in the field, and one that is a letter
-    now is said to.
+    now is said to. And a key of the user's own goes before what a field does with it by itself, as ctrl+x, its cut.
     """
     chain: BindingChain = []
     for node in nodes:
@@ -46,4 +46,9 @@ def binding_chain(nodes: Iterable[DOMNode], keymap: Keymap) -> BindingChain:
             if any(inner.check_consume_key(key, key_to_character(key)) for inner, _ in chain):
                 del own.key_to_bindings[key]
         chain.append((node, own))
+    chosen = {key for _, own in chain for key, first in own.key_to_bindings.items() if first[0].id in keymap}
+    for _, own in chain:
+        for key in chosen & own.key_to_bindings.keys():
+            if own.key_to_bindings[key][0].id not in keymap:
+                del own.key_to_bindings[key]
     return chain

@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.geometry import Size
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widgets import Static, TextArea
 
 from flux2.errors import Flux2Error, RequestError
@@ -29,7 +29,7 @@ from tui.widgets.key_bar import KeyBar
 from tui.widgets.log_pane import LogPane
 from tui.widgets.memory_pane import MemoryPane
 from tui.widgets.pane import Pane
-from tui.widgets.preview_pane import LINE_SPEED, PAUSE, PreviewPane
+from tui.widgets.preview_pane import PAUSE, PreviewPane
 from tui.widgets.progress_pane import ProgressPane
 from tui.widgets.prompt_pane import PromptEditor, PromptPane
 from tui.widgets.queue_pane import QueueList, QueuePane
@@ -62,11 +62,12 @@ class Dashboard(Screen[None]):
         self.prompt = PromptPane(history)
         self.settings = SettingsPane()
         self.memory = MemoryPane(options.glyphs)
-        self.preview = PreviewPane(options.graphics, PAUSE[options.remote], LINE_SPEED[options.remote])
+        self.preview = PreviewPane(options.graphics, PAUSE[options.remote])
         self.progress = ProgressPane(options.glyphs)
         self.log_pane = LogPane()
         self.queue = QueuePane()
         self.edited = QueuedEdit(self)
+        self._asking = asyncio.Lock()
         self.prompt.editor.text = choices.prompt
         self.prompt.editor.move_cursor(self.prompt.editor.document.end)
         self.settings.form.set_reactive(SettingsForm.choices, choices)
@@ -90,13 +91,6 @@ class Dashboard(Screen[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         self._arrange_for(event.size)
-
-    def on_screen_suspend(self) -> None:
-        if not isinstance(self.app.screen, ModalScreen):
-            self.preview.cells.put_away()
-
-    def on_screen_resume(self) -> None:
-        self.preview.cells.come_back()
 
     def _arrange_for(self, size: Size) -> None:
         for name, (columns, rows) in (("-two-columns", TWO_COLUMNS), ("-large", LARGE)):
@@ -176,6 +170,10 @@ class Dashboard(Screen[None]):
 
     @work(group="command")
     async def action_run(self) -> None:
+        async with self._asking:  # the seed of the next one may follow from this one's
+            await self._run()
+
+    async def _run(self) -> None:
         from tui.screens.fit_question import settle
 
         choices = replace(self.app.choices, prompt=self.prompt.editor.text)
