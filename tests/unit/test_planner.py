@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from flux2 import cli, matmul_choice, pipeline, transformer_loading
+from flux2 import cli, matmul_choice, preview, transformer_loading
 from flux2.architectures import ARCHITECTURES
 from flux2.bench.cell import Cell, measure
 from flux2.bench.synthetic import write_synthetic
@@ -103,7 +103,7 @@ def test_every_phase_is_within_five_percent(
     size: dict[str, Any],
 ) -> None:
     monkeypatch.setenv("FLUX2_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(pipeline, "load_projection", lambda _: NoPreview())  # fitting one is not a run's usual work
+    monkeypatch.setattr(preview, "load_projection", lambda _: NoPreview())  # fitting one is not a run's usual work
     monkeypatch.setattr(transformer_loading, "choose", lambda _: None)  # by the clock, among ways of other peaks
     monkeypatch.setattr(matmul_choice, "_known", {})
     folder = str(write_synthetic(model, tmp_path / "model", divisor))
