@@ -68,6 +68,7 @@ class ImageMetadata:
             "ai_generated": True,
             **request,
             "model": _public_model_name(self.request.model),
+            "vae": self.request.vae and _public_model_name(self.request.vae),
             "created": self.created,
             "versions": self.versions,
             "timings": self.timings,

@@ -16,10 +16,10 @@ _SUN_PATH_LIMIT = 100  # bytes; macOS allows 104 with the closing zero, Linux 10
 
 
 def expand(text: str) -> Path:
-    """What a user typed as a path, with ~ and ~name made out where there is such a user."""
+    """What a user typed as a path, or a picture says, with ~ and ~name made out where there is such a user."""
     try:
         return Path(text).expanduser()
-    except RuntimeError:
+    except (RuntimeError, ValueError):  # ValueError: a zero byte, or half a surrogate pair
         return Path(text)
 
 

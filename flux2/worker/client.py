@@ -39,7 +39,7 @@ from flux2.worker.death import (
     out_of_memory_kills,
 )
 from flux2.worker.launch import exit_code, is_alive, start
-from flux2.worker.local_paths import with_absolute_paths
+from flux2.worker.local_paths import absolute, with_absolute_paths
 from flux2.worker.logfile import last_lines, log_path
 from flux2.worker.protocol import (
     PROTOCOL,
@@ -236,8 +236,7 @@ class WorkerClient:
         Returns:
             The path that it has got.
         """
-        chosen = str(Path(path).expanduser().absolute()) + ("/" if path.endswith("/") else "") if path else ""
-        return str((await self._ask("save_again", run=run, path=chosen))["path"])
+        return str((await self._ask("save_again", run=run, path=absolute(path) if path else ""))["path"])
 
     async def count_tokens(self, model: str, prompt: str) -> tuple[int, int] | None:
         """How many tokens a prompt is to a model, and how many it reads at most; None where its files are not here."""

@@ -108,11 +108,13 @@ class Journal:
         self._runs.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = self._runs / job.run
         folder.mkdir(exist_ok=True)
+        if job.resumes:
+            # First, for a full disk lets files be moved; FileNotFoundError: nothing was kept, so it begins anew.
+            with contextlib.suppress(FileNotFoundError):
+                self.state_file(job.resumes).replace(self.state_file(job.run))
         write_atomically(folder / "request.json", _dump(job.request.to_dict()), durable=True)
         self._run, self._events = job.run, (folder / "events.jsonl").open("ab")
         if job.resumes:
-            with contextlib.suppress(FileNotFoundError):  # nothing was kept: it begins anew
-                self.state_file(job.resumes).replace(self.state_file(job.run))
             self.discard(job.resumes)
 
     def append(self, event: ev.Event) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path
 
+from flux2.paths import expand
 from flux2.request import GenerationRequest
 
 
@@ -13,7 +13,14 @@ def with_absolute_paths(request: GenerationRequest) -> GenerationRequest:
     """The request with its paths as they are meant here."""
     changes: dict[str, str] = {}
     if request.output is not None:
-        changes["output"] = str(Path(request.output).expanduser().absolute())
-    if request.model.startswith((".", "~")) or (os.sep in request.model and Path(request.model).is_dir()):
-        changes["model"] = str(Path(request.model).expanduser().absolute())
+        changes["output"] = absolute(request.output)
+    for name in ("model", "vae"):
+        place = getattr(request, name) or ""
+        if place.startswith((".", "~")) or (os.sep in place and expand(place).is_dir()):
+            changes[name] = absolute(place)
     return replace(request, **changes)  # type: ignore[arg-type]
+
+
+def absolute(path: str) -> str:
+    """A path as it is meant here; one that ends in / still does, for it is a folder's."""
+    return str(expand(path).absolute()) + ("/" if path.endswith("/") else "")

@@ -36,6 +36,9 @@ MAX_CLIENTS = 32
 EXIT_BROKEN_OFF = 75
 """Exit code of a worker that left without waiting for the engine (EX_TEMPFAIL of sysexits.h)."""
 
+_Result = dict[str, Any] | None
+"""What a command's reply holds; None for no more than that it was carried out."""
+
 
 class Server:
     def __init__(
@@ -70,25 +73,26 @@ class Server:
             end.setblocking(False)
         self._count = count_tokens
         self.downloads = Downloads(self.emit)
-        self._commands: dict[str, Callable[..., dict[str, Any] | Awaitable[dict[str, Any]]]] = {
+        self._commands: dict[str, Callable[..., _Result | Awaitable[_Result]]] = {
             "enqueue": self._enqueue,
             "cancel": self._cancel,
-            "remove": self._remove,
+            "remove": self._scheduler.remove,
             "replace": self._replace,
-            "move": self._move,
-            "hold": self._hold,
+            "move": self._scheduler.move,
+            "hold": self._scheduler.hold,
             "resume": self._resume,
-            "discard": self._discard,
+            "discard": self._scheduler.discard,
             "save_again": self._save_again,
             "count_tokens": self._count_tokens,
-            "start_download": self._start_download,
-            "pause_download": self._pause_download,
-            "cancel_download": self._cancel_download,
+            "start_download": self.downloads.start,
+            "pause_download": self.downloads.pause,
+            "cancel_download": self.downloads.cancel,
             "delete_model": self._delete_model,
-            "unload": self._unload,
+            "unload": self._scheduler.unload,
             "quit": self._quit,
-            "ping": dict,
+            "ping": lambda: None,
         }
+        """What carries each of `protocol.COMMANDS` out, with its arguments by name."""
 
     # --- for the main thread -----------------------------------------------------------------------------------------
 
@@ -255,22 +259,20 @@ class Server:
         """Carry a client's command out and answer."""
         try:
             result = self._commands[command.name](**command.arguments)
-        except Flux2Error as error:
-            connection.send(Reply(id=command.id, error=str(error)))
+        except Exception as error:
+            connection.send(Reply(id=command.id, error=_in_words(error)))
             return
-        if isinstance(result, dict):
-            connection.send(Reply(id=command.id, result=result))
-        else:
+        if isinstance(result, Awaitable):
             self._loop.create_task(self._answer_later(connection, command, result))
+        else:
+            connection.send(Reply(id=command.id, result=result or {}))
 
     @staticmethod
-    async def _answer_later(connection: Connection, command: Command, result: Awaitable[dict[str, Any]]) -> None:
+    async def _answer_later(connection: Connection, command: Command, result: Awaitable[_Result]) -> None:
         try:
-            reply = Reply(id=command.id, result=await result)
-        except Flux2Error as error:
-            reply = Reply(id=command.id, error=str(error))
+            reply = Reply(id=command.id, result=await result or {})
         except Exception as error:
-            reply = Reply(id=command.id, error=f"The worker can't do that: {error}")
+            reply = Reply(id=command.id, error=_in_words(error))
         connection.send(reply)
 
     def _enqueue(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -282,28 +284,11 @@ class Server:
             self._loop.call_later(self._grace, self._break_off_task, self._scheduler.task)
         return {"cancelled": cancelled}
 
-    def _remove(self, run: str) -> dict[str, Any]:
-        self._scheduler.remove(run)
-        return {}
-
-    def _replace(self, run: str, request: dict[str, Any]) -> dict[str, Any]:
+    def _replace(self, run: str, request: dict[str, Any]) -> None:
         self._scheduler.replace(run, GenerationRequest.from_dict(request))
-        return {}
-
-    def _move(self, run: str, by: int) -> dict[str, Any]:
-        self._scheduler.move(run, by)
-        return {}
-
-    def _hold(self, on: bool) -> dict[str, Any]:
-        self._scheduler.hold(on)
-        return {}
 
     def _resume(self, run: str) -> dict[str, Any]:
         return {"run": self._scheduler.resume(run)}
-
-    def _discard(self, run: str) -> dict[str, Any]:
-        self._scheduler.discard(run)
-        return {}
 
     async def _save_again(self, run: str, path: str) -> dict[str, Any]:
         from flux2.images import save_again
@@ -313,36 +298,27 @@ class Server:
         self._scheduler.saved(finished)
         return {"path": finished.path}
 
-    async def _count_tokens(self, model: str, prompt: str) -> dict[str, Any]:
+    async def _count_tokens(self, model: str, prompt: str) -> _Result:
         counted = await asyncio.to_thread(self._count, model, prompt)
-        return {"tokens": counted[0], "limit": counted[1]} if counted else {}
-
-    def _start_download(self, model: str) -> dict[str, Any]:
-        self.downloads.start(model)
-        return {}
-
-    def _pause_download(self, model: str) -> dict[str, Any]:
-        self.downloads.pause(model)
-        return {}
-
-    def _cancel_download(self, model: str) -> dict[str, Any]:
-        self.downloads.cancel(model)
-        return {}
+        return {"tokens": counted[0], "limit": counted[1]} if counted else None
 
     async def _delete_model(self, model: str) -> dict[str, Any]:
         self._scheduler.refuse_if_queued(model)
         return {"freed": await asyncio.to_thread(self.downloads.delete, model)}
 
-    def _unload(self) -> dict[str, Any]:
-        self._scheduler.unload()
-        return {}
-
-    def _quit(self, now: bool) -> dict[str, Any]:
+    def _quit(self, now: bool) -> None:
         said = "The run was interrupted: the worker was stopped. It can be taken up again."
         self._scheduler.leave("it was asked to", now=now, interruption=said)
         if now:
             self._loop.call_later(self._grace, self._break_off, "it was asked to")
-        return {}
+
+
+def _in_words(error: Exception) -> str:
+    """Why a command was not carried out."""
+    if isinstance(error, Flux2Error):
+        return str(error)
+    logfile.write("error", "".join(traceback.format_exception(error)))
+    return f"The worker can't do that ({type(error).__name__}: {error}); its log has more."
 
 
 def _worth(event: ev.Event) -> Worth:

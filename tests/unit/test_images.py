@@ -99,7 +99,7 @@ def test_an_argument_that_was_not_utf8_comes_back(tmp_path: Path) -> None:
     ],
 )
 def test_private_paths_stay_private(tmp_path: Path, model: str, written: str) -> None:
-    metadata = ImageMetadata(request=replace(REQUEST, model=model, output=str(tmp_path / "fox.png")))
+    metadata = ImageMetadata(request=replace(REQUEST, model=model, vae=model, output=str(tmp_path / "fox.png")))
     saved = save_png(PICTURE, tmp_path / "fox.png", metadata)
     assert read_metadata(saved).request.model == written
     assert b"someone" not in saved.read_bytes()

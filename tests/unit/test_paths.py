@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from flux2 import paths
+from flux2.checkpoint.local import find_local
 
 PLACES = (paths.config_dir, paths.cache_dir, paths.state_dir)
 
@@ -47,3 +48,9 @@ def test_two_homes_have_two_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("FLUX2_HOME", "/" + name * 200)
         sockets.add(paths.socket_path())
     assert len(sockets) == 2
+
+
+@pytest.mark.parametrize("name", ["~\0", "~\ud800", "a\0b", "\ud800", "~nobody-of-this-name", "x" * 5000])
+def test_a_name_that_no_file_can_have_is_the_name_of_none(name: str) -> None:
+    assert paths.expand(name) == Path(name)
+    assert find_local(name) is None

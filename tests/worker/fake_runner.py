@@ -28,6 +28,7 @@ from flux2.request import GenerationRequest
 from flux2.worker.engine import EngineRunner
 from flux2.worker.journal import Journal
 from flux2.worker.runner import Device
+from flux2.worker.scheduler import Scheduler
 from flux2.worker.unfinished import kept_step
 
 GIB = 1 << 30
@@ -200,16 +201,24 @@ def picture(step: int) -> bytes:
     return out.getvalue()
 
 
-class OfABrokenServer(FakeRunner):
+class OfABrokenJournal(FakeRunner):
     """A runner whose worker's socket thread fails at its first act."""
 
     def __init__(self) -> None:
         super().__init__()
+        Journal.recover = _fail  # type: ignore[assignment]
 
-        def fail(*_: object) -> None:
-            raise ZeroDivisionError("the journal has a bug")
 
-        Journal.recover = fail  # type: ignore[assignment]
+class OfABrokenQueue(FakeRunner):
+    """A runner whose worker has a bug in a command."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        Scheduler.move = _fail  # type: ignore[assignment]
+
+
+def _fail(*_: object, **__: object) -> None:
+    raise ZeroDivisionError("a bug")
 
 
 class CarefulEngine(EngineRunner):

@@ -184,9 +184,17 @@ async def test_a_worker_that_can_not_start_says_why(home: Home) -> None:
 
 async def test_a_worker_whose_socket_thread_fails_does_not_hang_but_ends(home: Home) -> None:
     with pytest.raises(WorkerError) as caught:
-        await home.attach("--runner", "tests.worker.fake_runner:OfABrokenServer")
-    assert any("the journal has a bug" in line for line in last_lines(log_path()))
+        await home.attach("--runner", "tests.worker.fake_runner:OfABrokenJournal")
+    assert any("ZeroDivisionError: a bug" in line for line in last_lines(log_path()))
     assert isinstance(caught.value, WorkerDied)
+
+
+async def test_a_command_with_a_bug_is_refused_and_costs_no_connection(home: Home) -> None:
+    client = await home.attach("--runner", "tests.worker.fake_runner:OfABrokenQueue")
+    with pytest.raises(WorkerError, match=r"can't do that \(ZeroDivisionError: a bug\); its log has more"):
+        await client.move("any", 1)
+    await client.ping()
+    assert "ZeroDivisionError: a bug" in last_lines(log_path())
 
 
 async def test_hangups_are_ignored(home: Home) -> None:

@@ -159,6 +159,20 @@ def test_a_very_long_runs_journal_takes_no_more_samples(tmp_path: Path, monkeypa
     assert isinstance(Journal(tmp_path).recover(1).runs[0].events[-1], ev.RunCancelled)
 
 
+def test_a_full_disk_does_not_keep_a_run_from_being_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, old, new = Journal(tmp_path), "20260101-000000-aaaaaa", "20260101-000000-bbbbbb"
+    log.begin(job(old))
+    log.state_file(old).write_bytes(b"latents")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(journal, "write_atomically", full)
+    with pytest.raises(OSError, match="No space left"):
+        log.begin(Job(run=new, request=job().request, resumes=old))
+    assert log.state_file(new).read_bytes() == b"latents"
+
+
 def test_a_failed_write_leaves_the_old_file_and_no_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "queue.json"
     write_atomically(path, b"old")

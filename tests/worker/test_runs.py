@@ -259,12 +259,13 @@ async def test_a_request_with_a_relative_path_means_the_screens_folder(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = await home.attach()
-    (home.folder / "models" / "mine").mkdir(parents=True)
+    (home.folder / "models" / "mine" / "vae").mkdir(parents=True)
     monkeypatch.chdir(home.folder)
     for model in ("models/mine", "./models/mine"):
-        await client.enqueue(GenerationRequest(prompt="x", model=model, output="fox.png"))
+        await client.enqueue(GenerationRequest(prompt="x", model=model, vae=f"{model}/vae", output="fox.png"))
         started = await next_event(client, ev.RunStarted)
         assert started.request["model"] == str(home.folder / "models/mine")
+        assert started.request["vae"] == str(home.folder / "models/mine/vae")
         assert started.request["output"] == str(home.folder / "fox.png")
 
 
