@@ -14,8 +14,6 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
-from rich.console import RenderableType
-from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import SystemCommand
 from textual.binding import BindingType
 from textual.filter import LineFilter
@@ -30,7 +28,6 @@ from tui.choices import Choices, load_choices, save_choices
 from tui.echo import Echo
 from tui.glyphs import Glyphs, best_glyphs
 from tui.keymap import ALL_KEYS, REDRAW, Key
-from tui.lean_update import LeanUpdate, OwedUpdate, Shown
 from tui.link import WorkerLink
 from tui.notices import WindowTitle, notice
 from tui.palette import Palette256
@@ -49,10 +46,6 @@ LOCAL_PAUSE, REMOTE_PAUSE = 0.25, 1.0
 worker's news. What comes after a quiet time is shown at once, be the terminal remote or not."""
 _TOGETHER = 0.1
 """Seconds within which news are shown together."""
-
-
-_PAY_EVERY = 0.1
-"""Seconds between two portions of what a slow line could not take at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +97,8 @@ class Flux2App(TypeAheadApp):
         self._told_unfinished: set[str] = set()
         self.window_title = WindowTitle(self.tell_terminal)
         self.echo = Echo(self.tell_terminal)
-        self._shown = Shown() if options.remote else None
-        self._paying = False
+        if options.remote:
+            self.paint_little()
 
     # --- start and end -----------------------------------------------------------------------------------------------
 
@@ -141,12 +134,9 @@ class Flux2App(TypeAheadApp):
             signal.signal(signal.SIGHUP, leave)
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
 
-    def _handle_exception(self, error: Exception) -> None:
-        """A fault of ours: a sentence instead of a traceback, and nothing typed is lost. Tests see the exception."""
+    def failed(self, error: Exception) -> None:
+        """A sentence instead of a traceback, and nothing typed is lost."""
         self._save_now()
-        if self.is_headless:
-            super()._handle_exception(error)
-            return
         path = self.options.state / "screen-crash.log"
         with contextlib.suppress(OSError):
             path.write_text("".join(traceback.format_exception(error)), "utf-8")
@@ -209,11 +199,6 @@ class Flux2App(TypeAheadApp):
         if wanted.notify_when == "run" or not self.session.waiting or self.session.held:
             self.tell_terminal(notice(wanted.notify, title, text))
 
-    def tell_terminal(self, sequence: str) -> None:
-        """Write an escape sequence that leaves the screen as it is."""
-        if sequence and not self.is_headless and self._driver is not None:
-            self._driver.write(sequence)
-
     def on_cursor_position(self) -> None:
         self.echo.answered()
 
@@ -221,37 +206,14 @@ class Flux2App(TypeAheadApp):
         self._forget_shown()
 
     def _forget_shown(self) -> None:
-        if self._shown is not None:
-            self._shown.forget()
+        if self.shown is not None:
+            self.shown.forget()
 
     def action_redraw(self) -> None:
-        """Whatever the terminal shows by now, as after another program's word to all."""
+        """Whatever the terminal shows by now, as after another program's word to all; and take the notices away."""
+        self.clear_notifications()
         self._forget_shown()
         self.screen.refresh(layout=True)
-
-    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
-        """Textual's; over ssh nothing is sent that the terminal shows already."""
-        if self._shown is not None and isinstance(renderable, (LayoutUpdate, ChopsUpdate)):
-            renderable = LeanUpdate(renderable, self._shown)
-        super()._display(screen, renderable)
-        self._pay_soon()
-
-    def _pay_soon(self) -> None:
-        """Write more of what is owed once the line has room."""
-        if self._shown is not None and self._shown.owed and not self._paying:
-            self._paying = True
-            self.set_timer(_PAY_EVERY, self._pay)
-
-    def _pay(self) -> None:
-        self._paying = False
-        if self._shown is not None and self.screen_stack:
-            super()._display(self.screen, OwedUpdate(self._shown))
-            self._pay_soon()
-
-    @property
-    def _background_screens(self) -> list[Screen[Any]]:
-        """Textual's, but none behind a screen that covers all: their news would repaint it, whole, over the line."""
-        return [] if self.screen.styles.background.a == 1 else super()._background_screens
 
     @property
     def dashboard(self) -> Dashboard:

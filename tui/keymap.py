@@ -73,7 +73,7 @@ REDRAW = Key(
     "app.redraw",
     "Program",
     "Redraw",
-    "Draw the whole screen anew, where others have written over it",
+    "Draw the whole screen anew, without notices",
     anywhere=True,
 )
 """Acts in dialogs, too."""

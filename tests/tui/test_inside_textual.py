@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from tui.inside_textual import EscapeFirstParser, missing
@@ -32,3 +35,36 @@ def test_escape_and_a_key_at_once(sent: str, keys: list[str]) -> None:
     parser = EscapeFirstParser()
     events = [*parser.feed(sent), *parser.feed("")]
     assert [event.key for event in events] == keys
+
+
+WITHOUT = """
+import asyncio, sys, types
+from pathlib import Path
+
+source = Path("tui/inside_textual.py").read_text()
+for test in ("code is not None and", "isinstance(vars("):
+    assert test in source
+    source = source.replace(test, "False and " + test)
+module = types.ModuleType("tui.inside_textual")
+sys.modules[module.__name__] = module
+exec(compile(source, "inside_textual.py", "exec"), module.__dict__)
+
+from tests.tui.replay import mid_run
+from tests.tui.screen import running, settled, text_of
+
+async def main():
+    async with running(mid_run(), remote=True) as (app, pilot):
+        await pilot.press("escape", "ctrl+l", "n", "i")
+        await settled(pilot)
+        app.preferences.set("theme", "paper")
+        await settled(pilot)
+        print(len(module.missing()), app.choices.quantization, app.theme, "step 7 of 12" in text_of(app))
+
+asyncio.run(main())
+"""
+"""What a version of Textual would find that bears none of it."""
+
+
+def test_the_program_works_without_it() -> None:
+    ended = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["6", "int4", "paper", "True"]

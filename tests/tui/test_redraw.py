@@ -36,12 +36,12 @@ async def test_redraw(keys: list[str], screen: str, tmp_path: Path, monkeypatch:
         await pilot.press(*keys)
         await settled(pilot)
         assert type(app.screen).__name__ == screen
-        assert app._shown is not None
-        app._shown.row(3)[5] = ("x", app.screen.rich_style)
+        assert app.shown is not None
+        app.shown.row(3)[5] = ("x", app.screen.rich_style)
         monkeypatch.setattr(Flux2App, "_display", spy)
         await pilot.press("ctrl+l")
         await settled(pilot)
-        assert app._shown.row(3) == {}
+        assert app.shown.row(3) == {}
         whole = [update for update in painted if isinstance(update, LayoutUpdate)]
         assert whole
         assert whole[-1].region.size == SIZE

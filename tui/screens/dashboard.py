@@ -12,14 +12,14 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.geometry import Size
-from textual.screen import Screen
 from textual.widgets import Static, TextArea
 
 from flux2.errors import Flux2Error, RequestError
 from flux2.request import GenerationRequest
 from flux2.wildcards import resolve
-from tui.bindings import BindingChain, binding_chain, bindings
+from tui.bindings import bindings
 from tui.choices import Choices
+from tui.inside_textual import UserKeysScreen
 from tui.keymap import KEYS, Key
 from tui.prompt_history import PromptHistory
 from tui.screens import iterating
@@ -50,7 +50,7 @@ _MOST_COUNTED = 20_000
 reads, and its own number stays an estimate."""
 
 
-class Dashboard(Screen[None]):
+class Dashboard(UserKeysScreen):
     KEYS: ClassVar[tuple[Key, ...]] = KEYS
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEYS)
     AUTO_FOCUS = ""  # it would focus the editor again whenever a menu closes, and letters would be text
@@ -129,11 +129,6 @@ class Dashboard(Screen[None]):
         self.app.window_title.show(self.app.session)
         if self.app.session.running:
             self.progress.tick(self.app.session)
-
-    @property
-    def _binding_chain(self) -> BindingChain:
-        nodes = self.focused.ancestors_with_self if self.focused else [self, self.app]
-        return binding_chain(nodes, self.app._keymap)
 
     # --- running -----------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,8 @@ class KittyImage(TGPImage, Renderable=TGPImage._Renderable):  # type: ignore[cal
     Its own clean-up deletes placements, which leaves the pixels in the terminal's memory for good.
     """
 
+    app: Flux2App
+
     def render(self) -> RenderResult:
         self._free()
         drawn: RenderResult = super().render()
@@ -41,8 +43,8 @@ class KittyImage(TGPImage, Renderable=TGPImage._Renderable):  # type: ignore[cal
     def _free(self) -> None:
         renderable = self._renderable
         number = getattr(renderable, "terminal_image_id", None)
-        if number and self.app._driver is not None:
-            self.app._driver.write(f"\x1b_Ga=d,d=I,i={number},q=2\x1b\\")
+        if number:
+            self.app.tell_terminal(f"\x1b_Ga=d,d=I,i={number},q=2\x1b\\")
             renderable.terminal_image_id = None
 
 
