@@ -86,7 +86,7 @@ async def test_an_engine_without_a_gpu_is_told_with_what_to_do(home: Home, monke
 async def test_a_screen_that_did_not_start_the_worker_notices_too(home: Home) -> None:
     worker = subprocess.Popen([sys.executable, "-m", "flux2.worker", *RUNNER], cwd=ROOT)
     home.pids.add(worker.pid)
-    await eventually(home.socket.exists)
+    await eventually(lambda: is_answered(home.socket))
     client = await home.attach(start=False)
     worker.kill()  # it stays a zombie, for its parent does not look
     _, lost = await heard_until_lost(client)
@@ -100,7 +100,7 @@ async def test_a_full_disk_is_said_once_and_ends_no_run(home: Home) -> None:
         ["sh", "-c", f"ulimit -f 0; exec {sys.executable} -m flux2.worker {' '.join(RUNNER)}"], cwd=ROOT
     )
     home.pids.add(worker.pid)
-    await eventually(home.socket.exists)
+    await eventually(lambda: is_answered(home.socket))
     client = await home.attach(start=False)
     run = await client.enqueue(request("steps=5"))
     heard = await events_until(client, ev.RunFailed)  # the picture can't be saved either
@@ -409,7 +409,7 @@ async def test_a_client_that_never_reads_is_dropped_and_nobody_notices(home: Hom
 
 
 async def test_a_worker_that_leaves_while_somebody_does_not_read_leaves_no_socket_behind(home: Home) -> None:
-    client = await home.attach("--idle-timeout", "0.2")  # so that it looks often whether its socket is still there
+    client = await home.attach("--idle-timeout", "1")  # so that it looks often whether its socket is still there
     deaf = RawClient(home.socket, receive_buffer=4096)
     deaf.send(HELLO)
     await client.enqueue(request("steps=5 warn=20 length=12000"))

@@ -20,6 +20,7 @@ from flux2 import events as ev
 from flux2.errors import WorkerError
 from flux2.paths import state_dir
 from flux2.request import GenerationRequest
+from flux2.worker.access import is_answered
 from flux2.worker.client import WorkerClient, WorkerLost, connect_or_start
 from flux2.worker.death import out_of_memory_kills
 from flux2.worker.history import ENDINGS
@@ -264,16 +265,16 @@ async def test_a_full_disk_leaves_no_half_file(home: Home, small_disk: Path) -> 
 
 async def test_where_no_disk_takes_the_picture_the_worker_holds_it(home: Home) -> None:
     # No file may grow beyond a block: neither picture nor journal can be written.
-    command = f"ulimit -f 0; exec {sys.executable} -m flux2.worker --idle-timeout 0.2 {' '.join(RUNNER)}"
+    command = f"ulimit -f 0; exec {sys.executable} -m flux2.worker --idle-timeout 3 {' '.join(RUNNER)}"
     worker = subprocess.Popen(["sh", "-c", command], cwd=ROOT)
     home.pids.add(worker.pid)
-    await eventually(home.socket.exists)
+    await eventually(lambda: is_answered(home.socket))
     client = await home.attach(start=False)
     await client.enqueue(request("steps=1"))
     heard = await events_until(client, ev.UnfinishedChanged)
     assert any("in the worker's memory alone" in event.message for event in of_type(heard, ev.Logged))
     await client.close()
-    await asyncio.sleep(1.0)  # idle and alone, it would have left
+    await asyncio.sleep(4.0)  # idle and alone, it would have left
     client = await home.attach(start=False)
     (offer,) = client.snapshot.unfinished
     assert offer["picture"]
