@@ -35,7 +35,9 @@ def check_machine() -> Iterator[Finding]:
         yield note(f"environment: {' '.join(chosen)}")
     if platform.system() != "Darwin":
         return
-    if platform.machine() != "arm64":
+    if platform.machine() != "arm64" and _output("sysctl", "-n", "sysctl.proc_translated").strip() != "1":
+        yield wrong("this Mac has an Intel processor, for which there is no MLX", "Use a Mac with Apple silicon.")
+    elif platform.machine() != "arm64":
         yield wrong(
             "this Python was built for Intel and runs under Rosetta, where MLX can't use the GPU",
             "Install a Python for Apple silicon (from python.org, say) and make the environment anew.",

@@ -36,7 +36,9 @@ def test_caffeinate_runs_meanwhile(caffeinate: Path, monkeypatch: pytest.MonkeyP
     start = subprocess.Popen
     monkeypatch.setattr(subprocess, "Popen", lambda *args, **more: started.append(start(*args, **more)) or started[0])
     with pytest.raises(RuntimeError, match="of the run"), awake.kept_awake():
-        while not (caffeinate.exists() and caffeinate.read_text()):
+        for _ in range(1000):  # or the comparison below fails
+            if caffeinate.exists() and caffeinate.read_text():
+                break
             time.sleep(0.01)
         assert caffeinate.read_text().split() == ["-i", "-w", str(os.getpid())]
         assert started[0].poll() is None

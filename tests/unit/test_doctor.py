@@ -55,11 +55,16 @@ def test_finds_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pyte
     assert found["state"].state != "wrong"
 
 
-def test_finds_an_intel_python_on_a_mac(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("translated", "told"), [("1\n", "under Rosetta"), ("0\n", "an Intel processor"), ("", "Intel")]
+)
+def test_finds_an_intel_python_on_a_mac(translated: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "_output", lambda *_: translated)
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(platform, "mac_ver", lambda: ("13.7.8", ("", "", ""), "x86_64"))
-    assert _states(system.check_machine()).count("wrong") == 2
+    processor, macos = (finding for finding in system.check_machine() if finding.state == "wrong")
+    assert told in processor.what and "macOS 13.7" in macos.what
 
 
 def test_tells_what_the_environment_chooses_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

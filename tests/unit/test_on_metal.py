@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,3 +74,12 @@ def test_bands_of_a_gpus_size_quantize_alike(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(quantization, "_GPU_BAND", 40 * 128)
     banded = quantization.quantize(weight, quantization.Quantization("qint8", 8))
     assert all(mx.array_equal(a, b) for a, b in zip(whole, banded, strict=True))
+
+
+@pytest.mark.parametrize(("chosen", "found"), [(None, "0"), ("1", "1")])
+def test_metal_convolves_directly_unless_the_user_says_otherwise(chosen: str | None, found: str) -> None:
+    others = {name: value for name, value in os.environ.items() if name != "MLX_CONV_WINOGRAD"}
+    program = "import flux2.mlx_backend, os; print(os.environ['MLX_CONV_WINOGRAD'])"
+    environment = {**others, **({"MLX_CONV_WINOGRAD": chosen} if chosen else {})}
+    told = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == found
