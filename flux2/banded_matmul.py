@@ -8,14 +8,12 @@ an AMD EPYC). And no more than a band of the weight is ever held in the type tha
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from flux2 import cpu_blas
+from flux2.cpu_threads import for_each
 from flux2.mlx_backend import mx
 
 ROWS, BAND = 512, 1 << 21
@@ -58,13 +56,7 @@ def _dequantize(band: _Floats, stored: list[npt.NDArray[Any]], bits: int) -> Non
     def piece(top: int) -> None:
         _write(band[top : top + rows], [array[top : top + rows] for array in stored], bits)
 
-    tops = range(0, len(band), rows)
-    threads = cpu_blas.threads()
-    if threads == 1 or len(tops) == 1:
-        for top in tops:
-            piece(top)
-    else:
-        list(_pool(threads).map(piece, tops))
+    for_each(range(0, len(band), rows), piece)
 
 
 def _write(target: _Floats, stored: list[npt.NDArray[Any]], bits: int) -> None:
@@ -77,8 +69,3 @@ def _write(target: _Floats, stored: list[npt.NDArray[Any]], bits: int) -> None:
     groups = target.reshape(*scales.shape, -1)
     groups *= scales[..., None]
     groups += biases[..., None]
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="dequantizing")

@@ -7,6 +7,7 @@ CUDA `device_name` and `total_memory`; the CPU backend a name alone
 
 from __future__ import annotations
 
+import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,9 +53,16 @@ class Chip:
     def wired_limit(self, macos: tuple[int, int]) -> int:
         """Bytes of arrays to keep from being paged out during a run; 0 for none. MLX refuses more than `memory_limit`.
 
-        Without it the system may compress weights that wait for their block, which costs a step as much as computing.
+        Without it macOS pages out weights that wait for their turn once they near the limit: with 102 of 128 GB a
+        language model took 43 times as long (M4 Max, https://github.com/osaurus-ai/vmlx-swift/issues/418).
         """
         return self.memory_limit if self.backend == "metal" and macos >= WIRES_MEMORY_SINCE else 0
+
+
+def macos_version() -> tuple[int, int]:
+    """(0, 0) elsewhere."""
+    numbers = [int(part) for part in platform.mac_ver()[0].split(".") if part.isdigit()]
+    return (numbers[0], numbers[1] if len(numbers) > 1 else 0) if numbers else (0, 0)
 
 
 def read_chip(info: Mapping[str, Any], *, on_cpu: bool, physical: int) -> Chip:

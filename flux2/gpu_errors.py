@@ -2,7 +2,8 @@
 
 Metal's failures reach Python as a RuntimeError, or end the process in an abort whose last words are on standard error;
 both hold the same text. The names are IOGPU's `kIOGPUCommandBufferCallbackError…` and the messages of MLX's allocator
-and device loader. This module imports no MLX, so that the screen can explain how a worker died.
+and device loader; what helps against the display's watchdog is told in https://github.com/ml-explore/mlx/issues/3267.
+This module imports no MLX, so that the screen can explain how a worker died.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ GPU_ERRORS: tuple[GpuError, ...] = (
     ),
     _error(
         r"ErrorImpactingInteractivity|Impacting Interactivity",
-        "macOS stopped the GPU's work because it kept the display waiting; let the display sleep or choose a smaller "
-        "size, and run it again.",
+        "macOS stopped the GPU's work because it kept the display waiting; let the display sleep, set "
+        "AGX_RELAX_CDM_CTXSTORE_TIMEOUT=1 before the program starts, or choose a smaller size, and run it again.",
     ),
     _error(
         r"ErrorTimeout|GPU Timeout",

@@ -8,11 +8,13 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import psutil
 
 from flux2.budget import Budget, user_budget
+from flux2.chip import macos_version
 from flux2.events import Memory
 from flux2.mlx_backend import default_dtype, mx, on_cpu, this_chip
 from flux2.run_setting import Engine
@@ -66,6 +68,25 @@ def engine(dtype: str | None = None) -> Engine:
 def limit_cache(count: int) -> None:
     """Let the allocator keep no more than so many bytes of freed arrays for new ones."""
     mx.set_cache_limit(max(SMALLEST_CACHE, count))
+
+
+@contextmanager
+def wired() -> Iterator[None]:
+    """Have macOS page out none of MLX's arrays meanwhile, as far as it can (`flux2.chip.Chip.wired_limit`).
+
+    Weights that are kept for the next run are not worth other programs' memory, so that it ends with the context.
+    """
+    limit = this_chip().wired_limit(macos_version())
+    if not limit:
+        yield
+        return
+    before = mx.set_wired_limit(limit)
+    try:
+        yield
+    finally:
+        with suppress(RuntimeError):  # of the GPU's work, which is being told already
+            mx.synchronize()
+        mx.set_wired_limit(before)
 
 
 def memory_limit() -> int:

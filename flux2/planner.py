@@ -29,7 +29,7 @@ QUANTIZED_BYTES = {"qint8": 8.5 / 8, "int4": 4.5 / 8}
 USED_LAYERS = {"qwen3": 27, "mistral3": 30}
 """Of the text encoder, by its type (flux2/models/qwen3.py, mistral3.py)."""
 
-QUANTIZING_BAND = 2 << 20
+QUANTIZING_BAND: dict[Backend, int] = {"cpu": 2 << 20, "gpu": 16 << 20}
 """Numbers of a weight that are quantized to qint8 at a time (flux2/quantization.py)."""
 QUANTIZING_BYTES: dict[Backend, float] = {"cpu": 5.5, "gpu": 2}
 """For each of these."""
@@ -185,7 +185,7 @@ def _quantizing(shape: tuple[int, ...], setting: Setting) -> int:
     """Bytes of what finds a band's codes, beside the weight as read and as kept (`flux2.quantization.quantize`)."""
     if setting.quantization != "qint8" or len(shape) != 2:
         return 0
-    return int(QUANTIZING_BYTES[setting.backend] * min(math.prod(shape), QUANTIZING_BAND))
+    return int(QUANTIZING_BYTES[setting.backend] * min(math.prod(shape), QUANTIZING_BAND[setting.backend]))
 
 
 def _encode_peak(config: dict[str, Any], setting: Setting) -> int:

@@ -111,17 +111,23 @@ class RunProgress:
     def eta(self, now: float) -> float | None:
         """Seconds until the picture is there; None while nothing honest can be said.
 
-        That is before the first step is done and, where `tail_seconds` is unknown, after the last one.
+        That is before the first step is done and, where `tail_seconds` is unknown, from the last one until the decode
+        tells how far it is.
         """
         if self.state != RUNNING:
             return 0.0
         median = self.median_step
-        if median is None or (self.step >= self.steps and not self.tail_seconds):
+        if median is None:
             return None
         tail = max(0.0, self.tail_seconds - sum(self.seconds.get(phase, 0.0) for phase in ("decode", "save")))
         if self.phase == "denoise" and self.step < self.steps:
             in_step = now - self.phase_started - sum(self.step_seconds)
             return (self.steps - self.step) * median - min(max(in_step, 0.0), median) + tail
         if self.phase in ("decode", "save"):
-            return max(0.0, tail - max(0.0, now - self.phase_started))
+            taken = max(0.0, now - self.phase_started)
+            if self.phase_done and taken >= tail:  # the first of its kind, or slower than the last one
+                return taken / self.phase_done * (self.phase_total - self.phase_done)
+            return max(0.0, tail - taken) if self.tail_seconds else None
+        if self.step >= self.steps and not self.tail_seconds:
+            return None
         return (self.steps - self.step) * median + tail

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -72,13 +73,18 @@ class TokenizedPrompt:
     """Tokens that did not fit; more than 0 is worth a warning."""
 
 
+_IMPORTING = Lock()
+"""transformers finds its parts when they are asked for; a second thread that asks meanwhile is told there is none."""
+
+
 def import_tokenizer() -> type[PreTrainedTokenizerFast]:
     """The class that takes tokenizer.json to the letter: a second to import, and only encoding needs it.
 
     AutoTokenizer would follow the class that the folder names, import torch on the way, and rebuild Dev's as a Llama's.
     """
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # no word about a missing PyTorch, please
-    from transformers import PreTrainedTokenizerFast
+    with _IMPORTING:
+        from transformers import PreTrainedTokenizerFast
 
     loaded: type[PreTrainedTokenizerFast] = PreTrainedTokenizerFast
     return loaded

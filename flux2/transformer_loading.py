@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from flux2 import memory
 from flux2.checkpoint.loading import CheckpointWeights, WeightPlan, fill, layer_of
 from flux2.checkpoint.networks import NetworkSource
 from flux2.checkpoint.prequantized import Prequantized, cause, find_prequantized
@@ -63,7 +64,9 @@ class TransformerLoader:
             text_tokens, image_tokens = plan.embeddings.shape[1], math.prod(plan.grid)
             choose_multiplications(self.source.plan, self.mode, self.dtype, text_tokens, image_tokens)
         if not self.streamed:
-            yield ReadyTransformer(self.load(report), evaluate=head_start())
+            network = self.load(report)
+            with memory.wired():
+                yield ReadyTransformer(network, evaluate=head_start())
             return
         with ExitStack() as stack:
             with report.phase("load"):

@@ -75,6 +75,7 @@ def _start_worker_early(path: Path) -> Popen[bytes] | None:
 def _run(options: argparse.Namespace, graphics: str, early: Popen[bytes] | None) -> int:
     from tui.app import Flux2App, Options
     from tui.glyphs import GLYPHS, best_glyphs
+    from tui.inside_textual import take_escape_first
 
     def make_backend() -> Backend:
         from tui.worker_backend import WorkerBackend
@@ -82,6 +83,7 @@ def _run(options: argparse.Namespace, graphics: str, early: Popen[bytes] | None)
         garbage.begin()
         return WorkerBackend(options.socket, early)
 
+    take_escape_first()
     app = Flux2App(
         make_backend,
         Options(

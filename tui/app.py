@@ -14,9 +14,8 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
-from rich.console import RenderableType
-from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import SystemCommand
+from textual.binding import BindingType
 from textual.filter import LineFilter
 from textual.screen import Screen
 
@@ -24,10 +23,11 @@ from flux2 import events as ev
 from flux2.errors import Flux2Error
 from flux2.paths import state_dir
 from tui.backend import Backend
+from tui.bindings import bindings
 from tui.choices import Choices, load_choices, save_choices
+from tui.echo import Echo
 from tui.glyphs import Glyphs, best_glyphs
-from tui.keymap import ALL_KEYS, Key
-from tui.lean_update import LeanUpdate, Shown
+from tui.keymap import ALL_KEYS, REDRAW, Key
 from tui.link import WorkerLink
 from tui.notices import WindowTitle, notice
 from tui.palette import Palette256
@@ -64,6 +64,7 @@ class Options:
 class Flux2App(TypeAheadApp):
     TITLE = "flux2-tui"
     CSS_PATH: ClassVar[list[str | PurePath]] = [*sorted(Path(__file__).parent.rglob("*.tcss"))]
+    BINDINGS: ClassVar[list[BindingType]] = bindings([REDRAW])
     ENABLE_COMMAND_PALETTE = True
     VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-high")]  # noqa: RUF012 — Textual's own annotation is not a ClassVar
 
@@ -95,8 +96,9 @@ class Flux2App(TypeAheadApp):
         self._redrawn = 0.0
         self._told_unfinished: set[str] = set()
         self.window_title = WindowTitle(self.tell_terminal)
-        # Pictures in the terminal's own graphics lie over cells of which nothing is known.
-        self._shown = Shown() if options.remote and options.graphics in ("halfcell", "none") else None
+        self.echo = Echo(self.tell_terminal)
+        if options.remote:
+            self.paint_little()
 
     # --- start and end -----------------------------------------------------------------------------------------------
 
@@ -132,12 +134,9 @@ class Flux2App(TypeAheadApp):
             signal.signal(signal.SIGHUP, leave)
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
 
-    def _handle_exception(self, error: Exception) -> None:
-        """A fault of ours: a sentence instead of a traceback, and nothing typed is lost. Tests see the exception."""
+    def failed(self, error: Exception) -> None:
+        """A sentence instead of a traceback, and nothing typed is lost."""
         self._save_now()
-        if self.is_headless:
-            super()._handle_exception(error)
-            return
         path = self.options.state / "screen-crash.log"
         with contextlib.suppress(OSError):
             path.write_text("".join(traceback.format_exception(error)), "utf-8")
@@ -181,7 +180,7 @@ class Flux2App(TypeAheadApp):
             from tui.screens.unfinished import summary
 
             self.say("warning", summary(runs, self.keys_of("unfinished")))
-        self._told_unfinished = {run["id"] for run in runs}
+        self._told_unfinished |= {run["id"] for run in runs}
 
     def _happened(self, event: ev.Event) -> None:
         match event:
@@ -200,28 +199,21 @@ class Flux2App(TypeAheadApp):
         if wanted.notify_when == "run" or not self.session.waiting or self.session.held:
             self.tell_terminal(notice(wanted.notify, title, text))
 
-    def tell_terminal(self, sequence: str) -> None:
-        """Write an escape sequence that leaves the screen as it is."""
-        if sequence and not self.is_headless and self._driver is not None:
-            self._driver.write(sequence)
+    def on_cursor_position(self) -> None:
+        self.echo.answered()
 
     def on_resize(self) -> None:
         self._forget_shown()
 
     def _forget_shown(self) -> None:
-        if self._shown is not None:
-            self._shown.forget()
+        if self.shown is not None:
+            self.shown.forget()
 
-    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
-        """Textual's; over ssh nothing is sent that the terminal shows already."""
-        if self._shown is not None and isinstance(renderable, (LayoutUpdate, ChopsUpdate)):
-            renderable = LeanUpdate(renderable, self._shown)
-        super()._display(screen, renderable)
-
-    @property
-    def _background_screens(self) -> list[Screen[Any]]:
-        """Textual's, but none behind a screen that covers all: their news would repaint it, whole, over the line."""
-        return [] if self.screen.styles.background.a == 1 else super()._background_screens
+    def action_redraw(self) -> None:
+        """Whatever the terminal shows by now, as after another program's word to all; and take the notices away."""
+        self.clear_notifications()
+        self._forget_shown()
+        self.screen.refresh(layout=True)
 
     @property
     def dashboard(self) -> Dashboard:
@@ -296,6 +288,7 @@ class Flux2App(TypeAheadApp):
         keys = getattr(screen, "KEYS", ())
         for key in keys:
             if key.command and screen.check_action(key.action.split("(")[0], ()):
-                yield SystemCommand(key.command, key.help, lambda action=key.action: screen.run_action(action))
+                says = f"{key.help} ({self.keys_of(key.id)})"
+                yield SystemCommand(key.command, says, lambda action=key.action: screen.run_action(action))
         if keys:
             yield SystemCommand("Screenshot", "Save the screen as an SVG file", self.deliver_screenshot)

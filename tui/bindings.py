@@ -1,17 +1,12 @@
-"""The key map's table as Textual's bindings, and the user's keys among them."""
+"""The key map's table as Textual's bindings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from textual.binding import Binding, BindingsMap, BindingType, Keymap
-from textual.dom import DOMNode
-from textual.keys import key_to_character
+from textual.binding import Binding, BindingType
 
 from tui.keymap import Key
-
-BindingChain = list[tuple[DOMNode, BindingsMap]]
-"""What has the focus, then what it lies in, each with its keys; the first that knows a key acts."""
 
 
 def bindings(keys: Iterable[Key]) -> list[BindingType]:
@@ -29,21 +24,3 @@ def bindings(keys: Iterable[Key]) -> list[BindingType]:
         for key in keys
         if key.action
     ]
-
-
-def binding_chain(nodes: Iterable[DOMNode], keymap: Keymap) -> BindingChain:
-    """The keys that act, from what has the focus outwards.
-
-    As `textual.screen.Screen._binding_chain`, which however leaves out what a text field takes as text before it puts
-    in the user's keys: one that was a letter and now is ctrl+g then does not act in the field, and one that is a letter
-    now is said to.
-    """
-    chain: BindingChain = []
-    for node in nodes:
-        own = node._bindings.copy()
-        own.apply_keymap(keymap)
-        for key in list(own.key_to_bindings):
-            if any(inner.check_consume_key(key, key_to_character(key)) for inner, _ in chain):
-                del own.key_to_bindings[key]
-        chain.append((node, own))
-    return chain

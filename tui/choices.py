@@ -90,11 +90,14 @@ class Choices:
         return self.quantization if self.residency == "resident" else f"{self.quantization} {self.residency}"
 
     def next_seed_mode(self, by: int, last_seed: int | None) -> Choices:
-        """The next mode; leaving random keeps the last picture's seed, which is what one wants to hold on to."""
+        """The next mode; leaving random keeps the last picture's seed, which is what one wants to hold on to.
+
+        Where seeds are counted the last picture's is not drawn again.
+        """
         mode = SEED_MODES[(SEED_MODES.index(self.seed_mode) + by) % len(SEED_MODES)]
-        seed = self.seed
-        if self.seed_mode == "random" and last_seed is not None:
-            seed = last_seed if mode == "locked" else (last_seed + 1) % (MAX_SEED + 1)
+        seed = last_seed if self.seed_mode == "random" and last_seed is not None else self.seed
+        if mode == "+1" and seed is not None and seed == last_seed:
+            seed = (seed + 1) % (MAX_SEED + 1)
         return replace(self, seed_mode=mode, seed=seed)
 
     def with_settings(self, settings: Settings) -> Choices:

@@ -116,7 +116,8 @@ def _follow(entry: Entry, request: GenerationRequest, session: Session) -> None:
         entry.state = "queued"
         if item.running and run is not None and run.run == item.id:
             eta = run.eta(session.now)
-            entry.state = f"{run.phase or 'running'}" + (f" {run.step} of {run.steps}" if run.step else "")
+            step = f" {run.step} of {run.steps}" if run.phase == "denoise" and run.step else ""
+            entry.state = f"{run.phase or 'running'}{step}"
             entry.state += f", {clock(eta)} left" if eta is not None else ""
     elif entry.run and run is not None and run.run == entry.run and run.state == progress.FINISHED:
         entry.state = "reading it"

@@ -29,15 +29,22 @@ class Glyphs:
     """Stands for the filled series in a legend."""
     line: str
     """Stands for the line in a legend."""
+    plan: str
+    """Stands for the plan in a legend, and is drawn where cells have no dots."""
 
-    def filled(self, heights: list[int], lines: list[int | None]) -> str:
-        """The cell in which column i is filled up to `heights[i]` dots and has a line at dot `lines[i]` from below."""
+    def filled(self, heights: list[int], lines: list[int | None], plan: int | None = None) -> str:
+        """The cell in which column i is filled up to `heights[i]` dots and has a line at dot `lines[i]` from below.
+
+        Args:
+            plan: the dot from below at which the first column has a dot of a dotted line, or in what is filled a gap.
+        """
         if self.name == "braille":
             bits = 0
             for column in range(2):
                 for row in range(4):
                     level = 3 - row
-                    if level < heights[column] or level == lines[column]:
+                    is_plan = level == plan and column == 0
+                    if (level < heights[column]) != is_plan or level == lines[column]:
                         bits |= _DOTS[row][column]
             return chr(0x2800 + bits) if bits else " "
         if self.name == "block":
@@ -49,9 +56,9 @@ class Glyphs:
         return "#" if heights[0] > 1 else "." if heights[0] == 1 else " "
 
 
-BRAILLE = Glyphs("braille", 2, 4, "╌", "┊", "┈", "━", "╾", "─", "▁▂▃▄▅▆▇█", "⣿", "⠒")
-BLOCK = Glyphs("block", 1, 8, "╌", "┊", "┈", "━", "╾", "─", "▁▂▃▄▅▆▇█", "█", "─")
-ASCII = Glyphs("ascii", 1, 2, "=", ":", " ", "#", "#", ".", "_.-=+*#%", "#", "-")
+BRAILLE = Glyphs("braille", 2, 4, "╌", "┊", "┈", "━", "╾", "─", "▁▂▃▄▅▆▇█", "⣿", "⠒", "⠂")
+BLOCK = Glyphs("block", 1, 8, "╌", "┊", "┈", "━", "╾", "─", "▁▂▃▄▅▆▇█", "█", "─", "·")
+ASCII = Glyphs("ascii", 1, 2, "=", ":", " ", "#", "#", ".", "_.-=+*#%", "#", "-", "~")
 
 GLYPHS = {glyphs.name: glyphs for glyphs in (BRAILLE, BLOCK, ASCII)}
 

@@ -6,8 +6,11 @@ with others (ctrl+m, ctrl+i, ctrl+h) and the prefixes of tmux and screen (ctrl+b
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from difflib import get_close_matches
+
+from textual.keys import KEY_NAME_REPLACEMENTS, Keys
 
 from flux2.settings import SettingsFile
 
@@ -42,6 +45,7 @@ _WRITTEN = {
     "comma": ",",
     "plus": "+",
     "minus": "-",
+    "equals_sign": "=",
     "escape": "esc",
     "delete": "del",
     "up": "↑",
@@ -62,6 +66,17 @@ _FAVOURITE = Key(
 _COMPARE = Key(
     "compare", "c", "compare", "Picture", "Compare", "The picture at bf16, qint8 and int4, side by side", "compare"
 )
+
+REDRAW = Key(
+    "redraw",
+    "ctrl+l",
+    "app.redraw",
+    "Program",
+    "Redraw",
+    "Draw the whole screen anew, without notices",
+    anywhere=True,
+)
+"""Acts in dialogs, too."""
 
 KEYS: tuple[Key, ...] = (
     Key("run", "ctrl+j,alt+enter", "run", "Run", "Run", "Make the picture; while one runs, queue it", "run"),
@@ -89,6 +104,7 @@ KEYS: tuple[Key, ...] = (
     Key("gallery", "3", "gallery", "Look", "Gallery", "Look through all pictures", "gallery"),
     Key("log", "4", "view('log')", "Look", "Log alone", "Show the log alone"),
     Key("models", "5", "models", "Look", "Models", "Download, use and delete models", "models"),
+    Key("next-pane", "tab", "app.focus_next", "Look", "Next pane", "To the next pane, and shift+tab to the one before"),
     Key("maximize", "z", "maximize_pane", "Look", "Maximize pane", "Fill the screen with the focused pane, or go back"),
     Key("window", "w", "graph_window", "Look", "Graph window", "Memory: the whole run, or its last two minutes"),
     Key("theme", "t", "theme_menu", "Look", "Theme", "Choose the theme", "theme"),
@@ -97,6 +113,7 @@ KEYS: tuple[Key, ...] = (
     Key("preferences", "comma", "settings", "Program", "Settings", "Change the program's settings", "settings"),
     Key("palette", "ctrl+p", "app.command_palette", "Program", "", "Find every command by name", anywhere=True),
     Key("help", "question_mark,f1", "help", "Program", "Keys", "Show this page", "help"),
+    REDRAW,
     Key("quit", "ctrl+q", "quit", "Program", "Quit", "Leave; a run goes on without the screen", "quit", anywhere=True),
     Key("quit-letter", "q", "quit", "Program", "", "The same, outside text fields"),
 )
@@ -130,6 +147,7 @@ _LEAVE_PICTURES: tuple[Key, ...] = (
     Key("pictures-dashboard", "1", "dashboard", "Go", "All panes", "Back to all panes"),
     Key("pictures-palette", "ctrl+p", "app.command_palette", "Go", "", "Find every command by name", anywhere=True),
     Key("pictures-help", "question_mark,f1", "help", "Go", "Keys", "Show this page", "help"),
+    REDRAW,
     Key(
         "pictures-quit",
         "ctrl+q",
@@ -234,6 +252,11 @@ SCREENS: tuple[tuple[Key, ...], ...] = (
 """Keys that may act at the same time."""
 ALL_KEYS: tuple[Key, ...] = tuple(dict.fromkeys(key for screen in SCREENS for key in screen))
 
+_WRITING = ("left", "right", "up", "down", "home", "end", "backspace", "delete")
+"""Keys without which nobody could write."""
+_MODIFIERS = {"ctrl", "alt", "shift", "super", "hyper", "meta"}
+_NAMED_KEYS = {key.value.split("+")[-1] for key in Keys} | set(KEY_NAME_REPLACEMENTS.values())
+
 INDISTINCT = {
     "ctrl+m": "enter",
     "ctrl+i": "tab",
@@ -249,7 +272,7 @@ def user_keys(file: SettingsFile) -> tuple[dict[str, str], list[str]]:
     One that is refused leaves that key as it is. Two may not mean the same where both act.
     """
     chosen = {
-        name: ",".join(_LONG_NAMES.get(key, key) for key in keys.split(","))
+        name: ",".join(_LONG_NAMES.get(key, key) for key in map(_lower, keys.split(",")))
         for name, keys in file.settings.keys.items()
     }
     complaints: list[str] = []
@@ -269,11 +292,30 @@ def _complaint(name: str, keys: str, chosen: dict[str, str]) -> str:
     if not known[name].action:
         return f"the keys of {name!r} can't be changed."
     for key in keys.split(","):
+        if not is_key(key):
+            return f"{key!r} is no key; write one as ctrl+x, f6, x or enter."
+        if key in _WRITING and known[name] in KEYS:
+            return f"{key_name(key)} is needed where one writes; choose another for {name!r}."
         if other := INDISTINCT.get(key):
             return f"{key} can't be told from {other} in most terminals; choose another for {name!r}."
         if taken := _taken_by(key, name, chosen):
             return f"{key_name(key)} already means {taken!r}; give that another key first, or choose another."
     return ""
+
+
+def is_key(key: str) -> bool:
+    """Whether a keyboard can send what is called that. Textual calls a sign by its Unicode name."""
+    *modifiers, last = key.split("+")
+    try:
+        is_named = len(last) == 1 or last in _NAMED_KEYS or bool(unicodedata.lookup(last.replace("_", " ")))
+    except KeyError:
+        return False
+    return is_named and _MODIFIERS.issuperset(modifiers)
+
+
+def _lower(key: str) -> str:
+    """`Ctrl+X` as Textual writes it; a single letter may be a capital one."""
+    return key if len(key) == 1 else key.lower()
 
 
 def _taken_by(key: str, name: str, chosen: dict[str, str]) -> str:

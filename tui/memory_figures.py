@@ -31,7 +31,7 @@ def memory_figures(session: Session, glyphs: Glyphs) -> list[Content]:
     figures = (
         ((f"{glyphs.area} ", "$graph-active"), "active", memory.active),
         ((f"{glyphs.line} ", "$graph-peak"), "peak", peak),
-        (("", ""), "plan", planned or None),
+        ((f"{glyphs.plan} ", "$graph-plan"), "plan", planned or None),
         (("", ""), "cache", memory.cache),
         (("", ""), "process", memory.footprint or None),
         (("", ""), "swap", memory.swap),

@@ -30,15 +30,11 @@ def quiet_textual_image() -> None:
     """
     from textual_image import _terminal
 
-    if getattr(_terminal, "_quiet", False):
-        return
-
     def refuse(*_: Any, **__: Any) -> Any:
         raise _terminal.TerminalError("The terminal is in use.")
 
     _terminal.capture_terminal_response = refuse
     _terminal.get_cell_size._result = _terminal.CellSize(*cell_pixels())
-    _terminal._quiet = True
 
 
 def open_picture(source: Source) -> Image.Image:
@@ -58,6 +54,12 @@ def fit(picture: tuple[int, int], room: tuple[int, int], cell: tuple[int, int]) 
     width, height = picture[0] / cell[0], picture[1] / cell[1]
     scale = min(room[0] / width, room[1] / height)
     return max(1, min(room[0], round(width * scale))), max(1, min(room[1], round(height * scale)))
+
+
+def in_whole_cells(image: Image.Image, room: tuple[int, int], cell: tuple[int, int]) -> Image.Image:
+    """The picture as large as the room of so many cells allows, its sides multiples of the cell's."""
+    columns, rows = fit(image.size, room, cell)
+    return image.resize((columns * cell[0], rows * cell[1]))
 
 
 def half_cells(image: Image.Image, columns: int, rows: int, *, shades: int = 256) -> list[Strip]:

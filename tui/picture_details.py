@@ -10,7 +10,10 @@ from textual.content import Content
 
 from flux2.humanize import printable, seconds
 from flux2.paths import pictures_dir
-from tui.text import gigabytes
+from tui.text import gigabytes, wrapped
+
+_FILE_WIDTH = 28
+"""Cells that there are in the narrowest place: a name is broken at its hyphens."""
 
 if TYPE_CHECKING:
     from flux2.gallery import Picture
@@ -38,7 +41,8 @@ def details(picture: Picture, metadata: ImageMetadata | None, *, favourite: bool
     if picture.width:
         lines.append(_line("Size", f"{picture.width}×{picture.height}"))
     lines.append(_line("Made", time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(picture.created))))
-    lines.append(_line("File", _where(picture.path)))
+    lines.append(Content.assemble(("File", "$muted")))
+    lines += [Content(f" {line}") for line in wrapped(_where(picture.path), _FILE_WIDTH)]
     if favourite:
         lines.append(Content.assemble(("★ favourite", "$warning")))
     if metadata is not None and metadata.timings:

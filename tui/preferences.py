@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ class Preferences:
         self._take_themes()
         wanted = self._app.options.theme
         if wanted and wanted not in self._app.available_themes:
-            self._complaints.append(f"There is no theme {wanted!r}; there are {', '.join(self._app.themes)}.")
+            self._complaints.append(self._no_theme(wanted))
         self._wear(wanted or self.settings.theme)
 
     def look(self) -> None:
@@ -48,6 +49,7 @@ class Preferences:
             stamps.get(path) != self._stamps.get(path) for path in stamps | self._stamps if path != settings_path()
         )
         self._stamps = stamps
+        self._app.clear_notifications()  # what they say of the files may be mended
         before = self.settings
         self._take_settings()
         if themes_changed:
@@ -93,11 +95,15 @@ class Preferences:
         """This theme, or the usual one; one that is worn already is drawn anew, for its file may have changed."""
         known = self._app.available_themes
         if name and name not in known and name != self._app.options.theme:
-            self._complaints.append(f"There is no theme {name!r}; there are {', '.join(self._app.themes)}.")
-        chosen = name if name in known else DEFAULT_THEME
-        if self._app.theme == chosen and self._app.is_running:
-            self._app._watch_theme(chosen)
-        self._app.theme = chosen
+            line = self._file.lines.get("theme", 1)
+            self._complaints.append(f"{settings_path().name} line {line}: {self._no_theme(name)}")
+        self._app.wear_anew(name if name in known else DEFAULT_THEME)
+
+    def _no_theme(self, name: str) -> str:
+        near = get_close_matches(name, self._app.themes, 1)
+        return f"There is no theme {name!r}; " + (
+            f"did you mean {near[0]}?" if near else f"there are {', '.join(self._app.themes)}."
+        )
 
 
 def _stamps() -> dict[Path, int]:

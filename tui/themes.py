@@ -1,6 +1,7 @@
 """Themes from TOML files: the program's own in `themes/`, the user's in their configuration folder.
 
     title = "Midnight"
+    about = "dark"
     dark = true
 
     [colors]
@@ -27,9 +28,9 @@ from flux2.paths import config_dir
 DEFAULT_THEME = "midnight"
 REQUIRED = ("background", "foreground", "accent")
 COLORS = (*REQUIRED, "surface", "panel", "muted", "rule", "success", "warning", "error")
-GRAPH_COLORS = ("active", "peak", "limit", "mark", "grid")
+GRAPH_COLORS = ("active", "peak", "plan", "limit", "mark", "grid")
 _TABLES = {"colors": COLORS, "graph": GRAPH_COLORS}
-_FLAGS = ("title", "dark", "ansi")
+_FLAGS = ("title", "about", "dark", "ansi")
 
 
 class ThemeError(ValueError):
@@ -39,7 +40,8 @@ class ThemeError(ValueError):
 @dataclass(frozen=True, slots=True)
 class NamedTheme:
     title: str
-    """For people."""
+    about: str
+    """For people, a few words."""
     theme: Theme
 
 
@@ -82,6 +84,7 @@ def read_theme(path: Path) -> NamedTheme:
         "rule": rule,
         "graph-active": graph.get("active", accent),
         "graph-peak": graph.get("peak", colors.get("warning", accent)),
+        "graph-plan": graph.get("plan", colors["foreground"]),
         "graph-limit": graph.get("limit", alarm),
         "graph-mark": graph.get("mark", muted),
         "graph-grid": graph.get("grid", rule),
@@ -121,7 +124,8 @@ def read_theme(path: Path) -> NamedTheme:
         error=alarm,
         variables=variables,
     )
-    return NamedTheme(str(data.get("title", path.stem)), theme)
+    about = str(data.get("about", "dark" if theme.dark else "light"))
+    return NamedTheme(str(data.get("title", path.stem)), about, theme)
 
 
 def _checked(file: str, data: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
@@ -157,6 +161,7 @@ def variable_defaults(theme: Theme) -> dict[str, str]:
         "rule": theme.panel or muted,
         "graph-active": theme.primary,
         "graph-peak": theme.warning or accent,
+        "graph-plan": foreground,
         "graph-limit": theme.error or accent,
         "graph-mark": muted,
         "graph-grid": theme.panel or muted,

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from textual import events
-from textual.app import App
 from textual.message import Message
 from textual.widget import Widget
+
+from tui.inside_textual import InsideApp
 
 _LOOK_EVERY = 0.03
 """Seconds between looks after a key that others wait for."""
@@ -40,7 +41,7 @@ class _Underway:
     patience: float = _PATIENCE
 
 
-class TypeAheadApp(App[None]):
+class TypeAheadApp(InsideApp):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._typed: deque[events.Event] = deque()

@@ -14,6 +14,7 @@ from flux2.errors import WorkerError
 from flux2.worker.client import (
     START_TIMEOUT,
     WorkerClient,
+    WorkerLeft,
     WorkerLost,
     WorkerNotRunning,
     connect,
@@ -154,6 +155,8 @@ class WorkerBackend:
 
 
 def in_words(lost: WorkerLost) -> str:
-    """Why the worker is gone and the last it wrote, without the stack dump that follows an abort."""
+    """Why the worker is gone and, unless it left in good order, the last it wrote, without an abort's stack dump."""
+    if isinstance(lost, WorkerLeft):
+        return lost.reason
     lines = [line for line in lost.last_lines if line.strip() and not line.startswith(_STACK_DUMP)][-LAST_LINES:]
     return lost.reason + (" It last said: " + " / ".join(lines) if lines else "")

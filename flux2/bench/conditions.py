@@ -18,7 +18,7 @@ from flux2 import __version__, memory
 from flux2.cpu_blas import THREAD_VARIABLES
 from flux2.mlx_backend import BLAS_COMPLAINT, on_cpu
 
-_PACKAGES = ("mlx", "mlx-cuda-13", "numpy", "transformers", "torch", "diffusers", "mflux")
+_PACKAGES = ("mlx", "mlx-metal", "mlx-cuda-13", "numpy", "transformers", "torch", "diffusers", "mflux")
 
 
 def read_conditions() -> dict[str, Any]:
@@ -82,7 +82,8 @@ def _commit() -> str:
 def _gpu_busy_percent() -> int | None:
     """How busy the GPU is with others' work: a browser or a screen recorder makes timings several times longer."""
     if sys.platform == "darwin":
-        found = re.search(r'"Device Utilization %"=(\d+)', _output("ioreg", "-r", "-d", "1", "-c", "AGXAccelerator"))
+        told = _output("ioreg", "-r", "-d", "1", "-w", "0", "-c", "AGXAccelerator")  # whole lines of them
+        found = re.search(r'"Device Utilization %"=(\d+)', told)
         return int(found[1]) if found else None
     first, *_ = _output("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits").split() or [""]
     return int(first) if first.isdigit() else None

@@ -22,6 +22,7 @@ from flux2.bench.comparison import compare
 from flux2.bench.conditions import read_conditions, read_load
 from flux2.bench.recording import Recording
 from flux2.bench.synthetic import write_synthetic
+from flux2.checkpoint.source import repo_to_download
 from flux2.errors import Flux2Error
 from flux2.paths import cache_dir
 
@@ -117,6 +118,7 @@ def run_bench(plan: BenchPlan, path: Path | None = None) -> dict[str, Any]:
 
 def _source(plan: BenchPlan, model: str, scratch: Path) -> str:
     if not plan.synthetic:
+        repo_to_download(model)  # or there is no such model: told once, not by every cell
         return model
     if model not in ARCHITECTURES:
         raise Flux2Error(f"There is no synthetic {model!r}; choose one of {', '.join(ARCHITECTURES)}.")

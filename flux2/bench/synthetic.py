@@ -19,13 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from flux2.architectures import ARCHITECTURES, Architecture, scaled_down
+from flux2.checkpoint.files import SYNTHETIC_MARKER
 from flux2.errors import Flux2Error
 from flux2.humanize import size
 from flux2.paths import pocket_checkpoint
 from flux2.shapes import Shapes, text_encoder_shapes, transformer_shapes, vae_shapes
 
-MARKER = "synthetic.json"
-"""The file by which such a checkpoint is recognised."""
 MAX_SHARD = 10_000_000_000  # bytes; diffusers' own default
 TOKENS = 512
 """What the real tokenizers are padded to (diffusers' `max_sequence_length`)."""
@@ -57,7 +56,7 @@ def write_synthetic(model: str, folder: Path, divisor: int = 1) -> Path:
     shutil.rmtree(partial, ignore_errors=True)
     try:
         _write(scaled_down(ARCHITECTURES[model], divisor), partial)
-        _write_json(partial / MARKER, marker)
+        _write_json(partial / SYNTHETIC_MARKER, marker)
         partial.replace(folder)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
@@ -68,7 +67,7 @@ def write_synthetic(model: str, folder: Path, divisor: int = 1) -> Path:
 def read_marker(folder: Path) -> dict[str, Any] | None:
     """{"model": …, "divisor": …} of a synthetic checkpoint; None for any other folder."""
     try:
-        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        marker = json.loads((folder / SYNTHETIC_MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return marker if isinstance(marker, dict) else None

@@ -12,6 +12,7 @@ from typing import Any
 from flux2.checkpoint.files import (
     INDEX_FILE,
     PARTS,
+    SYNTHETIC_MARKER,
     TOKENIZER,
     Part,
     check_class,
@@ -20,6 +21,7 @@ from flux2.checkpoint.files import (
     weight_files,
     weight_map,
 )
+from flux2.checkpoint.holes import check_written
 from flux2.checkpoint.safetensors_file import TensorInfo, read_header
 from flux2.errors import CheckpointError
 from flux2.model_configs import Guidance, guidance_of
@@ -94,8 +96,10 @@ def _open_component(folder: Path, part: Part) -> Component:
     named = config.get(part.class_key)
     class_name = named[0] if isinstance(named, list) and named else named
     check_class(folder / part.config, class_name, part.classes)
-    tensors = open_weights(folder, part.weights) if part.weights else {}
-    return Component(folder, config, str(class_name), tensors)
+    component = Component(folder, config, str(class_name), open_weights(folder, part.weights) if part.weights else {})
+    if not (folder.parent / SYNTHETIC_MARKER).exists():
+        check_written(component.files)
+    return component
 
 
 def open_weights(folder: Path, stem: str) -> dict[str, TensorInfo]:

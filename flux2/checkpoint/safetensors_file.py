@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flux2.blank_memory import blank
 from flux2.errors import CheckpointError
 from flux2.mlx_backend import mx
 
@@ -179,8 +180,7 @@ class TensorBuffer:
         self._dtype = info.mlx_dtype
         self._offsets = (info.offset,) if offsets is None else offsets
         # NumPy shares memory with an evaluated MLX array but knows no bfloat16: bytes, viewed as the type at the end.
-        self._storage = mx.zeros((info.nbytes,), dtype=mx.uint8)
-        mx.eval(self._storage)
+        self._storage = blank(info.nbytes)
 
     def fill(self, on_bytes: OnBytes | None = None) -> None:
         """Read the bytes; see `read_tensor`."""

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from flux2.awake import kept_awake
 from flux2.bench.document import LEVELS, MODELS, PROMPT, SEED, SIZE
 from flux2.request import RESIDENCIES
 
@@ -96,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     models = tuple(args.model or MODELS)
     cards = [card for model in models if (card := find_card(model))]
     width, height = cards[0].size if len({card.size for card in cards}) == 1 else (SIZE, SIZE)
-    with tempfile.TemporaryDirectory(prefix="flux2-bench-") as pictures:
+    with kept_awake(), tempfile.TemporaryDirectory(prefix="flux2-bench-") as pictures:
         plan = BenchPlan(
             models=models,
             quantizations=tuple(args.transformer_quant or LEVELS),

@@ -47,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
             )
         )
     else:
-        print(f"\n{wrongs} of {len(findings)} checks found something wrong." if wrongs else "\nAll is well.")
+        found = f"{wrongs} of {len(findings)} checks found something wrong; paste all of this into an issue."
+        print(f"\n{found if wrongs else 'All is well.'}")
     return int(wrongs > 0)
 
 

@@ -11,6 +11,8 @@ from flux2.fit import Fit, alternatives, weigh
 from flux2.model_configs import find_networks
 from flux2.request import GenerationRequest
 
+_NAMED = 3  # alternatives in a sentence, the best; where somebody can answer, all are listed
+
 
 def settle(request: GenerationRequest, dtype: str | None, memory_budget: int | None, *, ask: bool) -> GenerationRequest:
     """The request itself where it fits or is forced; else what the user takes in its place.
@@ -64,7 +66,7 @@ def _remedies(others: list[Fit]) -> str:
     """`--transformer-quant int4 (6.1 GiB) or --residency streamed (3.4 GiB) would fit, and `"""
     if not others:
         return ""
-    named = [f"{_arguments(other)} ({humanize.size(other.plan.peak)})" for other in others]
+    named = [f"{_arguments(other)} ({humanize.size(other.plan.peak)})" for other in others[:_NAMED]]
     return f"{' or '.join(named)} would fit, and "
 
 

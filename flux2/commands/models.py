@@ -9,6 +9,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from flux2.awake import kept_awake
 from flux2.catalog import MODELS, find_card, same_model
 from flux2.commands.cancelling import CancelOnSignal
 from flux2.errors import GenerationCancelled, RequestError
@@ -119,7 +120,7 @@ def _download(args: argparse.Namespace) -> int:
         bar.update_download(progress)
 
     try:
-        with cancel, ProgressBar(shown=sys.stderr.isatty() and not args.quiet) as bar:
+        with cancel, kept_awake(), ProgressBar(shown=sys.stderr.isatty() and not args.quiet) as bar:
             folder = find_checkpoint(args.model, on_progress=show, should_stop=lambda: bool(cancel.received))
     except GenerationCancelled:
         how_far = f" at {size(last.done)} of {size(last.total)}" if last and last.total else ""

@@ -9,7 +9,7 @@ from typing import Any
 
 from flux2.budget import Budget, read_budget
 from flux2.catalog import MODELS
-from flux2.checkpoint.local import default_model
+from flux2.checkpoint.local import default_model, find_local_vae
 from flux2.fit import best_fit, machines, setting_of
 from flux2.model_configs import Networks, find_networks
 from flux2.planner import MemoryPlan, plan_all
@@ -92,10 +92,13 @@ def run(args: argparse.Namespace) -> int:
         for found in plan_all(networks, setting_of(request, networks, engine), budget)
         if args.residency in (found.setting.residency, AUTO)
     ]
+    own_vae = args.vae is not None and find_local_vae(args.vae) is None
     if args.json:
-        print(json.dumps(_facts(model, networks, plans, budget)))
-    else:
-        print(_text(model, networks, plans, budget))
+        print(json.dumps({**_facts(model, networks, plans, budget), "own_vae": own_vae or args.vae is None}))
+        return 0
+    print(_text(model, networks, plans, budget))
+    if own_vae:
+        print(f"{args.vae} is not here, so that the decode is planned with the model's own autoencoder.")
     return 0
 
 
@@ -136,6 +139,7 @@ def _text(model: str, networks: Networks, plans: list[MemoryPlan], budget: Budge
             lines.append(f"{_GROUPS[residency]}:")
         lines.append(table[place + 1])
     passes = ", two passes per step" if setting.guided else ""
+    tight = any(budget.judge(found.peak) == "tight" for found in plans)
     return "\n".join(
         [
             f"{model}, {setting.width}×{setting.height}, {setting.dtype}{passes}; peak of each phase in MiB",
@@ -144,7 +148,8 @@ def _text(model: str, networks: Networks, plans: list[MemoryPlan], budget: Budge
             *_advice(plans),
             *(["(p): read from the files that flux2 quantize made."] if networks.prepared else []),
             *(["(d): the transformer is let go before the decode."] if any(p.drops_transformer for p in plans) else []),
-            f"This machine: {_mib(budget.limit)} MiB, of which other programs leave {_mib(budget.available)} now.",
+            *(["tight: it fits when other programs make room."] if tight else []),
+            f"A run may take {_mib(budget.limit)} MiB here; other programs leave {_mib(budget.available)} now.",
         ]
     )
 

@@ -7,6 +7,7 @@ import json
 import sys
 import time
 
+from flux2.awake import kept_awake
 from flux2.catalog import MODELS
 from flux2.commands.cancelling import Cancelled, CancelOnSignal
 from flux2.errors import GenerationCancelled
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not shown)
     task = bar.add_task("Quantizing", total=None)
     started = time.perf_counter()
-    with CancelOnSignal() as cancel, bar:
+    with CancelOnSignal() as cancel, kept_awake(), bar:
 
         def advance(count: int) -> None:
             if cancel.received:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flux2 import __version__, humanize
+from flux2.awake import kept_awake
 from flux2.catalog import MODELS
 from flux2.commands.cancelling import Cancelled, CancelOnSignal
 from flux2.commands.fit_question import settle
@@ -154,7 +155,8 @@ def _generate(request: GenerationRequest, budget: int | None, args: argparse.Nam
     from flux2.commands.progress_bar import ProgressBar
 
     progress = RunProgress(run="")
-    with CancelOnSignal() as cancel, ProgressBar(progress, shown=sys.stderr.isatty() and not args.quiet) as bar:
+    shown = sys.stderr.isatty() and not args.quiet
+    with CancelOnSignal() as cancel, kept_awake(), ProgressBar(progress, shown=shown) as bar:
 
         def on_event(event: Event) -> None:
             if isinstance(event, RunStarted):

@@ -12,8 +12,9 @@ from flux2.doctor.finding import Finding, wrong
 from flux2.gpu_errors import explain
 
 SECTIONS = {
-    "System": ("system", ("check_machine", "check_memory", "check_folders", "check_models", "check_terminal")),
+    "System": ("system", ("check_machine", "check_power", "check_memory", "check_folders", "check_terminal")),
     "MLX": ("arithmetic", ("check_device", "check_operations", "check_speed")),
+    "Models": ("models", ("check_models", "check_reading", "check_fit")),
     "Pictures": ("pictures", ("check_pictures",)),
     "Worker": ("worker", ("check_worker",)),
 }
@@ -24,14 +25,20 @@ MARKS = {"ok": "✓", "note": "!", "wrong": "✗"}
 
 
 def run_checks() -> Iterator[tuple[str, Finding]]:
-    """Every check's findings as they come, with the section they belong to; a check that fails is a finding, too."""
+    """Every check's findings as they come, with the section they belong to; a check that fails is a finding, too.
+
+    What several checks fail with, such as no GPU, is told once.
+    """
+    told: set[str] = set()
     for section, (module, checks) in SECTIONS.items():
         for check in checks:
             try:
                 for finding in getattr(import_module(f"flux2.doctor.{module}"), check)():
                     yield section, finding
             except Exception as error:  # whatever it is: the report is what tells of it
-                yield section, _failed(error)
+                if str(error) not in told:
+                    yield section, _failed(error)
+                told.add(str(error))
 
 
 def as_text(findings: Iterable[tuple[str, Finding]]) -> Iterator[str]:

@@ -1,10 +1,12 @@
-"""The machine, the Python that runs this, the folders it writes to, and the models that are here."""
+"""The machine, the Python that runs this, the folders it writes to, and the terminal."""
 
 from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -13,8 +15,7 @@ from pathlib import Path
 import psutil
 
 from flux2 import __version__, paths
-from flux2.catalog import MODELS
-from flux2.checkpoint.local import find_local
+from flux2.chip import macos_version
 from flux2.doctor.finding import Finding, note, ok, wrong
 from flux2.humanize import size
 
@@ -29,9 +30,14 @@ MUCH_SWAP = 4 << 30
 def check_machine() -> Iterator[Finding]:
     """Python and the system it runs on."""
     yield ok(f"flux2-tui {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    chosen = sorted(f"{name}={value}" for name, value in os.environ.items() if name.startswith(("FLUX2_", "MLX_")))
+    if chosen:
+        yield note(f"environment: {' '.join(chosen)}")
     if platform.system() != "Darwin":
         return
-    if platform.machine() != "arm64":
+    if platform.machine() != "arm64" and _output("sysctl", "-n", "sysctl.proc_translated").strip() != "1":
+        yield wrong("this Mac has an Intel processor, for which there is no MLX", "Use a Mac with Apple silicon.")
+    elif platform.machine() != "arm64":
         yield wrong(
             "this Python was built for Intel and runs under Rosetta, where MLX can't use the GPU",
             "Install a Python for Apple silicon (from python.org, say) and make the environment anew.",
@@ -44,10 +50,18 @@ def check_machine() -> Iterator[Finding]:
         )
 
 
-def macos_version() -> tuple[int, int]:
-    """(0, 0) elsewhere."""
-    numbers = [int(part) for part in platform.mac_ver()[0].split(".") if part.isdigit()]
-    return (numbers[0], numbers[1] if len(numbers) > 1 else 0) if numbers else (0, 0)
+def check_power() -> Iterator[Finding]:
+    """Whether a Mac saves energy at the GPU's cost."""
+    if platform.system() == "Darwin" and re.search(r"^\s*lowpowermode\s+1$", _output("pmset", "-g"), re.MULTILINE):
+        yield note("Low Power Mode is on, in which the GPU is slower", "Switch it off in the settings, under Battery.")
+
+
+def _output(*command: str) -> str:
+    """What a command prints; "" if it isn't there or fails."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def check_folders() -> Iterator[Finding]:
@@ -85,24 +99,6 @@ def check_memory() -> Iterator[Finding]:
         yield note(text, "Close programs that hold much memory before long runs.")
     else:
         yield ok(text)
-
-
-def check_models() -> Iterator[Finding]:
-    """What is downloaded, and whether the Hub's token is set (never what it is)."""
-    here = [name for name in MODELS if find_local(name)]
-    yield ok(f"models here: {', '.join(here)}")
-    gated = [name for name, card in MODELS.items() if card.gated and name not in here]
-    if gated and not _has_token():
-        yield note(
-            f"no Hugging Face token is set, which {', '.join(gated)} would need",
-            "Accept the licence on the model's page and run `hf auth login`, if you want one of them.",
-        )
-
-
-def _has_token() -> bool:
-    from huggingface_hub import get_token
-
-    return bool(get_token())
 
 
 def check_terminal() -> Iterator[Finding]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from flux2.mlx_backend import mx, on_cpu
 from flux2.models.layers import evaluate_next, exp
 
-LARGEST_FUSED_HEAD = 256
-"""Features per head up to which MLX's GPU backends have a fused kernel; beyond, it would hold every score at once
-(1 GiB for the autoencoder at 1024×1024)."""
+FUSED_HEADS = (64, 80, 96, 128)
+"""Features per head for which MLX's GPU backends have a fused kernel and take it; for others, among them 192 and 256 on
+Metal, it would hold every score at once (1 GiB for the autoencoder at 1024×1024)."""
 
 SCORES_BYTES = 64 << 20
 """Most that the scores of one chunk of queries take."""
@@ -21,7 +21,7 @@ def attend(q: mx.array, k: mx.array, v: mx.array, mask: mx.array | None = None) 
         mask: which key each query may see, bool [batch, 1, queries, keys].
     """
     q, k, v = (part.swapaxes(1, 2) for part in (q, k, v))
-    if on_cpu() or q.shape[-1] > LARGEST_FUSED_HEAD:
+    if on_cpu() or q.shape[-1] not in FUSED_HEADS:
         attended = _attend_by_chunks(q, k, v, mask)
     else:
         attended = mx.fast.scaled_dot_product_attention(q, k, v, scale=q.shape[-1] ** -0.5, mask=mask)

@@ -10,9 +10,7 @@ from flux2.mlx_backend import mx, on_cpu
 from flux2.models.layers import evaluate_next
 
 CPU_BAND_BYTES, GPU_BAND_BYTES = 8 << 20, 48 << 20
-"""Most that a band takes. An operation's temporaries are a few bands: on the GPU most with Metal's Winograd
-convolution, which copies its input and holds both sides of its products, 1.8 times as large. Less would leave a GPU
-waiting for work."""
+"""Most that a band takes. An operation's temporaries are a few bands. Less would leave a GPU waiting for work."""
 
 
 class Bands:

@@ -286,7 +286,7 @@ class WorkerClient:
     async def _ask(self, name: str, **arguments: Any) -> dict[str, Any]:
         if self._lost:
             raise self._lost
-        self._last_id = number = self._last_id + 1
+        number = self._last_id = self._last_id + 1  # others may ask before this is answered
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._replies[number] = answer
         try:

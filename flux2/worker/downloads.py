@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from flux2.awake import kept_awake
 from flux2.catalog import find_card
 from flux2.checkpoint.source import repo_to_download
 from flux2.errors import CheckpointError, Flux2Error, GenerationCancelled, RequestError
@@ -18,7 +19,6 @@ from flux2.events import DownloadProgress, EventHandler, Logged
 from flux2.hub.download import DownloadStopped, download
 from flux2.hub.inventory import deletable, delete_model
 from flux2.humanize import size
-from flux2.worker.awake import kept_awake
 
 _LOOK_SECONDS = 0.1  # between two looks at whether a run that waits for its model was cancelled
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from flux2 import __version__
 from flux2 import events as ev
+from flux2.awake import kept_awake
 from flux2.errors import Flux2Error, GenerationCancelled, PictureNotSavedError, WorkerError
 from flux2.gpu_errors import explain
 from flux2.paths import socket_path, state_dir
 from flux2.worker import access, logfile
-from flux2.worker.awake import kept_awake
 from flux2.worker.journal import Journal
 from flux2.worker.priority import give_way
 from flux2.worker.protocol import WorkerInfo
@@ -111,7 +111,9 @@ def _prepare(runner: Runner, server: Server) -> None:
         runner.warm_up()
     except Exception as error:
         logfile.write("error", traceback.format_exc())
-        server.emit(ev.Logged(level="error", message=f"The engine can't be loaded: {error}"))
+        known = explain(_in_words(error))
+        reason = known.sentence if known else f"{_in_words(error)}."
+        server.emit(ev.Logged(level="error", message=f"The engine can't be loaded. {reason}"))
 
 
 def _generate(task: Generate, runner: Runner, server: Server) -> None:

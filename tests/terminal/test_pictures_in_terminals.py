@@ -13,6 +13,9 @@ from tests.terminal.test_screen import worker  # noqa: F401 — a fixture
 from tests.worker.conftest import home  # noqa: F401 — a fixture
 from tests.worker.home import Home
 
+ASK = b"\x1b[6n"
+"""Where is the cursor? What comes before has been taken by the terminal once it answers."""
+
 
 def make_pictures(folder: Home, count: int) -> None:
     for number in range(count):
@@ -46,6 +49,44 @@ async def test_the_viewer_draws_in_the_terminals_own_graphics(
         screen.wait_for_any(sign)
         if graphics == "kitty":
             screen.wait_for_any(b"\x1b_Ga=d,d=I,i=")  # the terminal's copy of the first is freed
+        screen.send(b"\x11")
+        assert screen.wait() == 0
+
+
+@pytest.mark.parametrize(("graphics", "sign"), [("kitty", b"\x1b_G"), ("sixel", b"\x1bP")])
+async def test_over_ssh_a_key_is_answered_between_two_bands_of_a_picture(
+    worker: int,  # noqa: ARG001, F811
+    home: Home,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    graphics: str,
+    sign: bytes,
+) -> None:
+    make_pictures(home, 2)
+    monkeypatch.setenv("SSH_CONNECTION", "10.0.0.9 50000 10.0.0.2 22")
+    with PseudoTerminal(["-m", "tui", "--graphics", graphics], size=(120, 40)) as screen:
+        screen.wait_for("ready")
+        screen.send(b"\x1b")
+        screen.read_for(1)
+        screen.send(b"3")
+        screen.wait_for("1 of 2")
+        screen.read_for(2)
+        screen.forget()
+        screen.send(b"\r")
+        for _ in range(3):
+            screen.wait_for_any(ASK)
+            assert sign in screen.raw
+            assert len(screen.raw) < 20_000
+            screen.forget()
+            screen.send(b"\x1b[10;10R")
+        screen.wait_for_any(ASK)
+        screen.forget()
+        screen.read_for(1)
+        assert sign not in screen.raw  # the line is busy
+        screen.send(b"?")
+        screen.wait_for("Pixel for pixel")
+        screen.send(b"\x1b")
+        screen.send(b"\x1b[10;10R")
+        screen.wait_for_any(sign)
         screen.send(b"\x11")
         assert screen.wait() == 0
 

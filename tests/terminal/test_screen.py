@@ -120,6 +120,18 @@ async def test_the_finished_picture_in_the_terminals_own_graphics(worker: int, g
         assert screen.wait() == 0
 
 
+@pytest.mark.usefixtures("worker")
+async def test_escape_and_a_letter_sent_together_leave_the_prompt_and_act() -> None:
+    with PseudoTerminal(SCREEN) as screen:
+        screen.wait_for("ready")
+        screen.send(b"a fox\x1bm")
+        screen.wait_for("Pocket (embedded)")
+        screen.send(b"\x1b")
+        screen.send(b"\x11")
+        assert screen.wait() == 0
+    assert load_choices(state_dir() / "screen.json").prompt == "a fox"
+
+
 async def test_a_paste_of_100_kb(worker: int) -> None:  # noqa: ARG001
     text = ("a fox in the snow " * 6000)[:100_000]
     with PseudoTerminal(SCREEN) as screen:

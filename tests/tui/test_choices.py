@@ -126,3 +126,9 @@ def test_arrows_stop_at_the_ends_of_numbers_and_go_round_lists() -> None:
     assert stepped(replace(SOME, guidance=0.0), "guidance", -1, None).guidance == 0.0
     assert stepped(Choices(quantization="bf16"), "quantization", -1, None).quantization == "auto"
     assert stepped(Choices(model="pocket"), "model", -1, None).model == list(MODELS)[-1]
+
+
+def test_a_seed_that_is_counted_does_not_begin_with_the_last_picture_again() -> None:
+    locked = Choices(seed_mode="random").next_seed_mode(1, 99)
+    assert locked.next_seed_mode(1, 99).seed == 100
+    assert replace(locked, seed=7).next_seed_mode(1, 99).seed == 7

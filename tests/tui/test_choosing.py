@@ -35,7 +35,7 @@ MENU_ANSWERS: list[MenuAnswer] = [
     ("i", ["tab", *"2.5", "enter"], lambda c: c.guidance, 2.5),
     ("i", ["tab", "tab", *"blurry", "enter"], lambda c: c.negative_prompt, "blurry"),
     ("s", [*"99", "enter"], lambda c: (c.seed, c.seed_mode), (99, "locked")),
-    ("s", [*"99", "ctrl+l", "enter"], lambda c: (c.seed, c.seed_mode), (99, "+1")),
+    ("s", [*"99", "ctrl+t", "enter"], lambda c: (c.seed, c.seed_mode), (99, "+1")),
 ]
 
 

@@ -13,7 +13,7 @@ HINTS = {
     "n": "r kept or read each step",
     "d": "tab to type",
     "t": "↑ ↓ or a letter, enter, esc",
-    "i": "ctrl+l seed mode, enter, esc",
+    "i": "ctrl+t seed mode, enter, esc",
     "e": "enter, esc",
     "slash": "type to narrow down, ↑ ↓, enter, esc",
     "comma": "settings.toml",

@@ -13,12 +13,12 @@ from textual.command import CommandPalette
 from textual.pilot import Pilot
 
 from flux2 import events as ev
+from tests.tui.pictures import FOX, comparing, made, resting, until
 from tests.tui.replay import GB, ReplayBackend
 from tests.tui.screen import running, settled
 from tests.tui.test_models import disk, open_models
-from tests.tui.test_pictures import FOX, comparing, made, resting, until
 from tui.app import Flux2App
-from tui.keymap import BROWSER_KEYS, COMPARE_KEYS, GALLERY_KEYS, MODELS_KEYS, SETTINGS_KEYS, VIEWER_KEYS, Key
+from tui.keymap import BROWSER_KEYS, COMPARE_KEYS, GALLERY_KEYS, MODELS_KEYS, REDRAW, SETTINGS_KEYS, VIEWER_KEYS, Key
 from tui.screens.compare import CompareScreen
 from tui.screens.gallery import GalleryScreen
 from tui.screens.models import ModelsScreen
@@ -162,6 +162,7 @@ TABLES = [
     ("models", MODELS_KEYS, MODELS),
     ("form", SETTINGS_KEYS, FORM),
 ]
+TABLES = [(place, tuple(key for key in keys if key is not REDRAW), holds) for place, keys, holds in TABLES]
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.geometry import Region
 from textual.strip import Strip
 
-from tui.lean_update import LeanUpdate, Shown
+from tui.lean_update import LeanUpdate, Line, OwedUpdate, Shown
 
 WIDTH, HEIGHT = 24, 6
 STYLES = [
@@ -57,7 +57,10 @@ class Terminal:
             elif character != "\n":
                 seen = fore if character != " " or attributes else ""  # of a space, only what lies behind it
                 self.cells[x, y] = character, (*sorted(attributes), seen, back)
-                x += 2 if character == "狐" else 1
+                if character == "狐":
+                    x += 1
+                    self.cells[x, y] = "", ()
+                x += 1
         assert (attributes, fore, back) == (set(), "", ""), "what others write would be drawn in the last style"
 
 
@@ -82,9 +85,35 @@ def random_update(chance: random.Random, lines: Sequence[Strip]) -> LayoutUpdate
     return ChopsUpdate(chops, spans, [[cut, WIDTH]] * HEIGHT)
 
 
+class WideLine(Line):
+    AT_ONCE = PER_SECOND = 10**9
+
+
+class Seconds:
+    """A clock moved by hand."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def a_picture(chance: random.Random, width: int, height: int) -> LayoutUpdate:
+    """No two cells of which are alike, under a line of words."""
+
+    def cell() -> Segment:
+        colours = [Color.from_rgb(*(chance.randrange(256) for _ in range(3))) for _ in range(2)]
+        return Segment("▀", Style(color=colours[0], bgcolor=colours[1]))
+
+    words = Strip([Segment("fox.png".ljust(width), STYLES[1])])
+    return LayoutUpdate(
+        [[Strip([cell() for _ in range(width)])] for _ in range(height)] + [[words]], Region(0, 0, width, height + 1)
+    )
+
+
 def test_the_terminal_shows_the_same() -> None:
     chance, console = random.Random(4), Console(color_system="truecolor")
-    plain, lean, shown = Terminal(), Terminal(), Shown()
+    plain, lean, shown = Terminal(), Terminal(), Shown(WideLine())
     for _ in range(300):
         update = random_update(chance, [random_strip(chance, WIDTH) for _ in range(HEIGHT)])
         plain.write(update.render_segments(console))
@@ -92,8 +121,56 @@ def test_the_terminal_shows_the_same() -> None:
         assert lean.cells == plain.cells
 
 
+def test_over_a_slow_line_it_comes_to_show_the_same() -> None:
+    chance, console, clock = random.Random(5), Console(color_system="truecolor"), Seconds()
+    plain, lean, shown = Terminal(), Terminal(), Shown(Line(clock))
+    behind = 0
+    for _ in range(300):
+        update = random_update(chance, [random_strip(chance, WIDTH) for _ in range(HEIGHT)])
+        plain.write(update.render_segments(console))
+        lean.write(LeanUpdate(update, shown).render_segments(console))
+        clock.now += chance.choice((0.0, 0.02, 0.05))
+        lean.write(OwedUpdate(shown).render_segments(console))
+        behind += bool(shown.owed)
+        if chance.random() < 0.1:
+            while shown.owed:
+                clock.now += 0.1
+                lean.write(OwedUpdate(shown).render_segments(console))
+            assert lean.cells == plain.cells
+    assert behind > 50
+
+
+def test_a_picture_is_sent_by_and_by_its_words_first_and_a_keys_answer_before_the_rest() -> None:
+    chance, console, clock = random.Random(6), Console(color_system="truecolor"), Seconds()
+    shown, sent = Shown(Line(clock)), []
+    sent.append((0.0, LeanUpdate(a_picture(chance, 100, 20), shown).render_segments(console)))
+    assert "fox.png" in sent[0][1]
+    letter = Strip([Segment("x", Style())])
+    while shown.owed:
+        clock.now += 0.1
+        sent.append((clock.now, OwedUpdate(shown).render_segments(console)))
+        answer = LeanUpdate(LayoutUpdate([[letter]], Region(round(clock.now * 10) % 100, 30, 1, 1)), shown)
+        sent.append((clock.now, answer.render_segments(console)))
+        assert "x" in sent[-1][1]
+        assert len(sent[-1][1].encode()) < 500
+    assert sum(len(text.encode()) for _, text in sent) > 60_000
+    for at, _ in sent:
+        assert sum(len(text.encode()) for when, text in sent if at <= when < at + 1) <= 20_000
+
+
+def test_what_is_owed_is_forgotten_where_something_else_takes_its_place() -> None:
+    chance, console, clock = random.Random(7), Console(color_system="truecolor"), Seconds()
+    shown = Shown(Line(clock))
+    LeanUpdate(a_picture(chance, 100, 20), shown).render_segments(console)
+    assert shown.owed
+    blank = LayoutUpdate([[Strip([Segment(" " * 100, Style())])] for _ in range(21)], Region(0, 0, 100, 21))
+    clock.now += 1
+    LeanUpdate(blank, shown).render_segments(console)
+    assert not shown.owed
+
+
 def test_what_is_there_is_not_sent_again_until_it_may_be_gone() -> None:
-    console, shown = Console(color_system="truecolor"), Shown()
+    console, shown = Console(color_system="truecolor"), Shown(WideLine())
     lines = [random_strip(random.Random(1), WIDTH) for _ in range(HEIGHT)]
     update = LayoutUpdate([[line] for line in lines if "狐" not in line.text], Region(0, 0, WIDTH, HEIGHT))
     first = LeanUpdate(update, shown).render_segments(console)
@@ -112,7 +189,7 @@ def test_a_colour_that_stays_is_not_named_again() -> None:
 
 def test_a_space_has_no_colour_of_its_own() -> None:
     red, blue = Style(color=Color.from_rgb(200, 0, 0)), Style(color=Color.from_rgb(0, 0, 200))
-    console, shown = Console(color_system="truecolor"), Shown()
+    console, shown = Console(color_system="truecolor"), Shown(WideLine())
     for style, text in ((red, "a  b"), (blue, "    ")):
         update = LayoutUpdate([[Strip([Segment(text, style)])]], Region(0, 0, 4, 1))
         sent = LeanUpdate(update, shown).render_segments(console)

@@ -79,7 +79,7 @@ async def test_the_plan_stands_beside_the_peak() -> None:
     for size in ((80, 24), (120, 40), (200, 60)):
         async with running(mid_run(7), size=size) as (app, _):
             heading = app.dashboard.memory.heading.detail.plain
-            assert "peak 11.2  plan 13.8" in heading
+            assert "peak 11.2  ⠂ plan 13.8" in heading
 
 
 async def test_every_figure_of_memory_is_shown_where_the_pane_is_tall() -> None:

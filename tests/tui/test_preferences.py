@@ -82,6 +82,21 @@ def _items() -> tuple[object, ...]:
     return SETTINGS
 
 
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_the_files_path_is_broken_between_folders(
+    size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "a-home-of-some-length" / "and-another-folder-below-it"
+    monkeypatch.setenv("FLUX2_HOME", str(home))
+    async with running(ReplayBackend(), size) as (app, pilot):
+        await pilot.press("escape", "comma")
+        await settled(pilot)
+        text = text_of(app)
+        assert "/settings.toml" in text
+        for folder in settings_path().parts[-5:]:
+            assert folder in text
+
+
 async def test_what_is_typed_wrongly_is_said_and_not_written() -> None:
     async with running(ReplayBackend()) as (app, pilot):
         await pilot.press("escape", "comma")
@@ -167,6 +182,28 @@ async def test_a_letters_new_key_acts_in_the_prompt_too_and_a_new_letter_is_text
         assert backend.cancelled == ["r1"]
 
 
+@pytest.mark.parametrize("key", ["ctrl+x", "f6", "ctrl+w"])
+async def test_a_key_with_which_the_editor_does_something_is_the_users_there_too(key: str) -> None:
+    write(f'[keys]\ncancel = "{key}"\n')
+    backend = mid_run()
+    async with running(backend) as (app, pilot):
+        await pilot.press(*"a fox", key)
+        await settled(pilot)
+        assert app.dashboard.prompt.editor.text == "a fox"
+        assert f"y, {key} yes" in text_of(app)
+        await pilot.press(key)
+        await settled(pilot)
+        assert backend.cancelled == ["r1"]
+
+
+async def test_other_keys_of_the_editor_stay_its_own() -> None:
+    write('[keys]\ncopy-seed = "ctrl+x"\n')  # of pictures, not of this screen
+    async with running(mid_run()) as (app, pilot):
+        await pilot.press(*"a fox", "f6", "ctrl+x")
+        await settled(pilot)
+        assert app.dashboard.prompt.editor.text == ""
+
+
 async def test_a_remapped_key_pressed_twice_cancels_without_asking() -> None:
     write('[keys]\ncancel = "f9"\n')
     backend = mid_run()
@@ -196,6 +233,9 @@ async def test_keys_change_while_the_screen_runs() -> None:
         ('cancel = "m"', "line 2: m already means 'model'"),
         ('cancle = "f9"', "line 2: nothing is called 'cancle'; did you mean cancel"),
         ('cancel = "ctrl+m"', "line 2: ctrl+m can't be told from enter"),
+        ('cancel = "crtl+x"', "line 2: 'crtl+x' is no key"),
+        ('cancel = "left"', "line 2: ← is needed where one writes"),
+        ('run = "enter"', "line 2: enter already means"),
         ('select = "f9"', "line 2: nothing is called 'select'"),
         ('edit-queued = "f9"', "line 2: the keys of 'edit-queued' can't be changed"),
         ('cancel = "f9"\nmodel = "f9"', "line 2: f9 already means 'model'"),
@@ -209,9 +249,9 @@ def test_keys_that_can_not_be_had(keys: str, said: str) -> None:
 
 
 def test_keys_may_change_places_and_be_written_as_they_look() -> None:
-    chosen, complaints = user_keys(write('[keys]\nmodel = "n"\nquantization = "m"\nhelp = "?"\n'))
+    chosen, complaints = user_keys(write('[keys]\nmodel = "n"\nquantization = "m"\nhelp = "?"\ncancel = "Ctrl+X"'))
     assert complaints == []
-    assert chosen["help"] == "question_mark"
+    assert (chosen["help"], chosen["cancel"]) == ("question_mark", "ctrl+x")
 
 
 def test_one_that_is_refused_has_its_own_key_again() -> None:

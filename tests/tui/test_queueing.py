@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from rich.cells import cell_len
 
@@ -53,6 +55,16 @@ async def test_three_pictures_of_one_prompt_can_be_told_apart(size: tuple[int, i
         assert all(("int4  1024×1024" in line) is wide for line in lines)  # the model's own size
         assert all(" in " in line for line in lines[1:])
         assert not any("steps" in line or "klein" in line for line in lines)  # the same for all
+
+
+async def test_a_long_queue_says_of_each_when_it_will_be_done() -> None:
+    backend = mid_run(7)
+    async with running(backend, size=(120, 40)) as (app, pilot):
+        backend.feed(ev.QueueChanged(items=queue_of(*[f"fox {number}" for number in range(12)])))
+        await settled(pilot)
+        lines = [line for line in text_of(app).splitlines() if "fox " in line]
+        assert len(lines) > 4
+        assert all(re.search(r" in \d+:\d\d", line) for line in lines[1:]), lines
 
 
 async def test_what_differs_between_waiting_pictures_is_shown() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
+from flux2.request import GenerationRequest
 from tests.tui.replay import ReplayBackend, events_of_a_run, mid_run, queue_of
 from tests.tui.screen import running, settled, text_of
 from tui.screens.confirm import Confirm
@@ -105,3 +107,24 @@ async def test_the_running_item_is_not_removed_but_cancelled() -> None:
         await pilot.press("delete")
         await settled(pilot)
         assert backend.removed == []
+
+
+async def test_pressed_three_times_at_once_the_seeds_are_counted_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    honest = ReplayBackend.enqueue
+
+    async def slowly(self: ReplayBackend, request: GenerationRequest) -> str:
+        await asyncio.sleep(0.1)
+        return await honest(self, request)
+
+    monkeypatch.setattr(ReplayBackend, "enqueue", slowly)
+    backend = ReplayBackend()
+    async with running(backend) as (app, pilot):
+        app.choose(replace(app.choices, seed=7, seed_mode="+1"))
+        await pilot.press(*"a fox")
+        for _ in range(3):
+            app.dashboard.action_run()
+        await pilot.pause(0.5)
+        await settled(pilot)
+        assert [request.seed for request in backend.enqueued] == [7, 8, 9]

@@ -39,6 +39,8 @@ def test_there_are_dark_and_light_ones_and_none_is_broken() -> None:
     assert DEFAULT_THEME in THEMES
     assert {named.theme.dark for named in THEMES.values()} == {True, False}
     assert len(THEMES) >= 8
+    assert sum("every kind of colour vision" in named.about for named in THEMES.values()) >= 2
+    assert THEMES["ansi"].about == "the terminal's own colours"
 
 
 @pytest.mark.parametrize("name", COLOURED)

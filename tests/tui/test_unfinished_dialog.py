@@ -27,6 +27,18 @@ async def test_a_run_that_broke_off_is_offered_and_taken_up() -> None:
         assert type(app.screen).__name__ == "Dashboard"
 
 
+async def test_it_is_offered_once_though_the_worker_comes_back() -> None:
+    backend = ReplayBackend(unfinished=(left_after(3),))
+    async with running(backend) as (app, pilot):
+        await settled(pilot)
+        backend.die("The worker left: it was asked to.")
+        await settled(pilot)
+        await pilot.press("f5")
+        await settled(pilot)
+        said = "A run broke off: b takes it up after step 3 of 12."
+        assert [toast.message for toast in app._notifications].count(said) == 1
+
+
 async def test_of_several_one_is_chosen_and_can_be_let_go() -> None:
     backend = ReplayBackend(unfinished=(left_after(3), left_after(0, "r2")))
     async with running(backend) as (app, pilot):

@@ -9,7 +9,6 @@ import pytest
 from flux2 import events as ev
 from tests.tui.replay import START, ReplayBackend, events_of_a_run, mid_run, picture_png
 from tests.tui.screen import running, settled, text_of
-from tui.picture import fit, half_cells, open_picture
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
@@ -32,29 +31,6 @@ async def test_steps_memory_and_preview_follow_the_events() -> None:
         assert "step 7 of 12" in text_of(app)
         assert app.session.preview is not None
         assert app.session.preview.step == 6
-
-
-async def test_over_ssh_a_preview_comes_from_the_top_no_faster_than_the_line_takes_it() -> None:
-    async with running(mid_run(3), size=(120, 40), remote=True) as (app, pilot):
-        cells = app.dashboard.preview.cells
-        height = len(half_cells(open_picture(picture_png(3, 12)), *fit((64, 64), cells.size, cells._cell)))
-        first = len(cells.strips)
-        assert 0 < first < height
-        await pilot.pause(1.5)
-        assert first < len(cells.strips) <= height
-
-
-async def test_over_ssh_the_preview_comes_anew_when_the_screen_above_it_goes() -> None:
-    async with running(mid_run(3), size=(120, 40), remote=True) as (app, pilot):
-        await pilot.pause(3)
-        cells = app.dashboard.preview.cells
-        height = len(cells.strips)
-        await pilot.press("escape", "3")
-        await pilot.pause(0.5)
-        assert not cells.strips
-        await pilot.press("escape")
-        await pilot.pause(1.5)
-        assert 0 < len(cells.strips) < height
 
 
 async def test_the_finished_picture_takes_the_previews_place(tmp_path: Path) -> None:

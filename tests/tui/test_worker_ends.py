@@ -6,9 +6,11 @@ import asyncio
 from dataclasses import replace
 
 from flux2.paths import state_dir
+from flux2.worker.client import WorkerDied, WorkerLeft
 from tests.tui.replay import INFO, ReplayBackend, mid_run
 from tests.tui.screen import make_app, running, settled, text_of
 from tui.choices import load_choices
+from tui.worker_backend import in_words
 
 CAT = "a fluffy orange tabby cat"
 
@@ -30,6 +32,12 @@ async def test_a_dead_worker_is_noticed_within_a_second_and_restarted_by_a_key()
         assert backend.restarts == 1
         assert app.session.trouble == ""
         assert app.dashboard.prompt.editor.text == CAT
+
+
+def test_of_one_that_left_as_it_was_asked_to_the_last_words_go_unsaid() -> None:
+    last = ["2026-11-29 09:23:45 info: worker 11395 left"]
+    assert in_words(WorkerLeft("The worker left: it was asked to.", last)) == "The worker left: it was asked to."
+    assert "It last said" in in_words(WorkerDied("The worker (process 4711) died.", last))
 
 
 async def test_a_worker_that_another_screen_has_restarted_is_followed() -> None:

@@ -23,7 +23,7 @@ def reference(q: mx.array, k: mx.array, v: mx.array, mask: mx.array | None) -> m
 @pytest.mark.parametrize("masked", [False, True])
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch, chunk_bytes: int, shared: bool, masked: bool) -> None:
     monkeypatch.setattr(attention, "SCORES_BYTES", chunk_bytes)
-    monkeypatch.setattr(attention, "LARGEST_FUSED_HEAD", 0)
+    monkeypatch.setattr(attention, "FUSED_HEADS", ())
     q, k, v = random_heads(11, 4, 0), *(random_heads(11, 2 if shared else 4, seed) for seed in (1, 2))
     mask = mx.broadcast_to(mx.tri(11, dtype=mx.bool_), (2, 1, 11, 11)) if masked else None
     assert mx.allclose(attend(q, k, v, mask), reference(q, k, v, mask), rtol=1e-5, atol=1e-6)
@@ -45,7 +45,7 @@ def test_large_scores_stay_finite() -> None:
 
 def test_memory_is_bounded_by_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention, "SCORES_BYTES", 1 << 20)
-    monkeypatch.setattr(attention, "LARGEST_FUSED_HEAD", 0)
+    monkeypatch.setattr(attention, "FUSED_HEADS", ())
     q = mx.random.normal((1, 2048, 1, 64), key=mx.random.key(0))  # all scores: 16 MiB
     mx.eval(q)
     mx.reset_peak_memory()

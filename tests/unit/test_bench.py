@@ -129,7 +129,7 @@ def test_what_was_measured_is_in_the_file_when_the_program_is_stopped(
 
     monkeypatch.setattr(reports, "_run_cell", pretend)
     out = tmp_path / "report.json"
-    plan = BenchPlan(models=("m",), quantizations=("qint8", "int4"), parts=("load",), cell=Cell(source=""))
+    plan = BenchPlan(models=("pocket",), quantizations=("qint8", "int4"), parts=("load",), cell=Cell(source=""))
     with pytest.raises(KeyboardInterrupt):
         run_bench(plan, out)
     (cell,) = json.loads(out.read_text())["cells"]
@@ -161,6 +161,11 @@ def test_a_report_that_cannot_be_written_is_refused_first(tmp_path: Path, capsys
     assert "unmeasured" not in capsys.readouterr().err
 
 
+def test_an_unknown_model_is_refused_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "--model", "klein-5b"]) == 2
+    assert capsys.readouterr().err.count("klein-5b") == 1
+
+
 def test_refuses_a_synthetic_model_that_is_not_known() -> None:
     plan = BenchPlan(
         models=("klein-5b",), quantizations=("int4",), parts=("load",), cell=Cell(source=""), synthetic=True
@@ -178,7 +183,7 @@ def test_several_runs_give_medians_and_their_spread(monkeypatch: pytest.MonkeyPa
         return {**peaks, "figures": figures, "seconds": {"load": 1.0}, "step_seconds": [9.0, 1.0, 2.0]}
 
     monkeypatch.setattr(reports, "_run_cell", pretend)
-    plan = BenchPlan(models=("m",), quantizations=("int4",), parts=("load",), cell=Cell(source=""), runs=3)
+    plan = BenchPlan(models=("pocket",), quantizations=("int4",), parts=("load",), cell=Cell(source=""), runs=3)
     (cell,) = run_bench(plan)["cells"]
     assert cell["figures"]["transformer_active"] == 2 * MIB
     assert cell["spread"]["figures"]["transformer_active"] == (1 * MIB, 3 * MIB)

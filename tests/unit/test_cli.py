@@ -141,6 +141,11 @@ def test_bad_arguments_are_code_2(arguments: list[str], capsys: pytest.CaptureFi
         ("CheckpointError: vae/x is truncated; get it again.", 1, "flux2: vae/x is truncated; get it again."),
         ("RequestError: Model 'm' is unknown.", 2, "flux2: Model 'm' is unknown."),
         ("Bug: no such thing", 1, "flux2: Unexpected RuntimeError: no such thing. FLUX2_DEBUG=1"),
+        (
+            "Bug: [metal::load_device] No Metal device available.",
+            1,
+            "flux2: This session has no access to the Mac's GPU;",
+        ),
         ("CheckpointError: \x1b[2Jgone", 1, "flux2: \\x1b[2Jgone"),
     ],
 )

@@ -51,6 +51,7 @@ def test_without_a_terminal_it_is_one_sentence_with_what_would_fit(capsys: pytes
     assert "klein-9b bf16 at 1024×1024 does not fit: it needs " in said
     assert "--transformer-quant int4 --residency resident (" in said
     assert "--force runs it all the same." in said
+    assert said.count("--transformer-quant") == 3, "only the best are named"
     assert made() is None
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from flux2 import memory
 from flux2.budget import Budget
+from flux2.chip import Chip
 
 RECORDED = struct.pack("<16x10Q", 1, 2, 3, 4, 5, 600 << 20, 700 << 20, 900 << 20, 8, 9)
 """`struct rusage_info_v0` as macOS fills it in: resident 700 MiB, footprint 900 MiB."""
@@ -52,6 +53,26 @@ def test_the_budget_is_what_the_user_says_or_else_the_device(monkeypatch: pytest
     assert memory.budget().limit == 3 << 30
     assert isinstance(memory.budget(7), Budget)
     assert memory.budget(7).limit == 7
+
+
+@pytest.mark.parametrize(("macos", "wired"), [((15, 0), [40 << 30, 0]), ((14, 7), [])])
+def test_arrays_are_wired_on_a_mac_for_as_long_as_the_context_lasts(
+    macos: tuple[int, int], wired: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = [0]
+    monkeypatch.setattr(memory, "this_chip", lambda: Chip(name="M4 Pro", backend="metal", memory_limit=40 << 30))
+    monkeypatch.setattr(memory, "macos_version", lambda: macos)
+    monkeypatch.setattr(memory.mx, "set_wired_limit", lambda limit: limits.append(limit) or limits[-2])
+    with pytest.raises(RuntimeError, match="of the run"), memory.wired():
+        assert limits[1:] == wired[:1]
+        raise RuntimeError("of the run")
+    assert limits[1:] == wired
+
+
+def test_nothing_is_wired_where_no_mac_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory.mx, "set_wired_limit", lambda _: pytest.fail("a wired limit was set"))
+    with memory.wired():
+        pass
 
 
 def test_some_cache_is_always_left(monkeypatch: pytest.MonkeyPatch) -> None:

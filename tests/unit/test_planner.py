@@ -208,7 +208,18 @@ def test_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.endswith("← auto") for line in lines[3:6]] == [False, True, False]
     assert "READ of the files that flux2 quantize makes, so that no step quantizes: qint8 3,729, int4 1,974." in lines
     assert max(map(len, lines)) <= 100
-    assert lines[-1].startswith("This machine: 6,144 MiB")
+    assert lines[-1].startswith("A run may take 6,144 MiB here")
+
+
+def test_command_says_what_tight_is_and_which_autoencoder_it_planned(capsys: pytest.CaptureFixture[str]) -> None:
+    tight = plan(find_networks("klein-4b"), Setting(quantization="qint8", dtype="bfloat16")).peak
+    arguments = ["plan", "--model", "klein-4b", "--memory-budget", f"{tight // MIB + 1}MiB", "--dtype", "bfloat16"]
+    assert cli.main([*arguments, "--vae", "somebody/small-decoder"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "tight: it fits when other programs make room." in lines
+    assert lines[-1].startswith("somebody/small-decoder is not here")
+    assert cli.main([*arguments, "--residency", "streamed", "--json", "--vae", "somebody/small-decoder"]) == 0
+    assert json.loads(capsys.readouterr().out)["own_vae"]
 
 
 def test_command_shows_one_residency(capsys: pytest.CaptureFixture[str]) -> None:

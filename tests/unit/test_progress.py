@@ -116,6 +116,18 @@ def test_a_stalled_step_does_not_count_below_the_steps_that_follow_it() -> None:
     assert stalled == pytest.approx(2.0 + 2.5)
 
 
+@pytest.mark.parametrize("tail", [0.0, 1.0])
+def test_a_decode_that_is_slower_than_the_last_one_or_the_first_is_told_by_how_far_it_is(tail: float) -> None:
+    progress = RunProgress(run="r", tail_seconds=tail)
+    for event in list(_run([2.0, 2.0], decode=8.0)):
+        if isinstance(event, ev.PhaseFinished) and event.phase == "decode":
+            break
+        progress.apply(event)
+    began = progress.phase_started
+    progress.apply(ev.PhaseProgress(run="r", time=began + 6, phase="decode", done=3, total=4, unit="stages"))
+    assert progress.eta(began + 6) == pytest.approx(2.0)
+
+
 def test_other_runs_are_ignored() -> None:
     progress = RunProgress(run="other")
     for event in _run([1.0]):

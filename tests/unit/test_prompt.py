@@ -22,10 +22,36 @@ RECORDINGS = Path(__file__).parents[1] / "parity" / "recordings"
 TOKENIZER = RECORDINGS / "base" / "checkpoint" / "tokenizer"
 QWEN3, MISTRAL3 = PROMPT_FORMS["Qwen3ForCausalLM"], PROMPT_FORMS["Mistral3ForConditionalGeneration"]
 
+AT_ONCE = """
+import threading
+from flux2.prompt import import_tokenizer
+
+faults = []
+
+def ask():
+    try:
+        import_tokenizer()
+    except ImportError as error:
+        faults.append(error)
+
+threads = [threading.Thread(target=ask) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(faults)
+"""
+
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerBase:
     return load_tokenizer(TOKENIZER)
+
+
+def test_it_may_be_asked_for_by_several_threads_at_once() -> None:
+    """By the worker as it starts, and for a prompt that is typed meanwhile."""
+    ended = subprocess.run([sys.executable, "-c", AT_ONCE], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
 
 
 def copy_of_the_tokenizer(folder: Path) -> Path:

@@ -81,10 +81,18 @@ def reshape(path: Path) -> None:
     path.write_bytes(len(raw).to_bytes(8, "little") + raw + data[8 + length :])
 
 
+def leave_a_hole(path: Path) -> None:
+    """As a downloader does that reserved the room of all and was broken off half-way."""
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with path.open("r+b") as file:
+        file.truncate(len(data))
+
+
 @pytest.mark.parametrize("part", FILES)
 @pytest.mark.parametrize(
     "damage",
-    [cut, cut_in_header, empty, remove, extend, flip_header_length, replace_by_html, reshape],
+    [cut, cut_in_header, empty, remove, extend, flip_header_length, replace_by_html, reshape, leave_a_hole],
     ids=lambda damage: damage.__name__,
 )
 def test_one_sentence_names_the_file_before_memory_is_spent(

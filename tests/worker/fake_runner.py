@@ -44,6 +44,8 @@ class FakeRunner:
         if waited_for := os.environ.get("FAKE_PREPARE"):  # a file
             while not Path(waited_for).exists():
                 time.sleep(0.01)
+        if fault := os.environ.get("FAKE_FAULT"):
+            raise RuntimeError(fault)
         self._ready = True
         return Device(name="Fake device", memory_limit=8 * GIB)
 

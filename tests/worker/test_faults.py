@@ -74,6 +74,15 @@ async def test_a_killed_worker_is_noticed(home: Home, number: signal.Signals, wo
     ]  # and the interrupted one is not repeated
 
 
+async def test_an_engine_without_a_gpu_is_told_with_what_to_do(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_FAULT", "[metal::load_device] No Metal device available.")
+    client = await home.attach()
+    heard = await events_until(client, ev.Logged) if not client.snapshot.log else client.snapshot.log
+    (told,) = of_type(heard, ev.Logged)
+    assert told.level == "error"
+    assert told.message.startswith("The engine can't be loaded. This session has no access to the Mac's GPU; log in")
+
+
 async def test_a_screen_that_did_not_start_the_worker_notices_too(home: Home) -> None:
     worker = subprocess.Popen([sys.executable, "-m", "flux2.worker", *RUNNER], cwd=ROOT)
     home.pids.add(worker.pid)
@@ -199,8 +208,11 @@ async def test_hangups_are_ignored(home: Home) -> None:
 async def test_a_run_outlives_the_terminal_it_was_started_from(home: Home) -> None:
     program = """
 import asyncio
+import signal
 from flux2.request import GenerationRequest
 from flux2.worker.client import connect_or_start
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the suite itself may run under nohup
 
 async def main():
     client = await connect_or_start(arguments=("--runner", "tests.worker.fake_runner:FakeRunner"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from typing import Any
@@ -98,3 +99,11 @@ async def test_tokens_are_counted_while_a_run_is_under_way(home: Home) -> None:
     await client.enqueue(request("steps=10000"))
     assert await client.count_tokens("pocket", "a red fox") == (3, 512)
     assert await client.count_tokens("not-here", "a red fox") is None
+
+
+async def test_each_of_many_questions_at_once_has_its_answer(home: Home) -> None:
+    client = await home.attach()
+    counts = [client.count_tokens("pocket", "fox " * number) for number in range(1, 20)]
+    runs = [client.enqueue(request(f"steps=1 pause=0 fox {number}")) for number in range(3)]
+    assert await asyncio.gather(*counts) == [(number, 512) for number in range(1, 20)]
+    assert len(set(await asyncio.gather(*runs))) == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -35,15 +36,21 @@ class Confirm(ModalScreen[bool]):
         super().__init__()
         self._question = question
         self._keys = "y"
+        self._asked_by: list[str] = []
         if asked_by:
             key = self.app.key_of(asked_by)
             self._keys += f", {key.display}"
-            self._bindings.bind(key.keys, "answer(True)", show=False)
+            self._asked_by = key.keys.split(",")
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog-box"):
             yield Label(Content(self._question), classes="dialog-title")
             yield Label(Content.assemble((self._keys, "$accent"), " yes    ", ("n, esc", "$accent"), " no"))
+
+    def on_key(self, event: events.Key) -> None:
+        if event.key in self._asked_by:
+            event.stop()
+            self.dismiss(True)
 
     def action_answer(self, yes: bool) -> None:
         self.dismiss(yes)

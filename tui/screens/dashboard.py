@@ -12,14 +12,14 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.geometry import Size
-from textual.screen import ModalScreen, Screen
 from textual.widgets import Static, TextArea
 
 from flux2.errors import Flux2Error, RequestError
 from flux2.request import GenerationRequest
 from flux2.wildcards import resolve
-from tui.bindings import BindingChain, binding_chain, bindings
+from tui.bindings import bindings
 from tui.choices import Choices
+from tui.inside_textual import UserKeysScreen
 from tui.keymap import KEYS, Key
 from tui.prompt_history import PromptHistory
 from tui.screens import iterating
@@ -29,7 +29,7 @@ from tui.widgets.key_bar import KeyBar
 from tui.widgets.log_pane import LogPane
 from tui.widgets.memory_pane import MemoryPane
 from tui.widgets.pane import Pane
-from tui.widgets.preview_pane import LINE_SPEED, PAUSE, PreviewPane
+from tui.widgets.preview_pane import PAUSE, PreviewPane
 from tui.widgets.progress_pane import ProgressPane
 from tui.widgets.prompt_pane import PromptEditor, PromptPane
 from tui.widgets.queue_pane import QueueList, QueuePane
@@ -50,7 +50,7 @@ _MOST_COUNTED = 20_000
 reads, and its own number stays an estimate."""
 
 
-class Dashboard(Screen[None]):
+class Dashboard(UserKeysScreen):
     KEYS: ClassVar[tuple[Key, ...]] = KEYS
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEYS)
     AUTO_FOCUS = ""  # it would focus the editor again whenever a menu closes, and letters would be text
@@ -62,11 +62,12 @@ class Dashboard(Screen[None]):
         self.prompt = PromptPane(history)
         self.settings = SettingsPane()
         self.memory = MemoryPane(options.glyphs)
-        self.preview = PreviewPane(options.graphics, PAUSE[options.remote], LINE_SPEED[options.remote])
+        self.preview = PreviewPane(options.graphics, PAUSE[options.remote])
         self.progress = ProgressPane(options.glyphs)
         self.log_pane = LogPane()
         self.queue = QueuePane()
         self.edited = QueuedEdit(self)
+        self._asking = asyncio.Lock()
         self.prompt.editor.text = choices.prompt
         self.prompt.editor.move_cursor(self.prompt.editor.document.end)
         self.settings.form.set_reactive(SettingsForm.choices, choices)
@@ -90,13 +91,6 @@ class Dashboard(Screen[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         self._arrange_for(event.size)
-
-    def on_screen_suspend(self) -> None:
-        if not isinstance(self.app.screen, ModalScreen):
-            self.preview.cells.put_away()
-
-    def on_screen_resume(self) -> None:
-        self.preview.cells.come_back()
 
     def _arrange_for(self, size: Size) -> None:
         for name, (columns, rows) in (("-two-columns", TWO_COLUMNS), ("-large", LARGE)):
@@ -136,11 +130,6 @@ class Dashboard(Screen[None]):
         if self.app.session.running:
             self.progress.tick(self.app.session)
 
-    @property
-    def _binding_chain(self) -> BindingChain:
-        nodes = self.focused.ancestors_with_self if self.focused else [self, self.app]
-        return binding_chain(nodes, self.app._keymap)
-
     # --- running -----------------------------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
@@ -176,6 +165,10 @@ class Dashboard(Screen[None]):
 
     @work(group="command")
     async def action_run(self) -> None:
+        async with self._asking:  # the seed of the next one may follow from this one's
+            await self._run()
+
+    async def _run(self) -> None:
         from tui.screens.fit_question import settle
 
         choices = replace(self.app.choices, prompt=self.prompt.editor.text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,7 +16,7 @@ from textual.widgets import Input, Static
 from flux2.errors import Flux2Error
 from tui.bindings import bindings
 from tui.fuzzy import matcher
-from tui.keymap import GALLERY_KEYS, Key
+from tui.keymap import BROWSER_KEYS, GALLERY_KEYS, Key
 from tui.picture_details import details
 from tui.screens.picture_screen import PictureScreen
 from tui.widgets.key_bar import KeyBar
@@ -33,8 +32,6 @@ GRID_FROM = (100, 30)
 """Columns and rows from which there is room for a grid of thumbnails."""
 _LOOK_EVERY = 10.0
 """Seconds between two looks into the folder, for pictures that others make; the worker's own are told at once."""
-_LINE_SPEED = {"remote": 60_000, "busy": 16_000}
-"""Bytes per second for thumbnails over ssh; with a run going on, all together is to stay below 20 KB."""
 _DETAIL_PAUSE = 0.12
 """Seconds that the cursor must rest before the file of its picture is read."""
 
@@ -57,7 +54,7 @@ class GalleryScreen(PictureScreen):
         """What the details were last made of."""
 
     def compose(self) -> ComposeResult:
-        self.browser = PictureBrowser(self.app.desk.library, self._line_speed)
+        self.browser = PictureBrowser(self.app.desk.library)
         yield self.heading
         yield self.filter
         with Horizontal():
@@ -89,11 +86,6 @@ class GalleryScreen(PictureScreen):
         if self.app.screen is self:
             await self.app.desk.library.refresh()
             self.show_pictures()
-
-    def _line_speed(self) -> float:
-        if not self._options.remote:
-            return math.inf
-        return _LINE_SPEED["busy" if self.app.session.running else "remote"]
 
     # --- showing -----------------------------------------------------------------------------------------------------
 
@@ -209,6 +201,11 @@ class GalleryScreen(PictureScreen):
             self.app.desk.compare_pictures(picked)
         else:
             super().action_compare()
+
+    def action_help(self) -> None:
+        from tui.screens.help import Help
+
+        self.app.push_screen(Help((*self.KEYS, *BROWSER_KEYS)))
 
     def action_back(self) -> None:
         """First out of what narrows the view, then out of the gallery."""

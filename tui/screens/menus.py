@@ -130,7 +130,7 @@ def ask_theme(app: Flux2App, then: Callable[[], None] = lambda: None) -> None:
     """The picker previews: the whole screen wears the highlighted theme until one is chosen or refused."""
     before = app.theme
     choices = [
-        Choice(name, named.title, "dark" if named.theme.dark else "light", letter)
+        Choice(name, named.title, named.about, letter)
         for letter, (name, named) in zip(_LETTERS, app.themes.items(), strict=False)
     ]
 

@@ -9,13 +9,13 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from flux2.events import DownloadProgress
 from flux2.hub.inventory import ModelEntry, free_room, list_models
 from tui.bindings import bindings
+from tui.inside_textual import UserKeysScreen
 from tui.keymap import MODELS_KEYS, Key
 from tui.model_lines import details, line
 from tui.text import gigabytes
@@ -31,7 +31,7 @@ _LOOK_EVERY = 5.0
 """Seconds between two looks at the disk, where other programs put and remove models, too."""
 
 
-class ModelsScreen(Screen[None]):
+class ModelsScreen(UserKeysScreen):
     """Follows the worker's downloads; what was asked for goes on when the screen is left."""
 
     KEYS: ClassVar[tuple[Key, ...]] = MODELS_KEYS

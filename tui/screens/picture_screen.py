@@ -6,11 +6,11 @@ import os
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
-from textual.screen import Screen
 
 from flux2.errors import Flux2Error
 from flux2.humanize import printable
 from flux2.trash import NoTrashError
+from tui.inside_textual import UserKeysScreen
 from tui.keymap import Key
 from tui.session import Session, Topic
 
@@ -24,7 +24,7 @@ SCP_SECONDS = 30
 """How long the line stays, so that it can be read off."""
 
 
-class PictureScreen(Screen[None]):
+class PictureScreen(UserKeysScreen):
     AUTO_FOCUS = ""
     KEYS: ClassVar[tuple[Key, ...]] = ()
     app: Flux2App

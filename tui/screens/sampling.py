@@ -27,7 +27,7 @@ class SamplingDialog(ModalScreen[Choices | None]):
         Binding("ctrl+c", "back", show=False),
         Binding("up", "app.focus_previous", show=False),
         Binding("down", "app.focus_next", show=False),
-        Binding("ctrl+l", "mode", "seed mode"),
+        Binding("ctrl+t", "mode", "seed mode"),
     ]
     DEFAULT_CLASSES = "dialog"
 
@@ -58,7 +58,7 @@ class SamplingDialog(ModalScreen[Choices | None]):
                 yield Label(self._modes(), id="seed-modes")
             with Vertical(classes="dialog-foot"):
                 yield Label("", classes="dialog-complaint")
-                yield Label("↑ ↓ to move, ctrl+l seed mode, enter, esc", classes="dialog-hint")
+                yield Label("↑ ↓ to move, ctrl+t seed mode, enter, esc", classes="dialog-hint")
 
     def _field(self, name: str, placeholder: str) -> Input:
         value = getattr(self._choices, name)

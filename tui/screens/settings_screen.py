@@ -16,12 +16,15 @@ from textual.widgets.option_list import Option
 from flux2.settings import SETTINGS, complaint_about, overridden, settings_path
 from tui.screens.menu import Choice, Menu
 from tui.screens.text_dialog import TextDialog
+from tui.text import wrapped
 
 if TYPE_CHECKING:
     from tui.app import Flux2App
 
 _NAME_WIDTH = max(len(item.name) for item in SETTINGS)
 _VALUE_WIDTH = 22
+_WIDTH, _FRAME = 84, 6
+"""Columns of the dialog, and of its border and padding."""
 
 
 class SettingsScreen(ModalScreen[None]):
@@ -35,11 +38,16 @@ class SettingsScreen(ModalScreen[None]):
             yield OptionList(compact=True)
             with Vertical(classes="dialog-foot"):
                 yield Label("", id="setting-help")
-                yield Label(Content(f"enter changes it, esc; also in {settings_path()}"), classes="dialog-hint")
+                yield Label(id="setting-hint", classes="dialog-hint")
 
     def on_mount(self) -> None:
         self._fill()
         self.query_one(OptionList).focus()
+
+    def on_resize(self) -> None:
+        room = min(_WIDTH, self.app.size.width * 92 // 100) - _FRAME
+        hint = wrapped(f"enter changes it, esc; also in {settings_path()}", room)
+        self.query_one("#setting-hint", Label).update(Content("\n".join(hint)))
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         item = SETTINGS[event.option_index]

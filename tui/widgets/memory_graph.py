@@ -1,14 +1,14 @@
-"""Memory over the run: active memory filled, its peak as a line, the machine's limit dashed, phases marked.
+"""Memory over the run: active memory filled, its peak as a line, the plan dotted, the limit dashed, phases marked.
 
 Drawn cell by cell into strips; a redraw costs the same whatever the length of the run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
+from itertools import groupby, zip_longest
 from operator import itemgetter
 from typing import ClassVar, NamedTuple
 
@@ -39,6 +39,8 @@ class _Frame:
     """All that a redraw depends on; equal frames draw the same picture."""
 
     columns: tuple[Column | None, ...]
+    plans: tuple[int, ...]
+    """The planned peak of the phase that a column lies in, bytes; 0 for none. Of a phase under way up to the edge."""
     marks: tuple[tuple[int, str], ...]
     """Cell and phase."""
     scale: Scale
@@ -53,6 +55,7 @@ class MemoryGraph(Widget):
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "memory-graph--active",
         "memory-graph--peak",
+        "memory-graph--plan",
         "memory-graph--limit",
         "memory-graph--mark",
         "memory-graph--grid",
@@ -67,13 +70,14 @@ class MemoryGraph(Widget):
         self._history = MemoryHistory()
         self._limit = 0
         self._live = False
+        self._planned: Mapping[str, int] = {}
         self._frame: _Frame | None = None
         self._rows: list[list[_Cell]] = []
         self._strips: list[Strip] = []
 
-    def update(self, history: MemoryHistory, limit: int, running: bool) -> None:
-        """Show this history; redraws only where a dot has moved."""
-        self._history, self._limit, self._live = history, limit, running
+    def update(self, history: MemoryHistory, limit: int, running: bool, planned: Mapping[str, int]) -> None:
+        """Show this history and the peak planned for each phase; redraws only where a dot has moved."""
+        self._history, self._limit, self._live, self._planned = history, limit, running, planned
         self._redraw()
 
     def watch_whole_run(self) -> None:
@@ -126,8 +130,16 @@ class MemoryGraph(Widget):
             for mark in history.marks
             if mark.time >= start or mark is history.marks[-1]
         )
-        scale = memory_scale(history.peak, self._limit, plot_rows(height))
-        return _Frame(columns, marks, scale, start, seconds)
+        scale = memory_scale(max(history.peak, *self._planned.values(), 0), self._limit, plot_rows(height))
+        plans = self._plans(start, seconds, count if self._live else len(columns))
+        return _Frame(columns, plans, marks, scale, start, seconds)
+
+    def _plans(self, start: float, seconds: float, count: int) -> tuple[int, ...]:
+        plans = [0] * count
+        for mark in self._history.marks:
+            first = max(0, int((mark.time - start) / seconds))
+            plans[first:] = [self._planned.get(mark.phase, 0)] * len(plans[first:])
+        return tuple(plans)
 
     def _draw(self, frame: _Frame, cells: int, height: int) -> list[list[_Cell]]:
         """Every row as single cells."""
@@ -135,7 +147,10 @@ class MemoryGraph(Widget):
         style["blank"] = self.rich_style
         rows, per_cell = plot_rows(height), self.glyphs.columns
         dots = rows * self.glyphs.rows
-        levels = [_level(frame.scale, column, dots) for column in frame.columns]
+        levels = [
+            _level(frame.scale, column, plan, dots)
+            for column, plan in zip_longest(frame.columns, frame.plans, fillvalue=None)
+        ]
         levels += [_NOTHING] * (cells * per_cell - len(levels))
         columns = [
             _column(tuple(levels[left : left + per_cell]), rows, self.glyphs)
@@ -180,13 +195,15 @@ class _Level(NamedTuple):
 
     active: int
     peak: int
+    plan: int
 
 
-_NOTHING = _Level(0, 0)
+_NOTHING = _Level(0, 0, 0)
 
 
-def _level(scale: Scale, column: Column | None, dots: int) -> _Level:
-    return _Level(scale.dots(column.active, dots), scale.dots(column.peak, dots)) if column else _NOTHING
+def _level(scale: Scale, column: Column | None, plan: int | None, dots: int) -> _Level:
+    active, peak = (column.active, column.peak) if column else (0, 0)
+    return _Level(*(scale.dots(count, dots) for count in (active, peak, plan or 0)))
 
 
 @lru_cache(maxsize=1024)
@@ -196,13 +213,24 @@ def _column(levels: tuple[_Level, ...], rows: int, glyphs: Glyphs) -> tuple[_Fil
     for row in range(rows):
         below = (rows - 1 - row) * glyphs.rows  # dots under this row
         heights = [max(0, min(glyphs.rows, level.active - below)) for level in levels]
-        lines = [level.peak - 1 - below if 0 < level.peak - below <= glyphs.rows else None for level in levels]
-        text = glyphs.filled(heights, lines)
-        drawn.append(None if text == " " else (text, "active" if lines.count(None) == len(lines) else "peak"))
+        lines = [_dot(level.peak, below, glyphs) for level in levels]
+        plan = _dot(levels[0].plan, below, glyphs)
+        text = glyphs.filled(heights, lines, plan)
+        if any(line is not None for line in lines):
+            drawn.append((text, "peak"))
+        elif any(heights):
+            drawn.append((text, "active"))
+        else:
+            drawn.append(None if plan is None else (text if text != " " else glyphs.plan, "plan"))
     return tuple(drawn)
 
 
-_STYLES = ("active", "peak", "limit", "mark", "grid", "label")
+def _dot(level: int, below: int, glyphs: Glyphs) -> int | None:
+    """Where in a cell, from its bottom, the uppermost dot of so many lies; None where it is in another cell."""
+    return level - 1 - below if 0 < level - below <= glyphs.rows else None
+
+
+_STYLES = ("active", "peak", "plan", "limit", "mark", "grid", "label")
 
 
 def _cells(text: str, style: Style) -> list[_Cell]:

@@ -15,8 +15,8 @@ from tui.widgets.pane import Pane
 if TYPE_CHECKING:
     from tui.app import Flux2App
 
-_SHORTEST_RULE = 3
-"""Cells between the heading's title and its figures, the gaps included."""
+_SHORTEST_RULE = 1
+"""Cells between the heading's title and its figures."""
 _TALL = 14
 """Rows of a pane that has one to spare for figures."""
 
@@ -26,9 +26,9 @@ class MemoryPane(Pane):
 
     TITLE = "Memory"
     HELP = (
-        "Filled: what the engine holds now. Line: its peak. Dashed: what runs should not "
-        "exceed. Dotted: where a phase began. Plan: the peak that was expected of the run. Cache: freed, and kept for "
-        "what comes. Process: all that the worker takes. Swap: the whole machine's."
+        "Filled: what the engine holds now. Line: its peak. Dots across: the peak planned for each phase. Dashed: "
+        "what runs should not exceed. Dots upwards: where a phase began. Cache: freed, and kept for what comes. "
+        "Process: all that the worker takes. Swap: the whole machine's."
     )
     TOPICS = Topic.MEMORY | Topic.RUN | Topic.WORKER
     app: Flux2App
@@ -42,7 +42,8 @@ class MemoryPane(Pane):
         self.show(self.app.session)
 
     def show(self, session: Session) -> None:
-        self.graph.update(session.history, allowed(session), session.running)
+        planned = session.run.planned if session.run else {}
+        self.graph.update(session.history, allowed(session), session.running, planned)
         figures = memory_figures(session, self.graph.glyphs)
         width = self.content_size.width
         heading, rest = in_heading(figures, width - len(self.heading.title) - _SHORTEST_RULE)

@@ -1,13 +1,12 @@
 """Pictures to choose from: a grid of thumbnails a page at a time, or, where there is little room, lines of text.
 
-Only thumbnails on the page are ever decoded, one after the other, and over ssh shown no faster than the line takes.
+Only thumbnails on the page are ever decoded, one after the other.
 Moving within a page repaints marks and captions of the two pictures that it concerns; news of others repaint nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -39,10 +38,6 @@ if TYPE_CHECKING:
 
 CAPTION_ROWS = 2
 _KEPT_THUMBNAILS = 120
-_CELL_BYTES = 48
-"""That a cell of a thumbnail takes on the line: its two colours and the half block."""
-_PAGE_BYTES = 10_000
-"""That a page takes without its thumbnails."""
 _DAMAGED = "damaged"
 
 
@@ -99,13 +94,9 @@ class PictureBrowser(Horizontal, can_focus=True):
     class Opened(Message):
         """The picture under the cursor was clicked."""
 
-    def __init__(self, library: PictureLibrary, line_speed: Callable[[], float]) -> None:
-        """
-        Args:
-            line_speed: bytes per second that thumbnails may take; infinite for a terminal on this machine.
-        """
+    def __init__(self, library: PictureLibrary) -> None:
         super().__init__()
-        self._library, self._line_speed = library, line_speed
+        self._library = library
         self.lines = False
         """Lines of text instead of thumbnails."""
         self.pictures: Sequence[Picture] = ()
@@ -114,12 +105,9 @@ class PictureBrowser(Horizontal, can_focus=True):
         self._first = 0
         """The first picture of the page."""
         self._thumbnails: OrderedDict[tuple[object, ...], list[Strip] | str] = OrderedDict()
-        self._revealed: set[tuple[object, ...]] = set()
-        """Thumbnails of this page that were sent to the terminal."""
         self._drawn: list[tuple[object, ...]] = []
         """What the terminal shows, picture by picture."""
         self._loading = False
-        self._line_free_at = 0.0
         self._columns: list[PictureColumn] = []
         self._arranged = (0, 0)
 
@@ -242,11 +230,8 @@ class PictureBrowser(Horizontal, can_focus=True):
             self._begin_page()
 
     def _begin_page(self) -> None:
-        """Paint all of it; thumbnails that a slow line has yet to carry come one by one."""
-        unlimited = math.isinf(self._line_speed())
-        self._revealed = {key for key in map(self._key, self._page) if key in self._thumbnails} if unlimited else set()
+        """Paint all of it."""
         self._drawn = [self._shown(picture) for picture in self._page]
-        self._occupy_line(_PAGE_BYTES)
         for column in self._columns:
             column.refresh()
 
@@ -288,7 +273,7 @@ class PictureBrowser(Horizontal, can_focus=True):
         """Those of the page that are not drawn yet, from the cursor on and then from the page's beginning."""
         page = range(self._first, min(len(self.pictures), self._first + self.grid.page))
         order = sorted(page, key=lambda place: (place < self._cursor, place))
-        return [picture for place in order if self._key(picture := self.pictures[place]) not in self._revealed]
+        return [picture for place in order if self._key(picture := self.pictures[place]) not in self._thumbnails]
 
     def _load_soon(self) -> None:
         if not self._loading and not self.lines and self.size.area and self._missing():
@@ -302,21 +287,13 @@ class PictureBrowser(Horizontal, can_focus=True):
                 picture, thumbnail = missing[0], self.grid.thumbnail
                 if thumbnail is None:
                     return
-                key = self._key(picture)
-                if key not in self._thumbnails:
-                    self._thumbnails[key] = await self._drawn_thumbnail(picture, thumbnail)
+                self._thumbnails[self._key(picture)] = await self._drawn_thumbnail(picture, thumbnail)
                 while len(self._thumbnails) > max(_KEPT_THUMBNAILS, 2 * self.grid.page):
                     self._thumbnails.popitem(last=False)
-                await asyncio.sleep(max(0.0, self._line_free_at - time.monotonic()))
-                self._revealed.add(key)
                 if picture in self._page:
                     self._paint(list(self._page).index(picture))
-                self._occupy_line(thumbnail[0] * thumbnail[1] * _CELL_BYTES)
         finally:
             self._loading = False
-
-    def _occupy_line(self, sent: int) -> None:
-        self._line_free_at = time.monotonic() + sent / self._line_speed()
 
     async def _drawn_thumbnail(self, picture: Picture, room: tuple[int, int]) -> list[Strip] | str:
         if picture.problem:
@@ -355,7 +332,7 @@ class PictureBrowser(Horizontal, can_focus=True):
         plain = self.get_component_rich_style("browser--plain")
         muted = self.get_component_rich_style("browser--muted")
         key = self._key(picture)
-        drawn = self._thumbnails.get(key, "·") if key in self._revealed else "·"
+        drawn = self._thumbnails.get(key, "·")
         if isinstance(drawn, str):  # in place of a picture
             return [Segment((drawn if line == rows // 2 else "").center(columns), muted)]
         line -= (rows - len(drawn)) // 2

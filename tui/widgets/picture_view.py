@@ -12,7 +12,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tui.picture import fit, half_cells
+from tui.picture import fit, half_cells, in_whole_cells
 from tui.terminal import cell_pixels
 from tui.widgets.cell_picture import CellPicture
 
@@ -140,15 +140,15 @@ class PictureView(Container):
             self._drawing = False
 
     async def _draw_sharp(self, wanted: _Wanted) -> None:
-        image = await asyncio.to_thread(_scaled_down, wanted)
-        from tui.widgets.sharp_picture import sharp_picture
+        image = await asyncio.to_thread(_sharp_image, wanted)
+        from tui.widgets.sharp_picture import SharpPicture
 
         self._cells.display = False
         if self._sharp is not None:
             await self._sharp.remove()
         if self._wanted is None:
             return
-        self._sharp = sharp_picture(self._graphics, image)
+        self._sharp = SharpPicture(self._graphics, image)
         await self.mount(self._sharp)
 
     def _drop_sharp(self) -> None:
@@ -164,13 +164,13 @@ def _strips(wanted: _Wanted, cell: tuple[int, int]) -> list[Strip]:
     return half_cells(image, image.width, max(1, image.height // 2))
 
 
-def _scaled_down(wanted: _Wanted) -> Image.Image:
-    """No more pixels than are shown: they go over the user's line."""
-    if wanted.actual:
-        return wanted.cropped()
-    image = wanted.image.copy()
-    image.thumbnail((wanted.room.width * wanted.pixels[0], wanted.room.height * wanted.pixels[1]))
-    return image
+def _sharp_image(wanted: _Wanted) -> Image.Image:
+    """No more pixels than are shown, for they go over the user's line; and whole cells of them."""
+    if not wanted.actual:
+        return in_whole_cells(wanted.image, wanted.room, wanted.pixels)
+    image = wanted.cropped()
+    width, height = (-(-side // of) * of for side, of in zip(image.size, wanted.pixels, strict=True))
+    return image.crop((0, 0, width, height))  # beyond its edges it is black
 
 
 def _clamped(value: float, most: int) -> int:

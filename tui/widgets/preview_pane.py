@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tui.picture import Source, fit, half_cells, open_picture
+from tui.picture import Source, fit, half_cells, in_whole_cells, open_picture
 from tui.session import Session, Topic
 from tui.terminal import cell_pixels
 from tui.widgets.cell_picture import CellPicture
@@ -22,11 +21,7 @@ from tui.widgets.pane import Pane
 
 PAUSE = {False: 0.25, True: 6.0}
 """Least seconds between two previews, by whether the terminal is remote: one is 25 KB and more."""
-LINE_SPEED = {False: math.inf, True: 10_000.0}
-"""Bytes per second that they may take."""
 _PREVIEW_SHADES = 32
-_CELL_BYTES = 24
-"""That a cell takes on the line: a half block, and one or both of its colours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,35 +34,18 @@ class _Drawing:
 class HalfCells(CellPicture):
     """A picture in half-block characters, scaled in a thread; a newer one replaces what is still waiting."""
 
-    def __init__(self, pause: float, line_speed: float) -> None:
+    def __init__(self, pause: float) -> None:
         """
         Args:
             pause: least seconds between two pictures, so that a slow line isn't flooded.
-            line_speed: bytes per second that pictures may take.
         """
         super().__init__()
-        self._pause, self._line_speed = pause, line_speed
+        self._pause = pause
         self._source: Source | None = None
         self._drawn: _Drawing | None = None
         self._drawn_at = 0.0
         self._cell = cell_pixels()
         self._drawing = False
-        self._away = False
-
-    def put_away(self) -> None:
-        """Covered by another screen: coming back all at once would take a slow line seconds."""
-        if not math.isinf(self._line_speed):
-            self._away, self._drawn = True, None
-            self.show_strips([])
-
-    def come_back(self) -> None:
-        """Once the line has carried the rest of the screen."""
-        if self._away:
-            self.set_timer(1.0, self._begin_again)
-
-    def _begin_again(self) -> None:
-        self._away = False
-        self._draw_soon()
 
     def update(self, source: Source | None) -> None:
         if source is None:
@@ -99,21 +77,9 @@ class HalfCells(CellPicture):
                     return  # moved or deleted meanwhile: what was drawn before stays
                 if self._wanted() is not None:
                     self._drawn, self._drawn_at = wanted, time.monotonic()
-                    await self._reveal(strips, wanted.size)
+                    self.show_strips(strips)
         finally:
             self._drawing = False
-
-    async def _reveal(self, strips: list[Strip], size: Size) -> None:
-        """From the top, no faster than the line takes it; of a picture of the same shape the rest stays meanwhile."""
-        before = self.strips if len(self.strips) == len(strips) else []
-        rows = max(1, int(min(self._line_speed / _CELL_BYTES / size.width, len(strips))))
-        for shown in range(rows, len(strips) + rows, rows):
-            self.show_strips(strips[:shown] + before[shown:])
-            if shown >= len(strips):
-                return
-            await asyncio.sleep(1.0)
-            if (wanted := self._wanted()) is None or wanted.size != size:
-                return
 
     def _is_too_soon(self, wanted: _Drawing) -> bool:
         """Whether this would be the next preview within the pause; finished pictures and new sizes don't wait."""
@@ -122,7 +88,7 @@ class HalfCells(CellPicture):
         return is_preview and time.monotonic() - self._drawn_at < self._pause
 
     def _wanted(self) -> _Drawing | None:
-        if self._source is None or self._away or not self.size.area:
+        if self._source is None or not self.size.area:
             return None
         return _Drawing(self._source, self.size)
 
@@ -140,10 +106,10 @@ class PreviewPane(Pane):
     HELP = "What the picture is becoming, estimated after every step; then the picture itself."
     TOPICS = Topic.PREVIEW | Topic.RUN
 
-    def __init__(self, graphics: str, pause: float, line_speed: float) -> None:
+    def __init__(self, graphics: str, pause: float) -> None:
         self._graphics = graphics
         self._hint = Static("The picture appears\nhere, step by step.", id="preview-hint")
-        self.cells = HalfCells(pause, line_speed)
+        self.cells = HalfCells(pause)
         self.cells.display = False
         self._sharp: Widget | None = None
         self._sharp_source: Source | None = None
@@ -176,14 +142,12 @@ class PreviewPane(Pane):
         """Draw with the terminal's graphics protocol, scaled down first: the bytes go over the user's line."""
         if source is None or source == self._sharp_source:
             return
-        image = await asyncio.to_thread(open_picture, source)
-        width, height = cell_pixels()
-        room = self.content_size
-        from tui.widgets.sharp_picture import sharp_picture
+        room = self.content_size.width, max(1, self.content_size.height - 1)
+        image = await asyncio.to_thread(lambda: in_whole_cells(open_picture(source), room, cell_pixels()))
+        from tui.widgets.sharp_picture import SharpPicture
 
-        image.thumbnail((room.width * width, (room.height - 1) * height))
         self._drop_sharp()
-        self._sharp, self._sharp_source = sharp_picture(self._graphics, image), source
+        self._sharp, self._sharp_source = SharpPicture(self._graphics, image), source
         await self.mount(self._sharp)
 
     def _drop_sharp(self) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from textual.app import RenderResult
-from textual.widget import Widget
+from textual.containers import Vertical
 
 from tui.picture import quiet_textual_image
+from tui.terminal import cell_pixels
 
 quiet_textual_image()
 
@@ -16,12 +18,19 @@ from textual_image.widget import SixelImage, TGPImage  # noqa: E402 — must com
 if TYPE_CHECKING:
     from PIL import Image
 
+    from tui.app import Flux2App
+
+_BAND = 16_000
+"""Pixels of what is sent at once over a slow line: some 10 KB, more only of noise."""
+
 
 class KittyImage(TGPImage, Renderable=TGPImage._Renderable):  # type: ignore[call-arg]
     """textual-image's, but the terminal's copy is really freed, and without an answer into our input.
 
     Its own clean-up deletes placements, which leaves the pixels in the terminal's memory for good.
     """
+
+    app: Flux2App
 
     def render(self) -> RenderResult:
         self._free()
@@ -34,12 +43,51 @@ class KittyImage(TGPImage, Renderable=TGPImage._Renderable):  # type: ignore[cal
     def _free(self) -> None:
         renderable = self._renderable
         number = getattr(renderable, "terminal_image_id", None)
-        if number and self.app._driver is not None:
-            self.app._driver.write(f"\x1b_Ga=d,d=I,i={number},q=2\x1b\\")
+        if number:
+            self.app.tell_terminal(f"\x1b_Ga=d,d=I,i={number},q=2\x1b\\")
             renderable.terminal_image_id = None
 
 
-def sharp_picture(graphics: str, image: Image.Image) -> Widget:
-    """A widget that draws the picture with "kitty" or "sixel"."""
-    widget = SixelImage if graphics == "sixel" else KittyImage
-    return widget(image, classes="sharp-picture")
+class SharpPicture(Vertical):
+    """A picture of whole cells; over ssh in bands, each sent once the terminal has taken the one before.
+
+    So a key's answer stands behind one band at most, and a fast line is waited for no longer than it needs.
+    """
+
+    app: Flux2App
+
+    def __init__(self, graphics: str, image: Image.Image) -> None:
+        """
+        Args:
+            graphics: "kitty" or "sixel".
+            image: its sides are multiples of the cell's, as `tui.picture.in_whole_cells` makes them.
+        """
+        super().__init__(classes="sharp-picture")
+        self._graphics = graphics
+        self._cell = cell_pixels()
+        self._image = image
+        self.styles.width, self.styles.height = image.width // self._cell[0], image.height // self._cell[1]
+
+    def on_mount(self) -> None:
+        self.run_worker(self._send(), exit_on_error=False)
+
+    async def _send(self) -> None:
+        image, remote = self._image, self.app.options.remote
+        if remote and self._graphics == "kitty":  # a third of the bytes, and Sixel has no more colours
+            image = await asyncio.to_thread(image.quantize, 256)
+        rows = image.height // self._cell[1]
+        at_once = max(1, _BAND // (image.width * self._cell[1])) if remote else rows
+        widget = SixelImage if self._graphics == "sixel" else KittyImage
+        for first in range(0, rows, at_once):
+            last = min(rows, first + at_once)
+            band = widget(image.crop((0, first * self._cell[1], image.width, last * self._cell[1])))
+            band.styles.width, band.styles.height = image.width // self._cell[0], last - first
+            await self.mount(band)
+            if last < rows:
+                await self._is_painted()
+                await self.app.echo.caught_up()
+
+    async def _is_painted(self) -> None:
+        painted = asyncio.Event()
+        self.call_after_refresh(painted.set)
+        await painted.wait()
