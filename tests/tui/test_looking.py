@@ -6,11 +6,33 @@ import pytest
 
 from flux2.paths import state_dir
 from flux2.settings import settings
-from tests.tui.replay import ReplayBackend, events_of_a_run, mid_run
+from tests.tui.replay import ReplayBackend, events_of_a_run, mid_run, queue_of
 from tests.tui.screen import running, settled, text_of
 from tui.keymap import KEYS
 from tui.screens.help import Help
 from tui.screens.menu import Menu
+
+
+@pytest.mark.parametrize("place", range(1, 7))
+async def test_any_pane_is_reached_by_keys_maximized_and_explained(place: int) -> None:
+    backend = mid_run()
+    backend.queue = queue_of("one", "two")
+    async with running(backend) as (app, pilot):
+        await pilot.press(*["tab"] * place)
+        await settled(pilot)
+        (pane,) = [pane for pane in app.dashboard.panes if pane.has_focus_within]
+        assert pane is app.dashboard.panes[place]
+        await pilot.press("f1")
+        await settled(pilot)
+        assert " ".join(pane.HELP.split()[:6]) in " ".join(text_of(app).replace("│", " ").split())
+        await pilot.press("escape")
+        await pilot.press("z")
+        await settled(pilot)
+        assert [other for other in app.dashboard.panes if other.display] == [pane]
+        assert pane.size.height > 35
+        await pilot.press("z")
+        await settled(pilot)
+        assert all(other.display for other in app.dashboard.panes)
 
 
 async def test_one_pane_alone_and_back() -> None:

@@ -21,7 +21,7 @@ _TALL = 14
 """Rows of a pane that has one to spare for figures."""
 
 
-class MemoryPane(Pane):
+class MemoryPane(Pane, can_focus=True):
     """What has no room in the heading gets a row of its own, where the pane is tall."""
 
     TITLE = "Memory"

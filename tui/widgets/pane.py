@@ -39,7 +39,10 @@ class Heading(Widget):
 
 
 class Pane(Container):
-    """A heading above one body. Subclasses fill `show` in and name what they listen to."""
+    """A heading above one body. Subclasses fill `show` in and name what they listen to.
+
+    One whose body takes no keys has the focus itself, so that it can be maximized and helped with.
+    """
 
     ALLOW_MAXIMIZE = True
     TITLE: ClassVar[str]
@@ -53,6 +56,12 @@ class Pane(Container):
 
     def show(self, session: Session) -> None:
         """Bring the pane up to date; called when one of its topics changed, at most a few times a second."""
+
+    def on_focus(self) -> None:
+        self.heading.refresh()
+
+    def on_blur(self) -> None:
+        self.heading.refresh()
 
     def on_descendant_focus(self) -> None:
         self.heading.refresh()

@@ -99,7 +99,7 @@ def _scaled(wanted: _Drawing, cell: tuple[int, int]) -> list[Strip]:
     return half_cells(image, *fit(image.size, wanted.size, cell), shades=shades)
 
 
-class PreviewPane(Pane):
+class PreviewPane(Pane, can_focus=True):
     """Half-cells while it forms; the finished picture in the terminal's own graphics where that was asked for."""
 
     TITLE = "Preview"

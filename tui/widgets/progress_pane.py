@@ -159,7 +159,7 @@ class ProgressBody(Widget):
         yield from ([(line, style)] for line in lines)
 
 
-class ProgressPane(Pane):
+class ProgressPane(Pane, can_focus=True):
     """Ticks once a second while a run is on, for elapsed time and ETA only."""
 
     TITLE = "Progress"
