@@ -139,7 +139,8 @@ def _convolve(dtype: mx.Dtype) -> tuple[mx.array, Floats]:
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
     exact = np.einsum("bhwcij,ocij->bhwo", windows, weight)
     rows = np.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)))
-    return convolve(_mlx(rows, dtype), _mlx(weight.transpose(0, 2, 3, 1), dtype), 1, (1, 1)), exact
+    kernel, bias = _mlx(weight.transpose(0, 2, 3, 1), dtype), mx.zeros((16,), dtype)
+    return convolve(_mlx(rows, dtype), kernel, bias, 1, (1, 1)), exact
 
 
 def _normalise(dtype: mx.Dtype) -> tuple[mx.array, Floats]:
