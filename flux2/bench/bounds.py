@@ -45,6 +45,8 @@ _SIDE = {"cpu": 2048, "gpu": 8192}
 _REPEATS = 3
 ROUNDS = 3
 """Of a phase, after one that does not count."""
+_READING = {"encode", "load"}
+"""Parts of which all weights are read; the others' stay zeros."""
 PARTS = {"encode": "text_encoder", "load": "transformer", "decode": "vae"}
 """Folder of the weights that each is about."""
 
@@ -62,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.environ["FLUX2_HOME"] = str(home)
         folder = write_synthetic(args.model, Path(scratch) / args.model, args.divisor)
         if args.disk:
-            for part in args.part:
+            for part in _READING.intersection(args.part):
                 for path in weights_in(folder / PARTS[part]):
                     recording.attempt(str(path.relative_to(folder)), "writing", partial(fill, path))
         report["bounds"] = []

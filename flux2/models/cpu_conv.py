@@ -33,6 +33,6 @@ def convolve_on_cpu(padded: mx.array, kernel: mx.array, bias: mx.array) -> mx.ar
     count = rows * width - wide + 1
     for picture, row, column in product(range(batch), range(high), range(wide)):
         some, begin = sums[picture, column:count:wide], row * width + column
-        runs = pixels[picture, begin : begin + len(some) * wide].reshape(len(some), -1)
+        runs = pixels[picture, begin : begin + len(some) * wide].reshape(len(some), wide * channels)
         add_product(some, runs, weights[:, row])
     return made.reshape(batch, rows, width, outputs)[:, :, : width - wide + 1]  # the rest began too near a row's end

@@ -52,6 +52,14 @@ def test_bands_change_nothing(kernel: int, stride: int, padding: tuple[int, int]
     assert sum(band.shape[1] for band in source) <= 5  # the rest was let go
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 2), (3, 1)])
+def test_convolves_what_is_smaller_than_its_kernel(height: int, width: int) -> None:
+    x, layer = random_array(1, height, width, 5), randomized(Conv2d(5, 7))
+    padded = mx.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
+    plain = mx.conv2d(padded, layer.weight.transpose(0, 2, 3, 1)) + layer.bias
+    assert mx.allclose(layer(Bands([x])).whole(), plain, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.usefixtures("band_bytes")
 def test_a_doubled_picture_is_convolved_without_being_made() -> None:
     x, layer = random_array(2, 11, 7, 4), randomized(Upsample(4))
