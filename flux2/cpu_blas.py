@@ -21,13 +21,20 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from flux2.paths import cache_dir
+
+_Matrix = npt.NDArray[np.float32]
 
 _PREFIX = "scipy_"
 _FUNCTIONS = ("cblas_sgemm", "cblas_dgemm", "cblas_cgemm")
 """What libmlx.so calls: `nm -D --undefined-only libmlx.so | grep cblas`."""
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 """With which users say how many threads there shall be; nothing here changes their mind."""
+_ROW_MAJOR_SECOND_TRANSPOSED = (101, 111, 112)
+"""CBLAS's constants for the layout of all matrices, and for what is to be transposed."""
 _SLEEP_AFTER = ("OPENBLAS_THREAD_TIMEOUT", "16")
 """OpenBLAS's threads wait by spinning, for 2^26 clock ticks unless told otherwise, and take the core from whoever else
 needs it. 2^16 are 20 µs."""
@@ -70,6 +77,21 @@ def use_all_cores(wanted: bool) -> None:
 def threads() -> int:
     """How many a matrix product has now; other work of the same size does well with as many."""
     return int(_Library.loaded.scipy_openblas_get_num_threads()) if _Library.loaded else 1
+
+
+def add_product(sums: _Matrix, a: _Matrix, b: _Matrix) -> None:
+    """sums += a · bᵀ; float32 matrices whose rows' own numbers lie side by side, and the rows at any distance."""
+    if _Library.loaded is None:
+        sums += a @ b.T
+        return
+    scalar, whole = ctypes.c_float(1), ctypes.c_int
+    distances = [whole(matrix.strides[0] // matrix.itemsize) for matrix in (a, b, sums)]
+    places = [ctypes.c_void_p(matrix.ctypes.data) for matrix in (a, b, sums)]
+    sizes = [whole(size) for size in (*sums.shape, a.shape[1])]
+    (of_a, of_b, of_sums), (at_a, at_b, at_sums) = distances, places
+    _Library.loaded.cblas_sgemm(
+        *_ROW_MAJOR_SECOND_TRANSPOSED, *sizes, scalar, at_a, of_a, at_b, of_b, scalar, at_sums, of_sums
+    )
 
 
 class _Library:

@@ -8,18 +8,19 @@ from typing import Any
 from flux2.run_setting import FILE_BYTES, Backend, Setting
 from flux2.shapes import vae_shapes
 
-SCORES_BYTES = 64 << 20  # most that the attention scores of one chunk of queries take (flux2/models/attention.py)
+SCORES_BYTES: dict[Backend, int] = {"cpu": 4 << 20, "gpu": 64 << 20}
+"""Most that the attention scores of one chunk of queries take (flux2/models/attention.py); on the CPU it is one head's
+(flux2/models/cpu_attention.py)."""
 DECODE_CHUNKS = 3.0
 """Copies of a chunk's attention scores."""
 BAND_BYTES: dict[Backend, int] = {"cpu": 8 << 20, "gpu": 48 << 20}
 """Of a band of rows of the decoder's activations (flux2/models/bands.py)."""
-BAND_COPIES: dict[Backend, float] = {"cpu": 4, "gpu": 10.1}
+BAND_COPIES: dict[Backend, float] = {"cpu": 3, "gpu": 10.1}
 """Of a band beside the activations."""
 WHOLE_COPIES: dict[Backend, tuple[float, float]] = {"cpu": (2, 2.1), "gpu": (4, 2)}
 """Of a residual block's input and of its output, where the picture is one band."""
 BAND_ROWS = 14
 """Rows of a picture, for the bands' overlaps."""
-CONVOLUTION_WINDOWS = 2 << 20  # bytes, on the CPU (flux2/models/conv.py)
 
 
 def decode_above(config: dict[str, Any], setting: Setting) -> int:
@@ -36,7 +37,11 @@ def decode_above(config: dict[str, Any], setting: Setting) -> int:
     left = sum(weights.values())
     residual = left + _residual_above(widths[0], widths[0], width, height, setting)
     left -= sum(count for name, count in weights.items() if name.startswith("decoder.mid_block.resnets.0."))
-    attending = left + 5 * width * height * widths[0] * b + DECODE_CHUNKS * scores_of_a_chunk(1, width * height)
+    attending = (
+        left
+        + 5 * width * height * widths[0] * b
+        + DECODE_CHUNKS * scores_of_a_chunk(1, width * height, setting.backend)
+    )
     peaks = [residual, attending]
 
     left = sum(count for name, count in weights.items() if name.startswith(("decoder.up_blocks.", "decoder.conv_")))
@@ -52,12 +57,11 @@ def _residual_above(before: int, after: int, width: int, height: int, setting: S
     row = width * max(before, after) * b
     activation = height * width * max(before, 2 * after) * b
     if height * row <= BAND_BYTES[setting.backend]:
-        windows = min(CONVOLUTION_WINDOWS, 9 * height * row) if setting.backend == "cpu" else 0
         inputs, outputs = WHOLE_COPIES[setting.backend]
-        return height * width * b * (inputs * before + outputs * after) + 9 * before * after * b + windows
+        return height * width * b * (inputs * before + outputs * after) + 9 * before * after * b
     return activation + BAND_COPIES[setting.backend] * BAND_BYTES[setting.backend] + BAND_ROWS * row
 
 
-def scores_of_a_chunk(heads: int, tokens: int) -> int:
+def scores_of_a_chunk(heads: int, tokens: int, backend: Backend) -> int:
     """Bytes of the attention scores of one chunk of queries."""
-    return min(SCORES_BYTES, heads * tokens**2 * 4)
+    return min(SCORES_BYTES[backend], (1 if backend == "cpu" else heads) * tokens**2 * 4)

@@ -31,7 +31,7 @@ USED_LAYERS = {"qwen3": 27, "mistral3": 30}
 
 QUANTIZING_BAND: dict[Backend, int] = {"cpu": 2 << 20, "gpu": 16 << 20}
 """Numbers of a weight that are quantized to qint8 at a time (flux2/quantization.py)."""
-QUANTIZING_BYTES: dict[Backend, float] = {"cpu": 5.5, "gpu": 2}
+QUANTIZING_BYTES: dict[Backend, float] = {"cpu": 0, "gpu": 2}
 """For each of these."""
 ENCODE_HELD = 4
 """Activations of a language model's layer: so many times the hidden size, of which two are hidden states taken."""
@@ -39,7 +39,7 @@ ENCODE_ATTENDING: dict[Backend, float] = {"cpu": 9.7, "gpu": 23}
 """Of its attention beside these: so many times the queries' width."""
 ENCODE_MULTIPLYING = 2
 """Of its feed-forward beside these: so many times its width."""
-BLOCK_WIDTHS = 23
+BLOCK_WIDTHS = 18.5
 """Activations of a single-stream block on the CPU: so many times its width for every token."""
 STREAMED_WIDTHS, PART_WIDTHS, TWO_PARTS_WIDTHS = 15.5, 9, 21
 """The same on a GPU: of a block whose weights come and go, of the largest part of one, and of the two parts of one
@@ -58,7 +58,7 @@ ROTATION_FLOATS = 1.5
 """Of every token's rotation, for each feature of a head."""
 LATENTS = 3
 """Copies of the latents in float32."""
-ENCODE_CHUNKS, BLOCK_CHUNKS = 2.15, 3.0
+BLOCK_CHUNKS = 3.0
 """Copies of a chunk's attention scores."""
 
 
@@ -202,8 +202,6 @@ def _encode_peak(config: dict[str, Any], setting: Setting) -> int:
 
     attending = FILE_BYTES * (attention + matrix) + widened * hidden * queries
     attending += of_one * ENCODE_ATTENDING[setting.backend] * queries
-    if setting.backend == "cpu":
-        attending += ENCODE_CHUNKS * scores_of_a_chunk(heads, setting.text_tokens)
     multiplying = (2 * FILE_BYTES + widened) * matrix + of_one * (ENCODE_MULTIPLYING + others) * feed_forward
     return int(setting.prompts * of_one * ENCODE_HELD * hidden + max(attending, multiplying))
 
@@ -222,7 +220,7 @@ def _block(config: dict[str, Any], shapes: Shapes, setting: Setting) -> int:
     if setting.backend == "gpu":
         return int(_block_on_gpu(activation, sorted(math.prod(shape) for shape in used), setting))
     widened = max(_widened(shape, setting) for shape in used)
-    scores = scores_of_a_chunk(config["num_attention_heads"], setting.text_tokens + setting.image_tokens)
+    scores = scores_of_a_chunk(config["num_attention_heads"], setting.text_tokens + setting.image_tokens, "cpu")
     attending = activation * ATTENDING_WIDTHS + BLOCK_CHUNKS * scores
     projecting = activation * PROJECTED_WIDTHS + widened
     return int(max(activation * BLOCK_WIDTHS, attending, projecting))

@@ -171,7 +171,8 @@ def _convolve(dtype: mx.Dtype) -> tuple[mx.array, Floats]:
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
     exact = windows.reshape(64 * 64, -1) @ weight.reshape(128, -1).T
     rows = np.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)))
-    made = convolve(_mlx(rows, dtype), _mlx(weight.transpose(0, 2, 3, 1), dtype), 1, (1, 1))
+    kernel, bias = _mlx(weight.transpose(0, 2, 3, 1), dtype), mx.zeros((128,), dtype)
+    made = convolve(_mlx(rows, dtype), kernel, bias, 1, (1, 1))
     return made, exact.reshape(made.shape)
 
 

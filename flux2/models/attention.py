@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from flux2.mlx_backend import mx, on_cpu
-from flux2.models.layers import evaluate_next, exp
+from flux2.models.cpu_attention import attend_on_cpu
+from flux2.models.layers import evaluate_next
 
 FUSED_HEADS = (64, 80, 96, 128)
 """Features per head for which MLX's GPU backends have a fused kernel and take it; for others, among them 192 and 256 on
@@ -21,7 +22,9 @@ def attend(q: mx.array, k: mx.array, v: mx.array, mask: mx.array | None = None) 
         mask: which key each query may see, bool [batch, 1, queries, keys].
     """
     q, k, v = (part.swapaxes(1, 2) for part in (q, k, v))
-    if on_cpu() or q.shape[-1] not in FUSED_HEADS:
+    if on_cpu():
+        attended = attend_on_cpu(q, k, v, mask)
+    elif q.shape[-1] not in FUSED_HEADS:
         attended = _attend_by_chunks(q, k, v, mask)
     else:
         attended = mx.fast.scaled_dot_product_attention(q, k, v, scale=q.shape[-1] ** -0.5, mask=mask)
@@ -48,8 +51,4 @@ def _attend(q: mx.array, keys: mx.array, values: mx.array, mask: mx.array | None
     scores = q @ keys
     if mask is not None:
         scores = mx.where(mask, scores, mx.finfo(scores.dtype).min)
-    if not on_cpu():
-        return mx.softmax(scores, axis=-1, precise=True) @ values
-    scores = scores.astype(mx.float32)
-    weights = exp(scores - scores.max(axis=-1, keepdims=True))
-    return (weights.astype(values.dtype) @ values) / weights.sum(axis=-1, keepdims=True).astype(values.dtype)
+    return mx.softmax(scores, axis=-1, precise=True) @ values

@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from flux2.mlx_backend import mx, nn, on_cpu
 from flux2.models.bands import Bands, split_rows
-from flux2.models.layers import evaluate_next, fused, silu
-
-CPU_WINDOWS_BYTES = 2 << 20
-"""Most that the copied windows of some rows take in a convolution on the CPU: measured, 1 and 2 MiB are the fastest,
-4 and more take half as long again."""
+from flux2.models.cpu_conv import convolve_on_cpu
+from flux2.models.cpu_silu import silu_on_cpu
+from flux2.models.layers import evaluate_next, fused
 
 Pointwise = Callable[[mx.array], mx.array]
 """What is done to each pixel of [batch, rows, width, channels]."""
@@ -57,16 +54,19 @@ class Conv2d(nn.Module):
         kernel = _channels_last(self.weight)
         (before, _), stride = self._padding, self._stride
 
-        def convolved(first: int, last: int) -> mx.array:
+        at_once = self._padding if on_cpu() else (0, 0)  # zeros at the sides, where rows of them are put, too
+        later = (0, 0) if on_cpu() else self._padding
+
+        def window(first: int, last: int) -> mx.array:
             top, bottom = first * stride - before, (last - 1) * stride - before + kernel.shape[1]
-            if prepare is None:
-                window = x.rows(top, bottom)
-            else:
-                above, below = max(0, -top), max(0, bottom - x.height)
-                window = prepare(x.rows(top + above, bottom - below))
-                if above or below:  # zeros of the prepared picture, which prepared zeros are not
-                    window = mx.pad(window, [(0, 0), (above, below), (0, 0), (0, 0)])
-            return convolve(window, kernel, stride, self._padding) + self.bias
+            above, below = max(0, -top), max(0, bottom - x.height)
+            rows = x.rows(top + above, bottom - below)
+            if prepare is not None:
+                rows = prepare(rows)
+            return _pad(rows, (above, below), at_once)  # after it was prepared: it is zeros that are convolved
+
+        def convolved(first: int, last: int) -> mx.array:
+            return convolve(window(first, last), kernel, self.bias, stride, later)
 
         return convolved
 
@@ -95,8 +95,10 @@ class Upsample(nn.Module):
             rows: list[mx.array] = []
             for row in (0, 1):
                 window = x.rows(first - 1 + row, last + row)
-                columns = (convolve(window, kernels[row][column], 1, paddings[column]) for column in (0, 1))
-                rows.append(mx.concatenate([part + self.conv.bias for part in columns], axis=3))  # even and odd ones
+                columns = [
+                    convolve(window, kernels[row][column], self.conv.bias, 1, paddings[column]) for column in (0, 1)
+                ]
+                rows.append(mx.concatenate(columns, axis=3))  # even and odd ones
                 evaluate_next(rows[-1], None)  # then the columns are gone
             doubled = mx.concatenate(rows, axis=2)
             out.append(doubled.reshape(x.batch, 2 * (last - first), 2 * x.width, -1))
@@ -166,29 +168,23 @@ def _channels_last(weight: mx.array) -> mx.array:
     return mx.contiguous(weight.transpose(0, 2, 3, 1))
 
 
-def convolve(window: mx.array, kernel: mx.array, stride: int, columns_padding: tuple[int, int]) -> mx.array:
+def convolve(
+    window: mx.array, kernel: mx.array, bias: mx.array, stride: int, columns_padding: tuple[int, int]
+) -> mx.array:
     """[batch, rows, width, in] with a kernel [out, height, width, in]; zeros are put at the sides only."""
     if kernel.shape[1:3] == (1, 1):
-        return window @ kernel[:, 0, 0].T
+        return window @ kernel[:, 0, 0].T + bias
+    if on_cpu() and stride == 1 and window.dtype == kernel.dtype == mx.float32:
+        window = _pad(window, (0, 0), columns_padding)
+        mx.eval(window)  # then what it was made of can go
+        return convolve_on_cpu(window, kernel, bias)
     left, right = columns_padding
+    return mx.conv_general(window, kernel, stride, padding=([0, left], [0, right])) + bias
 
-    def convolved(rows: mx.array) -> mx.array:
-        return mx.conv_general(rows, kernel, stride, padding=([0, left], [0, right]))
 
-    if not on_cpu():
-        return convolved(window)
-
-    # The CPU backend copies every window of its input before it multiplies. Some rows at a time keep these copies in
-    # the cache: 64 → 64 channels at 256×256 take 115 ms instead of 221 (one core).
-    height = kernel.shape[1]
-    rows = (window.shape[1] - height) // stride + 1
-    step = max(1, CPU_WINDOWS_BYTES * stride // (window.itemsize * window.shape[2] * math.prod(kernel.shape[1:])))
-    parts = []
-    for first in range(0, rows, step):
-        last = min(first + step, rows)
-        parts.append(convolved(window[:, first * stride : (last - 1) * stride + height]))
-        mx.eval(parts[-1])  # or the windows of all would be allocated ahead
-    return parts[0] if len(parts) == 1 else mx.concatenate(parts, axis=1)
+def _pad(x: mx.array, rows: tuple[int, int], columns: tuple[int, int]) -> mx.array:
+    """With so many rows of zeros above and below, and so many columns of them at either side."""
+    return mx.pad(x, [(0, 0), rows, columns, (0, 0)]) if any((*rows, *columns)) else x
 
 
 def _sum_pairs(weight: mx.array, axis: int, phase: int) -> mx.array:
@@ -198,7 +194,12 @@ def _sum_pairs(weight: mx.array, axis: int, phase: int) -> mx.array:
 
 
 def _affine_silu(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
-    return silu(_affine(x, scale, shift)).astype(x.dtype) if on_cpu() else _fused_affine_silu(x, scale, shift)
+    """With a scale and a shift per channel of each picture, float32 [batch, 1, 1, channels]."""
+    if not on_cpu():
+        return _fused_affine_silu(x, scale, shift)
+    pictures = (mx.split(part, x.shape[0]) for part in (x, scale, shift))
+    made = [silu_on_cpu(rows, affine=(factor, summand)) for rows, factor, summand in zip(*pictures, strict=True)]
+    return made[0] if len(made) == 1 else mx.concatenate(made)
 
 
 @fused

@@ -10,7 +10,7 @@ import pytest
 from mlx.utils import tree_flatten, tree_map_with_path
 
 from flux2.mlx_backend import mx, nn
-from flux2.models import attention, bands, conv
+from flux2.models import attention, bands, conv, cpu_attention
 from flux2.models.autoencoder import AutoencoderConfig, AutoencoderKLFlux2, ResnetBlock
 from flux2.models.conv import Conv2d, GroupNorm
 from tests.unit.checkpoints import resident
@@ -108,8 +108,8 @@ def small_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many bands even of a small picture."""
     monkeypatch.setattr(bands, "CPU_BAND_BYTES", BAND_BYTES)
     monkeypatch.setattr(bands, "GPU_BAND_BYTES", BAND_BYTES)
-    monkeypatch.setattr(conv, "CPU_WINDOWS_BYTES", BAND_BYTES)
     monkeypatch.setattr(attention, "SCORES_BYTES", BAND_BYTES)
+    monkeypatch.setattr(cpu_attention, "SCORES_BYTES", BAND_BYTES)
 
 
 def psnr(found: Picture, expected: Picture) -> float:

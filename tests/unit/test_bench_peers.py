@@ -13,14 +13,17 @@ import numpy as np
 import pytest
 
 from flux2.architectures import ARCHITECTURES
-from flux2.bench import bounds
+from flux2.bench import bounds, disk
+from flux2.bench.disk import CAN_DROP
 from flux2.bench.peers import __main__ as peers
 from flux2.bench.peers.arithmetic import decode_operations, step_operations
 from flux2.bench.peers.contender import Contender, Work
 from flux2.bench.peers.race import LEAST_ROUNDS, WARM_UPS, race, relative_error, timed
 from flux2.bench.peers.random_weights import random_weight
-from flux2.bench.recording import Recording
+from flux2.bench.recording import Recording, UnavailableError
+from flux2.checkpoint.safetensors_file import read_header, read_tensor
 from flux2.mlx_backend import mx
+from tests.unit.checkpoints import sparse_safetensors
 
 SMALL = ["--model", "klein-4b", "--divisor", "32", "--width", "64", "--height", "64", "--tokens", "16"]
 
@@ -176,7 +179,38 @@ def test_measures_phases_against_their_bounds(tmp_path: Path, monkeypatch: pytes
     report = json.loads(out.read_text())
     assert [row["phase"] for row in report["bounds"]] == ["encode", "load bf16", "load int4", "decode 64×64"]
     assert all(row["seconds"] > 0 and row["bound"] > 0 for row in report["bounds"])
-    assert report["bytes_per_second"] > 1e6
+    assert all(row["bytes_per_second"] > 1e6 for row in report["bounds"])
+    assert all(len(found) == bounds.ROUNDS for row in report["bounds"] for found in row["rounds"].values())
+
+
+@pytest.mark.skipif(not CAN_DROP, reason="files can't be dropped from this system's cache")
+def test_measures_what_reads_off_the_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLUX2_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(bounds, "_SIDE", {"cpu": 64, "gpu": 64})
+    monkeypatch.setattr(disk, "_is_cached", lambda *_: False)  # whatever holds temporary files here
+    out = tmp_path / "bounds.json"
+    options = ["--divisor", "32", "--side", "64", "--tokens", "16", "--json", str(out), "--disk"]
+    assert bounds.main([*options, "--part", "load,decode", "--transformer-quant", "int4"]) == 0
+    phases = [row["phase"] for row in json.loads(out.read_text())["bounds"]]
+    assert phases == ["load int4", "load int4 off the disk", "decode 64×64"]
+
+
+def test_fills_a_file_with_finite_numbers_and_leaves_its_header(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    sparse_safetensors(path, {"a": (3, 5), "b": (7,)})
+    header = read_header(path)
+    disk.fill(path)
+    assert read_header(path) == header
+    numbers = [abs(read_tensor(info).astype(mx.float32)) for info in header.values()]
+    assert all(bool(((found > 0.007) & (found < 0.04)).all()) for found in numbers)
+
+
+def test_refuses_a_file_that_stays_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "_is_cached", lambda *_: True)
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(b"0" * 100)
+    with pytest.raises(UnavailableError, match="keeps its files in memory"):
+        disk.drop_from_cache([path])
 
 
 def test_a_phase_that_fails_does_not_end_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

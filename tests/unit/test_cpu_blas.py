@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from flux2 import cpu_blas
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux's CPU backend only")
 
@@ -108,3 +111,15 @@ def test_threads_follow_the_work_unless_the_user_has_said_how_many() -> None:
     unset = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "")
     assert python(THREADS, **unset) == f"1 {len(os.sched_getaffinity(0))}"
     assert python(THREADS, **unset | {"OPENBLAS_NUM_THREADS": "1"}) == "1 1"
+
+
+@pytest.mark.parametrize("with_library", [True, False])
+def test_products_are_added_to_rows_at_any_distance(monkeypatch: pytest.MonkeyPatch, with_library: bool) -> None:
+    if not with_library:
+        monkeypatch.setattr(cpu_blas._Library, "loaded", None)
+    numbers = np.random.default_rng(0)
+    a, b, sums = (numbers.standard_normal(shape).astype(np.float32) for shape in ((9, 8), (5, 20), (30, 5)))
+    expected = sums.copy()
+    expected[1:28:3] += a @ b[:, 4:12].T
+    cpu_blas.add_product(sums[1:28:3], a, b[:, 4:12])
+    assert np.allclose(sums, expected, rtol=1e-5, atol=1e-5)
