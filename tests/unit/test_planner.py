@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from flux2 import cli, matmul_choice, preview, transformer_loading
+from flux2 import cli, matmul_choice, memory, preview, transformer_loading
 from flux2.architectures import ARCHITECTURES
 from flux2.bench.cell import Cell, measure
 from flux2.bench.synthetic import write_synthetic
@@ -212,7 +212,8 @@ def test_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_command_says_what_tight_is_and_which_autoencoder_it_planned(capsys: pytest.CaptureFixture[str]) -> None:
-    tight = plan(find_networks("klein-4b"), Setting(quantization="qint8", dtype="bfloat16")).peak
+    here = Setting(quantization="qint8", dtype="bfloat16", backend=memory.engine().backend)
+    tight = plan(find_networks("klein-4b"), here).peak
     arguments = ["plan", "--model", "klein-4b", "--memory-budget", f"{tight // MIB + 1}MiB", "--dtype", "bfloat16"]
     assert cli.main([*arguments, "--vae", "somebody/small-decoder"]) == 0
     lines = capsys.readouterr().out.splitlines()
