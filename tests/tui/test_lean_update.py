@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from rich.color import Color
 from rich.console import Console
-from rich.segment import Segment
+from rich.segment import ControlType, Segment
 from rich.style import Style
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.geometry import Region
@@ -177,6 +177,30 @@ def test_what_is_there_is_not_sent_again_until_it_may_be_gone() -> None:
     assert LeanUpdate(update, shown).render_segments(console) == ""
     shown.forget()
     assert LeanUpdate(update, shown).render_segments(console) == first
+
+
+def test_a_picture_in_the_terminals_own_graphics_takes_nothing_of_what_is_owed_away() -> None:
+    chance, console, clock = random.Random(8), Console(color_system="truecolor"), Seconds()
+    shown = Shown(Line(clock))
+    LeanUpdate(a_picture(chance, 100, 20), shown).render_segments(console)
+    before = len(shown.owed)
+    assert before > 1000
+    sixels = Strip([Segment("\x1bPq~\x1b\\", None, [(ControlType.CURSOR_FORWARD, 0)])], 10)
+    sent = LeanUpdate(LayoutUpdate([[sixels]], Region(0, 40, 10, 1)), shown).render_segments(console)
+    assert "\x1bPq~" in sent
+    assert len(shown.owed) == before
+    words = LayoutUpdate([[Strip([Segment("fox.png".ljust(100), STYLES[1])])]], Region(0, 20, 100, 1))
+    assert "fox.png" in LeanUpdate(words, shown).render_segments(console)  # a picture may lie over them
+
+
+def test_a_character_and_its_accents_are_one_cell_and_not_sent_again() -> None:
+    console, shown = Console(color_system="truecolor"), Shown(WideLine())
+    places = "".join(f"\U0010eeee\u0305{chr(0x305 + column)}" for column in range(3))
+    update = LayoutUpdate([[Strip([Segment(places, STYLES[4]), Segment("e\u0301x", STYLES[0])])]], Region(0, 0, 5, 1))
+    sent = LeanUpdate(update, shown).render_segments(console)
+    assert places in sent
+    assert "e\u0301x" in sent
+    assert LeanUpdate(update, shown).render_segments(console) == ""
 
 
 def test_a_colour_that_stays_is_not_named_again() -> None:
