@@ -49,6 +49,12 @@ class Line:
         self._room = max(0.0, self._room - count)  # what can't be sent by and by is no reason to send nothing else
 
 
+class FastLine(Line):
+    """One that takes everything at once."""
+
+    AT_ONCE = PER_SECOND = 10**9
+
+
 class Shown:
     """What the terminal shows, as far as that is known, and what it is yet to show."""
 
