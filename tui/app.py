@@ -97,8 +97,8 @@ class Flux2App(TypeAheadApp):
         self._told_unfinished: set[str] = set()
         self.window_title = WindowTitle(self.tell_terminal)
         self.echo = Echo(self.tell_terminal)
-        if options.remote:
-            self.paint_little()
+        if options.remote or options.graphics == "sixel":
+            self.paint_little(slowly=options.remote)
 
     # --- start and end -----------------------------------------------------------------------------------------------
 

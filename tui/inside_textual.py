@@ -21,7 +21,7 @@ from textual.screen import Screen
 try:
     from textual._compositor import ChopsUpdate, LayoutUpdate
 
-    from tui.lean_update import LeanUpdate, OwedUpdate, Shown
+    from tui.lean_update import FastLine, LeanUpdate, Line, OwedUpdate, Shown
 except ImportError:  # another version of Textual
     _UPDATES = False
 else:
@@ -122,13 +122,16 @@ class UserKeysScreen(Screen[None]):
 
 class InsideApp(App[None]):
     shown: Shown | None = None
-    """What the terminal shows, of a remote one; a local one is sent all that Textual paints."""
+    """What the terminal shows; None where it is sent all that Textual paints."""
     _paying = False
 
-    def paint_little(self) -> None:
-        """Over this line send nothing that the terminal shows already, and pictures by and by."""
+    def paint_little(self, *, slowly: bool) -> None:
+        """Send nothing that the terminal shows already, every piece to its place; over a slow line pictures by and by.
+
+        Textual's own way goes from row to row, which sixels upset: all that follows stands a row too low.
+        """
         if _PARTS["little over a slow line"]:
-            self.shown = Shown()
+            self.shown = Shown(Line() if slowly else FastLine())
 
     def failed(self, error: Exception) -> None:
         """A fault of ours has reached the top."""

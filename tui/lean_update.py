@@ -12,14 +12,16 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+from rich.cells import get_character_cell_size
 from rich.color import ColorSystem
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.style import Style
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.strip import Strip
 
-HALF = "▀"
-"""What pictures are made of."""
+_PICTURES = "▀\U0010eeee"
+"""What pictures are made of: half-cells, and the places of a picture of Kitty's protocol."""
+_FIRST_ACCENT = "\u0300"
 _PLAIN = Style()
 _Cell = tuple[str, Style]
 
@@ -30,7 +32,7 @@ class Line:
     AT_ONCE, PER_SECOND = 9_000, 10_500
     """Bytes."""
     KEPT = 4_000
-    """Bytes of those at once that are left to what is new: the answer to a key is not to stand behind a picture."""
+    """Bytes of those at once that are left to words: the answer to a key is not to stand behind a picture."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -44,7 +46,13 @@ class Line:
         return int(self._room)
 
     def take(self, count: int) -> None:
-        self._room -= count
+        self._room = max(0.0, self._room - count)  # what can't be sent by and by is no reason to send nothing else
+
+
+class FastLine(Line):
+    """One that takes everything at once."""
+
+    AT_ONCE = PER_SECOND = 10**9
 
 
 class Shown:
@@ -58,8 +66,12 @@ class Shown:
 
     def forget(self) -> None:
         """The terminal has been resized, or others have written to it: all will be painted anew."""
-        self._rows.clear()
+        self.doubt()
         self.owed.clear()
+
+    def doubt(self) -> None:
+        """What is painted from now on is to be sent, whatever it is."""
+        self._rows.clear()
 
     def row(self, y: int) -> dict[int, _Cell]:
         """Cells by column."""
@@ -88,21 +100,21 @@ class LeanUpdate(CompositorUpdate):
             if owed:
                 for column in range(x, x + strip.cell_length):
                     owed.pop((column, y), None)
-            if _is_simple(strip):
-                for column, cell in enumerate(_cells(strip), x):
+            if (cells := _cells(strip)) is not None:
+                for column, cell in enumerate(cells, x):
                     if row.get(column) != cell:
-                        (pictures if cell[0] == HALF else words).append(((column, y), cell))
+                        (pictures if cell[0][0] in _PICTURES else words).append(((column, y), cell))
                 continue
             for column in range(x, x + strip.cell_length):
                 row.pop(column, None)
             pen.write_as_it_is(strip.render(console), x, y)
             if any(segment.control for segment in strip):  # a picture, over rows of which nothing is known now
-                self._shown.forget()
+                self._shown.doubt()
         before = dict(owed)
         owed.clear()
-        for cells in (words, before, pictures):
-            owed.update(cells)
-        return _write_owed(pen, self._shown, news=len(words))
+        for part in (words, before, pictures):
+            owed.update(part)
+        return _write_owed(pen, self._shown)
 
 
 class OwedUpdate(CompositorUpdate):
@@ -119,16 +131,13 @@ class OwedUpdate(CompositorUpdate):
         return _write_owed(pen, self._shown)
 
 
-def _write_owed(pen: _Pen, shown: Shown, news: int = 0) -> str:
-    """As many cells as there is room for.
-
-    Args:
-        news: how many of them, from the first on, may take what is kept for these.
-    """
+def _write_owed(pen: _Pen, shown: Shown) -> str:
+    """As many cells as there is room for; pictures leave some to words."""
     room = shown.line.room()
-    while shown.owed and pen.written < room - (0 if news > 0 else shown.line.KEPT):
-        news -= 1
+    while shown.owed:
         (x, y), cell = next(iter(shown.owed.items()))
+        if pen.written >= room - (shown.line.KEPT if cell[0][0] in _PICTURES else 0):
+            break
         del shown.owed[x, y]
         shown.row(y)[x] = cell
         pen.write(*cell, x, y)
@@ -152,18 +161,22 @@ def _pieces(update: LayoutUpdate | ChopsUpdate) -> Iterator[tuple[int, int, Stri
                 yield x, y, chop if x_end <= end else chop.crop(0, end - x)
 
 
-def _is_simple(strip: Strip) -> bool:
-    """Whether every character is one cell and there is nothing but text in colours."""
-    return strip.cell_length == sum(len(segment.text) for segment in strip) and not any(
-        segment.control or (segment.style and segment.style.link) for segment in strip
-    )
-
-
-def _cells(strip: Strip) -> Iterator[_Cell]:
-    for text, style, _ in strip:
+def _cells(strip: Strip) -> list[_Cell] | None:
+    """Cell by cell, each with the accents that belong to it; None where there is more than characters of one cell."""
+    cells: list[_Cell] = []
+    for text, style, control in strip:
         style = style or _PLAIN
+        if control or style.link:
+            return None
         for character in text:
-            yield character, _of_a_space(style) if character == " " else style
+            width = 1 if character < _FIRST_ACCENT or character in _PICTURES else get_character_cell_size(character)
+            if width == 1:
+                cells.append((character, _of_a_space(style) if character == " " else style))
+            elif width == 0 and cells:
+                cells[-1] = (cells[-1][0] + character, cells[-1][1])
+            else:
+                return None
+    return cells
 
 
 class _Codes(NamedTuple):

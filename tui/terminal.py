@@ -62,7 +62,9 @@ def choose_graphics(wanted: str) -> str:
     if os.environ.get("TMUX") or term.startswith(("screen", "tmux", "linux", "dumb")) or program == "Apple_Terminal":
         return "halfcell"
     likely = re.search(r"kitty|ghostty|foot|wezterm|mlterm", term) or program in ("WezTerm", "ghostty", "iTerm.app")
-    return probe_graphics() if likely else "halfcell"
+    found = probe_graphics() if likely else "halfcell"
+    # The terminal keeps no sixels: all of them go over the line again whenever a menu has lain above them.
+    return "halfcell" if found == "sixel" and is_remote() else found
 
 
 def probe_graphics(timeout: float = 1.0) -> str:

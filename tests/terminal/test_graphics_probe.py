@@ -7,6 +7,7 @@ import time
 import pytest
 
 from tests.terminal.pseudo_terminal import PseudoTerminal
+from tui.terminal import choose_graphics
 
 ASK = """
 import sys, select, os, termios, tty
@@ -39,6 +40,26 @@ def test_the_answer_is_understood_and_nothing_leaks(reply: bytes, latency: float
         terminal.send(reply)
         terminal.wait_for(f"answer: {answer}")
         terminal.wait_for("left: b''")
+
+
+@pytest.mark.parametrize(
+    ("found", "over_ssh", "chosen"),
+    [
+        ("sixel", "", "sixel"),
+        ("sixel", "10.0.0.1 1 10.0.0.2 22", "halfcell"),
+        ("kitty", "10.0.0.1 1 10.0.0.2 22", "kitty"),
+    ],
+)
+def test_sixels_go_over_ssh_where_they_are_asked_for_only(
+    found: str, over_ssh: str, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui.terminal.probe_graphics", lambda: found)
+    monkeypatch.setenv("TERM", "foot")
+    monkeypatch.delenv("TMUX", raising=False)
+    monkeypatch.delenv("SSH_TTY", raising=False)
+    monkeypatch.setenv("SSH_CONNECTION", over_ssh)
+    assert choose_graphics("auto") == chosen
+    assert choose_graphics("sixel") == "sixel"
 
 
 def test_a_silent_terminal_costs_no_more_than_the_timeout() -> None:

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 from rich.color import Color
 from rich.console import Console
-from rich.segment import Segment
+from rich.segment import ControlType, Segment
 from rich.style import Style
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.geometry import Region
 from textual.strip import Strip
 
-from tui.lean_update import LeanUpdate, Line, OwedUpdate, Shown
+from tui.lean_update import FastLine, LeanUpdate, Line, OwedUpdate, Shown
 
 WIDTH, HEIGHT = 24, 6
 STYLES = [
@@ -85,10 +85,6 @@ def random_update(chance: random.Random, lines: Sequence[Strip]) -> LayoutUpdate
     return ChopsUpdate(chops, spans, [[cut, WIDTH]] * HEIGHT)
 
 
-class WideLine(Line):
-    AT_ONCE = PER_SECOND = 10**9
-
-
 class Seconds:
     """A clock moved by hand."""
 
@@ -113,7 +109,7 @@ def a_picture(chance: random.Random, width: int, height: int) -> LayoutUpdate:
 
 def test_the_terminal_shows_the_same() -> None:
     chance, console = random.Random(4), Console(color_system="truecolor")
-    plain, lean, shown = Terminal(), Terminal(), Shown(WideLine())
+    plain, lean, shown = Terminal(), Terminal(), Shown(FastLine())
     for _ in range(300):
         update = random_update(chance, [random_strip(chance, WIDTH) for _ in range(HEIGHT)])
         plain.write(update.render_segments(console))
@@ -170,13 +166,37 @@ def test_what_is_owed_is_forgotten_where_something_else_takes_its_place() -> Non
 
 
 def test_what_is_there_is_not_sent_again_until_it_may_be_gone() -> None:
-    console, shown = Console(color_system="truecolor"), Shown(WideLine())
+    console, shown = Console(color_system="truecolor"), Shown(FastLine())
     lines = [random_strip(random.Random(1), WIDTH) for _ in range(HEIGHT)]
     update = LayoutUpdate([[line] for line in lines if "狐" not in line.text], Region(0, 0, WIDTH, HEIGHT))
     first = LeanUpdate(update, shown).render_segments(console)
     assert LeanUpdate(update, shown).render_segments(console) == ""
     shown.forget()
     assert LeanUpdate(update, shown).render_segments(console) == first
+
+
+def test_a_picture_in_the_terminals_own_graphics_takes_nothing_of_what_is_owed_away() -> None:
+    chance, console, clock = random.Random(8), Console(color_system="truecolor"), Seconds()
+    shown = Shown(Line(clock))
+    LeanUpdate(a_picture(chance, 100, 20), shown).render_segments(console)
+    before = len(shown.owed)
+    assert before > 1000
+    sixels = Strip([Segment("\x1bPq~\x1b\\", None, [(ControlType.CURSOR_FORWARD, 0)])], 10)
+    sent = LeanUpdate(LayoutUpdate([[sixels]], Region(0, 40, 10, 1)), shown).render_segments(console)
+    assert "\x1bPq~" in sent
+    assert len(shown.owed) == before
+    words = LayoutUpdate([[Strip([Segment("fox.png".ljust(100), STYLES[1])])]], Region(0, 20, 100, 1))
+    assert "fox.png" in LeanUpdate(words, shown).render_segments(console)  # a picture may lie over them
+
+
+def test_a_character_and_its_accents_are_one_cell_and_not_sent_again() -> None:
+    console, shown = Console(color_system="truecolor"), Shown(FastLine())
+    places = "".join(f"\U0010eeee\u0305{chr(0x305 + column)}" for column in range(3))
+    update = LayoutUpdate([[Strip([Segment(places, STYLES[4]), Segment("e\u0301x", STYLES[0])])]], Region(0, 0, 5, 1))
+    sent = LeanUpdate(update, shown).render_segments(console)
+    assert places in sent
+    assert "e\u0301x" in sent
+    assert LeanUpdate(update, shown).render_segments(console) == ""
 
 
 def test_a_colour_that_stays_is_not_named_again() -> None:
@@ -189,7 +209,7 @@ def test_a_colour_that_stays_is_not_named_again() -> None:
 
 def test_a_space_has_no_colour_of_its_own() -> None:
     red, blue = Style(color=Color.from_rgb(200, 0, 0)), Style(color=Color.from_rgb(0, 0, 200))
-    console, shown = Console(color_system="truecolor"), Shown(WideLine())
+    console, shown = Console(color_system="truecolor"), Shown(FastLine())
     for style, text in ((red, "a  b"), (blue, "    ")):
         update = LayoutUpdate([[Strip([Segment(text, style)])]], Region(0, 0, 4, 1))
         sent = LeanUpdate(update, shown).render_segments(console)

@@ -49,9 +49,10 @@ class KittyImage(TGPImage, Renderable=TGPImage._Renderable):  # type: ignore[cal
 
 
 class SharpPicture(Vertical):
-    """A picture of whole cells; over ssh in bands, each sent once the terminal has taken the one before.
+    """A picture of whole cells; Kitty's over ssh in bands, each sent once the terminal has taken the one before.
 
-    So a key's answer stands behind one band at most, and a fast line is waited for no longer than it needs.
+    So a key's answer stands behind one band at most, and a fast line is waited for no longer than it needs. Sixels
+    would be sent again with every band: the terminal keeps none.
     """
 
     app: Flux2App
@@ -72,11 +73,11 @@ class SharpPicture(Vertical):
         self.run_worker(self._send(), exit_on_error=False)
 
     async def _send(self) -> None:
-        image, remote = self._image, self.app.options.remote
-        if remote and self._graphics == "kitty":  # a third of the bytes, and Sixel has no more colours
-            image = await asyncio.to_thread(image.quantize, 256)
+        image, in_bands = self._image, self.app.options.remote and self._graphics == "kitty"
+        if in_bands:
+            image = await asyncio.to_thread(image.quantize, 256)  # a third of the bytes
         rows = image.height // self._cell[1]
-        at_once = max(1, _BAND // (image.width * self._cell[1])) if remote else rows
+        at_once = max(1, _BAND // (image.width * self._cell[1])) if in_bands else rows
         widget = SixelImage if self._graphics == "sixel" else KittyImage
         for first in range(0, rows, at_once):
             last = min(rows, first + at_once)
