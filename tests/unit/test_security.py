@@ -54,6 +54,7 @@ def whole_names(pattern: str) -> re.Pattern[str]:
 
 
 ALLOWED = {
+    "flux2/blank_memory.py": {"mx.load"},  # which gives it memory there, and reads no file
     "flux2/worker/server.py": {"asyncio.start_unix_server", "self._loop.create_unix_server"},
 }
 
