@@ -13,17 +13,17 @@ from flux2 import events as ev
 from flux2 import memory
 from flux2.checkpoint.source import find_checkpoint, find_vae
 from flux2.errors import Flux2Error, GenerationCancelled, RequestError
-from flux2.fit import Fit, weigh
-from flux2.image_metadata import ImageMetadata
-from flux2.images import check_writable, output_path, save_png
-from flux2.measured_peaks import remember_peaks
 from flux2.model_configs import find_networks
 from flux2.paths import pictures_dir
+from flux2.pictures.image_metadata import ImageMetadata
+from flux2.pictures.images import check_writable, output_path, save_png
 from flux2.pipeline import Flux2Pipeline
+from flux2.planning.fit import Fit, weigh
+from flux2.planning.measured_peaks import remember_peaks
+from flux2.planning.run_setting import Engine
 from flux2.reporting import RunReport
 from flux2.request import AUTO, GenerationRequest
 from flux2.resume import RunState, identify
-from flux2.run_setting import Engine
 from flux2.settings import settings
 
 

@@ -13,11 +13,11 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
-from flux2.budget import Budget, user_budget
 from flux2.chip import macos_version
 from flux2.events import Memory
 from flux2.mlx_backend import default_dtype, mx, on_cpu, this_chip
-from flux2.run_setting import Engine
+from flux2.planning.budget import Budget, user_budget
+from flux2.planning.run_setting import Engine
 
 _process = psutil.Process()
 

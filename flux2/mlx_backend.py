@@ -2,7 +2,7 @@
 
 >>> from flux2.mlx_backend import mx, nn
 
-Importing MLX through this module puts a fast BLAS in place first (`flux2.cpu_blas`), which can't be done later.
+Importing MLX through this module puts a fast BLAS in place first (`flux2.cpu.blas`), which can't be done later.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import sys
 
 import psutil
 
-from flux2 import cpu_blas
 from flux2.chip import Chip, read_chip
+from flux2.cpu import blas
 
 # Float32 means float32: on CUDA and on Apple's M5 MLX multiplies it in TF32 otherwise, about 3e-4 off
 # (https://github.com/ml-explore/mlx/issues/3860). Read once, at MLX's first operation.
@@ -31,7 +31,7 @@ if sys.platform == "linux":
 # Read at every convolution, from MLX 0.32.4 on.
 os.environ.setdefault("MLX_CONV_WINOGRAD", "0")
 
-BLAS_COMPLAINT = cpu_blas.preload()
+BLAS_COMPLAINT = blas.preload()
 """None, or why matrix products are slow in this process; a run tells its user."""
 
 import mlx.core as mx  # noqa: E402 — after the BLAS it is to find

@@ -21,14 +21,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from flux2 import cpu_blas, memory
 from flux2 import events as ev
+from flux2 import memory
 from flux2.call_arguments import check_prompts, number, whole_number
 from flux2.catalog import ModelCard, find_card
 from flux2.checkpoint.finite import with_its_cause
 from flux2.checkpoint.layout import Checkpoint, open_checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkSource, check_fit
 from flux2.checkpoint.source import find_checkpoint, find_vae
+from flux2.cpu import blas
 from flux2.denoising import DenoisingPlan, as_latents, condition, denoise, initial_noise, pack
 from flux2.errors import Flux2Error, NumericalError, RequestError
 from flux2.gpu_errors import explain
@@ -250,7 +251,7 @@ class Flux2Pipeline:
 
         report = RunReport(run, on_event or (lambda _: None), should_cancel)
         self._warn(report, width, height, guidance, negative_prompt)
-        cpu_blas.use_all_cores(self._transformer.source.plan.nbytes >= LARGE_NETWORK)
+        blas.use_all_cores(self._transformer.source.plan.nbytes >= LARGE_NETWORK)
         try:
             embeddings = self._prompts.encode(self._texts(prompt, negative_prompt, guidance), length, report)
             plan = DenoisingPlan(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flux2.cpu_quantize import quantize_bfloat16
+from flux2.cpu.quantizing import quantize_bfloat16
 from flux2.errors import CheckpointError, RequestError
 from flux2.matmul_choice import GROUP, multiply
 from flux2.mlx_backend import mx, nn, on_cpu

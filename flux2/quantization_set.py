@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from flux2.catalog import find_card
-from flux2.gallery import Picture
+from flux2.pictures.gallery import Picture
 from flux2.request import QUANTIZATIONS, GenerationRequest
 
 REFERENCE = "bf16"

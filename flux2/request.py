@@ -14,7 +14,7 @@ QUANTIZATIONS = ("bf16", "qint8", "int4")
 RESIDENCIES = ("resident", "streamed")
 """Of the transformer: kept in memory as a whole, or its blocks read in every step while the one before computes."""
 AUTO = "auto"
-"""In place of a quantization or a residency: the best that fits this machine (`flux2.planner`)."""
+"""In place of a quantization or a residency: the best that fits this machine (`flux2.planning.planner`)."""
 TOKEN_PIXELS = 16  # a transformer token's side in the picture: 8× by the autoencoder, 2× by patchifying
 SIZE_MULTIPLE = TOKEN_PIXELS
 MIN_SIZE, MAX_SIZE = 64, 4096  # pixels per side

@@ -78,7 +78,7 @@ def _check_name(pattern: str) -> str:
 
 
 def _check_size(text: str) -> str:
-    from flux2.budget import read_budget
+    from flux2.planning.budget import read_budget
 
     try:
         if text:

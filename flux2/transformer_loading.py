@@ -18,9 +18,9 @@ from flux2.matmul_choice import Multiplication, choose
 from flux2.mlx_backend import mx
 from flux2.models.layers import Evaluate, head_start
 from flux2.models.transformer import CONDITIONING_PARTS, Conditioning, Flux2Transformer2DModel
+from flux2.planning.shapes import multiplied_parts
 from flux2.quantization import Quantization
 from flux2.reporting import RunReport
-from flux2.shapes import multiplied_parts
 from flux2.streamed_transformer import first_bytes, streamed_transformer
 
 

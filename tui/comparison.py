@@ -12,20 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flux2 import progress
-from flux2.gallery import Picture
 from flux2.humanize import clock, seconds
-from flux2.images import default_path, save_png
 from flux2.paths import pictures_dir
+from flux2.pictures.gallery import Picture
+from flux2.pictures.images import default_path, save_png
+from flux2.pictures.sheet import Column, draw
 from flux2.quantization_set import find, identity, quantization_set
 from flux2.request import GenerationRequest
-from flux2.sheet import Column, draw
 from tui.text import gigabytes
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from flux2.image_metadata import ImageMetadata
-    from flux2.similarity import Similarity
+    from flux2.pictures.image_metadata import ImageMetadata
+    from flux2.pictures.similarity import Similarity
     from tui.session import Session
 
 MISSING, ASKED = "missing", "asked"

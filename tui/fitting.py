@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, cast
 
 from textual.content import Content
 
-from flux2.budget import Budget, Verdict
 from flux2.errors import Flux2Error
-from flux2.fit import Fit, alternatives, weigh
-from flux2.measured_peaks import measured_peak
 from flux2.model_configs import find_networks
+from flux2.planning.budget import Budget, Verdict
+from flux2.planning.fit import Fit, alternatives, weigh
+from flux2.planning.measured_peaks import measured_peak
+from flux2.planning.run_setting import Backend, Engine
 from flux2.request import AUTO
-from flux2.run_setting import Backend, Engine
 from tui.memory_figures import allowed
 from tui.text import gigabytes
 

@@ -13,9 +13,9 @@ from flux2.errors import Flux2Error
 if TYPE_CHECKING:  # what is imported here is needed only once a picture screen opens
     from PIL import Image
 
-    from flux2.favourites import Favourites
-    from flux2.gallery import Gallery, Picture
-    from flux2.image_metadata import ImageMetadata
+    from flux2.pictures.favourites import Favourites
+    from flux2.pictures.gallery import Gallery, Picture
+    from flux2.pictures.image_metadata import ImageMetadata
 
 
 class PictureLibrary:
@@ -35,13 +35,13 @@ class PictureLibrary:
 
     @cached_property
     def _gallery(self) -> Gallery:
-        from flux2.gallery import Gallery
+        from flux2.pictures.gallery import Gallery
 
         return Gallery()
 
     @cached_property
     def _favourites(self) -> Favourites:
-        from flux2.favourites import Favourites
+        from flux2.pictures.favourites import Favourites
 
         return Favourites()
 
@@ -104,14 +104,14 @@ class PictureLibrary:
         Raises:
             Flux2Error: if the picture can't be read, or is too large to be shown.
         """
-        from flux2.images import read_pixels
+        from flux2.pictures.images import read_pixels
 
         async with self._decoding:
             return await asyncio.to_thread(read_pixels, picture.path)
 
     async def metadata(self, picture: Picture) -> ImageMetadata | None:
         """All that the picture says of itself; None where that is nothing of ours."""
-        from flux2.images import read_metadata
+        from flux2.pictures.images import read_metadata
 
         try:
             return await asyncio.to_thread(read_metadata, picture.path)
@@ -134,7 +134,7 @@ class PictureLibrary:
         Raises:
             NoTrashError: if there is none, and nothing was moved.
         """
-        from flux2.trash import move_to_trash
+        from flux2.pictures.trash import move_to_trash
 
         where = await asyncio.to_thread(move_to_trash, picture.path)
         await self._drop(picture)
@@ -146,7 +146,7 @@ class PictureLibrary:
         Raises:
             Flux2Error: if it can't be removed.
         """
-        from flux2.trash import delete
+        from flux2.pictures.trash import delete
 
         await asyncio.to_thread(delete, picture.path)
         await self._drop(picture)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from textual.content import Content
 
-from flux2.budget import user_budget
 from flux2.errors import Flux2Error
+from flux2.planning.budget import user_budget
 from tui.glyphs import Glyphs
 from tui.session import Session
 from tui.text import gigabytes

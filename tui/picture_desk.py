@@ -15,7 +15,7 @@ from tui.library import PictureLibrary
 from tui.session import Session, Topic
 
 if TYPE_CHECKING:
-    from flux2.gallery import Picture
+    from flux2.pictures.gallery import Picture
     from tui.app import Flux2App
     from tui.screens.picture_screen import PictureScreen
 

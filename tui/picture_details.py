@@ -16,8 +16,8 @@ _FILE_WIDTH = 28
 """Cells that there are in the narrowest place: a name is broken at its hyphens."""
 
 if TYPE_CHECKING:
-    from flux2.gallery import Picture
-    from flux2.image_metadata import ImageMetadata
+    from flux2.pictures.gallery import Picture
+    from flux2.pictures.image_metadata import ImageMetadata
 
 
 def details(picture: Picture, metadata: ImageMetadata | None, *, favourite: bool) -> Content:

@@ -37,8 +37,8 @@ from flux2.bench.tables import table
 from flux2.events import Event, PhaseFinished
 from flux2.mlx_backend import DTYPES, mx
 from flux2.pipeline import Flux2Pipeline
+from flux2.planning.shapes import text_encoder_shapes, transformer_shapes
 from flux2.reporting import RunReport
-from flux2.shapes import text_encoder_shapes, transformer_shapes
 
 _SIDE = {"cpu": 2048, "gpu": 8192}
 """Of the matrices whose product gives the speed of arithmetic."""

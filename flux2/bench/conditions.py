@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from flux2 import __version__, memory
-from flux2.cpu_blas import THREAD_VARIABLES
+from flux2.cpu.blas import THREAD_VARIABLES
 from flux2.mlx_backend import BLAS_COMPLAINT, on_cpu
 
 _PACKAGES = ("mlx", "mlx-metal", "mlx-cuda-13", "numpy", "transformers", "torch", "diffusers", "mflux")

@@ -7,8 +7,8 @@ from typing import Any
 
 from flux2.bench.comparison import measured_cells
 from flux2.bench.document import LEVELS
-from flux2.budget import MACHINES, machine_limit
 from flux2.humanize import size
+from flux2.planning.budget import MACHINES, machine_limit
 
 Cells = dict[tuple[str, str, str], dict[str, Any]]
 """By model, quantization and residency."""

@@ -6,8 +6,8 @@ from typing import Any
 
 from flux2.errors import Flux2Error
 from flux2.model_configs import Networks, find_networks
-from flux2.planner import plan
-from flux2.run_setting import Setting
+from flux2.planning.planner import plan
+from flux2.planning.run_setting import Setting
 
 
 def predict(report: dict[str, Any], cell: dict[str, Any]) -> dict[str, int]:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from flux2 import cpu_blas
 from flux2.architectures import ARCHITECTURES
 from flux2.bench.conditions import read_conditions
 from flux2.bench.recording import Recording
+from flux2.cpu import blas
 from flux2.mlx_backend import default_dtype
 
 
@@ -51,7 +51,7 @@ def begin(
     name: str, args: argparse.Namespace, arguments: Sequence[str] | None, seconds: float | None = None
 ) -> Recording:
     """Start measuring: a report with the command and the conditions, read before anything is loaded."""
-    cpu_blas.use_all_cores(args.divisor == 1)  # small matrices are faster with one thread
+    blas.use_all_cores(args.divisor == 1)  # small matrices are faster with one thread
     report: dict[str, Any] = {
         "format": 1,
         "command": shlex.join(["python", "-m", f"flux2.bench.{name}", *(arguments or sys.argv[1:])]),

@@ -7,11 +7,12 @@ from typing import Any
 
 from PIL import Image
 
-from flux2 import humanize, sheet
+from flux2 import humanize
 from flux2.bench.comparison import measured_cells
 from flux2.bench.document import PROMPT, SEED
 from flux2.errors import Flux2Error
-from flux2.similarity import compare
+from flux2.pictures import sheet
+from flux2.pictures.similarity import compare
 
 
 def draw_sheet(report: dict[str, Any], pictures: Path, path: Path) -> None:

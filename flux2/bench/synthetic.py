@@ -23,7 +23,7 @@ from flux2.checkpoint.files import SYNTHETIC_MARKER
 from flux2.errors import Flux2Error
 from flux2.humanize import size
 from flux2.paths import pocket_checkpoint
-from flux2.shapes import Shapes, text_encoder_shapes, transformer_shapes, vae_shapes
+from flux2.planning.shapes import Shapes, text_encoder_shapes, transformer_shapes, vae_shapes
 
 MAX_SHARD = 10_000_000_000  # bytes; diffusers' own default
 TOKENS = 512

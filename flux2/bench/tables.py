@@ -8,7 +8,7 @@ from typing import Any
 from flux2.bench.comparison import MIB, Comparison, compare, measured_cells
 from flux2.bench.document import FIGURES, HARDWARE, LEVELS, MINIMUM_RAM, Figure, entry
 from flux2.bench.findings import find_all
-from flux2.budget import MACHINES, machine_limit
+from flux2.planning.budget import MACHINES, machine_limit
 
 NONE = "–"
 Row = tuple[str, ...]

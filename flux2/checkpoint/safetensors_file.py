@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flux2.blank_memory import blank
+from flux2.cpu.blank_memory import blank
 from flux2.errors import CheckpointError
 from flux2.mlx_backend import mx
 

@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     from flux2.bench.tables import as_markdown
     from flux2.catalog import find_card
     from flux2.errors import RequestError
-    from flux2.images import check_writable
+    from flux2.pictures.images import check_writable
 
     if args.runs < 1:
         raise RequestError(f"{args.runs} runs are too few; choose 1 or more.")

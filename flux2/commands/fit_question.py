@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from flux2 import humanize
 from flux2.errors import CheckpointError, Flux2Error, RequestError
-from flux2.fit import Fit, alternatives, weigh
 from flux2.model_configs import find_networks
+from flux2.planning.fit import Fit, alternatives, weigh
 from flux2.request import GenerationRequest
 
 _NAMED = 3  # alternatives in a sentence, the best; where somebody can answer, all are listed

@@ -23,13 +23,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _as_json(path: Path) -> str:
-    from flux2.images import read_metadata
+    from flux2.pictures.images import read_metadata
 
     return json.dumps({"path": str(path), **read_metadata(path).to_dict()})
 
 
 def _as_text(path: Path) -> str:
-    from flux2.images import read_metadata
+    from flux2.pictures.images import read_metadata
 
     metadata = read_metadata(path)
     request = metadata.request

@@ -7,14 +7,14 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from flux2.budget import Budget, read_budget
 from flux2.catalog import MODELS
 from flux2.checkpoint.local import default_model, find_local_vae
-from flux2.fit import best_fit, machines, setting_of
 from flux2.model_configs import Networks, find_networks
-from flux2.planner import MemoryPlan, plan_all
+from flux2.planning.budget import Budget, read_budget
+from flux2.planning.fit import best_fit, machines, setting_of
+from flux2.planning.planner import MemoryPlan, plan_all
+from flux2.planning.run_setting import Engine
 from flux2.request import AUTO, MAX_SIZE, MIN_SIZE, RESIDENCIES, SIZE_MULTIPLE, GenerationRequest
-from flux2.run_setting import Engine
 
 _DESCRIPTION = """\
 Predict the peak memory of every phase of a run, for every level of quantization,

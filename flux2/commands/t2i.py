@@ -113,7 +113,7 @@ def _request(args: argparse.Namespace) -> GenerationRequest:
         Flux2Error: if the picture could not be saved.
     """
     from flux2.checkpoint.local import default_model
-    from flux2.images import check_writable, output_path
+    from flux2.pictures.images import check_writable, output_path
 
     request = GenerationRequest(
         prompt=sys.stdin.read().strip() if args.prompt == "-" else _as_typed(args.prompt),
@@ -181,7 +181,7 @@ def _generate(request: GenerationRequest, budget: int | None, args: argparse.Nam
         except GenerationCancelled:
             raise Cancelled(cancel.received) from None
         except PictureNotSavedError as error:
-            from flux2.images import rescue
+            from flux2.pictures.images import rescue
 
             raise rescue(error) from error
     return progress

@@ -11,9 +11,9 @@ from pathlib import Path
 from flux2.catalog import MODELS, ModelCard
 from flux2.checkpoint.local import find_local, is_ready
 from flux2.doctor.finding import Finding, note, ok
-from flux2.fit import Fit, weigh
 from flux2.humanize import size
 from flux2.model_configs import find_networks
+from flux2.planning.fit import Fit, weigh
 from flux2.request import AUTO, GenerationRequest
 
 SLOW_DISK = 500_000_000

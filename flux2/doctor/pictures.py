@@ -14,8 +14,8 @@ from PIL import Image
 from flux2.doctor.finding import Finding, ok, wrong
 from flux2.errors import Flux2Error
 from flux2.humanize import seconds, size
+from flux2.pictures.similarity import compare
 from flux2.pipeline import Flux2Pipeline, Flux2PipelineOutput
-from flux2.similarity import compare
 
 PROMPT = "a fluffy orange tabby cat sitting on a windowsill at sunset"
 SEED = 42

@@ -16,8 +16,8 @@ from flux2.errors import CheckpointError, RequestError
 from flux2.hub.manifest import Manifest, forget, locks, storage
 from flux2.model_configs import prepared_levels
 from flux2.paths import models_dir, quantized_folder
+from flux2.planning.shapes import text_encoder_shapes, transformer_shapes, vae_shapes
 from flux2.request import QUANTIZATIONS
-from flux2.shapes import text_encoder_shapes, transformer_shapes, vae_shapes
 
 _BYTES_PER_WEIGHT = 2  # in the published files: bfloat16
 _LOCK_SECONDS = 0.05

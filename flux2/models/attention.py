@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from flux2.cpu.attention import attend_on_cpu
 from flux2.mlx_backend import mx, on_cpu
-from flux2.models.cpu_attention import attend_on_cpu
 from flux2.models.layers import evaluate_next
 
 FUSED_HEADS = (64, 80, 96, 128)

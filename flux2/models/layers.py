@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from flux2.cpu.silu import silu_on_cpu
 from flux2.mlx_backend import mx, nn, on_cpu
-from flux2.models.cpu_silu import silu_on_cpu
 
 AfterBlock = Callable[..., Any]
 """Called with the arrays that a block of a network produced. `mx.eval`, the default everywhere, bounds memory to one

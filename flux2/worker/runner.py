@@ -10,8 +10,8 @@ from typing import Protocol
 
 from flux2.errors import WorkerError
 from flux2.events import EventHandler, Memory
+from flux2.planning.run_setting import Backend
 from flux2.request import GenerationRequest
-from flux2.run_setting import Backend
 
 ENGINE = "flux2.worker.engine:EngineRunner"
 

@@ -291,7 +291,7 @@ class Server:
         return {"run": self._scheduler.resume(run)}
 
     async def _save_again(self, run: str, path: str) -> dict[str, Any]:
-        from flux2.images import save_again
+        from flux2.pictures.images import save_again
 
         png, left = self._scheduler.unfinished.picture(run)
         finished = await asyncio.to_thread(save_again, run, png, left.request, path or left.picture)

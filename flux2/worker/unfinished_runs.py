@@ -87,7 +87,7 @@ class UnfinishedRuns:
                 self._journal.keep_picture(run, png)
                 self._journal.offer(self._runs[run])
             except OSError:
-                from flux2.images import rescue
+                from flux2.pictures.images import rescue
 
                 path = Path(self._runs[run].picture)
                 say(str(rescue(PictureNotSavedError("The worker leaves with a picture that is not saved.", png, path))))

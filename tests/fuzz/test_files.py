@@ -21,11 +21,11 @@ from safetensors.numpy import save
 from flux2 import events as ev
 from flux2.checkpoint.safetensors_file import read_header, read_metadata, read_tensor
 from flux2.errors import CheckpointError, Flux2Error
-from flux2.foreign_metadata import read_settings_of
-from flux2.image_metadata import ImageMetadata
-from flux2.images import read_metadata as read_picture_metadata
-from flux2.images import read_pixels, read_texts, text_chunks
 from flux2.model_configs import find_networks
+from flux2.pictures.foreign_metadata import read_settings_of
+from flux2.pictures.image_metadata import ImageMetadata
+from flux2.pictures.images import read_metadata as read_picture_metadata
+from flux2.pictures.images import read_pixels, read_texts, text_chunks
 from flux2.progress import RunProgress
 from flux2.request import MAX_SIZE, GenerationRequest
 from flux2.resume import RunState

@@ -25,8 +25,8 @@ from pathlib import Path
 import psutil
 from PIL import Image
 
-from flux2.image_metadata import ImageMetadata
-from flux2.images import save_png
+from flux2.pictures.image_metadata import ImageMetadata
+from flux2.pictures.images import save_png
 from flux2.request import GenerationRequest
 from flux2.worker import control
 from flux2.worker.client import connect, connect_or_start

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from flux2.image_metadata import ImageMetadata
-from flux2.images import save_png
+from flux2.pictures.image_metadata import ImageMetadata
+from flux2.pictures.images import save_png
 from flux2.request import GenerationRequest
 from tests.terminal.pseudo_terminal import PseudoTerminal
 from tests.terminal.test_screen import worker  # noqa: F401 — a fixture

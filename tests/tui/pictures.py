@@ -11,8 +11,8 @@ from typing import Any
 from PIL import Image
 from textual.pilot import Pilot
 
-from flux2.image_metadata import ImageMetadata
-from flux2.images import save_png
+from flux2.pictures.image_metadata import ImageMetadata
+from flux2.pictures.images import save_png
 from flux2.request import GenerationRequest
 from tests.tui.replay import GB, ReplayBackend
 from tests.tui.screen import running, text_of

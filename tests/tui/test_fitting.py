@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flux2.measured_peaks import remember_peaks
+from flux2.planning.measured_peaks import remember_peaks
 from flux2.request import GenerationRequest
 from tests.tui.replay import GB, INFO, ReplayBackend
 from tests.tui.screen import running, settled, text_of

@@ -12,7 +12,7 @@ from PIL import Image
 from textual.pilot import Pilot
 
 from flux2 import events as ev
-from flux2.favourites import Favourites
+from flux2.pictures.favourites import Favourites
 from tests.tui.pictures import FOX, gallery, made, name_of, resting, until
 from tests.tui.replay import ReplayBackend, events_of_a_run, queue_of
 from tests.tui.screen import make_app, settled, text_of
@@ -70,7 +70,7 @@ async def test_only_what_is_on_the_page_is_decoded(folder: Path, monkeypatch: py
     for number in range(30):
         made(folder, f"p{number:02}", number)
     decoded: list[str] = []
-    from flux2.gallery import Gallery
+    from flux2.pictures.gallery import Gallery
 
     honest = Gallery.thumbnail
 

@@ -13,8 +13,8 @@ from PIL import Image
 from textual import events
 
 from flux2.errors import WorkerError
-from flux2.image_metadata import ImageMetadata
-from flux2.images import save_png
+from flux2.pictures.image_metadata import ImageMetadata
+from flux2.pictures.images import save_png
 from flux2.request import GenerationRequest
 from flux2.wildcards import resolve
 from tests.tui.replay import INFO, ReplayBackend, events_of_a_run, queue_of

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flux2.image_metadata import ImageMetadata
-from flux2.images import save_png
+from flux2.pictures.image_metadata import ImageMetadata
+from flux2.pictures.images import save_png
 from tests.tui.pictures import FOX, gallery, made, name_of, until
 from tests.tui.screen import text_of
 from tui.screens.viewer import Viewer

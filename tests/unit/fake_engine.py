@@ -17,8 +17,8 @@ from PIL import Image
 
 from flux2 import errors
 from flux2 import events as ev
-from flux2.image_metadata import ImageMetadata
-from flux2.images import save_png
+from flux2.pictures.image_metadata import ImageMetadata
+from flux2.pictures.images import save_png
 from flux2.request import GenerationRequest
 
 MIB = 2**20

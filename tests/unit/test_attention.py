@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from flux2.cpu import attention as cpu_attention
 from flux2.mlx_backend import mx
-from flux2.models import attention, cpu_attention
+from flux2.models import attention
 from flux2.models.attention import attend
 
 

@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pytest
 from mlx.utils import tree_flatten, tree_map_with_path
 
+from flux2.cpu import attention as cpu_attention
 from flux2.mlx_backend import mx, nn
-from flux2.models import attention, bands, conv, cpu_attention
+from flux2.models import attention, bands, conv
 from flux2.models.autoencoder import AutoencoderConfig, AutoencoderKLFlux2, ResnetBlock
 from flux2.models.conv import Conv2d, GroupNorm
 from tests.unit.checkpoints import resident

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flux2 import banded_matmul, cpu_blas
-from flux2.banded_matmul import multiply_by_bands
+from flux2.cpu import banded_matmul, blas
+from flux2.cpu.banded_matmul import multiply_by_bands
 from flux2.mlx_backend import mx
 from tests.unit.checkpoints import resident
 
@@ -27,7 +27,7 @@ def reference(x: mx.array, weight: tuple[mx.array, mx.array, mx.array], bits: in
 @pytest.mark.parametrize("bits", [4, 8])
 @pytest.mark.parametrize("shape", [(7, 64), (100, 128), (33, 320)])  # one band, whole bands, and some rows left over
 def test_gives_the_product(monkeypatch: pytest.MonkeyPatch, threads: int, bits: int, shape: tuple[int, int]) -> None:
-    monkeypatch.setattr(cpu_blas, "threads", lambda: threads)
+    monkeypatch.setattr(blas, "threads", lambda: threads)
     monkeypatch.setattr(banded_matmul, "BAND", 10 * 128)
     monkeypatch.setattr(banded_matmul, "_PIECE", 3 * 128)
     weight = quantized(*shape, bits)

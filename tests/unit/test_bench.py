@@ -22,7 +22,7 @@ from flux2.bench.report import BenchPlan, run_bench
 from flux2.bench.synthetic import write_synthetic
 from flux2.bench.tables import as_markdown
 from flux2.errors import Flux2Error
-from flux2.shapes import transformer_shapes
+from flux2.planning.shapes import transformer_shapes
 from tests.unit.checkpoints import resident
 
 MIB = 2**20

@@ -7,7 +7,7 @@ import gc
 import numpy as np
 import pytest
 
-from flux2.blank_memory import blank
+from flux2.cpu.blank_memory import blank
 from flux2.mlx_backend import mx
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from flux2.budget import BUDGET_VARIABLE, Budget, machine_limit, read_budget, user_budget
 from flux2.errors import RequestError
 from flux2.events import Memory
 from flux2.humanize import parameters, parse_size
+from flux2.planning.budget import BUDGET_VARIABLE, Budget, machine_limit, read_budget, user_budget
 from flux2.settings import write_setting
 
 

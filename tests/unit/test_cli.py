@@ -21,8 +21,8 @@ from flux2 import __version__
 from flux2.catalog import MODELS
 from flux2.cli import main
 from flux2.humanize import clock, printable, seconds, size
-from flux2.images import read_metadata
 from flux2.paths import pocket_checkpoint
+from flux2.pictures.images import read_metadata
 
 FAKE = [sys.executable, fake_engine.__file__]
 

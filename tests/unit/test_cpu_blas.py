@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flux2 import cpu_blas
+from flux2.cpu import blas
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux's CPU backend only")
 
@@ -57,8 +57,9 @@ print(np.abs(product - reference).max() / np.abs(reference).max())
 def test_it_is_what_the_dynamic_linker_finds() -> None:
     found = python("""
 import ctypes
-from flux2 import cpu_blas, mlx_backend
-libraries = (ctypes.CDLL(None), cpu_blas._Library.loaded)
+from flux2 import mlx_backend
+from flux2.cpu import blas
+libraries = (ctypes.CDLL(None), blas._Library.loaded)
 print(*(ctypes.cast(library.cblas_sgemm, ctypes.c_void_p).value for library in libraries))
 """).split()
     assert len(set(found)) == 1
@@ -100,9 +101,10 @@ def test_nothing_is_left_half_made(tmp_path: Path) -> None:
 
 THREADS = """
 import ctypes
-from flux2 import cpu_blas, mlx_backend
+from flux2 import mlx_backend
+from flux2.cpu import blas
 for all_cores in (False, True):
-    cpu_blas.use_all_cores(all_cores)
+    blas.use_all_cores(all_cores)
     print(ctypes.CDLL(None).scipy_openblas_get_num_threads(), end=" ")
 """
 
@@ -116,10 +118,10 @@ def test_threads_follow_the_work_unless_the_user_has_said_how_many() -> None:
 @pytest.mark.parametrize("with_library", [True, False])
 def test_products_are_added_to_rows_at_any_distance(monkeypatch: pytest.MonkeyPatch, with_library: bool) -> None:
     if not with_library:
-        monkeypatch.setattr(cpu_blas._Library, "loaded", None)
+        monkeypatch.setattr(blas._Library, "loaded", None)
     numbers = np.random.default_rng(0)
     a, b, sums = (numbers.standard_normal(shape).astype(np.float32) for shape in ((9, 8), (5, 20), (30, 5)))
     expected = sums.copy()
     expected[1:28:3] += a @ b[:, 4:12].T
-    cpu_blas.add_product(sums[1:28:3], a, b[:, 4:12])
+    blas.add_product(sums[1:28:3], a, b[:, 4:12])
     assert np.allclose(sums, expected, rtol=1e-5, atol=1e-5)

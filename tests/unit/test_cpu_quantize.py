@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flux2 import cpu_blas, cpu_quantize, quantization
+from flux2 import quantization
+from flux2.cpu import blas, quantizing
 from flux2.matmul_choice import GROUP
 from flux2.mlx_backend import mx, on_cpu
 from flux2.quantization import MODES, quantize
@@ -38,8 +39,8 @@ def test_equals_mlx_bit_for_bit(monkeypatch: pytest.MonkeyPatch, level: str, thr
         as_on_a_gpu.setattr(quantization, "on_cpu", lambda: False)
         expected = quantize(weights(), mode)
         mx.eval(expected)
-    monkeypatch.setattr(cpu_blas, "threads", lambda: threads)
-    monkeypatch.setattr(cpu_quantize, "_PIECE", 7 * GROUP)  # some groups are left over
+    monkeypatch.setattr(blas, "threads", lambda: threads)
+    monkeypatch.setattr(quantizing, "_PIECE", 7 * GROUP)  # some groups are left over
     for ours, theirs in zip(quantize(weights(), mode), expected, strict=True):
         assert ours.dtype == theirs.dtype
         assert mx.array_equal(ours, theirs)

@@ -10,12 +10,12 @@ import pytest
 
 from flux2 import memory, paths
 from flux2.bench.synthetic import write_synthetic
-from flux2.budget import Budget
 from flux2.checkpoint import local
 from flux2.chip import Chip
 from flux2.cli import main
 from flux2.doctor import arithmetic, models, pictures, report, system
 from flux2.doctor.finding import Finding, note, ok, wrong
+from flux2.planning.budget import Budget
 
 
 def _states(findings: object) -> list[str]:

@@ -10,7 +10,7 @@ import fake_engine
 import pytest
 
 from flux2.cli import main
-from flux2.images import read_metadata
+from flux2.pictures.images import read_metadata
 from flux2.request import GenerationRequest
 
 ASKED = ["t2i", "fox", "--model", "klein-9b", "--seed", "1", "--steps", "1", "--memory-budget", "9GiB"]

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from flux2.errors import Flux2Error
-from flux2.foreign_metadata import read_settings_of
-from flux2.image_metadata import ImageMetadata
-from flux2.images import save_png
+from flux2.pictures.foreign_metadata import read_settings_of
+from flux2.pictures.image_metadata import ImageMetadata
+from flux2.pictures.images import save_png
 from flux2.request import GenerationRequest
 
 A1111 = """a fox, (snow:1.2), 85mm

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flux2 import gallery
 from flux2.errors import Flux2Error
-from flux2.favourites import Favourites
-from flux2.gallery import Gallery, Picture
-from flux2.image_metadata import ImageMetadata
-from flux2.images import save_png
+from flux2.pictures import gallery
+from flux2.pictures.favourites import Favourites
+from flux2.pictures.gallery import Gallery, Picture
+from flux2.pictures.image_metadata import ImageMetadata
+from flux2.pictures.images import save_png
 from flux2.request import GenerationRequest
 
 RED = Image.new("RGB", (320, 160), (200, 30, 30))

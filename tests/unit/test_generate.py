@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from flux2 import events as ev
-from flux2.budget import Budget
 from flux2.errors import CheckpointError, Flux2Error, GenerationCancelled, RequestError
 from flux2.generate import Generator, generate
-from flux2.images import read_metadata
 from flux2.mlx_backend import mx
 from flux2.paths import pocket_checkpoint
+from flux2.pictures.images import read_metadata
+from flux2.planning.budget import Budget
 from flux2.progress import FINISHED, RunProgress
 from flux2.request import GenerationRequest
 from tests.unit.checkpoints import writable_copy

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from flux2 import image_metadata, images
 from flux2.errors import Flux2Error, PictureNotSavedError, RequestError
-from flux2.image_metadata import ImageMetadata
-from flux2.images import check_writable, default_path, output_path, read_metadata, rescue, save_png
+from flux2.pictures import image_metadata, images
+from flux2.pictures.image_metadata import ImageMetadata
+from flux2.pictures.images import check_writable, default_path, output_path, read_metadata, rescue, save_png
 from flux2.request import GenerationRequest
 
 REQUEST = GenerationRequest(

@@ -16,8 +16,8 @@ from flux2.chip import Chip
 from flux2.doctor import pictures
 from flux2.mlx_backend import mx
 from flux2.models import layers
+from flux2.pictures.similarity import compare
 from flux2.pipeline import Flux2Pipeline
-from flux2.similarity import compare
 
 M4_PRO = Chip(name="Apple M4 Pro", backend="metal", memory_limit=40 << 30, generation=4)
 SAYS = {"on_cpu": lambda: False, "on_cuda": lambda: False, "this_chip": lambda: M4_PRO}

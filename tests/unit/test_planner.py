@@ -20,10 +20,10 @@ from flux2.errors import CheckpointError
 from flux2.mlx_backend import on_cpu
 from flux2.model_configs import find_networks
 from flux2.paths import pocket_checkpoint
-from flux2.planner import MemoryPlan, plan, plan_all
+from flux2.planning.planner import MemoryPlan, plan, plan_all
+from flux2.planning.run_setting import Setting
 from flux2.preview import DrawnPreview
 from flux2.request import QUANTIZATIONS, RESIDENCIES
-from flux2.run_setting import Setting
 from tests.unit.checkpoints import resident
 
 MIB = 2**20
@@ -190,7 +190,7 @@ def test_damaged_configs_are_said(tmp_path: Path, content: str) -> None:
 
 
 def test_the_screen_may_import_it() -> None:
-    program = "import flux2.planner, sys; sys.exit(any(name.split('.')[0] == 'mlx' for name in sys.modules))"
+    program = "import flux2.planning.planner, sys; sys.exit(any(name.split('.')[0] == 'mlx' for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 

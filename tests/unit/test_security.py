@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flux2.image_metadata import ImageMetadata
-from flux2.images import save_png
+from flux2.pictures.image_metadata import ImageMetadata
+from flux2.pictures.images import save_png
 from flux2.request import GenerationRequest
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +54,7 @@ def whole_names(pattern: str) -> re.Pattern[str]:
 
 
 ALLOWED = {
-    "flux2/blank_memory.py": {"mx.load"},  # of no file, but of what takes memory
+    "flux2/cpu/blank_memory.py": {"mx.load"},  # of no file, but of what takes memory
     "flux2/worker/server.py": {"asyncio.start_unix_server", "self._loop.create_unix_server"},
 }
 
@@ -138,7 +138,7 @@ def test_the_command_line_prints_nothing_that_a_terminal_obeys(tmp_path: Path) -
 
 @pytest.mark.parametrize("prompt", ["../../etc/passwd", "/etc/passwd", "..", ".", "a/../../b", "\0", "~root/x", EVIL])
 def test_a_prompt_names_no_file_outside(tmp_path: Path, prompt: str) -> None:
-    from flux2.images import output_path
+    from flux2.pictures.images import output_path
 
     request = GenerationRequest(prompt=prompt, model=prompt, width=64, height=64, seed=1)
     for pattern in ("{prompt}", "{model}/{prompt}", "{prompt}/{seed}"):

@@ -8,7 +8,7 @@ import pytest
 
 from flux2 import paths
 from flux2.errors import Flux2Error
-from flux2.images import default_path
+from flux2.pictures.images import default_path
 from flux2.request import GenerationRequest
 from flux2.settings import (
     SETTINGS,

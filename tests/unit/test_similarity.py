@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flux2 import similarity
+from flux2.pictures import similarity
 
 
 def waves(height: int = 300, width: int = 70, noise: float = 0.0) -> np.ndarray:

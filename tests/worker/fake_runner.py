@@ -22,8 +22,8 @@ from safetensors import numpy
 from flux2 import events as ev
 from flux2.atomic import write_atomically
 from flux2.errors import CheckpointError, GenerationCancelled
-from flux2.image_metadata import ImageMetadata
-from flux2.images import save_png
+from flux2.pictures.image_metadata import ImageMetadata
+from flux2.pictures.images import save_png
 from flux2.request import GenerationRequest
 from flux2.worker.engine import EngineRunner
 from flux2.worker.journal import Journal

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from flux2 import events as ev
-from flux2.images import read_metadata
+from flux2.pictures.images import read_metadata
 from flux2.request import GenerationRequest
 from flux2.worker.client import WorkerClient, connect_or_start
 from flux2.worker.history import ENDINGS

@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from flux2 import events as ev
-from flux2.images import read_metadata
 from flux2.paths import pocket_checkpoint
+from flux2.pictures.images import read_metadata
 from flux2.worker.history import ENDINGS
 from flux2.worker.priority import NICENESS
 from tests.terminal.pseudo_terminal import PseudoTerminal

@@ -9,8 +9,8 @@ import pytest
 
 from flux2 import events as ev
 from flux2.errors import WorkerError
-from flux2.images import read_pixels
 from flux2.paths import state_dir
+from flux2.pictures.images import read_pixels
 from flux2.progress import RunProgress
 from flux2.request import MAX_PROMPT, GenerationRequest
 from flux2.worker.client import WorkerLeft

@@ -30,7 +30,7 @@ from tui.widgets.picture_view import PictureView
 if TYPE_CHECKING:
     from PIL import Image
 
-    from flux2.gallery import Picture
+    from flux2.pictures.gallery import Picture
     from tui.app import Options
 
 MOST = 4
@@ -171,7 +171,7 @@ class CompareScreen(PictureScreen):
             self._show_all()
 
     async def _measure(self, entry: Entry, ours: Image.Image, reference: Image.Image) -> None:
-        from flux2.similarity import compare
+        from flux2.pictures.similarity import compare
 
         if ours.size == reference.size:
             entry.likeness = await asyncio.to_thread(compare, ours, reference)
@@ -230,7 +230,7 @@ class CompareScreen(PictureScreen):
 
     @work(group="difference", exclusive=True)
     async def _show_difference(self, ours: Image.Image, reference: Image.Image, amplified: float) -> None:
-        from flux2.similarity import difference
+        from flux2.pictures.similarity import difference
 
         self.alone.update(await asyncio.to_thread(difference, ours, reference, amplified))
 

@@ -9,7 +9,7 @@ from tui.screens.menu import Choice, Menu
 from tui.text import gigabytes
 
 if TYPE_CHECKING:
-    from flux2.fit import Fit
+    from flux2.planning.fit import Fit
     from flux2.request import GenerationRequest
     from tui.app import Flux2App
 

@@ -25,7 +25,7 @@ from tui.widgets.picture_browser import PictureBrowser
 from tui.widgets.picture_view import PictureView
 
 if TYPE_CHECKING:
-    from flux2.gallery import Picture
+    from flux2.pictures.gallery import Picture
     from tui.app import Options
 
 GRID_FROM = (100, 30)

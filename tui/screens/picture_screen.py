@@ -9,13 +9,13 @@ from textual import work
 
 from flux2.errors import Flux2Error
 from flux2.humanize import printable
-from flux2.trash import NoTrashError
+from flux2.pictures.trash import NoTrashError
 from tui.inside_textual import UserKeysScreen
 from tui.keymap import Key
 from tui.session import Session, Topic
 
 if TYPE_CHECKING:
-    from flux2.gallery import Picture
+    from flux2.pictures.gallery import Picture
     from tui.app import Flux2App
 
 _NEEDS_PICTURE = ("open", "favourite", "pick", "trash", "copy", "scp", "across", "neighbour", "actual_size", "settings")

@@ -25,7 +25,7 @@ from tui.widgets.pane import Heading
 from tui.widgets.picture_view import PictureView
 
 if TYPE_CHECKING:
-    from flux2.gallery import Picture
+    from flux2.pictures.gallery import Picture
     from tui.app import Options
 
 BESIDE, BELOW = 36, 9

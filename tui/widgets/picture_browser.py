@@ -33,7 +33,7 @@ from tui.terminal import cell_pixels
 from tui.text import fitted
 
 if TYPE_CHECKING:
-    from flux2.gallery import Picture
+    from flux2.pictures.gallery import Picture
     from tui.library import PictureLibrary
 
 CAPTION_ROWS = 2

@@ -13,7 +13,7 @@ from flux2.bench.peers.random_weights import normal, random_weights
 from flux2.bench.recording import UnavailableError
 from flux2.mlx_backend import mx, on_cpu
 from flux2.models.rope import image_positions, text_positions
-from flux2.shapes import Shapes, transformer_shapes, vae_shapes
+from flux2.planning.shapes import Shapes, transformer_shapes, vae_shapes
 
 
 class TorchMeter:

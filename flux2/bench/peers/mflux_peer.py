@@ -17,8 +17,8 @@ from flux2.bench.peers.random_weights import normal, random_weights
 from flux2.bench.recording import UnavailableError
 from flux2.mlx_backend import DTYPES, mx, nn
 from flux2.models.rope import image_positions, text_positions
+from flux2.planning.shapes import Shapes, transformer_shapes, vae_shapes
 from flux2.quantization import MODES
-from flux2.shapes import Shapes, transformer_shapes, vae_shapes
 
 _RENAMED = ((".timestep_embedder.", "."), (".to_out.0.", ".to_out."))
 """What a checkpoint calls a tensor, and what mflux does."""

@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from typing import Any
 
-from flux2.budget import Budget
-from flux2.decode_plan import decode_above, scores_of_a_chunk
 from flux2.errors import CheckpointError
 from flux2.events import Phase
 from flux2.model_configs import Networks
+from flux2.planning.budget import Budget
+from flux2.planning.decode_plan import decode_above, scores_of_a_chunk
+from flux2.planning.run_setting import FILE_BYTES, Backend, Setting
+from flux2.planning.shapes import Shapes, multiplied_parts, text_encoder_shapes, transformer_shapes
 from flux2.request import QUANTIZATIONS, RESIDENCIES
-from flux2.run_setting import FILE_BYTES, Backend, Setting
-from flux2.shapes import Shapes, multiplied_parts, text_encoder_shapes, transformer_shapes
 
 GROUP = 64  # weights that share a scale and a bias
 QUANTIZED_BYTES = {"qint8": 8.5 / 8, "int4": 4.5 / 8}
@@ -53,7 +53,7 @@ PROJECTED_WIDTHS, ATTENDING_WIDTHS = 14, 8.5
 """The same on the CPU, while a weight is widened for its multiplication, and while it attends."""
 DEQUANTIZING_ROWS, DEQUANTIZING_BAND = 512, 2 << 20
 """Rows of a quantized weight, and numbers in them, that are multiplied with at a time on the CPU
-(flux2/banded_matmul.py)."""
+(flux2/cpu/banded_matmul.py)."""
 ROTATION_FLOATS = 1.5
 """Of every token's rotation, for each feature of a head."""
 LATENTS = 3

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
-from flux2 import cpu_blas
+from flux2.cpu import blas
 
 
 def for_each(starts: Iterable[int], work: Callable[[int], None]) -> None:
     """Call `work` with each; it should spend its time in NumPy, which lets go of Python's lock."""
-    starts, threads = list(starts), cpu_blas.threads()
+    starts, threads = list(starts), blas.threads()
     if threads == 1 or len(starts) == 1:
         for start in starts:
             work(start)

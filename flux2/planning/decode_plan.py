@@ -1,16 +1,16 @@
-"""What a decode takes beside what is kept, from the autoencoder's config alone; see `flux2.planner`."""
+"""What a decode takes beside what is kept, from the autoencoder's config alone; see `flux2.planning.planner`."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from flux2.run_setting import FILE_BYTES, Backend, Setting
-from flux2.shapes import vae_shapes
+from flux2.planning.run_setting import FILE_BYTES, Backend, Setting
+from flux2.planning.shapes import vae_shapes
 
 SCORES_BYTES: dict[Backend, int] = {"cpu": 4 << 20, "gpu": 64 << 20}
 """Most that the attention scores of one chunk of queries take (flux2/models/attention.py); on the CPU it is one head's
-(flux2/models/cpu_attention.py)."""
+(flux2/cpu/attention.py)."""
 DECODE_CHUNKS = 3.0
 """Copies of a chunk's attention scores."""
 BAND_BYTES: dict[Backend, int] = {"cpu": 8 << 20, "gpu": 48 << 20}

@@ -16,8 +16,8 @@ from typing import Any
 
 from flux2.catalog import MODELS
 from flux2.errors import Flux2Error, RequestError
-from flux2.image_metadata import CHUNK, ImageMetadata
-from flux2.images import EXIF_COMMENT, read_texts
+from flux2.pictures.image_metadata import CHUNK, ImageMetadata
+from flux2.pictures.images import EXIF_COMMENT, read_texts
 from flux2.request import MAX_SEED, MAX_SIZE, MIN_SIZE, SIZE_MULTIPLE, GenerationRequest
 
 MAX_TEXT = 1 << 20

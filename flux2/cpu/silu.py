@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from flux2.blank_memory import blank
-from flux2.cpu_threads import for_each
+from flux2.cpu.blank_memory import blank
+from flux2.cpu.threads import for_each
 from flux2.mlx_backend import mx
 
 _BLOCK = 1 << 16

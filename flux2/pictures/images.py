@@ -22,8 +22,8 @@ from PIL import ExifTags, Image
 from flux2 import events as ev
 from flux2.catalog import label
 from flux2.errors import Flux2Error, PictureNotSavedError, RequestError
-from flux2.image_metadata import CHUNK, ImageMetadata, text_chunks
 from flux2.paths import expand, state_dir
+from flux2.pictures.image_metadata import CHUNK, ImageMetadata, text_chunks
 from flux2.request import GenerationRequest
 
 MAX_SLUG = 60  # characters of the prompt in a file's name

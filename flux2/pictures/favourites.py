@@ -15,8 +15,8 @@ from pathlib import Path
 
 from flux2.atomic import put_aside, write_atomically
 from flux2.errors import Flux2Error
-from flux2.gallery import Picture
 from flux2.paths import state_dir
+from flux2.pictures.gallery import Picture
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from itertools import product
 
 import numpy as np
 
-from flux2.blank_memory import blank
-from flux2.cpu_blas import add_product
+from flux2.cpu.blank_memory import blank
+from flux2.cpu.blas import add_product
 from flux2.mlx_backend import mx
 
 

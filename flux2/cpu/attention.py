@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from flux2.cpu_threads import for_each
+from flux2.cpu.threads import for_each
 from flux2.mlx_backend import mx
 
 SCORES_BYTES = 4 << 20

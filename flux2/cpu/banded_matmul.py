@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flux2.cpu_threads import for_each
+from flux2.cpu.threads import for_each
 from flux2.mlx_backend import mx
 
 ROWS, BAND = 512, 1 << 21

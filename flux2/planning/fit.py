@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from flux2 import humanize
-from flux2.budget import MACHINES, Budget, Verdict, machine_limit
 from flux2.catalog import find_card, label
 from flux2.model_configs import DEFAULTS, Networks, sample_size
-from flux2.planner import MemoryPlan, plan, plan_all
+from flux2.planning.budget import MACHINES, Budget, Verdict, machine_limit
+from flux2.planning.planner import MemoryPlan, plan, plan_all
+from flux2.planning.run_setting import Engine, Setting
 from flux2.request import AUTO, MIN_SIZE, QUANTIZATIONS, RESIDENCIES, SIZE_MULTIPLE, GenerationRequest
-from flux2.run_setting import Engine, Setting
 
 SMALLER = (3 / 4, 1 / 2, 3 / 8, 1 / 4)
 """Of a picture's sides: what is offered where nothing fits at the size asked for."""

@@ -15,7 +15,7 @@ from flux2 import __version__
 from flux2.atomic import write_atomically
 from flux2.events import PHASES
 from flux2.paths import state_dir
-from flux2.planner import MemoryPlan
+from flux2.planning.planner import MemoryPlan
 from flux2.request import GenerationRequest
 
 MOST_RUNS = 500

@@ -1,0 +1,1 @@
+"""What MLX's CPU backend does slowly or not at all; nothing here is used on a GPU."""
