@@ -63,8 +63,15 @@ _QUANTIZING = (
     "The bound is reading alone, 0.3 ns a number out of the cache; finding its group's scale and its own code takes "
     "1.8 in the one thread that a network as small as this has."
 )
-_SMALL = "Reading 126 MiB takes less than a tenth of a second, beside which it shows that tensors are read one by one."
+_QUANTIZING_MUCH = (
+    "The bound is reading alone; finding the codes takes both cores 5 seconds more, which reading overlaps in part."
+)
+_SMALL = "30 ms that do not grow with the model take longer than reading 126 MiB; at full size it is within the goal."
 MISSES: Mapping[Goal, str] = {
+    Goal("cpu", "klein-4b", "load qint8, times its bound"): _QUANTIZING_MUCH,
+    Goal("cpu", "klein-4b", "load qint8 off the disk, times its bound"): _QUANTIZING_MUCH,
+    Goal("cpu", "klein-4b", "load int4, times its bound"): _QUANTIZING_MUCH,
+    Goal("cpu", "klein-4b", "load int4 off the disk, times its bound"): _QUANTIZING_MUCH,
     Goal("cpu", "klein-4b ÷ 4", "encode, times its bound"): _ENCODING,
     Goal("cpu", "klein-4b ÷ 4", "encode off the disk, times its bound"): _ENCODING,
     Goal("cpu", "klein-4b ÷ 4", "load bf16, times its bound"): _SMALL,
