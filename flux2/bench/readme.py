@@ -215,13 +215,15 @@ def bounds_part() -> str:
 
 def _missed(kind: str) -> str:
     """The goals that a kind of measurement misses, by what is in the way."""
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[tuple[str, str, str], list[str]] = {}
     for report in read_all(kind):
         for found in judge(report):
             if not found.met:
-                goal = f"{found.goal.model}, {found.goal.what} {found.value:.3g} (wanted {found.limit:g})"
-                reasons.setdefault(speed_targets.MISSES.get(found.goal, ""), []).append(f"{goal}, {machine(report)}")
-    lines = [f"- {'; '.join(goals)}. {reason}".rstrip() for reason, goals in reasons.items()]
+                where = speed_targets.MISSES.get(found.goal, ""), machine(report), found.goal.model
+                reasons.setdefault(where, []).append(f"{found.goal.what} {found.value:.3g} (wanted {found.limit:g})")
+    lines = [
+        f"- {model}, {on}: {'; '.join(goals)}. {reason}".rstrip() for (reason, on, model), goals in reasons.items()
+    ]
     return "\n\nMissed:\n\n" + "\n".join(lines) if lines else ""
 
 
