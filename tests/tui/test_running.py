@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from flux2 import events as ev
 from flux2.request import GenerationRequest
 from tests.tui.replay import ReplayBackend, events_of_a_run, mid_run, queue_of
 from tests.tui.screen import running, settled, text_of
@@ -77,6 +78,21 @@ async def test_cancel_asks_and_the_same_key_says_yes() -> None:
         await pilot.press("x", "x")
         await settled(pilot)
         assert backend.cancelled == ["r1"]
+
+
+async def test_the_question_goes_with_the_run_that_it_is_about() -> None:
+    backend = mid_run()
+    async with running(backend) as (app, pilot):
+        await pilot.press("escape", "x")
+        await settled(pilot)
+        assert isinstance(app.screen, Confirm)
+        backend.feed(ev.RunFinished(run="r1", path="/x/fox.png", seed=1, seconds=1.0, peaks={}, timings={}))
+        for _ in range(100):
+            if app.screen is app.dashboard:
+                break
+            await pilot.pause(0.1)
+        assert app.screen is app.dashboard
+        assert backend.cancelled == []
 
 
 async def test_there_is_nothing_to_cancel_between_runs() -> None:

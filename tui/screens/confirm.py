@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
@@ -27,14 +28,16 @@ class Confirm(ModalScreen[bool]):
 
     app: Flux2App
 
-    def __init__(self, question: str, asked_by: str = "") -> None:
+    def __init__(self, question: str, asked_by: str = "", stands: Callable[[], bool] | None = None) -> None:
         """
         Args:
             question: what the user is to answer.
             asked_by: whose keys asked it, by its id in the key map.
+            stands: whether there is still something to answer; the dialog goes when there is not.
         """
         super().__init__()
         self._question = question
+        self._stands = stands
         self._keys = "y"
         self._asked_by: list[str] = []
         if asked_by:
@@ -46,6 +49,14 @@ class Confirm(ModalScreen[bool]):
         with Vertical(classes="dialog-box"):
             yield Label(Content(self._question), classes="dialog-title")
             yield Label(Content.assemble((self._keys, "$accent"), " yes    ", ("n, esc", "$accent"), " no"))
+
+    def on_mount(self) -> None:
+        if self._stands:
+            self.set_interval(0.25, self._leave_unless_it_stands)
+
+    def _leave_unless_it_stands(self) -> None:
+        if self._stands and not self._stands() and self.is_current:
+            self.dismiss(False)
 
     def on_key(self, event: events.Key) -> None:
         if event.key in self._asked_by:

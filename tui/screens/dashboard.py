@@ -205,7 +205,8 @@ class Dashboard(UserKeysScreen):
             if yes:
                 await self.app.ask_worker(self.app.backend.cancel(run))
 
-        self.app.push_screen(Confirm("Cancel the running picture?", "cancel"), take)
+        question = Confirm("Cancel the running picture?", "cancel", lambda: self.app.session.under_way == run)
+        self.app.push_screen(question, take)
 
     @work(group="command")
     async def on_queue_list_removed(self, event: QueueList.Removed) -> None:
