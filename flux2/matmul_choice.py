@@ -5,7 +5,7 @@ chips differ among themselves.
 
 Two things are not tried. On CUDA MLX compiles `quantized_matmul` when it is first called, 16 to 34 seconds for each of
 its forms (H200, MLX 0.32.4), and for the rows of a step it is the slowest (4,608 rows, 8 bits, 9,216×3,072: 1.81 ms,
-dequantized 0.61). on the CPU one way is the fastest for all but the smallest weights (`flux2.cpu.banded_matmul`)
+dequantized 0.61). On the CPU one way is the fastest for all but the smallest weights (`flux2.cpu.banded_matmul`)
 and takes the least memory, so that a run there takes what was planned.
 """
 

@@ -29,10 +29,9 @@ QUANTIZED_BYTES = {"qint8": 8.5 / 8, "int4": 4.5 / 8}
 USED_LAYERS = {"qwen3": 27, "mistral3": 30}
 """Of the text encoder, by its type (flux2/models/qwen3.py, mistral3.py)."""
 
-QUANTIZING_BAND: dict[Backend, int] = {"cpu": 2 << 20, "gpu": 16 << 20}
-"""Numbers of a weight that are quantized to qint8 at a time (flux2/quantization.py)."""
-QUANTIZING_BYTES: dict[Backend, float] = {"cpu": 0, "gpu": 2}
-"""For each of these."""
+QUANTIZING_BAND, QUANTIZING_BYTES = 16 << 20, 2
+"""Numbers of a weight that a GPU quantizes to qint8 at a time (flux2/quantization.py), and bytes for each of them. On
+the CPU NumPy finds the codes, in memory of its own."""
 ENCODE_HELD = 4
 """Activations of a language model's layer: so many times the hidden size, of which two are hidden states taken."""
 ENCODE_ATTENDING: dict[Backend, float] = {"cpu": 9.7, "gpu": 23}
@@ -183,9 +182,9 @@ def _load_peak(shapes: Shapes, setting: Setting) -> int:
 
 def _quantizing(shape: tuple[int, ...], setting: Setting) -> int:
     """Bytes of what finds a band's codes, beside the weight as read and as kept (`flux2.quantization.quantize`)."""
-    if setting.quantization != "qint8" or len(shape) != 2:
+    if setting.quantization != "qint8" or len(shape) != 2 or setting.backend == "cpu":
         return 0
-    return int(QUANTIZING_BYTES[setting.backend] * min(math.prod(shape), QUANTIZING_BAND[setting.backend]))
+    return QUANTIZING_BYTES * min(math.prod(shape), QUANTIZING_BAND)
 
 
 def _encode_peak(config: dict[str, Any], setting: Setting) -> int:
