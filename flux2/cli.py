@@ -17,7 +17,7 @@ from flux2 import __version__
 from flux2.commands import bench, doctor, info, models, plan, quantize, t2i, worker
 from flux2.commands.cancelling import Cancelled
 from flux2.errors import Flux2Error, RequestError
-from flux2.gpu_errors import explain
+from flux2.gpu_errors import sentence_for
 from flux2.humanize import printable
 
 FAILED, BAD_ARGUMENTS = 1, 2
@@ -69,9 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, Flux2Error):
             return _complain(args, str(error), BAD_ARGUMENTS if isinstance(error, RequestError) else FAILED)
         words = f"{type(error).__name__}: {error}"
-        if known := explain(words):
-            return _complain(args, known.sentence, FAILED)
-        return _complain(args, f"Unexpected {words}. FLUX2_DEBUG=1 shows where it comes from.", FAILED)
+        unexpected = f"Unexpected {words}. FLUX2_DEBUG=1 shows where it comes from."
+        return _complain(args, sentence_for(words, unexpected), FAILED)
 
 
 def _complain(args: argparse.Namespace, message: str, code: int) -> int:

@@ -91,3 +91,9 @@ GPU_ERRORS: tuple[GpuError, ...] = (
 def explain(text: str) -> GpuError | None:
     """The failure that an exception's or a dead process's last words speak of; None if they speak of no known one."""
     return next((error for error in GPU_ERRORS if error.pattern.search(text)), None)
+
+
+def sentence_for(text: str, otherwise: str) -> str:
+    """What a user is told of such words: the known failure's sentence, else the other one."""
+    known = explain(text)
+    return known.sentence if known else otherwise

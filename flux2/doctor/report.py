@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from flux2.doctor.finding import Finding, wrong
-from flux2.gpu_errors import explain
+from flux2.gpu_errors import sentence_for
 
 SECTIONS = {
     "System": ("system", ("check_machine", "check_power", "check_memory", "check_folders", "check_terminal")),
@@ -59,11 +59,10 @@ def private(text: str) -> str:
 
 
 def _failed(error: Exception) -> Finding:
-    known = explain(str(error))
     last = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(last.filename).name}:{last.lineno}"
     told = str(error).strip().splitlines() or [""]
     return wrong(
         f"{type(error).__name__} at {where}: {told[0]}",
-        known.sentence if known else "Report this with the whole of this report.",
+        sentence_for(str(error), "Report this with the whole of this report."),
     )

@@ -16,7 +16,7 @@ from flux2 import __version__
 from flux2 import events as ev
 from flux2.awake import kept_awake
 from flux2.errors import Flux2Error, GenerationCancelled, PictureNotSavedError, WorkerError
-from flux2.gpu_errors import explain
+from flux2.gpu_errors import sentence_for
 from flux2.paths import socket_path, state_dir
 from flux2.worker import access, logfile
 from flux2.worker.journal import Journal
@@ -111,8 +111,8 @@ def _prepare(runner: Runner, server: Server) -> None:
         runner.warm_up()
     except Exception as error:
         logfile.write("error", traceback.format_exc())
-        known = explain(_in_words(error))
-        reason = known.sentence if known else f"{_in_words(error)}."
+        words = _in_words(error)
+        reason = sentence_for(words, f"{words}.")
         server.emit(ev.Logged(level="error", message=f"The engine can't be loaded. {reason}"))
 
 
@@ -136,8 +136,8 @@ def _generate(task: Generate, runner: Runner, server: Server) -> None:
     except Exception as error:
         message = str(error)
         if not isinstance(error, Flux2Error):
-            known = explain(_in_words(error))
-            message = known.sentence if known else f"The engine failed: {_in_words(error)}."
+            words = _in_words(error)
+            message = sentence_for(words, f"The engine failed: {words}.")
             logfile.write("error", traceback.format_exc())
         logfile.write("error", f"run {run}: {message}")
         server.emit(ev.RunFailed(run=run, message=message, details=traceback.format_exc()))
