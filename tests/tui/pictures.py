@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from flux2.pictures.image_metadata import ImageMetadata
 from flux2.pictures.images import save_png
 from flux2.request import GenerationRequest
 from tests.tui.replay import GB, ReplayBackend
-from tests.tui.screen import running, text_of
+from tests.tui.screen import running, until
 from tui.app import Flux2App
 from tui.screens.compare import CompareScreen
 from tui.screens.gallery import GalleryScreen
@@ -36,16 +36,6 @@ def made(folder: Path, name: str, number: int = 0, color: tuple[int, int, int] =
         created=f"2020-01-02T{number // 60:02}:{number % 60:02}:00+00:00",
     )
     return save_png(Image.new("RGB", (128, 64), color), folder / f"{name}.png", metadata)
-
-
-async def until(pilot: Pilot[None], holds: Callable[[], object]) -> None:
-    """Wait for something that a thread brings about."""
-    for _ in range(400):
-        if holds():
-            await pilot.pause(0.02)
-            return
-        await pilot.pause(0.025)
-    raise AssertionError(text_of(pilot.app))  # type: ignore[arg-type]
 
 
 @asynccontextmanager

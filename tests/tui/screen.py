@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,16 @@ async def settled(pilot: Pilot[None]) -> None:
             break
         await pilot.pause(0.02)
     await pilot.pause(0.05)
+
+
+async def until(pilot: Pilot[None], holds: Callable[[], object]) -> None:
+    """Wait for something that a thread or a timer brings about."""
+    for _ in range(400):
+        if holds():
+            await pilot.pause(0.02)
+            return
+        await pilot.pause(0.025)
+    raise AssertionError(text_of(pilot.app))  # type: ignore[arg-type]
 
 
 def _picture_is_drawn(app: Flux2App) -> bool:

@@ -11,9 +11,9 @@ from textual.pilot import Pilot
 from textual.widgets._toast import Toast
 
 from flux2 import events as ev
-from tests.tui.pictures import FOX, comparing, gallery, made, name_of, resting, until
+from tests.tui.pictures import FOX, comparing, gallery, made, name_of, resting
 from tests.tui.replay import ReplayBackend
-from tests.tui.screen import make_app, running, settled, text_of
+from tests.tui.screen import make_app, running, settled, text_of, until
 from tui.screens.viewer import Viewer
 
 Compare = Callable[..., bool]

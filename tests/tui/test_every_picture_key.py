@@ -13,9 +13,9 @@ from textual.command import CommandPalette
 from textual.pilot import Pilot
 
 from flux2 import events as ev
-from tests.tui.pictures import FOX, comparing, made, resting, until
+from tests.tui.pictures import FOX, comparing, made, resting
 from tests.tui.replay import GB, ReplayBackend
-from tests.tui.screen import running, settled
+from tests.tui.screen import running, settled, until
 from tests.tui.test_models import disk, open_models
 from tui.app import Flux2App
 from tui.keymap import BROWSER_KEYS, COMPARE_KEYS, GALLERY_KEYS, MODELS_KEYS, REDRAW, SETTINGS_KEYS, VIEWER_KEYS, Key

@@ -13,9 +13,9 @@ from textual.pilot import Pilot
 
 from flux2 import events as ev
 from flux2.pictures.favourites import Favourites
-from tests.tui.pictures import FOX, gallery, made, name_of, resting, until
+from tests.tui.pictures import FOX, gallery, made, name_of, resting
 from tests.tui.replay import ReplayBackend, events_of_a_run, queue_of
-from tests.tui.screen import make_app, settled, text_of
+from tests.tui.screen import make_app, settled, text_of, until
 from tui.keymap import COMPARE_KEYS, GALLERY_KEYS, VIEWER_KEYS
 from tui.screens.confirm import Confirm
 from tui.screens.gallery import GalleryScreen

@@ -18,7 +18,7 @@ from flux2.pictures.images import save_png
 from flux2.request import GenerationRequest
 from flux2.wildcards import resolve
 from tests.tui.replay import INFO, ReplayBackend, events_of_a_run, queue_of
-from tests.tui.screen import running, settled, text_of
+from tests.tui.screen import running, settled, text_of, until
 from tui.app import Flux2App
 from tui.editor import EditorError, edit, editor_command
 from tui.screens.iterating import next_try
@@ -58,10 +58,7 @@ async def test_tokens_are_estimated_until_the_worker_has_counted(monkeypatch: py
         await pilot.press(*"a fox in the snow")
         await pilot.pause()
         assert "≈ 16 of 512 tokens" in text_of(app)
-        for _ in range(100):
-            await pilot.pause(0.05)
-            if "5 of 64 tokens" in text_of(app):
-                break
+        await until(pilot, lambda: "5 of 64 tokens" in text_of(app))
         assert "≈" not in text_of(app).splitlines()[1]
         await pilot.press(*"!")
         await pilot.pause()

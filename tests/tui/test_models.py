@@ -12,7 +12,7 @@ from flux2.hub import manifest
 from flux2.hub.manifest import HubFile, Manifest
 from flux2.paths import pocket_checkpoint
 from tests.tui.replay import GB, ReplayBackend, queue_of
-from tests.tui.screen import running, settled, text_of
+from tests.tui.screen import running, settled, text_of, until
 from tui.app import Flux2App
 from tui.screens.models import ModelsScreen
 
@@ -41,10 +41,7 @@ async def open_models(app: Flux2App, pilot: Pilot[None], model: str) -> ModelsSc
     await pilot.press("escape", "5")
     screen = app.screen
     assert isinstance(screen, ModelsScreen)
-    for _ in range(200):
-        if screen.list.option_count:
-            break
-        await pilot.pause(0.02)
+    await until(pilot, lambda: screen.list.option_count)
     screen.list.highlighted = NAMES.index(model)
     await settled(pilot)
     return screen
@@ -53,10 +50,10 @@ async def open_models(app: Flux2App, pilot: Pilot[None], model: str) -> ModelsSc
 async def told(app: Flux2App, pilot: Pilot[None], backend: ReplayBackend, *events: ev.Event) -> None:
     """The worker says something, and the screen has shown it."""
     backend.feed(*events)
-    for _ in range(200):
-        if all(app.session.downloads.get(event.model) == event for event in events[-1:]):  # type: ignore[attr-defined]
-            break
-        await pilot.pause(0.02)
+    await until(
+        pilot,
+        lambda: all(app.session.downloads.get(event.model) == event for event in events[-1:]),  # type: ignore[attr-defined]
+    )
     assert isinstance(app.screen, ModelsScreen)
     app.screen._follow()
     if looking := [worker for worker in app.workers if worker.group == "look"]:

@@ -6,11 +6,13 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from textual.pilot import Pilot
 
 from flux2 import events as ev
 from flux2.request import GenerationRequest
 from tests.tui.replay import ReplayBackend, events_of_a_run, mid_run, queue_of
-from tests.tui.screen import running, settled, text_of
+from tests.tui.screen import running, settled, text_of, until
+from tui.app import Flux2App
 from tui.screens.confirm import Confirm
 from tui.widgets.queue_pane import QueueList
 
@@ -66,12 +68,16 @@ async def test_what_the_worker_refuses_is_said_and_nothing_typed_is_lost() -> No
         assert app.prompt_history.entries == []
 
 
+async def ask_to_cancel(app: Flux2App, pilot: Pilot[None]) -> None:
+    await pilot.press("escape", "x")
+    await settled(pilot)
+    assert isinstance(app.screen, Confirm)
+
+
 async def test_cancel_asks_and_the_same_key_says_yes() -> None:
     backend = mid_run()
     async with running(backend) as (app, pilot):
-        await pilot.press("escape", "x")
-        await settled(pilot)
-        assert isinstance(app.screen, Confirm)
+        await ask_to_cancel(app, pilot)
         await pilot.press("n")
         await settled(pilot)
         assert backend.cancelled == []
@@ -83,14 +89,9 @@ async def test_cancel_asks_and_the_same_key_says_yes() -> None:
 async def test_the_question_goes_with_the_run_that_it_is_about() -> None:
     backend = mid_run()
     async with running(backend) as (app, pilot):
-        await pilot.press("escape", "x")
-        await settled(pilot)
-        assert isinstance(app.screen, Confirm)
+        await ask_to_cancel(app, pilot)
         backend.feed(ev.RunFinished(run="r1", path="/x/fox.png", seed=1, seconds=1.0, peaks={}, timings={}))
-        for _ in range(100):
-            if app.screen is app.dashboard:
-                break
-            await pilot.pause(0.1)
+        await until(pilot, lambda: app.screen is app.dashboard)
         assert app.screen is app.dashboard
         assert backend.cancelled == []
 

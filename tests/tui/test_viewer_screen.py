@@ -9,8 +9,8 @@ from PIL import Image
 
 from flux2.pictures.image_metadata import ImageMetadata
 from flux2.pictures.images import save_png
-from tests.tui.pictures import FOX, gallery, made, name_of, until
-from tests.tui.screen import text_of
+from tests.tui.pictures import FOX, gallery, made, name_of
+from tests.tui.screen import text_of, until
 from tui.screens.viewer import Viewer
 
 
