@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from flux2.architectures import ARCHITECTURES
-from flux2.catalog import MODELS, find_card
+from flux2.architecture.catalog import MODELS, find_card
+from flux2.architecture.published import ARCHITECTURES
 from flux2.checkpoint.files import TOKENIZER, read_json, read_length
 from flux2.checkpoint.local import find_local, find_local_vae
 from flux2.errors import RequestError

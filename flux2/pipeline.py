@@ -23,8 +23,8 @@ from PIL import Image
 
 from flux2 import events as ev
 from flux2 import memory
+from flux2.architecture.catalog import ModelCard, find_card
 from flux2.call_arguments import check_prompts, number, whole_number
-from flux2.catalog import ModelCard, find_card
 from flux2.checkpoint.finite import with_its_cause
 from flux2.checkpoint.layout import Checkpoint, open_checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkSource, check_fit

@@ -25,7 +25,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from flux2.architectures import ARCHITECTURES, scaled_down
+from flux2.architecture.published import ARCHITECTURES, scaled_down
+from flux2.architecture.shapes import text_encoder_shapes, transformer_shapes
 from flux2.bench import program
 from flux2.bench.disk import CAN_DROP, drop_from_cache, fill, reading_speed, weights_in
 from flux2.bench.document import LEVELS, PROMPT, SEED, SIZE
@@ -37,7 +38,6 @@ from flux2.bench.tables import table
 from flux2.events import Event, PhaseFinished
 from flux2.mlx_backend import DTYPES, mx
 from flux2.pipeline import Flux2Pipeline
-from flux2.planning.shapes import text_encoder_shapes, transformer_shapes
 from flux2.reporting import RunReport
 
 _SIDE = {"cpu": 2048, "gpu": 8192}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from flux2.architectures import ARCHITECTURES, scaled_down
+from flux2.architecture.published import ARCHITECTURES, scaled_down
 from flux2.bench import program
 from flux2.bench.document import LEVELS
 from flux2.bench.peers import ours

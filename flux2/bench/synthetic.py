@@ -18,12 +18,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flux2.architectures import ARCHITECTURES, Architecture, scaled_down
+from flux2.architecture.published import ARCHITECTURES, Architecture, scaled_down
+from flux2.architecture.shapes import Shapes, text_encoder_shapes, transformer_shapes, vae_shapes
 from flux2.checkpoint.files import SYNTHETIC_MARKER
 from flux2.errors import Flux2Error
 from flux2.humanize import size
 from flux2.paths import pocket_checkpoint
-from flux2.planning.shapes import Shapes, text_encoder_shapes, transformer_shapes, vae_shapes
 
 MAX_SHARD = 10_000_000_000  # bytes; diffusers' own default
 TOKENS = 512
@@ -36,7 +36,7 @@ def write_synthetic(model: str, folder: Path, divisor: int = 1) -> Path:
     """Write the checkpoint of a catalog model; one that is there already is left as it is.
 
     Args:
-        model: a name in `flux2.architectures`.
+        model: a name in `flux2.architecture.published`.
         folder: where it goes; must be new, empty, or hold this very checkpoint.
         divisor: makes every width and count that many times smaller, for quick tests.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from flux2.architecture.shapes import vae_shapes
 from flux2.planning.run_setting import FILE_BYTES, Backend, Setting
-from flux2.planning.shapes import vae_shapes
 
 SCORES_BYTES: dict[Backend, int] = {"cpu": 4 << 20, "gpu": 64 << 20}
 """Most that the attention scores of one chunk of queries take (flux2/models/attention.py); on the CPU it is one head's

@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from typing import Any
 
+from flux2.architecture.shapes import Shapes, multiplied_parts, text_encoder_shapes, transformer_shapes
 from flux2.errors import CheckpointError
 from flux2.events import Phase
 from flux2.model_configs import Networks
 from flux2.planning.budget import Budget
 from flux2.planning.decode_plan import decode_above, scores_of_a_chunk
 from flux2.planning.run_setting import FILE_BYTES, Backend, Setting
-from flux2.planning.shapes import Shapes, multiplied_parts, text_encoder_shapes, transformer_shapes
 from flux2.request import QUANTIZATIONS, RESIDENCIES
 
 GROUP = 64  # weights that share a scale and a bias

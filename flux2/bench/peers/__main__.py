@@ -13,7 +13,7 @@ import sys
 from functools import partial
 from typing import Any
 
-from flux2.architectures import ARCHITECTURES, scaled_down
+from flux2.architecture.published import ARCHITECTURES, scaled_down
 from flux2.bench import program
 from flux2.bench.peers.contender import TEXT_TOKENS, Contender, Work
 from flux2.bench.peers.entrants import EXACT, PARTS, STEPS, Part, let_go

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from flux2.architectures import Architecture
+from flux2.architecture.published import Architecture
 from flux2.bench.peers.random_weights import normal
 from flux2.request import TOKEN_PIXELS
 
