@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from flux2.architecture.limits import MAX_TEXT_TOKENS
 from flux2.architecture.published import ARCHITECTURES, Architecture, scaled_down
 from flux2.architecture.shapes import Shapes, text_encoder_shapes, transformer_shapes, vae_shapes
 from flux2.checkpoint.files import SYNTHETIC_MARKER
@@ -26,8 +27,6 @@ from flux2.humanize import size
 from flux2.paths import pocket_checkpoint
 
 MAX_SHARD = 10_000_000_000  # bytes; diffusers' own default
-TOKENS = 512
-"""What the real tokenizers are padded to (diffusers' `max_sequence_length`)."""
 _ALIGNMENT = 8  # bytes; of a safetensors header's end
 _BYTES = {"BF16": 2, "I64": 8}
 
@@ -143,7 +142,7 @@ def _write_tokenizer(folder: Path) -> None:
     shutil.copytree(pocket_checkpoint() / "tokenizer", folder)
     config = folder / "tokenizer_config.json"
     values = json.loads(config.read_text(encoding="utf-8"))
-    _write_json(config, {**values, "model_max_length": TOKENS, "max_length": TOKENS})
+    _write_json(config, {**values, "model_max_length": MAX_TEXT_TOKENS, "max_length": MAX_TEXT_TOKENS})
 
 
 def _write_json(path: Path, content: Any) -> None:
