@@ -33,7 +33,7 @@ def test_gives_the_product(monkeypatch: pytest.MonkeyPatch, threads: int, bits: 
     weight = quantized(*shape, bits)
     x = mx.random.normal((2, 5, shape[1]), key=mx.random.key(1))
     product = multiply_by_bands(x, weight, bits)
-    assert mx.allclose(product, reference(x, weight, bits), rtol=1e-5, atol=1e-5)
+    assert mx.allclose(product, reference(x, weight, bits), rtol=1e-5, atol=1e-4)  # of sums up to 40, in any order
     half = multiply_by_bands(x.astype(mx.float16), weight, bits)
     assert half.dtype == mx.float16
     assert mx.allclose(half.astype(mx.float32), product, rtol=0.05, atol=0.05)
