@@ -11,7 +11,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from flux2.catalog import MODELS, is_repo_id
+from flux2.architecture.catalog import MODELS, is_repo_id
 
 MAX_NAME = 500
 """Characters of a name that are looked at."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flux2.catalog import MODELS
+from flux2.architecture.catalog import MODELS
 from flux2.model_names import FAMILIES, catalog_name, read_name, repository_of, suggestion
 
 SPELLINGS = {
