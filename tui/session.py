@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flux2 import events as ev
-from flux2.catalog import same_model
+from flux2.architecture.catalog import same_model
 from flux2.humanize import seconds
 from flux2.progress import RUNNING, RunProgress
 from tui.memory_history import MemoryHistory

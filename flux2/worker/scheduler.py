@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from flux2 import events as ev
-from flux2.catalog import same_model
+from flux2.architecture.catalog import same_model
 from flux2.errors import PictureNotSavedError, WorkerError
 from flux2.request import GenerationRequest
 from flux2.worker.history import ENDINGS, RunHistory
