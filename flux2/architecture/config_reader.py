@@ -110,7 +110,7 @@ def check_class(file: str | Path, named: Any, known: tuple[str, ...]) -> str:
         return name
     if name is None:
         raise CheckpointError(
-            f"{file} names no architecture; use a FLUX.2 checkpoint in the diffusers layout, or download this one again."
+            f"{file} names no architecture; use a FLUX.2 checkpoint in the diffusers layout, or download it again."
         )
     raise CheckpointError(
         f"{file} says {name!r}, an architecture unknown to this program; choose a checkpoint of {', '.join(known)}."
