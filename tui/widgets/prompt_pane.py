@@ -18,7 +18,7 @@ from tui.prompt_history import PromptHistory
 from tui.widgets.pane import Pane
 
 EXAMPLE = "a fluffy orange tabby cat sitting on a windowsill at sunset"
-PLACEHOLDER = f"What should the picture show? For example: {EXAMPLE}"
+PLACEHOLDER = Content(f"What should the picture show? For example: {EXAMPLE}")
 MAX_TOKENS = 512
 """That FLUX.2 reads, until the worker has said how many this model does."""
 _CHARACTERS_PER_TOKEN = 4.3

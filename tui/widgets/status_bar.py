@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 
-from textual.app import RenderResult
 from textual.content import Content
 from textual.widget import Widget
 
@@ -24,7 +23,7 @@ class StatusBar(Widget):
         self._session = session
         self.refresh()
 
-    def render(self) -> RenderResult:
+    def render(self) -> Content:
         state, style = self._state()
         worker = self._session.worker
         left = [("flux2-tui", "bold $accent")]
