@@ -9,7 +9,7 @@ from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 
-from flux2.catalog import find_card
+from flux2.architecture.catalog import find_card
 from flux2.humanize import clock
 from tui.bindings import bindings
 from tui.keymap import QUEUE_KEYS
