@@ -17,7 +17,7 @@ from tests.monkey.operations import counted, read_operations
 from tests.monkey.shrinking import shortest
 from tests.monkey.virtual_time import real_now
 
-_SAY_EVERY = 20
+_SAY_EVERY = 10
 """Episodes between two lines that say how far it is."""
 
 
