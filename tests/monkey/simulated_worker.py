@@ -170,7 +170,7 @@ class SimulatedWorker(ReplayBackend):
         info = replace(INFO, model="pocket bf16")
         return Snapshot(worker=info, queue=self.items(), held=self.on_hold, unfinished=tuple(self.offers))
 
-    async def restart(self) -> Snapshot:
+    async def restart(self, *, end_other: bool = False) -> Snapshot:  # noqa: ARG002
         self.kill()
         await asyncio.sleep(self._latency)
         return await self.connect()

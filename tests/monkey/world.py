@@ -7,14 +7,13 @@ import logging
 import os
 import random
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 from textual import events
-from textual.drivers import linux_driver
 from textual.drivers.headless_driver import HeadlessDriver
 from textual.geometry import Size
 
@@ -26,14 +25,13 @@ from tests.monkey.virtual_time import VirtualLoop
 from tests.tui.replay import START
 from tui.app import Flux2App, Options
 from tui.glyphs import BRAILLE, GLYPHS
-from tui.inside_textual import take_escape_first
+from tui.terminal_events import TerminalEvents
+from tui.terminal_input import TerminalInput, Token
 
 SETTLING = 1.5
 """Seconds after which whatever was asked for is on the screen."""
 _LEAVING = 10.0
 """Seconds within which the program is gone after ctrl+q."""
-_TICK = 0.2
-"""Seconds after which the terminal's reader no longer waits for the rest of a sequence."""
 
 
 class BrokenRuleError(Exception):
@@ -156,7 +154,7 @@ class World:
     def type(self, data: str) -> None:
         """The terminal sends this in one piece."""
         if data and not self.left:
-            self.terminal.read(data)
+            self.terminal.read(data.encode(errors="surrogateescape"))
 
     def resize(self, columns: int, rows: int) -> None:
         self.size = columns, rows
@@ -171,7 +169,7 @@ class Terminal(HeadlessDriver):
         super().__init__(*args, **options)
         self.written = 0
         """Characters that the screen has sent."""
-        self._parser = vars(linux_driver)["XTermParser"](False)
+        self._input, self._events = TerminalInput(), TerminalEvents(self._get_terminal_size)
 
     @property
     def is_headless(self) -> bool:
@@ -180,15 +178,20 @@ class Terminal(HeadlessDriver):
     def write(self, data: str) -> None:
         self.written += len(data)
 
-    def read(self, data: str) -> None:
+    def read(self, data: bytes) -> None:
         """The program reads this from the terminal, in one piece."""
-        for message in self._parser.feed(data):
-            self.process_message(message)
-        self._loop.call_later(_TICK, self._look_again)
+        self._hand_on(self._input.feed(data))
+        if self._input.patience is not None:
+            self._loop.call_later(self._input.patience, self._look_again)
 
     def _look_again(self) -> None:
-        for message in self._parser.tick():
-            self.process_message(message)
+        if self._input.patience is not None:
+            self._hand_on(self._input.stood_still())
+
+    def _hand_on(self, tokens: Iterable[Token]) -> None:
+        for token in tokens:
+            for event in self._events.of(token):
+                self.process_message(event)
 
     def resize(self, size: Size) -> None:
         self._size = size
@@ -220,7 +223,6 @@ def surroundings(folder: Path) -> Iterator[None]:
     with (
         patch.dict(os.environ, variables),
         patch("huggingface_hub.constants.HF_HUB_CACHE", str(folder / "hub")),
-        patch.object(Flux2App, "_heed_signals"),  # they are for whoever tests
     ):
         for name in ("NO_COLOR", "SSH_CONNECTION", "SSH_TTY", "TMUX", "FLUX2_MODELS"):
             os.environ.pop(name, None)
@@ -230,7 +232,6 @@ def surroundings(folder: Path) -> Iterator[None]:
 @asynccontextmanager
 async def a_world(folder: Path, chance: random.Random, size: tuple[int, int]) -> AsyncIterator[World]:
     """A world whose screen is open."""
-    take_escape_first()
     world = World(folder, chance, size)
     handler = _Errors(world.faults)
     logging.getLogger().addHandler(handler)
