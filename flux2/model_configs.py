@@ -7,16 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from flux2.architectures import ARCHITECTURES
-from flux2.catalog import MODELS, find_card
+from flux2.architecture.catalog import MODELS, find_card
+from flux2.architecture.limits import MAX_TEXT_TOKENS
+from flux2.architecture.published import ARCHITECTURES
 from flux2.checkpoint.files import TOKENIZER, read_json, read_length
 from flux2.checkpoint.local import find_local, find_local_vae
 from flux2.errors import RequestError
 from flux2.paths import quantized_folder
 from flux2.request import QUANTIZATIONS
-
-TEXT_TOKENS = 512
-"""That FLUX.2 was trained with."""
 
 Guidance = Literal["distilled", "embedded", "classifier-free"]
 """What a guidance scale does: nothing, for its effect is in the weights; it is an input of the network; it weighs two
@@ -37,7 +35,7 @@ class Networks:
     text_encoder: dict[str, Any]
     vae: dict[str, Any]
     guidance: Guidance
-    text_tokens: int = TEXT_TOKENS
+    text_tokens: int = MAX_TEXT_TOKENS
     """That it was trained with."""
     prepared: frozenset[str] = frozenset()
     """The levels that `flux2 quantize` has made files of."""
@@ -101,6 +99,6 @@ def _read_networks(folder: Path) -> Networks:
         text_encoder=read_json(folder / "text_encoder" / "config.json"),
         vae=read_json(folder / "vae" / "config.json"),
         guidance=guidance_of(index),
-        text_tokens=min(TEXT_TOKENS, trained_with),
+        text_tokens=min(MAX_TEXT_TOKENS, trained_with),
         prepared=prepared_levels(folder),
     )

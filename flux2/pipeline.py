@@ -23,8 +23,9 @@ from PIL import Image
 
 from flux2 import events as ev
 from flux2 import memory
+from flux2.architecture.catalog import ModelCard, find_card
+from flux2.architecture.limits import MAX_TEXT_TOKENS
 from flux2.call_arguments import check_prompts, number, whole_number
-from flux2.catalog import ModelCard, find_card
 from flux2.checkpoint.finite import with_its_cause
 from flux2.checkpoint.layout import Checkpoint, open_checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkSource, check_fit
@@ -240,8 +241,8 @@ class Flux2Pipeline:
             prompt=prompt, width=width, height=height, steps=steps, guidance=guidance, seed=seed
         ).validated()
         length = None if max_sequence_length is None else whole_number("max_sequence_length", max_sequence_length, 0)
-        if length is not None and not 1 <= length <= 512:
-            raise RequestError(f"max_sequence_length {length} is out of range; choose 1 to 512.")
+        if length is not None and not 1 <= length <= MAX_TEXT_TOKENS:
+            raise RequestError(f"max_sequence_length {length} is out of range; choose 1 to {MAX_TEXT_TOKENS}.")
         if first_step and (latents is None or not 0 < first_step < steps):
             raise RequestError(f"first_step {first_step} needs the latents after so many of the {steps} steps.")
         channels = self._transformer.source.config.in_channels

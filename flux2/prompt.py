@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from flux2.architecture.limits import MAX_TEXT_TOKENS
 from flux2.checkpoint.files import read_length
 from flux2.errors import CheckpointError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
-
-MAX_SEQUENCE_LENGTH = 512
-"""Text tokens that FLUX.2 was trained with, padding included (diffusers' `max_sequence_length`)."""
-
 
 DEV_SYSTEM_MESSAGE = (
     "You are an AI that reasons about image descriptions. You give structured responses focusing on object "
@@ -112,8 +109,8 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def sequence_length(tokenizer: PreTrainedTokenizerBase, max_sequence_length: int | None = None) -> int:
-    """How many text tokens a run uses: as asked, else those the checkpoint was trained with, at most 512."""
-    return max_sequence_length or min(MAX_SEQUENCE_LENGTH, tokenizer.model_max_length)
+    """Text tokens of a run: as asked, else those the checkpoint was trained with, at most `MAX_TEXT_TOKENS`."""
+    return max_sequence_length or min(MAX_TEXT_TOKENS, tokenizer.model_max_length)
 
 
 def tokenize(

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flux2.architecture.limits import MAX_TEXT_TOKENS
 from flux2.checkpoint.networks import NetworkSource
 from flux2.mlx_backend import mx, on_cpu
 from flux2.models.language_model import LanguageModel
-from flux2.prompt import MAX_SEQUENCE_LENGTH, PROMPT_FORMS, PromptForm, TokenizedPrompt, load_tokenizer, tokenize
+from flux2.prompt import PROMPT_FORMS, PromptForm, TokenizedPrompt, load_tokenizer, tokenize
 from flux2.prompt_cache import EncodedPrompt, PromptCache, fingerprint
 from flux2.reporting import RunReport, evaluating
 from flux2.streamed_text_encoder import check_tokens, encode_streamed
@@ -115,7 +116,7 @@ class PromptEncoder:
         """The disk's, for these files as they are now; None where they are gone."""
         try:
             files = [*self.source.component.files, *self.tokenizer_folder.iterdir()]
-            facts = (self.source.component.config, MAX_SEQUENCE_LENGTH, str(self.dtype), on_cpu())
+            facts = (self.source.component.config, MAX_TEXT_TOKENS, str(self.dtype), on_cpu())
             return PromptCache(fingerprint(files, *facts))
         except OSError:
             return None

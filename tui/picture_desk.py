@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flux2.catalog import find_card, is_repo_id, label
+from flux2.architecture.catalog import find_card, is_repo_id, label
 from flux2.errors import Flux2Error
 from flux2.humanize import printable
 from flux2.request import MAX_SEED, QUANTIZATIONS, GenerationRequest

@@ -18,16 +18,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flux2.architectures import ARCHITECTURES, Architecture, scaled_down
+from flux2.architecture.limits import MAX_TEXT_TOKENS
+from flux2.architecture.published import ARCHITECTURES, Architecture, scaled_down
+from flux2.architecture.shapes import Shapes, text_encoder_shapes, transformer_shapes, vae_shapes
 from flux2.checkpoint.files import SYNTHETIC_MARKER
 from flux2.errors import Flux2Error
 from flux2.humanize import size
 from flux2.paths import pocket_checkpoint
-from flux2.planning.shapes import Shapes, text_encoder_shapes, transformer_shapes, vae_shapes
 
 MAX_SHARD = 10_000_000_000  # bytes; diffusers' own default
-TOKENS = 512
-"""What the real tokenizers are padded to (diffusers' `max_sequence_length`)."""
 _ALIGNMENT = 8  # bytes; of a safetensors header's end
 _BYTES = {"BF16": 2, "I64": 8}
 
@@ -36,7 +35,7 @@ def write_synthetic(model: str, folder: Path, divisor: int = 1) -> Path:
     """Write the checkpoint of a catalog model; one that is there already is left as it is.
 
     Args:
-        model: a name in `flux2.architectures`.
+        model: a name in `flux2.architecture.published`.
         folder: where it goes; must be new, empty, or hold this very checkpoint.
         divisor: makes every width and count that many times smaller, for quick tests.
 
@@ -143,7 +142,7 @@ def _write_tokenizer(folder: Path) -> None:
     shutil.copytree(pocket_checkpoint() / "tokenizer", folder)
     config = folder / "tokenizer_config.json"
     values = json.loads(config.read_text(encoding="utf-8"))
-    _write_json(config, {**values, "model_max_length": TOKENS, "max_length": TOKENS})
+    _write_json(config, {**values, "model_max_length": MAX_TEXT_TOKENS, "max_length": MAX_TEXT_TOKENS})
 
 
 def _write_json(path: Path, content: Any) -> None:

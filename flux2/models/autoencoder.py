@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flux2.architecture.config_reader import ConfigReader
 from flux2.mlx_backend import mx, nn
 from flux2.models.attention import attend
 from flux2.models.bands import Bands
-from flux2.models.config import ConfigReader
 from flux2.models.conv import Conv2d, GroupNorm, Upsample
 from flux2.models.layers import AfterBlock
 

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from flux2.architecture.config_reader import MAX_LAYERS, ConfigReader
 from flux2.mlx_backend import mx, nn
 from flux2.models.attention import attend
-from flux2.models.config import MAX_LAYERS, ConfigReader
 from flux2.models.layers import AfterBlock, gated_silu
 from flux2.models.rope import Rotation, rotate_halves, sequence_rotation
 

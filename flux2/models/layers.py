@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from flux2.architecture import limits
 from flux2.cpu.silu import silu_on_cpu
 from flux2.mlx_backend import mx, nn, on_cpu
 
@@ -18,9 +19,6 @@ Evaluate = Callable[..., Any]
 
 FLOAT16_MAX = 65504.0
 
-HEAD_START_ROOM = 800 << 20
-"""Bytes above what was held before, up to which the GPU is given further work before it has done the last."""
-
 
 class HeadStart:
     """Evaluates each part while the one before is still being computed, so that the GPU never waits for Python.
@@ -29,8 +27,9 @@ class HeadStart:
     part's where they are large, which is where a pause of 0.1 ms counts for little.
     """
 
-    def __init__(self, room: int = HEAD_START_ROOM) -> None:
-        self._room = room
+    def __init__(self, room: int | None = None) -> None:
+        """A first part without one before it; `room` takes the place of `limits.HEAD_START_ROOM`."""
+        self._room = limits.HEAD_START_ROOM if room is None else room
         self._held_before = mx.get_active_memory()
         self._last: tuple[mx.array, ...] = ()
 

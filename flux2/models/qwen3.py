@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flux2.models.config import ConfigReader
+from flux2.architecture.config_reader import ConfigReader
 from flux2.models.language_model import LanguageModelConfig, read_language_model
 
 HIDDEN_STATES_LAYERS = (9, 18, 27)

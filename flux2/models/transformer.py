@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from flux2.architecture.config_reader import MAX_LAYERS, ConfigReader
 from flux2.mlx_backend import mx, nn
-from flux2.models.config import MAX_LAYERS, ConfigReader
 from flux2.models.layers import AfterBlock, Evaluate, silu
 from flux2.models.rope import PairRotation, Positions, axial_rotation
 from flux2.models.transformer_blocks import Modulation, SingleTransformerBlock, TransformerBlock, modulated_norm

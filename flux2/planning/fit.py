@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from flux2 import humanize
-from flux2.catalog import find_card, label
+from flux2.architecture.catalog import find_card, label
 from flux2.model_configs import DEFAULTS, Networks, sample_size
 from flux2.planning.budget import MACHINES, Budget, Verdict, machine_limit
 from flux2.planning.planner import MemoryPlan, plan, plan_all

@@ -14,27 +14,26 @@ from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from typing import Any
 
+from flux2.architecture import limits
+from flux2.architecture.limits import DeviceType
+from flux2.architecture.shapes import Shapes, multiplied_parts, text_encoder_shapes, transformer_shapes
 from flux2.errors import CheckpointError
 from flux2.events import Phase
 from flux2.model_configs import Networks
 from flux2.planning.budget import Budget
 from flux2.planning.decode_plan import decode_above, scores_of_a_chunk
-from flux2.planning.run_setting import FILE_BYTES, Backend, Setting
-from flux2.planning.shapes import Shapes, multiplied_parts, text_encoder_shapes, transformer_shapes
+from flux2.planning.run_setting import FILE_BYTES, Setting
 from flux2.request import QUANTIZATIONS, RESIDENCIES
 
-GROUP = 64  # weights that share a scale and a bias
-QUANTIZED_BYTES = {"qint8": 8.5 / 8, "int4": 4.5 / 8}
-"""Of a weight: its bits, and a bfloat16 scale and bias for each 64."""
 USED_LAYERS = {"qwen3": 27, "mistral3": 30}
 """Of the text encoder, by its type (flux2/models/qwen3.py, mistral3.py)."""
 
-QUANTIZING_BAND, QUANTIZING_BYTES = 16 << 20, 2
-"""Numbers of a weight that a GPU quantizes to qint8 at a time (flux2/quantization.py), and bytes for each of them. On
-the CPU NumPy finds the codes, in memory of its own."""
+QUANTIZING_BYTES = 2
+"""Bytes for each number of a weight that a GPU quantizes to qint8 at a time. On the CPU NumPy finds the codes, in
+memory of its own."""
 ENCODE_HELD = 4
 """Activations of a language model's layer: so many times the hidden size, of which two are hidden states taken."""
-ENCODE_ATTENDING: dict[Backend, float] = {"cpu": 9.7, "gpu": 23}
+ENCODE_ATTENDING: dict[DeviceType, float] = {"cpu": 9.7, "gpu": 23}
 """Of its attention beside these: so many times the queries' width."""
 ENCODE_MULTIPLYING = 2
 """Of its feed-forward beside these: so many times its width."""
@@ -44,15 +43,10 @@ STREAMED_WIDTHS, PART_WIDTHS, TWO_PARTS_WIDTHS = 15.5, 9, 21
 """The same on a GPU: of a block whose weights come and go, of the largest part of one, and of the two parts of one
 that follow each other there, where those of weights that stay are given to the GPU ahead. Measured on an H200, as
 LET_GO_LATE."""
-HEAD_START_ROOM = 800 << 20
-"""Bytes above which no part is given ahead (flux2/models/layers.py)."""
 LET_GO_LATE = 0.9
-"""Of this room, that is taken by what is done with and not yet let go of."""
+"""Share of `limits.HEAD_START_ROOM` that is taken by what is done with and not yet let go of."""
 PROJECTED_WIDTHS, ATTENDING_WIDTHS = 14, 8.5
 """The same on the CPU, while a weight is widened for its multiplication, and while it attends."""
-DEQUANTIZING_ROWS, DEQUANTIZING_BAND = 512, 2 << 20
-"""Rows of a quantized weight, and numbers in them, that are multiplied with at a time on the CPU
-(flux2/cpu/banded_matmul.py)."""
 ROTATION_FLOATS = 1.5
 """Of every token's rotation, for each feature of a head."""
 LATENTS = 3
@@ -142,7 +136,7 @@ def _plan(networks: Networks, setting: Setting) -> MemoryPlan:
     if setting.residency == "streamed":
         streamed = _streamed(networks.transformer, shapes, setting, prepared)
         weights, kept, load, read = streamed.weights, 0, streamed.load, streamed.read_per_step
-        if setting.quantization in QUANTIZED_BYTES and not prepared:
+        if setting.quantization in limits.QUANTIZED_BYTES and not prepared:
             read_if_prepared = _streamed(networks.transformer, shapes, setting, prepared=True).read_per_step
         denoise = held + max(weights + block, streamed.converting)
     else:
@@ -163,7 +157,7 @@ def _stored(shape: tuple[int, ...], setting: Setting) -> int:
     count = math.prod(shape)
     if len(shape) != 2:
         return count * setting.compute_bytes
-    return int(count * QUANTIZED_BYTES.get(setting.quantization, min(FILE_BYTES, setting.compute_bytes)))
+    return int(count * limits.QUANTIZED_BYTES.get(setting.quantization, min(FILE_BYTES, setting.compute_bytes)))
 
 
 def _load_peak(shapes: Shapes, setting: Setting) -> int:
@@ -184,7 +178,7 @@ def _quantizing(shape: tuple[int, ...], setting: Setting) -> int:
     """Bytes of what finds a band's codes, beside the weight as read and as kept (`flux2.quantization.quantize`)."""
     if setting.quantization != "qint8" or len(shape) != 2 or setting.backend == "cpu":
         return 0
-    return QUANTIZING_BYTES * min(math.prod(shape), QUANTIZING_BAND)
+    return QUANTIZING_BYTES * min(math.prod(shape), limits.QUANTIZING_NUMBERS[setting.backend])
 
 
 def _encode_peak(config: dict[str, Any], setting: Setting) -> int:
@@ -231,12 +225,12 @@ def _block_on_gpu(activation: int, weights: list[int], setting: Setting) -> floa
     Args:
         weights: numbers in each weight of the blocks, the smallest first.
     """
-    written_out = setting.compute_bytes if setting.quantization in QUANTIZED_BYTES else 0
+    written_out = setting.compute_bytes if setting.quantization in limits.QUANTIZED_BYTES else 0
     *_, second, largest = sorted(set(weights))
     if setting.residency == "streamed":
         return activation * STREAMED_WIDTHS + written_out * largest
     two_parts = activation * TWO_PARTS_WIDTHS + written_out * (largest + second)
-    late = LET_GO_LATE * HEAD_START_ROOM + activation * PART_WIDTHS + written_out * largest
+    late = LET_GO_LATE * limits.HEAD_START_ROOM + activation * PART_WIDTHS + written_out * largest
     return max(two_parts, min(2 * two_parts, late))
 
 
@@ -263,10 +257,9 @@ def _widened(shape: tuple[int, ...], setting: Setting) -> int:
     count = math.prod(shape)
     if setting.backend == "gpu":
         return 0
-    if setting.quantization in QUANTIZED_BYTES:
+    if setting.quantization in limits.QUANTIZED_BYTES:
         outputs, inputs = shape[0], shape[-1]
-        rows = min(outputs, DEQUANTIZING_ROWS, max(1, DEQUANTIZING_BAND // inputs))
-        return setting.compute_bytes * (rows * inputs + 2 * count // GROUP)
+        return setting.compute_bytes * (limits.dequantized_rows(outputs, inputs) * inputs + 2 * count // limits.GROUP)
     return setting.compute_bytes * count if setting.widens else 0
 
 
@@ -341,7 +334,7 @@ def _part_of(name: str) -> str:
 
 def _filed(shape: tuple[int, ...], setting: Setting, prepared: bool) -> int:
     """Bytes of a weight in the file that it is read from."""
-    per_number = QUANTIZED_BYTES[setting.quantization] if prepared and len(shape) == 2 else FILE_BYTES
+    per_number = limits.QUANTIZED_BYTES[setting.quantization] if prepared and len(shape) == 2 else FILE_BYTES
     return int(math.prod(shape) * per_number)
 
 

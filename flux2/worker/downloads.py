@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from flux2.architecture.catalog import find_card
 from flux2.awake import kept_awake
-from flux2.catalog import find_card
 from flux2.checkpoint.source import repo_to_download
 from flux2.errors import CheckpointError, Flux2Error, GenerationCancelled, RequestError
 from flux2.events import DownloadProgress, EventHandler, Logged

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from flux2 import cli, preview
-from flux2.architectures import ARCHITECTURES, scaled_down
+from flux2.architecture.published import ARCHITECTURES, scaled_down
+from flux2.architecture.shapes import transformer_shapes
 from flux2.bench import report as reports
 from flux2.bench.cell import Cell, measure
 from flux2.bench.document import FIGURES, document_figure
@@ -22,7 +23,6 @@ from flux2.bench.report import BenchPlan, run_bench
 from flux2.bench.synthetic import write_synthetic
 from flux2.bench.tables import as_markdown
 from flux2.errors import Flux2Error
-from flux2.planning.shapes import transformer_shapes
 from tests.unit.checkpoints import resident
 
 MIB = 2**20

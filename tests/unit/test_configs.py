@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mlx.utils import tree_flatten
 
-from flux2.architectures import ARCHITECTURES
+from flux2.architecture.published import ARCHITECTURES
 from flux2.errors import CheckpointError
 from flux2.mlx_backend import mx, nn
 from flux2.models.autoencoder import AutoencoderConfig, AutoencoderKLFlux2

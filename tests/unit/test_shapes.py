@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from flux2.architectures import ARCHITECTURES, scaled_down
+from flux2.architecture.published import ARCHITECTURES, scaled_down
+from flux2.architecture.shapes import Shapes, text_encoder_shapes, transformer_shapes, vae_shapes
 from flux2.checkpoint.networks import TEXT_ENCODERS
 from flux2.mlx_backend import nn
 from flux2.models.autoencoder import AutoencoderConfig, AutoencoderKLFlux2
 from flux2.models.transformer import Flux2Transformer2DModel, Flux2TransformerConfig
-from flux2.planning.shapes import Shapes, text_encoder_shapes, transformer_shapes, vae_shapes
 from tests.unit.checkpoints import parameter_shapes
 
 PARAMETERS = {"klein-4b": 3_875_544_576, "klein-9b": 9_078_581_248, "dev": 32_223_281_152}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from flux2.architecture.shapes import Shapes, transformer_shapes, vae_shapes
 from flux2.bench.peers.contender import Work
-from flux2.planning.shapes import Shapes, transformer_shapes, vae_shapes
 
 
 def step_operations(work: Work) -> float:

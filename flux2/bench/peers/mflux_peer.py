@@ -11,13 +11,13 @@ from typing import Any
 
 from mlx.utils import tree_flatten
 
+from flux2.architecture.shapes import Shapes, transformer_shapes, vae_shapes
 from flux2.bench.peers.contender import SIGMA, Contender, Work
 from flux2.bench.peers.ours import METER, as_numpy
 from flux2.bench.peers.random_weights import normal, random_weights
 from flux2.bench.recording import UnavailableError
 from flux2.mlx_backend import DTYPES, mx, nn
 from flux2.models.rope import image_positions, text_positions
-from flux2.planning.shapes import Shapes, transformer_shapes, vae_shapes
 from flux2.quantization import MODES
 
 _RENAMED = ((".timestep_embedder.", "."), (".to_out.0.", ".to_out."))
