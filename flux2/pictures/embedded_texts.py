@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ MAX_ALL = 4 * MAX_TEXT
 """Characters of all texts of one picture."""
 _MAX_CHUNKS = 1 << 16
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_FORMATS = ("PNG", "JPEG", "WEBP")
 _XMP = "XML:com.adobe.xmp"
 _IMAGE_TAGS = ("ImageDescription", "Make", "Model", "Software", "XPTitle", "XPComment", "XPSubject", "XPKeywords")
 _EXIF_TAGS = ("UserComment", "MakerNote")
@@ -43,8 +45,8 @@ class EmbeddedTexts:
     """What a picture says, whoever wrote it."""
 
     texts: list[tuple[str, str]] = field(default_factory=list)
-    """Name and text: a PNG chunk's keyword, or such as `EXIF UserComment`, `XMP description`, `JPEG comment`. A name may
-    come more than once."""
+    """Name and text, a name perhaps more than once: a PNG chunk's keyword, or such as `EXIF UserComment`,
+    `XMP description`, `JPEG comment`."""
     damaged: list[str] = field(default_factory=list)
     """Names of those that can't be read, with the reason."""
 
@@ -62,19 +64,21 @@ class EmbeddedTexts:
 def read_embedded_texts(path: Path) -> EmbeddedTexts:
     """All texts in the picture at `path`. The pixels are not decoded.
 
+    What Pillow would warn of on standard error, such as EXIF that is cut short, it takes as far as it goes.
+
     Raises:
         Flux2Error: if it is no PNG, JPEG or WebP, or no file.
     """
     found = EmbeddedTexts()
-    with opened_file(path, "a PNG, JPEG or WEBP") as file:
-        if file.read(len(_SIGNATURE)) == _SIGNATURE:
-            if file.read(8)[4:] != b"IHDR":
-                raise Flux2Error(f"{path} is a damaged PNG (it does not begin with its size); it was not read.")
-            file.seek(len(_SIGNATURE))
-            for name, text in _png_texts(file, found):
-                found.add(name, text)
-            return found
-    with opened_picture(path, ("PNG", "JPEG", "WEBP")) as image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if not _add_png(found, path):
+            _add_jpeg_or_webp(found, path)
+    return found
+
+
+def _add_jpeg_or_webp(found: EmbeddedTexts, path: Path) -> None:
+    with opened_picture(path, _FORMATS) as image:
         for marker, comment in getattr(image, "applist", ()):
             if marker == "COM":
                 found.add("JPEG comment", _decoded(comment, "<"))
@@ -82,10 +86,22 @@ def read_embedded_texts(path: Path) -> EmbeddedTexts:
             _add_exif(found, exif)
         if xmp := image.info.get("xmp"):
             _add_xmp(found, _decoded(xmp, "<"))
-    return found
 
 
 # --- PNG --------------------------------------------------------------------------------------------------------------
+
+
+def _add_png(found: EmbeddedTexts, path: Path) -> bool:
+    """Whether the file is a PNG, whose texts are then taken."""
+    with opened_file(path, "a PNG, JPEG or WEBP") as file:
+        if file.read(len(_SIGNATURE)) != _SIGNATURE:
+            return False
+        if file.read(8)[4:] != b"IHDR":
+            raise Flux2Error(f"{path} is a damaged PNG (it does not begin with its size); it was not read.")
+        file.seek(len(_SIGNATURE))
+        for name, text in _png_texts(file, found):
+            found.add(name, text)
+        return True
 
 
 def _png_texts(file: BinaryIO, found: EmbeddedTexts) -> Iterator[tuple[str, str]]:

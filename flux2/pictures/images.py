@@ -27,7 +27,7 @@ from flux2.request import GenerationRequest
 
 MAX_SLUG = 60  # characters of the prompt in a file's name
 MAX_PIXELS = 2 * 4096**2  # decoded for the screen; twice the largest that a request can ask for
-_OTHER_FORMATS = {".avif", ".bmp", ".gif", ".heic", ".jpeg", ".jpg", ".tif", ".tiff", ".webp"}
+OTHER_FORMATS = {".avif", ".bmp", ".gif", ".heic", ".jpeg", ".jpg", ".tif", ".tiff", ".webp"}
 
 
 def default_path(folder: Path, request: GenerationRequest, seed: int, pattern: str = "{prompt}-{seed}") -> Path:
@@ -67,7 +67,7 @@ def output_path(
     with _told(path):
         if chosen.endswith(("/", os.sep)) or path.is_dir():
             return default_path(path, request, seed, pattern)
-    if path.suffix.lower() in _OTHER_FORMATS:
+    if path.suffix.lower() in OTHER_FORMATS:
         raise RequestError(f"Pictures are saved as PNG, not {path.suffix}; call it {path.with_suffix('.png')}.")
     return path if path.suffix.lower() == ".png" else path.with_name(path.name + ".png")
 

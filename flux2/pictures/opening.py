@@ -38,18 +38,26 @@ def opened_file(path: Path, expected: str = "a picture") -> Iterator[BinaryIO]:
         Flux2Error: if it can't be opened, is no file, or is larger than `MAX_FILE`.
     """
     try:
+        _check(path.stat(), path, expected)  # before opening: that alone does something to a pipe or a tape
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or str(error)
         raise Flux2Error(f"{path} can't be read: {reason}; give the path of {expected}.") from error
+    try:
+        _check(os.fstat(descriptor), path, expected)
+    except Flux2Error:
+        os.close(descriptor)
+        raise
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            reason = next((said for is_one, said in _SPECIAL.items() if is_one(status.st_mode)), "it is no file")
-            raise Flux2Error(f"{path} can't be read: {reason}; give the path of {expected}.")
-        if status.st_size > MAX_FILE:
-            raise Flux2Error(f"{path} is larger than any picture of ours ({MAX_FILE >> 20} MiB); it was not read.")
         yield file
+
+
+def _check(status: os.stat_result, path: Path, expected: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        reason = next((said for is_one, said in _SPECIAL.items() if is_one(status.st_mode)), "it is no file")
+        raise Flux2Error(f"{path} can't be read: {reason}; give the path of {expected}.")
+    if status.st_size > MAX_FILE:
+        raise Flux2Error(f"{path} is larger than any picture of ours ({MAX_FILE >> 20} MiB); it was not read.")
 
 
 @contextlib.contextmanager

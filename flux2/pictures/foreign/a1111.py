@@ -56,13 +56,10 @@ def read_a1111(candidate: Candidate) -> FoundSettings | None:
     found = FoundSettings(_program(settings))
     found.take_prompts(prompt, negative)
     _take_resources(found, settings)
-    for names, take in (
-        (_STEPS, lambda value: found.take("steps", value)),
-        (_SEED, lambda value: found.take("seed", value)),
-        (_SIZE, found.take_size_text),
-        (_MODEL, found.take_model),
-    ):
-        take(_popped(settings, names))
+    found.take("steps", _popped(settings, _STEPS))
+    found.take("seed", _popped(settings, _SEED))
+    found.take_size_text(_popped(settings, _SIZE))
+    found.take_model(_popped(settings, _MODEL))
     found.take_guidance(_popped(settings, _CFG), _popped(settings, _EMBEDDED))
     if found.program == "flux2-tui":
         found.take("quantization", settings.get("quantization"))
@@ -73,7 +70,7 @@ def read_a1111(candidate: Candidate) -> FoundSettings | None:
 
 def _program(settings: dict[str, str]) -> str:
     for name, beginning, program in _PROGRAMS:
-        if settings.get(name, "\0").startswith(beginning):
+        if name in settings and settings[name].startswith(beginning):
             return program
     return "AUTOMATIC1111"
 
@@ -121,13 +118,13 @@ def _settings_lines(lines: list[str]) -> tuple[int, int]:
 
 
 def _is_settings(line: str) -> bool:
-    """Whether a line is one of pairs: it begins with `Steps: 4`, or has two names that all programs use, and a number."""
+    """Whether a line is one of pairs: it begins with `Steps: 4`, or has two names that all use, one with a number."""
     name, colon, value = line.partition(":")
     name = name.strip().lower()
     if not colon or name == "negative prompt" or not _is_name(name):
         return False
-    if name == "steps":
-        return value.strip()[:1].isdecimal()
+    if name == "steps" and value.strip()[:1].isdecimal():
+        return True
     known = {name.lower(): value for name, value in _pairs(line) if name.lower() in _KNOWN}
     return len(known) > 1 and any(known.get(name, "")[:1].isdecimal() for name in (*_STEPS, *_SEED, *_SIZE, *_CFG))
 

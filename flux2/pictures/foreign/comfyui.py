@@ -14,6 +14,7 @@ from flux2.pictures.foreign.candidate import Candidate
 from flux2.pictures.foreign.comfyui_graph import Graph, Node, UnknownNodeError, is_link
 from flux2.pictures.foreign.found import NO_PICTURES, OWN_SAMPLER, FoundSettings, number
 
+_MAX_SAVES = 64
 _ONE_PASS = "a picture is made in one pass here"
 
 
@@ -53,7 +54,7 @@ def _sampler_of_this(graph: Graph, path_name: str, found: FoundSettings) -> Node
     ways = [_way_to_sampler(graph, save, samplers) for save in _saving(graph, path_name)]
     reached = {sampler.name: sampler for sampler, _ in ways if sampler is not None}
     if not ways:  # a graph without its end: the samplers whose output goes to no other
-        fed = {name for node in samplers.values() for name in graph.above(node) - {node.name}}
+        fed = graph.above(samplers.values())
         reached = {name: node for name, node in samplers.items() if name not in fed}
     if len(reached) == 1:
         sampler = next(iter(reached.values()))
@@ -76,8 +77,9 @@ def _samples(node: Node) -> bool:
 
 def _saving(graph: Graph, path_name: str) -> list[Node]:
     """The nodes that may have saved this picture: those whose prefix its name has, else all that save."""
-    ends = [node for node in graph.nodes.values() if _picture_of(node) is not None and "Image" in node.kind]
-    ends = [node for node in ends if "Save" in node.kind] or [node for node in ends if "Preview" in node.kind]
+    ends = [node for node in graph.nodes.values() if _picture_of(node) is not None]
+    ends = [node for node in ends if "save" in node.kind.lower()] or [node for node in ends if "Preview" in node.kind]
+    ends = ends[:_MAX_SAVES]
     stem = PurePath(path_name).stem
     prefixed = [node for node in ends if (prefix := _prefix(node)) and stem.startswith(prefix)]
     longest = max((len(_prefix(node)) for node in prefixed), default=0)
@@ -102,7 +104,7 @@ def _way_to_sampler(graph: Graph, save: Node, samplers: dict[str, Node]) -> tupl
         trouble = str(UnknownNodeError(source))
     except UnknownNodeError as error:
         trouble = str(error)
-    only = [samplers[name] for name in graph.above(save) if name in samplers]
+    only = [samplers[name] for name in graph.above([save]) if name in samplers]
     return (only[0] if len(only) == 1 else None), trouble
 
 
@@ -116,52 +118,55 @@ class _Reading:
         self._graph, self._sampler, self._found = graph, sampler, found
         self._guider: Node = sampler
         self._sigmas: Node = sampler
-        self._embedded: Any = None
+        self._guidance: Node | None = None
 
     def take_all(self) -> None:
-        for name, take in (
-            ("model and prompt", self._find_guider),
-            ("prompt", self._take_prompt),
-            ("negative prompt", self._take_negative),
-            ("steps", self._take_steps),
-            ("seed", self._take_seed),
-            ("size", self._take_size),
-            ("model", self._take_model),
-            ("guidance", self._take_guidance),
-        ):
-            self._tried(name, take)
+        if self._tried("prompt, model and guidance", self._find_guider):
+            self._tried("model", self._take_model)
+            self._tried("prompt", self._take_prompt)
+            self._tried("negative prompt", self._take_negative)
+            self._tried("guidance", self._take_guidance)
+        if self._tried("steps", self._find_schedule):
+            self._tried("steps", self._take_steps)
+        self._tried("seed", self._take_seed)
+        self._tried("size", self._take_size)
         self._name_the_rest()
 
-    def _tried(self, name: str, take: Callable[[], None]) -> None:
+    def _tried(self, name: str, take: Callable[[], None]) -> bool:
         try:
             take()
         except UnknownNodeError as error:
             self._found.leave_out(name, "", str(error))
+            return False
+        return True
 
     def _find_guider(self) -> None:
-        for name, kinds in (("guider", known.GUIDERS), ("sigmas", known.STEPS)):
-            if is_link(link := self._sampler.inputs.get(name)):
-                node = self._graph.source(link)
-                if name == "guider":
-                    self._guider = node
-                else:
-                    self._sigmas = node
-                if not isinstance(node, Node) or node.kind not in kinds:
-                    raise UnknownNodeError(node)
+        if is_link(link := self._sampler.inputs.get("guider")):
+            node = self._source(link)
+            if node.kind not in known.GUIDERS:
+                raise UnknownNodeError(node)
+            self._guider = node
+
+    def _find_schedule(self) -> None:
+        if is_link(link := self._sampler.inputs.get("sigmas")):
+            node = self._source(link)
+            if node.kind not in known.STEPS:
+                raise UnknownNodeError(node)
+            self._sigmas = node
 
     def _take_prompt(self) -> None:
         name = known.GUIDERS.get(self._guider.kind, "positive")
         if name not in self._guider.inputs and "conditioning" in self._guider.inputs:
             name = "conditioning"
-        self._found.take_prompts(self._words(self._guider.inputs.get(name)) or None)
+        self._found.take_prompts(self._words(self._guider.inputs.get(name)))
 
     def _take_negative(self) -> None:
         inputs = self._guider.inputs
         link = inputs.get("negative", inputs.get("neg_conditioning"))
         if is_link(link):
-            before = self._embedded
-            self._found.take_prompts(self._found.values.get("prompt"), self._words(link))
-            self._embedded = before  # guidance counts on the prompt's side
+            guidance = self._guidance
+            self._found.take_text("negative_prompt", self._words(link))
+            self._guidance = guidance  # which counts on the prompt's side
 
     def _words(self, link: Any) -> str:
         """The words of a conditioning."""
@@ -170,7 +175,7 @@ class _Reading:
             return ""
         if node.kind in known.BOTH:
             first, second = (self._words_once(node.inputs.get(name)) for name in known.BOTH[node.kind])
-            self._found.leave_out("a second prompt", second, _ONE_PASS)
+            self._found.leave_out("a second prompt", second, "one prompt is drawn here")
             return first
         return self._words_once(node)
 
@@ -190,18 +195,22 @@ class _Reading:
 
     def _source(self, link: Any) -> Node:
         before = set(self._graph.passed)
-        node = self._graph.source(link)
-        for name, passed in self._graph.passed.items():
-            if name not in before:
+        node = self._node(link)
+        for passed in self._graph.passed.values():
+            if passed.name not in before:
                 self._see_guidance(passed)
+        return node
+
+    def _node(self, link: Any) -> Node:
+        node = self._graph.source(link)
         if not isinstance(node, Node):
             raise UnknownNodeError("nowhere")
         return node
 
     def _see_guidance(self, node: Node) -> None:
-        """Guidance that the network takes itself, from the node nearest to the sampler."""
-        if node.kind in ("FluxGuidance", "CLIPTextEncodeFlux") and self._embedded is None:
-            self._embedded = self._graph.value(node, "guidance")
+        """Remember the node nearest to the sampler with a guidance that the network takes itself."""
+        if node.kind in ("FluxGuidance", "CLIPTextEncodeFlux") and self._guidance is None:
+            self._guidance = node
 
     def _take_steps(self) -> None:
         self._found.take("steps", self._graph.value(self._sigmas, "steps"))
@@ -218,15 +227,9 @@ class _Reading:
         self._found.take("seed", self._graph.value(noise, "noise_seed", "seed"))
 
     def _take_size(self) -> None:
-        link = self._sampler.inputs.get("latent_image", self._sampler.inputs.get("latent"))
-        seen: set[str] = {self._sampler.name}
-        node = self._source(link) if is_link(link) else self._sigmas  # whose schedule knows the size, too
-        while _samples(node) and node.name not in seen and is_link(node.inputs.get("latent_image")):
-            seen.add(node.name)
-            self._found.leave_out(f"an earlier pass of {node}", "", _ONE_PASS)
-            node = self._source(node.inputs["latent_image"])
+        node = self._latent()
         if node.kind in known.FROM_PICTURES:
-            self._found.leave_out("input picture", "", NO_PICTURES)
+            self._found.leave_out("input picture, and its size", "", NO_PICTURES)
             return
         names = known.LATENTS.get(node.kind, ("width", "height") if node is self._sigmas else None)
         if names is None:
@@ -236,6 +239,29 @@ class _Reading:
         else:
             self._found.take_size(*(self._graph.value(node, name) for name in names))
 
+    def _latent(self) -> Node:
+        """The node that says the size of the latent; passes before this one are named on the way to it."""
+        link = self._sampler.inputs.get("latent_image", self._sampler.inputs.get("latent"))
+        if not is_link(link):
+            return self._sigmas  # whose schedule may know the size, too
+        said: Node | None = None
+        seen: set[str] = {self._sampler.name}
+        while True:
+            node = self._node(link)
+            if node.name in seen:
+                raise UnknownNodeError(f"{node} in a circle")
+            seen.add(node.name)
+            if _samples(node):
+                self._found.leave_out(f"an earlier pass of {node}", "", _ONE_PASS)
+            elif node.kind == "LatentUpscale":
+                said = said or node
+            elif node.kind not in known.FROM_PICTURES or not is_link(node.inputs.get("pixels")):
+                return said or node
+            name = next((name for name in ("latent_image", "samples", "pixels") if is_link(node.inputs.get(name))), "")
+            if not name:
+                return said or node
+            link = node.inputs[name]
+
     def _take_model(self) -> None:
         link = self._guider.inputs.get("model", self._sampler.inputs.get("model"))
         if link is None:
@@ -243,11 +269,13 @@ class _Reading:
         node = self._source(link)
         if node.kind not in known.MODELS:
             raise UnknownNodeError(node)
+        self._graph.passed[node.name] = node
         self._found.take_model(self._graph.value(node, known.MODELS[node.kind]))
 
     def _take_guidance(self) -> None:
         cfg = self._graph.value(self._guider, "cfg", "true_gs")
-        self._found.take_guidance(cfg, self._embedded, cfg_may_be_embedded=False)
+        embedded = self._graph.value(self._guidance, "guidance") if self._guidance else None
+        self._found.take_guidance(cfg, embedded, cfg_may_be_embedded=False)
 
     def _name_the_rest(self) -> None:
         """What the nodes on the way do that is not done here."""
@@ -256,9 +284,14 @@ class _Reading:
         for node in self._graph.passed.values():
             if (hands_on := known.HANDS_ON.get(node.kind)) and hands_on.does:
                 self._found.leave_out(hands_on.does, f"({node.kind})", "it is not done here")
-        sampler = self._sampler
-        if is_link(sampler.inputs.get("sampler")):
-            sampler = self._graph.nodes.get(str(sampler.inputs["sampler"][0]), sampler)
-        name = sampler.inputs.get("sampler_name")
-        if isinstance(name, str) and name != "euler":
-            self._found.leave_out("sampler", name, OWN_SAMPLER)
+        chosen = self._sampler
+        link = chosen.inputs.get("sampler")
+        if is_link(link):
+            chosen = self._graph.nodes.get(str(link[0]), chosen)
+        said = {
+            "sampler": chosen.inputs.get("sampler_name"),
+            "scheduler": self._sigmas.inputs.get("scheduler"),
+            "start_at_step": self._sampler.inputs.get("start_at_step") or None,
+        }
+        said = {name: value for name, value in said.items() if not is_link(value)}
+        self._found.leave_out_rest(said, dict.fromkeys(said, OWN_SAMPLER), ())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, TypeGuard
 
 from flux2.pictures.foreign import comfyui_nodes as known
 
@@ -53,7 +53,9 @@ class Graph:
             if isinstance(node, dict) and isinstance(node.get("inputs"), dict)
         }
         self.passed: dict[str, Node] = {}
-        """Nodes on the ways so far that handed on what came in."""
+        """Nodes on the ways so far that handed on what came in, or had a part in what was taken."""
+        self._sources: dict[tuple[str, int], Any] = {}
+        self._texts: dict[str, str] = {}
 
     def at(self, link: Any) -> Node:
         """The node at the other end of a link, whatever it does."""
@@ -63,19 +65,25 @@ class Graph:
 
     def source(self, link: Any) -> Any:
         """The first node up the link that does not merely hand on what comes in, or the value that is handed on."""
-        seen: set[tuple[str, int]] = set()
+        way: dict[tuple[str, int], None] = {}
         while is_link(link):
             node = self.at(link)
-            if (node.name, node.output) in seen:
+            place = (node.name, node.output)
+            if place in way:
                 raise UnknownNodeError(f"{node} in a circle")
-            seen.add((node.name, node.output))
+            if place in self._sources:
+                link = self._sources[place]
+                break
+            way[place] = None
             name = self._handed_on(node)
             if name is None:
-                return node
+                link = node
+                break
             self.passed[node.name] = node
             if name not in node.inputs:
                 raise UnknownNodeError(node)
             link = node.inputs[name]
+        self._sources.update(dict.fromkeys(way, link))
         return link
 
     def _handed_on(self, node: Node) -> str | None:
@@ -107,30 +115,44 @@ class Graph:
         """The text that an input holds or is linked to, put together where it is made of several."""
         found = self.source(value)
         if isinstance(found, Node):
-            if found.kind not in known.JOINED or depth > _DEEPEST:
-                raise UnknownNodeError(found)
-            names, between, default = known.JOINED[found.kind]
-            parts = [self.text(found.inputs[name], depth + 1) for name in names if found.inputs.get(name) not in (None, "")]
-            found = str(found.inputs.get(between, default)).join(parts)
-        if not isinstance(found, str) or len(found) > _MAX_TEXT:
-            raise UnknownNodeError("a text too long or none")
+            if found.name not in self._texts:
+                self._texts[found.name] = self._joined(found, depth)
+            return self._texts[found.name]
+        if not isinstance(found, str):
+            raise UnknownNodeError("no text")
         return found
+
+    def _joined(self, node: Node, depth: int) -> str:
+        if node.kind not in known.JOINED or depth > _DEEPEST:
+            raise UnknownNodeError(node)
+        names, between, default = known.JOINED[node.kind]
+        texts = [self.text(node.inputs[name], depth + 1) for name in names if node.inputs.get(name) not in (None, "")]
+        text = str(node.inputs.get(between, default)).join(texts)
+        if len(text) > _MAX_TEXT:
+            raise UnknownNodeError(f"{node} with a text longer than any prompt")
+        return text
 
     def loras(self) -> Iterator[tuple[str, Any]]:
         """LoRAs by name and weight of all loaders on the ways so far, and of the stacks that they take."""
-        waiting = [node for node in self.passed.values() if "lora" in node.kind.lower()]
+        waiting = [node for node in self.passed.values() if _has_loras(node)]
         seen = {node.name for node in waiting}
         while waiting:
             node = waiting.pop()
             yield from _loras_of(node)
             for name, value in node.inputs.items():
-                if "lora" in name.lower() and is_link(value) and str(value[0]) not in seen and str(value[0]) in self.nodes:
+                if (
+                    "lora" in name.lower()
+                    and is_link(value)
+                    and str(value[0]) not in seen
+                    and str(value[0]) in self.nodes
+                ):
                     seen.add(str(value[0]))
                     waiting.append(self.nodes[str(value[0])])
 
-    def above(self, start: Node) -> set[str]:
-        """Ids of all nodes that a node depends on, whatever they do; its own is among them."""
-        seen, waiting = {start.name}, [start]
+    def above(self, starts: Iterable[Node]) -> set[str]:
+        """Ids of all nodes that some nodes depend on, whatever they do."""
+        seen: set[str] = set()
+        waiting = list(starts)
         while waiting:
             for value in waiting.pop().inputs.values():
                 if is_link(value) and (name := str(value[0])) in self.nodes and name not in seen:
@@ -139,7 +161,7 @@ class Graph:
         return seen
 
 
-def is_link(value: Any) -> bool:
+def is_link(value: Any) -> TypeGuard[list[Any]]:
     """Whether an input's value is a link: another node's id, and which of its outputs."""
     return (
         isinstance(value, list)
@@ -150,11 +172,18 @@ def is_link(value: Any) -> bool:
     )
 
 
+def _has_loras(node: Node) -> bool:
+    return "lora" in node.kind.lower() or any(name.lower().startswith("lora") for name in node.inputs)
+
+
 def _loras_of(node: Node) -> Iterator[tuple[str, Any]]:
     """The LoRAs that a node loads: `lora_name`, numbered names in stacks, objects, or lists of these; not those off."""
-    named = False
+    named = "lora" not in node.kind.lower()
+    count = node.inputs.get("lora_count")
     for name, value in node.inputs.items():
         number = name.rpartition("_")[2] if name[-1:].isdecimal() else ""
+        if isinstance(count, int) and number.isdecimal() and int(number) > count:
+            continue
         if isinstance(value, dict) and isinstance(value.get("__value__"), list):
             value = value["__value__"]
         for one in value if isinstance(value, list) and not is_link(value) else [value]:
@@ -162,7 +191,7 @@ def _loras_of(node: Node) -> Iterator[tuple[str, Any]]:
                 named = True
                 if one.get("on", one.get("active", True)) and lora != "None":
                     yield lora, one.get("strength")
-        if isinstance(value, str) and name.lower().startswith(("lora", "lora_name")) and "weight" not in name.lower():
+        if isinstance(value, str) and name.lower().startswith("lora") and "weight" not in name.lower():
             named = True
             off = str(node.inputs.get(f"switch_{number}", "On")).lower() == "off"
             if value not in ("None", "none", "") and not off:

@@ -31,9 +31,13 @@ HANDS_ON: dict[str, HandsOn] = {
     **dict.fromkeys(("StringConstant", "StringConstantMultiline", "Simple String"), HandsOn(("string",))),
     **dict.fromkeys(("Text Multiline", "CR Text", "ttN text", "JWString", "JWStringMultiline"), HandsOn(("text",))),
     **dict.fromkeys(("Textbox", "Text box", "ShowText|pysssh"), HandsOn(("text",))),
-    **dict.fromkeys(("Seed (rgthree)", "CR Seed", "easy seed", "ttN seed", "Seed", "Seed Everywhere"), HandsOn(("seed",))),
+    **dict.fromkeys(
+        ("Seed (rgthree)", "CR Seed", "easy seed", "ttN seed", "Seed", "Seed Everywhere"), HandsOn(("seed",))
+    ),
     **dict.fromkeys(("Seed Generator (Image Saver)", "SeedNode", "easy globalSeed"), HandsOn(("seed",))),
-    **dict.fromkeys(("Int Literal", "Int Literal (Image Saver)", "ttN int", "Primitive integer [Crystools]"), HandsOn(("int",))),
+    **dict.fromkeys(
+        ("Int Literal", "Int Literal (Image Saver)", "ttN int", "Primitive integer [Crystools]"), HandsOn(("int",))
+    ),
     **dict.fromkeys(("Float Literal", "Float Literal (Image Saver)", "ttN float"), HandsOn(("float",))),
     **dict.fromkeys(("String Literal", "String Literal (Image Saver)"), HandsOn(("string",))),
     "Width/Height Literal (Image Saver)": HandsOn(("width", "height")),
@@ -49,9 +53,13 @@ HANDS_ON: dict[str, HandsOn] = {
     **dict.fromkeys(("ImageScale", "ImageScaleBy", "ImageScaleToTotalPixels"), HandsOn(("image",), "another size")),
     **dict.fromkeys(("ImageUpscaleWithModel", "UltimateSDUpscale"), HandsOn(("image",), "upscaling")),
     **dict.fromkeys(("FaceDetailer", "DetailerForEach", "SEGSDetailer"), HandsOn(("image",), "detailing")),
-    **dict.fromkeys(("ImageCrop", "ImageSharpen", "ImageBlur", "ImageInvert"), HandsOn(("image",), "a changed picture")),
+    **dict.fromkeys(
+        ("ImageCrop", "ImageSharpen", "ImageBlur", "ImageInvert"), HandsOn(("image",), "a changed picture")
+    ),
     # conditioning
-    **dict.fromkeys(("FluxGuidance", "FluxDisableGuidance", "ConditioningSetTimestepRange"), HandsOn(("conditioning",))),
+    **dict.fromkeys(
+        ("FluxGuidance", "FluxDisableGuidance", "ConditioningSetTimestepRange"), HandsOn(("conditioning",))
+    ),
     "FluxKontextMultiReferenceLatentMethod": HandsOn(("conditioning",)),
     "ReferenceLatent": HandsOn(("conditioning",), _REFERENCE),
     "StyleModelApply": HandsOn(("conditioning",), _REFERENCE),

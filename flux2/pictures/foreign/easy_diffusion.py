@@ -11,7 +11,9 @@ _MARKS = ("num_inference_steps", "use_stable_diffusion_model")
 _OTHERS = {
     **dict.fromkeys(("sampler_name", "scheduler_name"), OWN_SAMPLER),
     **dict.fromkeys(("init_image", "prompt_strength", "mask"), NO_PICTURES),
-    **dict.fromkeys(("use_controlnet_model", "use_upscale", "use_face_correction", "hypernetwork_strength"), NO_COUNTERPART),
+    **dict.fromkeys(
+        ("use_controlnet_model", "use_upscale", "use_face_correction", "hypernetwork_strength"), NO_COUNTERPART
+    ),
 }
 
 

@@ -1,6 +1,7 @@
 """Fooocus' own scheme and RuinedFooocus': JSON in `parameters` or the EXIF user comment.
 
-Fooocus' other scheme, "a1111", is `flux2.pictures.foreign.a1111`'s. Source: modules/meta_parser.py in lllyasviel/Fooocus.
+Its other scheme, "a1111", is read by `flux2.pictures.foreign.a1111`.
+Source: modules/meta_parser.py in lllyasviel/Fooocus.
 """
 
 from __future__ import annotations

@@ -7,14 +7,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flux2.architectures import ARCHITECTURES
+from flux2.architecture.published import ARCHITECTURES
 from flux2.errors import RequestError
-from flux2.pictures.foreign.models import known_model
+from flux2.model_names import catalog_name, read_name
 from flux2.pictures.foreign.prompt_tags import without_tags
 from flux2.request import MAX_SEED, MAX_SIZE, MIN_SIZE, SIZE_MULTIPLE, GenerationRequest
 
 NO_COUNTERPART = "there is no such setting here"
 OWN_SAMPLER = "FLUX.2 is sampled with Euler steps on its own schedule here"
+OWN_SAMPLERS = ("euler", "k_euler", "simple", "normal")
+"""Names of what is done here, too, in lower case."""
 NO_LORAS = "LoRAs are not applied"
 NO_PICTURES = "pictures start from noise here"
 _LARGEST = 10**40
@@ -75,18 +77,22 @@ class FoundSettings:
             self.values[name] = value
 
     def take_prompts(self, prompt: Any, negative: Any = None) -> None:
-        """Take the texts over without the tags in them that are no words but commands."""
-        for name, text in (("prompt", prompt), ("negative_prompt", negative)):
-            if not isinstance(text, str) or not text.strip():
-                continue
-            plain, loras, others = without_tags(text)
-            self.take(name, plain or None)
-            for lora, weight in loras:
-                self.take_lora(lora, weight)
-            for tag in others:
-                self.leave_out(tag, "", "it is a command of the other program's, not words")
+        """Take both texts over; a picture without a prompt is said to be one."""
+        self.take_text("prompt", prompt)
+        self.take_text("negative_prompt", negative)
         if "prompt" not in self.values and not any(item.what.startswith("prompt") for item in self.left_out):
             self.leave_out("prompt", "", "the picture has none")
+
+    def take_text(self, name: str, text: Any) -> None:
+        """Take a prompt over without the tags in it that are no words but commands; these are named."""
+        if not isinstance(text, str) or not text.strip():
+            return
+        plain, loras, others = without_tags(text)
+        self.take(name, plain or None)
+        for lora, weight in loras:
+            self.take_lora(lora, weight)
+        for tag in others:
+            self.leave_out(tag, "", "it is a command of the other program's, not words")
 
     def take_size(self, width: Any, height: Any) -> None:
         """Take a size over, in pixels, rounded to what the models can do; what is rounded is named."""
@@ -117,10 +123,14 @@ class FoundSettings:
             name = next((name[key] for key in ("name", "model_name", "key") if isinstance(name.get(key), str)), None)
         if not isinstance(name, str) or not name.strip():
             return
-        if card := known_model(name):
+        named = read_name(name)
+        card = catalog_name(name) if self.program == "flux2-tui" else named.card
+        if card:
             self.values["model"] = card
+        elif named.base:
+            self.leave_out("model", name, f"it is made of {named.base}, and another one")
         else:
-            self.leave_out("model", name, "it is none of `flux2 models`")
+            self.leave_out("model", name, f"{named.family or 'it'} is none of `flux2 models`")
 
     def take_guidance(self, cfg: Any, embedded: Any = None, *, cfg_may_be_embedded: bool = True) -> None:
         """Take over the guidance that the model has; to be called when the model is known.
@@ -130,20 +140,21 @@ class FoundSettings:
             embedded: guidance as an input of the network's, such as FLUX.2 Dev has.
             cfg_may_be_embedded: whether the program calls either one by the first name.
         """
-        model = self.values.get("model")
-        known = model in ARCHITECTURES
-        has_embedded = known and bool(ARCHITECTURES[str(model)].transformer["guidance_embeds"])
-        if embedded is not None and (has_embedded or not known):
+        model = ARCHITECTURES.get(str(self.values.get("model")))
+        has_embedded = model is not None and bool(model.transformer["guidance_embeds"])
+        classifier_free = model is not None and not has_embedded and not model.index.get("is_distilled")
+        second_pass = number(cfg) not in (None, 1)
+        if embedded is not None and not classifier_free and not (second_pass and not has_embedded and model):
             self.take("guidance", embedded)
-            if number(cfg) not in (None, 1):
+            if second_pass:
                 self.leave_out("CFG", cfg, "the guidance that the model takes itself counts here")
         elif has_embedded and not cfg_may_be_embedded:
-            if number(cfg) not in (None, 1):
-                self.leave_out("CFG", cfg, f"{model} takes its guidance itself, in one pass")
+            if second_pass:
+                self.leave_out("CFG", cfg, "the model takes its guidance itself, in one pass")
         else:
             self.take("guidance", cfg)
             if embedded is not None:
-                self.leave_out("guidance", embedded, f"{model} has no such input")
+                self.leave_out("guidance", embedded, "the model takes none itself, it has CFG")
 
     def take_lora(self, name: Any, weight: Any = None) -> None:
         """Name a LoRA; the one place to take it over once LoRAs can be applied."""
@@ -166,8 +177,11 @@ class FoundSettings:
         """
         for name, value in values.items():
             plain = str(name).lower()
-            if plain not in silent and value not in (None, "", False, [], {}, "None", "none"):
-                self.leave_out(str(name), value, reasons.get(plain, NO_COUNTERPART))
+            if plain in silent or value in (None, "", False, [], {}, "None", "none"):
+                continue
+            why = reasons.get(plain, NO_COUNTERPART)
+            if why != OWN_SAMPLER or str(value).lower() not in OWN_SAMPLERS:
+                self.leave_out(str(name), value, why)
 
 
 def number(value: Any) -> int | float | None:

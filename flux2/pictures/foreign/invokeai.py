@@ -18,7 +18,17 @@ _REASONS = {
 }
 _SILENT = {
     *("app_version", "rand_device", "generation_mode", "positive_style_prompt", "negative_style_prompt", "loras"),
-    *("_canvas_objects", "postprocessing", "type", "variations", "threshold", "perlin", "qwen3_encoder", "vae", "t5_encoder"),
+    *(
+        "_canvas_objects",
+        "postprocessing",
+        "type",
+        "variations",
+        "threshold",
+        "perlin",
+        "qwen3_encoder",
+        "vae",
+        "t5_encoder",
+    ),
     *("cfg_rescale_multiplier", "clip_skip", "clip_embed_model", "mistral_encoder"),
 }
 _DREAM = {"s": "steps", "S": "seed", "C": "cfg_scale", "W": "width", "H": "height", "A": "sampler", "I": "init_image"}

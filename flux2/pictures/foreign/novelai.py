@@ -17,7 +17,13 @@ _SILENT = {
     *("reference_information_extracted_multiple", "extra_noise_seed", "legacy_uc", "cfg_rescale", "stream"),
     *("uncond_per_vibe", "wonky_vibe_correlation", "skip_cfg_below_sigma", "lora_unet_weights", "lora_clip_weights"),
     *("cfg_sched_eligibility", "explike_fine_detail", "minimize_sigma_inf", "dynamic_thresholding_percentile"),
-    *("dynamic_thresholding_mimic_scale", "controlnet_strength", "params_version", "prefer_brownian", "legacy_v3_extend"),
+    *(
+        "dynamic_thresholding_mimic_scale",
+        "controlnet_strength",
+        "params_version",
+        "prefer_brownian",
+        "legacy_v3_extend",
+    ),
     *("deliberate_euler_ancestral_bug", "skip_cfg_above_sigma", "uncond_per_vibe", "director_reference_strengths"),
 }
 

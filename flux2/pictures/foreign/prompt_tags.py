@@ -64,5 +64,7 @@ def _joined(parts: list[str]) -> str:
             part = part.lstrip(" ")[1:]
         if before.endswith(" ") and part.startswith(" "):
             part = part[1:]
+        elif before.endswith(" ") and part.startswith(","):
+            joined[-1] = before.rstrip(" ")
         joined.append(part)
     return "".join(joined)
