@@ -10,7 +10,7 @@ from pathlib import Path
 from subprocess import Popen
 from typing import TYPE_CHECKING
 
-from flux2 import __version__
+from flux2 import __version__, streams
 from flux2.errors import WorkerError
 from flux2.paths import socket_path
 from flux2.settings import GRAPHICS, settings
@@ -32,8 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     garbage.put_off()
     options = _parser().parse_args(arguments)
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        print("flux2-tui needs a terminal; in a script use `flux2 t2i`.", file=sys.stderr)
+    streams.prepare()
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):  # it draws on the last of them
+        print("flux2-tui needs a terminal for input, output and errors; in a script use `flux2 t2i`.", file=sys.stderr)
         return EXIT_NO_TERMINAL
     chosen = settings()
     prepare_environment(chosen.fps)
