@@ -36,7 +36,7 @@ def _number(value: str) -> str:
 
 
 def _token(value: str) -> str:
-    return "" if is_token(value.strip()) else "holds characters that no token has"
+    return "" if is_token(re.sub(r"[\r\n]", "", value).strip()) else "holds characters that no token has"
 
 
 def _header(value: str) -> str:
