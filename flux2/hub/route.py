@@ -19,6 +19,7 @@ from flux2.hub.fetch import HTTPError
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 """In lower case; both cases are read."""
+_ALSO_READ = ("no_proxy", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
 _HTTP: Any = import_module(HTTPError.__module__.partition(".")[0])
 """The HTTP client of this version of huggingface_hub."""
 
@@ -61,8 +62,7 @@ def _fault_of_proxies() -> str:
     try:
         _HTTP.Client().close()
     except Exception as error:
-        exceptions = [name for name in ("no_proxy", "NO_PROXY") if os.environ.get(name)]
-        names = " or ".join([*proxies(), *exceptions]) or "the system's proxies"
+        names = " or ".join([*proxies(), *filter(os.environ.get, _ALSO_READ)]) or "the system's proxies"
         return f"The way to the Hub can't be made out ({type(error).__name__}); correct or unset {names}."
     return ""
 

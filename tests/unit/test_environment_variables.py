@@ -87,9 +87,15 @@ def test_an_empty_variable_is_none() -> None:
 
 
 def test_a_file_that_holds_no_certificates(tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n")
+    (tmp_path / "ca.pem").write_text("none")
     (said,) = drop_nonsense({"SSL_CERT_FILE": str(tmp_path / "ca.pem")})
     assert "holds no certificates" in said
+
+
+def test_damaged_certificates_are_named_where_they_are_needed(way: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n")
+    way.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    assert "SSL_CERT_FILE" in route.fault()
 
 
 def test_a_command_goes_on_without_it(tmp_path: Path) -> None:
