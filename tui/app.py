@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
-import signal
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,6 +14,7 @@ from textual.binding import BindingType
 from textual.filter import LineFilter
 from textual.screen import Screen
 
+from flux2 import complaints
 from flux2 import events as ev
 from flux2.errors import Flux2Error
 from flux2.paths import state_dir
@@ -26,6 +22,7 @@ from tui.backend import Backend
 from tui.bindings import bindings
 from tui.choices import Choices, load_choices, save_choices
 from tui.echo import Echo
+from tui.endings import Endings
 from tui.glyphs import Glyphs, best_glyphs
 from tui.keymap import ALL_KEYS, REDRAW, Key
 from tui.link import WorkerLink
@@ -57,6 +54,8 @@ class Options:
     graphics: str = "halfcell"
     glyphs: Glyphs = field(default_factory=best_glyphs)
     remote: bool = False
+    notes: Sequence[str] = ()
+    """Sentences about how it was started, for the user."""
     state: Path = field(default_factory=state_dir)
     """Folder of the choices and the prompt history."""
 
@@ -95,8 +94,10 @@ class Flux2App(TypeAheadApp):
         self._stale, self._redraw_timer, self._save_timer = Topic(0), False, False
         self._redrawn = 0.0
         self._told_unfinished: set[str] = set()
+        self._told_strange = 0
         self.window_title = WindowTitle(self.tell_terminal)
         self.echo = Echo(self.tell_terminal)
+        self.endings = Endings(self, options.state / "screen-crash.log", self._save_now)
         if options.remote or options.graphics == "sixel":
             self.paint_little(slowly=options.remote)
 
@@ -106,12 +107,11 @@ class Flux2App(TypeAheadApp):
         return Dashboard(self.options, self.choices, self.prompt_history)
 
     def on_mount(self) -> None:
-        self._heed_signals()
         self.preferences.tell()
-        for note in self._damages:
+        for note in (*complaints, *self.options.notes, *self._damages):
             self.say("warning", note)
         self.set_interval(LOOK_EVERY, self.preferences.look)
-        self.app_resume_signal.subscribe(self, lambda _: self._forget_shown())
+        self.app_resume_signal.subscribe(self, lambda _: self._paint_anew())
         self.call_after_refresh(self.attach)
 
     async def action_quit(self) -> None:
@@ -123,25 +123,8 @@ class Flux2App(TypeAheadApp):
         self.window_title.restore()
         self.exit(message=message)
 
-    def _heed_signals(self) -> None:
-        """When the terminal is gone, keep what is typed and leave without a word to it: writing there would block."""
-
-        def leave(*_: object) -> None:
-            self._save_now()
-            os._exit(128 + signal.SIGHUP)
-
-        if not self.is_headless:
-            signal.signal(signal.SIGHUP, leave)
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
-
     def failed(self, error: Exception) -> None:
-        """A sentence instead of a traceback, and nothing typed is lost."""
-        self._save_now()
-        path = self.options.state / "screen-crash.log"
-        with contextlib.suppress(OSError):
-            path.write_text("".join(traceback.format_exception(error)), "utf-8")
-        what = f"{type(error).__name__}: {error}".rstrip(": ")
-        self.exit(return_code=1, message=f"The screen failed ({what}); the worker goes on. Details: {path}")
+        self.endings.failed(error)
 
     # --- the worker --------------------------------------------------------------------------------------------------
 
@@ -151,13 +134,14 @@ class Flux2App(TypeAheadApp):
 
     @cached_property
     def _link(self) -> WorkerLink:
-        return WorkerLink(self.backend, self.session, changed=self._changed, happened=self._happened)
+        return WorkerLink(self.backend, self.session, changed=self.show_news, happened=self._happened)
 
-    def attach(self, restart: bool = False) -> None:
+    def attach(self, restart: bool = False, *, end_other: bool = False) -> None:
         """Follow the worker from now on; what was followed before is left."""
-        self.run_worker(self._link.follow(restart=restart), group="link", exclusive=True)
+        self.run_worker(self._link.follow(restart=restart, end_other=end_other), group="link", exclusive=True)
 
-    def _changed(self, topics: Topic) -> None:
+    def show_news(self, topics: Topic) -> None:
+        """Bring to the screen soon what of the session is new."""
         self._stale |= topics
         if self._stale and not self._redraw_timer:
             self._redraw_timer = True
@@ -172,6 +156,14 @@ class Flux2App(TypeAheadApp):
         self.dashboard.show(self.session, topics)
         self.desk.show(self.session, topics)
         self._tell_unfinished()
+        self._tell_strange()
+
+    def _tell_strange(self) -> None:
+        """Say once of each worker what is not as a new one's would be, and what replaces it."""
+        found, worker = self.session.strange, self.session.worker
+        if found and worker is not None and worker.pid != self._told_strange:
+            self._told_strange = worker.pid
+            self.say("warning", f"{found.sentence}: {self.keys_of('restart')} replaces it once its queue is done.")
 
     def _tell_unfinished(self) -> None:
         """Offer runs that broke off, once for each."""
@@ -212,6 +204,9 @@ class Flux2App(TypeAheadApp):
     def action_redraw(self) -> None:
         """Whatever the terminal shows by now, as after another program's word to all; and take the notices away."""
         self.clear_notifications()
+        self._paint_anew()
+
+    def _paint_anew(self) -> None:
         self._forget_shown()
         self.screen.refresh(layout=True)
 
@@ -236,7 +231,7 @@ class Flux2App(TypeAheadApp):
         """A sentence for the user, as a toast and into the log."""
         severity = "error" if level == "error" else "warning" if level == "warning" else "information"
         self.notify(message, severity=severity, timeout=8, markup=False)  # type: ignore[arg-type]
-        self._changed(self.session.say(level, message))
+        self.show_news(self.session.say(level, message))
 
     def choose(self, choices: Choices) -> None:
         """Take new choices over, show them, and write them down soon."""

@@ -31,6 +31,7 @@ from flux2.request import (
     SIZE_MULTIPLE,
     GenerationRequest,
 )
+from flux2.streams import deliver, read_input
 
 DTYPES = ("bfloat16", "float16", "float32")
 
@@ -97,12 +98,10 @@ def run(args: argparse.Namespace) -> int:
     asked = _request(args)
     somebody = sys.stdin.isatty() and sys.stderr.isatty() and not args.json
     progress = _generate(settle(asked, args.dtype, budget, ask=somebody), budget, args)
-    if args.json:
-        print(json.dumps(result(progress)))
-    else:
-        print(progress.path)
-        if not args.quiet:
-            print(summary(progress), file=sys.stderr)
+    told = json.dumps(result(progress)) if args.json else progress.path
+    deliver(told, made=f"The picture is saved as {progress.path}.")
+    if not args.json and not args.quiet:
+        print(summary(progress), file=sys.stderr)
     return 0
 
 
@@ -144,7 +143,7 @@ def _from_standard_input() -> str:
     Raises:
         RequestError: if there is more.
     """
-    text = sys.stdin.read(MAX_PROMPT + 1)
+    text = read_input(MAX_PROMPT + 1)
     if len(text) > MAX_PROMPT:
         raise RequestError(
             f"Standard input holds more than a prompt's {MAX_PROMPT:,} characters; pipe the prompt alone into it."

@@ -12,8 +12,9 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from flux2 import __version__
+from flux2 import __version__, complaints, streams
 from flux2 import events as ev
+from flux2.asker import asked_by, read_once
 from flux2.awake import kept_awake
 from flux2.errors import Flux2Error, GenerationCancelled, PictureNotSavedError, WorkerError
 from flux2.gpu_errors import sentence_for
@@ -37,12 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0, or `EXIT_FAILED` or `access.EXIT_ALREADY_RUNS` after a sentence on stderr.
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    streams.prepare()  # before the lock is opened, whose number must not be a stream's
     options = _parser().parse_args(arguments)
     try:
         with access.only_worker(state_dir() / "worker.lock", options.socket):
             if not options.foreground:
                 logfile.redirect_output(logfile.log_path())
             logfile.write_start(__version__)
+            for complaint in complaints:
+                logfile.write("warning", complaint)
             faulthandler.enable(all_threads=False)  # an abort inside MLX leaves its traceback in the log
             with contextlib.suppress(PermissionError):  # a session of its own already
                 os.setsid()
@@ -67,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(options: argparse.Namespace) -> None:
     runner = make_runner(options.runner)
-    info = WorkerInfo(pid=os.getpid(), version=__version__, started=time.time(), log=str(logfile.log_path()))
+    info = WorkerInfo(
+        pid=os.getpid(), version=__version__, started=time.time(), log=str(logfile.log_path()), environment=read_once()
+    )
     listener = access.listen(options.socket)
     server = Server(
         listener,
@@ -122,8 +128,8 @@ def _generate(task: Generate, runner: Runner, server: Server) -> None:
     try:
         if task.cancelled.is_set():
             raise GenerationCancelled
-        with kept_awake():
-            server.downloads.ensure(task.job.request.model, task.cancelled.is_set)
+        with asked_by(task.job.asker), kept_awake():
+            server.downloads.ensure(task.job.request.model, task.cancelled.is_set, task.job.asker)
             runner.run(
                 task.job.request,
                 run=run,

@@ -13,12 +13,14 @@ from dataclasses import replace
 
 from flux2 import events as ev
 from flux2.architecture.catalog import same_model
+from flux2.asker import Asker
 from flux2.errors import PictureNotSavedError, WorkerError
 from flux2.request import GenerationRequest
 from flux2.worker.history import ENDINGS, RunHistory
 from flux2.worker.journal import Journal, Recovered
 from flux2.worker.protocol import Goodbye, Happened, Message, RunRecord, Snapshot, WorkerInfo
 from flux2.worker.tasks import Generate, Leave, Task, Unload
+from flux2.worker.tolerance import Tolerance
 from flux2.worker.unfinished import kept_step
 from flux2.worker.unfinished_runs import UnfinishedRuns
 from flux2.worker.waiting import WaitingJobs
@@ -68,10 +70,10 @@ class Scheduler:
         self._runs: deque[RunHistory] = deque(maxlen=KEPT_RUNS)
         self._log: deque[ev.Event] = deque(maxlen=_KEPT_LOG)
         self._downloads: dict[str, ev.DownloadProgress] = {}
+        self._write = Tolerance(lambda message: self.log("error", message))
         self.unfinished = UnfinishedRuns(journal, self._write)
         self._told_unfinished: tuple[dict[str, object], ...] = ()
         self._last_run = self._last_use = time.monotonic()
-        self._journal_fails = False
 
     # --- what clients ask --------------------------------------------------------------------------------------------
 
@@ -85,22 +87,19 @@ class Scheduler:
             unfinished=self._offers(),
         )
 
-    def enqueue(self, request: GenerationRequest) -> str:
-        """Put a request at the queue's end.
-
-        Returns:
-            The id of the run that it will become.
+    def enqueue(self, request: GenerationRequest, asker: Asker = None) -> str:
+        """The id of the run that a request will become, which is put at the queue's end.
 
         Raises:
             RequestError: if it can't be carried out by any model, or the queue is full.
         """
         self._refuse_if_leaving()
-        job = self._waiting.add(request)
+        job = self._waiting.add(request, asker)
         self._queue_changed()
         self._next()
         return job.run
 
-    def resume(self, run: str) -> str:
+    def resume(self, run: str, asker: Asker = None) -> str:
         """Put an unfinished run before all others: it goes on from its last kept step.
 
         Returns:
@@ -113,7 +112,7 @@ class Scheduler:
         left = self.unfinished.find(run)
         if left.picture:
             raise WorkerError(f"The picture of run {run} is finished; save it again, here or elsewhere.")
-        job = self._waiting.add_first(left.request, resumes=run)
+        job = self._waiting.add_first(left.request, run, asker)
         self._queue_changed()
         self._next()
         return job.run
@@ -138,14 +137,14 @@ class Scheduler:
         self._waiting.remove(run)
         self._queue_changed()
 
-    def replace(self, run: str, request: GenerationRequest) -> None:
+    def replace(self, run: str, request: GenerationRequest, asker: Asker = None) -> None:
         """Put another request in the place of a waiting one.
 
         Raises:
             RequestError: if no model could carry it out.
             WorkerError: if that run does not wait (any longer).
         """
-        self._waiting.replace(run, request)
+        self._waiting.replace(run, request, asker)
         self._queue_changed()
 
     def move(self, run: str, by: int) -> None:
@@ -190,8 +189,8 @@ class Scheduler:
         self._next()
 
     def leave(self, reason: str, *, now: bool, interruption: str = "") -> None:
-        """Let the worker end: when nothing runs or waits, or, with `now`, as soon as the run under way has been broken
-        off. What waits is kept on disk for the next worker. With an `interruption` the run ends as failed, saying so.
+        """Let the worker end: when nothing runs, waits or is fetched, or, with `now`, once the run under way has been
+        broken off. What waits is kept on disk for the next one. An `interruption` ends the run as failed, saying so.
         """
         if now:
             self._leaving, self._interruption = reason, interruption
@@ -261,6 +260,8 @@ class Scheduler:
         elif isinstance(event, ev.Logged):
             self._log.append(event)
         self._publish(Happened(event=event))
+        if isinstance(event, ev.DownloadProgress) and not event.going_on:
+            self._next()
 
     def _offer_to_resume(self, event: ev.RunFailed) -> None:
         """A run that was broken off, or failed after some steps, can be taken up."""
@@ -337,6 +338,11 @@ class Scheduler:
         return self._task
 
     @property
+    def _idle(self) -> bool:
+        """Whether nothing is to be done, here or by a download's own process, but to wait."""
+        return not self._ready and not any(told.going_on for told in self._downloads.values())
+
+    @property
     def _ready(self) -> bool:
         """Whether something waits that may start."""
         return bool(self._waiting) and not self._held
@@ -344,7 +350,7 @@ class Scheduler:
     def _next(self) -> None:
         if not self._main_is_free:
             return
-        if self._leaving or (self._leave_when_idle and not self._ready):
+        if self._leaving or (self._leave_when_idle and self._idle):
             self._leaving = self._leaving or self._leave_when_idle
             self.unfinished.rescue(lambda message: self.log("warning", message))
             self._hand(Leave())
@@ -359,6 +365,7 @@ class Scheduler:
                 self._runs[-1].drop_samples()
             self._runs.append(RunHistory(job.run))
             self._task = Generate(job, self._journal.state_file(job.run))
+            self._write.another_run()
             # On disk before it begins: a request that kills the process is not tried again by the next one.
             self._write(lambda: self._journal.begin(job))
             self.unfinished.taken_up(job.resumes)
@@ -390,14 +397,3 @@ class Scheduler:
     def _save_queue(self) -> None:
         running = self._task.job if isinstance(self._task, Generate) else None
         self._write(lambda: self._journal.save_queue(running, list(self._waiting), held=self._held))
-
-    def _write(self, write: Callable[[], None]) -> None:
-        """Write to the journal; a full disk is said once and does not end the run."""
-        try:
-            write()
-            self._journal_fails = False
-        except OSError as error:
-            if not self._journal_fails:
-                self._journal_fails = True
-                why = error.strerror or error
-                self.log("error", f"The journal can't be written ({why}); the run goes on without it.")
