@@ -14,6 +14,7 @@ from textual.binding import BindingType
 from textual.filter import LineFilter
 from textual.screen import Screen
 
+from flux2 import complaints
 from flux2 import events as ev
 from flux2.errors import Flux2Error
 from flux2.paths import state_dir
@@ -109,7 +110,7 @@ class Flux2App(TypeAheadApp):
 
     def on_mount(self) -> None:
         self.preferences.tell()
-        for note in (*self.options.notes, *self._damages):
+        for note in (*complaints, *self.options.notes, *self._damages):
             self.say("warning", note)
         self.set_interval(LOOK_EVERY, self.preferences.look)
         self.app_resume_signal.subscribe(self, lambda _: self._paint_anew())
