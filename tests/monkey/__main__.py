@@ -10,10 +10,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.monkey.episode import Episode, Failure, episode, run, without
-from tests.monkey.operations import counted, read_operations
+from tests.monkey.operations import Operation, counted, read_operations
 from tests.monkey.shrinking import shortest
 from tests.monkey.virtual_time import real_now
 
@@ -33,7 +34,7 @@ def main() -> int:
 
         return run_in_terminal(options.seed, options.operations)
     if options.replay:
-        failure = run(_read(options.replay))
+        failure = run(read_episode(options.replay))
         print(failure.what if failure else "All holds.")
         return failure is not None
     return _explore(options.seed, options.operations, stop_after=options.failures)
@@ -66,7 +67,7 @@ def _explore(seed: int, operations: int, stop_after: int) -> int:
         if failure:
             failures += 1
             print(f"Failed in episode {tried.seed}: {failure.what}", flush=True)
-            _write(_shortened(tried, failure))
+            print(*write_episode(_shortened(tried, failure)), sep="\n", flush=True)
         if episodes % _SAY_EVERY == 0:
             print(f"{done} operations, {failures} failed, {done / (real_now() - began):.1f} a second", flush=True)
     print(f"{done} operations in {episodes} episodes, {failures} failed, {real_now() - began:.0f} s")
@@ -74,20 +75,24 @@ def _explore(seed: int, operations: int, stop_after: int) -> int:
 
 
 def _shortened(tried: Episode, failure: Failure) -> Episode:
-    def fails(operations: object) -> bool:
-        again = run(without(tried, operations))  # type: ignore[arg-type]
+    def fails(operations: Sequence[Operation]) -> bool:
+        again = run(without(tried, operations))
         return again is not None and again.rule == failure.rule
 
     return without(tried, shortest(tried.operations, fails))
 
 
-def _write(tried: Episode) -> None:
-    """As `_read` reads it."""
+def write_episode(tried: Episode) -> list[str]:
+    """Lines, as `read_episode` reads them: seed, columns and rows; then an operation each."""
     columns, rows = tried.size
-    print(f"{tried.seed} {columns} {rows}", *(operation.line for operation in tried.operations), sep="\n", flush=True)
+    return [f"{tried.seed} {columns} {rows}", *(operation.line for operation in tried.operations)]
 
 
-def _read(path: Path) -> Episode:
+def read_episode(path: Path) -> Episode:
+    """
+    Raises:
+        ValueError: if the file is none that `write_episode` has written.
+    """
     first, *lines = path.read_text("utf-8").splitlines()
     seed, columns, rows = map(int, first.split())
     return Episode(seed, (columns, rows), tuple(read_operations(lines)))

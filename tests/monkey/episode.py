@@ -20,7 +20,7 @@ from tests.monkey.world import BrokenRuleError, World, a_world, surroundings
 
 LENGTH = 100
 """Operations of an episode: enough for what lies deep, few enough to be done over and over when one fails."""
-_PATIENCE = 20.0
+PATIENCE = 20.0
 """Seconds of processor time that a single operation, or a look, may take."""
 
 
@@ -55,7 +55,7 @@ def run(tried: Episode) -> Failure | None:
     loop = VirtualLoop(chance)
     streams = sys.stdout, sys.stderr
     try:
-        with surroundings(folder), virtual_time(loop), at_most(_PATIENCE) as rewind:
+        with surroundings(folder), virtual_time(loop), at_most(PATIENCE) as rewind:
             loop.run_until_complete(_live(tried, folder, chance, rewind))
     except BrokenRuleError as broken:
         return Failure(broken.rule, str(broken))

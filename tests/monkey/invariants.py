@@ -30,7 +30,7 @@ def check(world: World) -> None:
     """
     for rule in RULES:
         for what in rule(world):
-            raise BrokenRuleError(rule.__name__.strip("_"), what)
+            raise BrokenRuleError(rule.__name__.strip("_").replace("_", " "), what)
 
 
 def _no_exception(world: World) -> Iterator[str]:
