@@ -6,7 +6,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flux2.checkpoint.files import PARTS, TOKENIZER, read_json
+from flux2.checkpoint.files import PARTS, TOKENIZER
+from flux2.checkpoint.json_file import read_json
 from flux2.checkpoint.local import find_local
 from flux2.errors import CheckpointError
 from flux2.prompt import PROMPT_FORMS, PromptForm, load_tokenizer, tokenize
@@ -46,4 +47,4 @@ class TokenCounter:
 def _form(folder: Path) -> PromptForm:
     """How the checkpoint's text encoder takes a prompt."""
     config = folder / PARTS["text_encoder"].folder / "config.json"
-    return PROMPT_FORMS[read_json(config, "download it again.")["architectures"][0]]
+    return PROMPT_FORMS[read_json(config)["architectures"][0]]
