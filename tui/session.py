@@ -164,7 +164,7 @@ class Session:
     def apply(self, event: ev.Event) -> Topic:
         """Take one event in and say what it changed."""
         handler = _HANDLERS.get(type(event))
-        if isinstance(event, ev.RunStarted):
+        if isinstance(event, ev.RunStarted) or self._ends_unbegun(event):
             self._begin(event)
         if self.run is not None:
             self.run.apply(event)
@@ -179,8 +179,13 @@ class Session:
         self.logged += 1
         return Topic.LOG
 
-    def _begin(self, event: ev.RunStarted) -> None:
-        self.run = RunProgress(run=event.run, tail_seconds=self._tails.get(_tail_key(event.request), 0.0))
+    def _ends_unbegun(self, event: ev.Event) -> bool:
+        """Whether a run ends that never began: what is shown, and what keys act on, is no longer the run before it."""
+        known = self.run.run if self.run is not None else ""
+        return isinstance(event, ev.RunFailed | ev.RunCancelled) and event.run not in ("", known)
+
+    def _begin(self, event: ev.Event) -> None:
+        self.run = RunProgress(run=event.run, tail_seconds=self._tails.get(_tail_key(_asked(event)), 0.0))
         self.history, self.preview, self.picture = MemoryHistory(), None, None
 
     def _measure(self, event: ev.Event, memory: ev.Memory) -> None:
@@ -190,7 +195,7 @@ class Session:
             return
         # What comes after the end (the worker lets go of its arrays) is no longer the run's.
         if not run.ended or event.time <= run.ended:
-            self.history.add(event.time - run.started, memory.active, memory.peak)
+            self.history.add(run.since_start(event.time), memory.active, memory.peak)
 
     def _run_started(self, event: ev.RunStarted) -> Topic:
         request = event.request
@@ -200,7 +205,7 @@ class Session:
 
     def _phase_started(self, event: ev.PhaseStarted) -> Topic:
         if self.run is not None and event.run == self.run.run:
-            self.history.mark(event.time - self.run.started, event.phase)
+            self.history.mark(self.run.since_start(event.time), event.phase)
         return Topic.RUN | Topic.MEMORY
 
     def _phase_finished(self, event: ev.PhaseFinished) -> Topic:
@@ -260,6 +265,10 @@ class Session:
 
     def _logged(self, event: ev.Logged) -> Topic:
         return self.say(event.level, event.message, event.time)
+
+
+def _asked(event: ev.Event) -> dict[str, object]:
+    return dict(getattr(event, "request", {}))
 
 
 def _tail_key(request: dict[str, object]) -> tuple[object, ...]:

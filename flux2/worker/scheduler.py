@@ -250,6 +250,9 @@ class Scheduler:
                 self._downloads[event.model] = event
         if isinstance(event, ENDINGS):
             self._ended, self._phase = True, ""
+        if isinstance(event, ev.RunFailed | ev.RunCancelled) and not self._runs[-1].started:
+            assert isinstance(self._task, Generate)
+            event = replace(event, request=self._task.job.request.to_dict())
         if event.run:
             self._runs[-1].add(event)
             self._write(lambda: self._journal.append(event))

@@ -1,6 +1,6 @@
 """An engine that computes nothing: it tells, in real time, the events a real one would, and the faults a test asks for.
 
-The prompt says what is to happen: `steps=12 pause=0.05 fail crash abort stubborn keep warn=20 length=99 die=load
+The prompt says what is to happen: `steps=12 pause=0.05 refuse fail crash abort stubborn keep warn=20 length=99 die=load
 how=abort`; warn and length are warnings per step and their length, keep writes a file to be taken up from, die and how
 are the phase in which the process ends and the way of `DEATHS`.
 """
@@ -75,6 +75,8 @@ class FakeRunner:
         state: Path,
     ) -> None:
         script = Script(request.prompt)
+        if script.has("refuse"):
+            raise CheckpointError("The folder holds no model.")
         began, first_step = time.time(), kept_step(state)
         phases = ("encode", "load", "denoise", "decode", "save")
         carried_out = {**request.to_dict(), "steps": script.steps, "seed": request.seed or 1}

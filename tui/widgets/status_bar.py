@@ -8,6 +8,7 @@ from textual.app import RenderResult
 from textual.content import Content
 from textual.widget import Widget
 
+from flux2.progress import FAILED
 from tui.session import Session, Topic
 
 
@@ -48,7 +49,11 @@ class StatusBar(Widget):
             return f"{session.run.phase or 'running'}{self._waiting()}", "$accent"
         if session.waiting:
             return self._waiting().removeprefix(", "), "$warning" if session.held else "$accent"
-        return ("ready" if session.worker.ready else "worker warming up"), "$success"
+        if not session.worker.ready:
+            return "worker warming up", "$success"
+        if session.run is not None and session.run.state == FAILED:
+            return "last run failed", "$error"
+        return "ready", "$success"
 
     def _waiting(self) -> str:
         session = self._session
