@@ -77,7 +77,9 @@ class PictureDesk:
         from tui.comparison import Comparison
         from tui.screens.compare import CompareScreen
 
-        comparison = Comparison.of_quantizations(dataclasses.replace(request, model=model, residency="resident"))
+        comparison = Comparison.of_quantizations(
+            dataclasses.replace(request, model=model, residency="resident", output=None)
+        )
         self._app.push_screen(CompareScreen(comparison, self._app.options))
 
     def compare_pictures(self, pictures: Sequence[Picture]) -> None:

@@ -20,6 +20,7 @@ from flux2.humanize import seconds
 from flux2.progress import RUNNING, RunProgress
 from tui.memory_history import MemoryHistory
 from tui.run_times import RunTimes
+from tui.strange import Strange, strange
 from tui.text import gigabytes
 
 if TYPE_CHECKING:
@@ -66,6 +67,10 @@ class Session:
     """Who is attached to; None while nobody is."""
     trouble: str = ""
     """Why the worker can't be reached, "" while all is well."""
+    in_the_way: bool = False
+    """Whether it can't be for a worker that listens, and that this program can't talk to."""
+    retiring: bool = False
+    """Whether the worker was asked to make way for a new one once it is idle."""
     run: RunProgress | None = None
     """The run under way, or the last one."""
     memory: ev.Memory | None = None
@@ -98,6 +103,11 @@ class Session:
     def memory_limit(self) -> int:
         """Bytes that the machine should not exceed; 0 while unknown."""
         return self.worker.memory_limit if self.worker else 0
+
+    @property
+    def strange(self) -> Strange | None:
+        """What of the worker is not as a new one's would be; None for nothing."""
+        return strange(self.worker) if self.worker is not None else None
 
     @property
     def running(self) -> bool:
@@ -138,7 +148,7 @@ class Session:
 
     def attach(self, snapshot: Snapshot) -> Topic:
         """Take up what a worker tells whoever comes: its runs so far, its queue, its log."""
-        self.worker, self.trouble = snapshot.worker, ""
+        self.worker, self.trouble, self.in_the_way, self.retiring = snapshot.worker, "", False, False
         self.log.clear()
         self.downloads.clear()
         # Merged, not sorted: within a run the order is right even where the clock was set back meanwhile.
@@ -154,12 +164,18 @@ class Session:
         self.worker = worker
         return Topic.WORKER | Topic.MEMORY
 
-    def lose(self, trouble: str) -> Topic:
-        """The worker is gone. What was seen of the run stays."""
+    def lose(self, trouble: str, *, in_the_way: bool = False) -> Topic:
+        """The worker is gone, or was never reached. What was seen of the run stays."""
         self.worker, self.trouble, self.queue, self.unfinished = None, trouble, (), ()
+        self.in_the_way, self.retiring = in_the_way, False
         self.downloads.clear()
         self.say("error", trouble)
         return Topic.EVERYTHING
+
+    def retire(self) -> Topic:
+        """The worker was asked to make way for a new one once it is idle."""
+        self.retiring = True
+        return Topic.WORKER
 
     def apply(self, event: ev.Event) -> Topic:
         """Take one event in and say what it changed."""

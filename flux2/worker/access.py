@@ -38,15 +38,20 @@ def check_private(folder: Path) -> None:
     """
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
-        raise WorkerError(
-            f"{folder} is not a folder (a link, perhaps); remove it, so that the worker can make its own."
-        )
+        remedy = "set FLUX2_HOME elsewhere" if _is_kept(folder) else "remove it, so that the worker can make its own"
+        raise WorkerError(f"{folder} is not a folder (a link, perhaps); {remedy}.")
     if found.st_uid != os.geteuid():
-        raise WorkerError(
-            f"{folder} belongs to another user (uid {found.st_uid}); remove it or set FLUX2_HOME elsewhere."
-        )
+        remedy = "set FLUX2_HOME elsewhere" if _is_kept(folder) else "remove it, or set FLUX2_HOME elsewhere"
+        raise WorkerError(f"{folder} belongs to another user (uid {found.st_uid}); {remedy}.")
     if stat.S_IMODE(found.st_mode) != 0o700:
         folder.chmod(0o700)
+
+
+def _is_kept(path: Path) -> bool:
+    """Whether this user may not remove it: the folder around it is another's, or sticky as /tmp is."""
+    around = path.parent.stat()
+    others = os.geteuid() not in (0, path.lstat().st_uid, around.st_uid)
+    return (others and bool(around.st_mode & stat.S_ISVTX)) or not os.access(path.parent, os.W_OK | os.X_OK)
 
 
 def make_private(folder: Path) -> None:
@@ -74,7 +79,10 @@ def listen(path: Path) -> socket.socket:
     make_private(path.parent)
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise WorkerError(f"{path} is not a socket; move it away, so that the worker can listen there.")
+            remedy = (
+                "set FLUX2_HOME elsewhere" if _is_kept(path) else "move it away, so that the worker can listen there"
+            )
+            raise WorkerError(f"{path} is not a socket; {remedy}.")
         path.unlink()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from flux2 import events as ev
+from flux2.asker import Asker
 from flux2.atomic import put_aside, write_atomically
 from flux2.errors import RequestError
 from flux2.request import GenerationRequest
@@ -56,6 +57,8 @@ class Job:
     request: GenerationRequest
     resumes: str = ""
     """The unfinished run that it takes up; "" for none."""
+    asker: Asker = field(default=None, repr=False, compare=False)
+    """Never written, for it may hold a token; None for a job out of the saved queue."""
 
 
 @dataclass(slots=True)

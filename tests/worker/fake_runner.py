@@ -25,6 +25,7 @@ from flux2.errors import CheckpointError, GenerationCancelled
 from flux2.pictures.image_metadata import ImageMetadata
 from flux2.pictures.images import save_png
 from flux2.request import GenerationRequest
+from flux2.worker import connection
 from flux2.worker.engine import EngineRunner
 from flux2.worker.journal import Journal
 from flux2.worker.runner import Device
@@ -191,7 +192,8 @@ DEATHS: dict[str, Callable[[], None]] = {
 
 
 def save(request: GenerationRequest, run: str) -> Path:
-    chosen = Path(request.output) if request.output else Path(os.environ["FLUX2_OUTPUT"]) / f"{run}.png"
+    assert request.output, "a client says where its pictures go"
+    chosen = Path(request.output) / f"{run}.png" if request.output.endswith("/") else Path(request.output)
     image = Image.open(io.BytesIO(picture(0)))
     return save_png(image, chosen, ImageMetadata(request=request, timings={"denoise": 1.0}))
 
@@ -217,6 +219,14 @@ class OfABrokenQueue(FakeRunner):
     def __init__(self) -> None:
         super().__init__()
         Scheduler.move = _fail  # type: ignore[assignment]
+
+
+class OfAnotherProtocol(FakeRunner):
+    """A runner whose worker is of another version: FAKE_PROTOCOL says which protocol it speaks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        connection.PROTOCOL = int(os.environ["FAKE_PROTOCOL"])
 
 
 def _fail(*_: object, **__: object) -> None:
