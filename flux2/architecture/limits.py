@@ -21,8 +21,8 @@ BITS = {"qint8": 8, "int4": 4}
 QUANTIZED_BYTES = {level: bits / 8 + 4 / GROUP for level, bits in BITS.items()}
 """Bytes of a quantized weight, by level: its code, and its share of its group's scale and bias."""
 
-HEAD_START_ROOM = 800 << 20
-"""Bytes above what was held before, up to which a GPU is given further work before it has done the last."""
+HEAD_START_ROOM = 700 << 20
+"""Bytes above what was held before a step, up to which a GPU is given further work before it has done the last."""
 
 BAND_BYTES: dict[DeviceType, int] = {"cpu": 8 << 20, "gpu": 48 << 20}
 """Bytes of a band of a picture's rows at most. An operation's temporaries are a few bands. Less would leave a GPU

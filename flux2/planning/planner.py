@@ -39,12 +39,9 @@ ENCODE_MULTIPLYING = 2
 """Of its feed-forward beside these: so many times its width."""
 BLOCK_WIDTHS = 18.5
 """Activations of a single-stream block on the CPU: so many times its width for every token."""
-STREAMED_WIDTHS, PART_WIDTHS, TWO_PARTS_WIDTHS = 15.5, 9, 21
-"""The same on a GPU: of a block whose weights come and go, of the largest part of one, and of the two parts of one
-that follow each other there, where those of weights that stay are given to the GPU ahead. Measured on an H200, as
-LET_GO_LATE."""
-LET_GO_LATE = 0.9
-"""Share of `limits.HEAD_START_ROOM` that is taken by what is done with and not yet let go of."""
+STREAMED_WIDTHS, PART_WIDTHS, TWO_PARTS_WIDTHS = 15.5, 12, 21
+"""Activations of a block on a GPU, measured on an H200, as so many times its width for every token: of one whose
+weights come and go, of the largest part of one, and of two parts that follow each other."""
 PROJECTED_WIDTHS, ATTENDING_WIDTHS = 14, 8.5
 """The same on the CPU, while a weight is widened for its multiplication, and while it attends."""
 ROTATION_FLOATS = 1.5
@@ -230,8 +227,8 @@ def _block_on_gpu(activation: int, weights: list[int], setting: Setting) -> floa
     if setting.residency == "streamed":
         return activation * STREAMED_WIDTHS + written_out * largest
     two_parts = activation * TWO_PARTS_WIDTHS + written_out * (largest + second)
-    late = LET_GO_LATE * limits.HEAD_START_ROOM + activation * PART_WIDTHS + written_out * largest
-    return max(two_parts, min(2 * two_parts, late))
+    bound = limits.HEAD_START_ROOM + activation * PART_WIDTHS + written_out * largest
+    return max(two_parts, min(2 * two_parts, bound))
 
 
 def _activation(config: dict[str, Any], setting: Setting) -> int:
