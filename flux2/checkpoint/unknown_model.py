@@ -39,7 +39,7 @@ def why_no_model(model: str, wanted: str = "a model") -> str:
     if wanted != "a model" and (is_path or not is_repo_id(model)):
         return f"There is no autoencoder in {model!r}; name a folder with its config.json, or a repository."
     if is_path:
-        return f"There is no file or folder {model}; {_alike(path)}."
+        return f"There is no file or folder {model}; {_alike(path)}"
     named = read_name(repository_of(model))
     other = named.family and not named.family.startswith("FLUX.2") and not named.base
     official = model.lower().startswith("black-forest-labs/")
@@ -93,8 +93,8 @@ def _alike(path: Path) -> str:
         except OSError:
             names = []
         if close := difflib.get_close_matches(path.name, names, n=1):
-            return f"did you mean {there / close[0]}"
-    return f"choose {_choices()}, or name a folder in the diffusers layout"
+            return f"did you mean {there / close[0]}?"
+    return f"choose {_choices()}, or name a folder in the diffusers layout."
 
 
 def _choices() -> str:
