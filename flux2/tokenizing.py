@@ -8,10 +8,12 @@ Where a folder asks for anything else, transformers reads it.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Protocol
 
 from flux2.checkpoint.files import read_length
 from flux2.checkpoint.json_file import read_json
@@ -19,6 +21,11 @@ from flux2.checkpoint.remedies import fetch_anew
 from flux2.checkpoint.tokenizer_files import CONFIG_FILE, TOKENIZER_FILE, check_tokenizer, read_template
 from flux2.errors import CheckpointError
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+_IMPORTING = Lock()
+"""transformers finds its parts when they are asked for; a second thread that asks meanwhile is told there is none."""
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 """What a tokenizer's config names, and its template may use."""
 _EXTRA_TOKENS = ("extra_special_tokens", "additional_special_tokens")
@@ -30,10 +37,12 @@ class Tokenizer(Protocol):
     folder: Path
     model_max_length: int
     """Tokens that it was made for."""
-    bos_token: str
-    """What begins a text; "" for none."""
     pad_id: int | None
     """Id that fills what is left; None for none."""
+
+    @property
+    def bos_token(self) -> str:
+        """What begins a text; "" for none."""
 
     def render(self, messages: list[dict[str, Any]], arguments: dict[str, Any]) -> str:
         """A conversation in the chat template; raises whatever the template's expressions do."""
@@ -144,14 +153,7 @@ class _TransformersTokenizer:
 
     @classmethod
     def read(cls, folder: Path) -> _TransformersTokenizer:
-        # The class that takes tokenizer.json to the letter. AutoTokenizer would follow the class that the folder names,
-        # import torch on the way, and rebuild Dev's as a Llama's.
-        import os
-
-        os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # no word about a missing PyTorch, please
-        from transformers import PreTrainedTokenizerFast
-
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+        tokenizer = import_transformers().from_pretrained(folder, local_files_only=True)
         length = read_length(folder / CONFIG_FILE, tokenizer.model_max_length)
         template = read_template(folder)
         return cls(folder, length, tokenizer.bos_token or "", tokenizer.pad_token_id, tokenizer, template)
@@ -164,6 +166,19 @@ class _TransformersTokenizer:
         cut = {} if max_length is None else {"truncation": True, "max_length": max_length}
         encoded = self._tokenizer(text, add_special_tokens=add_special_tokens, verbose=False, **cut)
         return list(encoded["input_ids"])
+
+
+def import_transformers() -> type[PreTrainedTokenizerFast]:
+    """The class of transformers that takes tokenizer.json to the letter; for any thread.
+
+    AutoTokenizer would follow the class that the folder names, import torch on the way, and rebuild Dev's as a Llama's.
+    """
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # no word about a missing PyTorch, please
+    with _IMPORTING:
+        from transformers import PreTrainedTokenizerFast
+
+    loaded: type[PreTrainedTokenizerFast] = PreTrainedTokenizerFast
+    return loaded
 
 
 def _text(token: Any) -> str:

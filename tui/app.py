@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
-import signal
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -26,6 +21,7 @@ from tui.backend import Backend
 from tui.bindings import bindings
 from tui.choices import Choices, load_choices, save_choices
 from tui.echo import Echo
+from tui.endings import Endings
 from tui.glyphs import Glyphs, best_glyphs
 from tui.keymap import ALL_KEYS, REDRAW, Key
 from tui.link import WorkerLink
@@ -57,6 +53,8 @@ class Options:
     graphics: str = "halfcell"
     glyphs: Glyphs = field(default_factory=best_glyphs)
     remote: bool = False
+    notes: Sequence[str] = ()
+    """Sentences about how it was started, for the user."""
     state: Path = field(default_factory=state_dir)
     """Folder of the choices and the prompt history."""
 
@@ -98,6 +96,7 @@ class Flux2App(TypeAheadApp):
         self._told_strange = 0
         self.window_title = WindowTitle(self.tell_terminal)
         self.echo = Echo(self.tell_terminal)
+        self.endings = Endings(self, options.state / "screen-crash.log", self._save_now)
         if options.remote or options.graphics == "sixel":
             self.paint_little(slowly=options.remote)
 
@@ -107,12 +106,11 @@ class Flux2App(TypeAheadApp):
         return Dashboard(self.options, self.choices, self.prompt_history)
 
     def on_mount(self) -> None:
-        self._heed_signals()
         self.preferences.tell()
-        for note in self._damages:
+        for note in (*self.options.notes, *self._damages):
             self.say("warning", note)
         self.set_interval(LOOK_EVERY, self.preferences.look)
-        self.app_resume_signal.subscribe(self, lambda _: self._forget_shown())
+        self.app_resume_signal.subscribe(self, lambda _: self._paint_anew())
         self.call_after_refresh(self.attach)
 
     async def action_quit(self) -> None:
@@ -124,25 +122,8 @@ class Flux2App(TypeAheadApp):
         self.window_title.restore()
         self.exit(message=message)
 
-    def _heed_signals(self) -> None:
-        """When the terminal is gone, keep what is typed and leave without a word to it: writing there would block."""
-
-        def leave(*_: object) -> None:
-            self._save_now()
-            os._exit(128 + signal.SIGHUP)
-
-        if not self.is_headless:
-            signal.signal(signal.SIGHUP, leave)
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
-
     def failed(self, error: Exception) -> None:
-        """A sentence instead of a traceback, and nothing typed is lost."""
-        self._save_now()
-        path = self.options.state / "screen-crash.log"
-        with contextlib.suppress(OSError):
-            path.write_text("".join(traceback.format_exception(error)), "utf-8")
-        what = f"{type(error).__name__}: {error}".rstrip(": ")
-        self.exit(return_code=1, message=f"The screen failed ({what}); the worker goes on. Details: {path}")
+        self.endings.failed(error)
 
     # --- the worker --------------------------------------------------------------------------------------------------
 
@@ -222,6 +203,9 @@ class Flux2App(TypeAheadApp):
     def action_redraw(self) -> None:
         """Whatever the terminal shows by now, as after another program's word to all; and take the notices away."""
         self.clear_notifications()
+        self._paint_anew()
+
+    def _paint_anew(self) -> None:
         self._forget_shown()
         self.screen.refresh(layout=True)
 

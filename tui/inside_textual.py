@@ -1,20 +1,20 @@
-"""What this program changes inside Textual and its drivers, for want of a public way. All of it is here.
+"""What this program changes inside Textual, for want of a public way. All of it is here, but for the driver.
 
 Each part rests on names that Textual may change. A version that has changed them costs the part, not the program:
-`missing` says which, and a test insists that none is. (textual-image's insides are `tui.widgets.sharp_picture`'s.)
+`missing` says which, and a test insists that none is. (What is behind the terminal's input and output is
+`tui.terminal_driver`; textual-image's insides are `tui.widgets.sharp_picture`'s.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from contextlib import suppress
 from typing import Any
 
 from rich.console import RenderableType
-from textual import events
 from textual.app import App
 from textual.binding import BindingsMap
 from textual.dom import DOMNode
-from textual.drivers import linux_driver
 from textual.keys import key_to_character
 from textual.screen import Screen
 
@@ -27,9 +27,17 @@ except ImportError:  # another version of Textual
 else:
     _UPDATES = True
 
-ESCAPE = "\x1b"
-_SIGNS = "0123456789-="
-"""What with alt held is another sign on a Mac's keyboard."""
+try:
+    from textual._xterm_parser import XTermParser
+    from textual.driver import Driver
+    from textual.drivers.linux_driver import LinuxDriver
+
+    from tui.terminal_driver import TerminalDriver
+except ImportError:  # another version of Textual, or no terminals as Unix has them
+    _DRIVER = False
+else:
+    _DRIVER = True
+
 _PAY_EVERY = 0.1
 """Seconds between two portions of what a slow line could not take at once."""
 BindingChain = list[tuple[DOMNode, BindingsMap]]
@@ -42,11 +50,22 @@ def _takes(owner: object, name: str, *parameters: str) -> bool:
     return code is not None and code.co_varnames[: code.co_argcount] == parameters
 
 
-_Parser: Any = getattr(linux_driver, "XTermParser", object)
+def _sets(owner: type, *names: str) -> bool:
+    """Whether its instances are given attributes of these names when they are made."""
+    return all(name in owner.__init__.__code__.co_names for name in names)  # type: ignore[misc]
+
+
 _PARTS = {
-    "escape and a key at once": _takes(_Parser, "_sequence_to_key_events", "self", "sequence", "alt"),
+    "the terminal is not trusted": _DRIVER
+    and _takes(XTermParser, "_sequence_to_key_events", "self", "sequence", "alt")
+    and _takes(XTermParser, "parse_mouse_code", "self", "code")
+    and _takes(LinuxDriver, "_get_terminal_size", "self")
+    and _sets(Driver, "_app", "_loop", "_auto_restart")
+    and _sets(LinuxDriver, "fileno", "exit_event", "_writer_thread", "_file", "_must_signal_resume"),
     "the user's keys in text fields": isinstance(vars(Screen).get("_binding_chain"), property)
-    and _takes(BindingsMap, "apply_keymap", "self", "keymap"),
+    and _takes(BindingsMap, "apply_keymap", "self", "keymap")
+    and _sets(App, "_keymap")
+    and _sets(DOMNode, "_bindings"),
     "little over a slow line": _UPDATES and _takes(App, "_display", "self", "screen", "renderable"),
     "no painting behind a screen": isinstance(vars(App).get("_background_screens"), property),
     "faults as a sentence": _takes(App, "_handle_exception", "self", "error"),
@@ -60,30 +79,6 @@ def missing() -> list[str]:
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------
-
-
-class EscapeFirstParser(_Parser):
-    """Escape and a key that arrive together are those two, not the key with alt held, which nothing here means.
-
-    tmux sends them together where they are typed within half a second, and so does any line that falters. Textual's
-    own parser makes alt+m of escape and m, which a text field takes as an m, and a ? of escape and ?.
-    """
-
-    def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[events.Key]:
-        if len(sequence) == 2 and sequence[0] == ESCAPE and sequence[1] in _SIGNS:
-            sequence, alt = sequence[1], True
-        if alt and sequence != "\r":
-            yield events.Key("escape", ESCAPE)
-        if alt and sequence == "\r":
-            yield events.Key("alt+enter", sequence)
-        else:
-            yield from super()._sequence_to_key_events(sequence)
-
-
-def take_escape_first() -> None:
-    """Let the terminal be read so; before the program runs."""
-    if _PARTS["escape and a key at once"]:
-        vars(linux_driver)["XTermParser"] = EscapeFirstParser
 
 
 class UserKeysScreen(Screen[None]):
@@ -125,6 +120,11 @@ class InsideApp(App[None]):
     """What the terminal shows; None where it is sent all that Textual paints."""
     _paying = False
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        if _PARTS["the terminal is not trusted"]:
+            options.setdefault("driver_class", TerminalDriver)
+        super().__init__(*args, **options)
+
     def paint_little(self, *, slowly: bool) -> None:
         """Send nothing that the terminal shows already, every piece to its place; over a slow line pictures by and by.
 
@@ -142,6 +142,24 @@ class InsideApp(App[None]):
         driver = getattr(self, "_driver", None)
         if sequence and driver is not None and not self.is_headless:
             driver.write(sequence)
+
+    @property
+    def has_lent_terminal(self) -> bool:
+        """Whether an editor has the terminal for the time being."""
+        driver = getattr(self, "_driver", None)
+        return _DRIVER and isinstance(driver, TerminalDriver) and self.is_running and not driver.has_terminal
+
+    def abandon_terminal(self, last_words: str) -> None:
+        """Give the terminal back as it was, without waiting for anything, and write a last sentence there."""
+        driver = getattr(self, "_driver", None)
+        if _DRIVER and isinstance(driver, TerminalDriver):
+            driver.abandon(last_words)
+            return
+        with suppress(Exception):
+            if driver is not None:
+                driver.stop_application_mode()
+                driver.close()
+            os.write(2, last_words.encode("utf-8", "replace"))
 
     def wear_anew(self, theme: str) -> None:
         """This theme, though it is worn already: its colours may be others."""

@@ -27,7 +27,6 @@ from typing import Any
 
 from flux2.architecture.limits import MAX_TEXT_TOKENS
 from flux2.architecture.published import ARCHITECTURES, scaled_down
-from flux2.architecture.shapes import text_encoder_shapes, transformer_shapes
 from flux2.bench import program
 from flux2.bench.disk import CAN_DROP, drop_from_cache, fill, reading_speed, weights_in
 from flux2.bench.document import LEVELS, PROMPT, SEED, SIZE
@@ -147,7 +146,7 @@ def phases(folder: Path, args: argparse.Namespace, dtype: str) -> Iterator[Phase
     if "encode" in args.part:
         prompts = (f"{PROMPT} {number}" for number in count())  # what was encoded once is remembered
         layers = pipeline._prompts.source.config.used_layers
-        shapes = text_encoder_shapes(config.text_encoder)
+        shapes = config.shapes()["text_encoder"]
         used = {name: shape for name, shape in shapes.items() if _layer(name) in range(layers)}
         yield Phase(
             "encode",
@@ -158,7 +157,7 @@ def phases(folder: Path, args: argparse.Namespace, dtype: str) -> Iterator[Phase
         )
     for level in args.transformer_quant if "load" in args.part else ():
         levelled = pipeline.with_quantization(level)
-        nbytes = _bytes(transformer_shapes(config.transformer))
+        nbytes = _bytes(config.shapes()["transformer"])
         yield Phase(f"load {level}", partial(_load, levelled), folder / PARTS["load"], nbytes)
         levelled.unload()
     if "decode" in args.part:

@@ -20,8 +20,8 @@ from typing import Any
 
 from flux2.architecture.limits import MAX_TEXT_TOKENS
 from flux2.architecture.published import ARCHITECTURES, Architecture, scaled_down
-from flux2.architecture.shapes import Shapes, text_encoder_shapes, transformer_shapes, vae_shapes
-from flux2.checkpoint.files import SYNTHETIC_MARKER
+from flux2.architecture.shapes import Shapes
+from flux2.checkpoint.files import PARTS, SYNTHETIC_MARKER
 from flux2.errors import Flux2Error
 from flux2.humanize import size
 from flux2.paths import pocket_checkpoint
@@ -75,14 +75,9 @@ def read_marker(folder: Path) -> dict[str, Any] | None:
 def _write(architecture: Architecture, folder: Path) -> None:
     _write_json(folder / "model_index.json", architecture.index)
     _write_json(folder / "scheduler" / "scheduler_config.json", architecture.scheduler)
-    parts = (
-        ("transformer", architecture.transformer, transformer_shapes, "diffusion_pytorch_model"),
-        ("text_encoder", architecture.text_encoder, text_encoder_shapes, "model"),
-        ("vae", architecture.vae, vae_shapes, "diffusion_pytorch_model"),
-    )
-    for name, config, shapes, stem in parts:
-        _write_json(folder / name / "config.json", config)
-        _write_weights(folder / name, stem, shapes(config))
+    for name, shapes in architecture.shapes().items():
+        _write_json(folder / name / "config.json", getattr(architecture, name))
+        _write_weights(folder / name, PARTS[name].weights, shapes)
     _write_tokenizer(folder / "tokenizer")
 
 

@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flux2.architecture import autoencoder, transformer
+from flux2.architecture.config_reader import check_class
+from flux2.architecture.text_encoder import TEXT_ENCODERS
 from flux2.checkpoint.header import is_whole
 from flux2.checkpoint.json_file import read_json
 from flux2.checkpoint.missing import what_lies_here
 from flux2.checkpoint.remedies import fetch_anew
+from flux2.checkpoint.tokenizer_files import TOKENIZER_FILE, check_tokenizer
 from flux2.checkpoint.weight_files import find_weights, missing_weights
 from flux2.errors import CheckpointError
 
@@ -44,21 +48,21 @@ PARTS = {
             folder="transformer",
             config="config.json",
             class_key="_class_name",
-            classes=("Flux2Transformer2DModel",),
+            classes=(transformer.CLASS,),
             weights="diffusion_pytorch_model",
         ),
         Part(
             folder="vae",
             config="config.json",
             class_key="_class_name",
-            classes=("AutoencoderKLFlux2",),
+            classes=(autoencoder.CLASS,),
             weights="diffusion_pytorch_model",
         ),
         Part(
             folder="text_encoder",
             config="config.json",
             class_key="architectures",
-            classes=("Qwen3ForCausalLM", "Mistral3ForConditionalGeneration"),
+            classes=tuple(TEXT_ENCODERS),
             weights="model",
         ),
         Part(
@@ -102,8 +106,10 @@ def missing_file(folder: Path) -> Path | None:
     """The first file that a complete checkpoint would have here and this one has not, or has cut short or damaged."""
     if not _is_json(folder / INDEX_FILE):
         return folder / INDEX_FILE
-    if not (folder / TOKENIZER).is_dir():
-        return folder / TOKENIZER
+    try:
+        check_tokenizer(folder / TOKENIZER)
+    except CheckpointError:
+        return folder / TOKENIZER / TOKENIZER_FILE
     for part in PARTS.values():
         place = folder / part.folder
         if not _is_json(place / part.config):
@@ -138,10 +144,3 @@ def read_length(path: Path, value: Any) -> int:
     if not isinstance(value, int | float) or not value >= 1:
         raise CheckpointError(f"{path} says model_max_length {value!r:.40}, no length; {fetch_anew(path)}.")
     return int(min(value, sys.maxsize))
-
-
-def check_class(path: Path, name: Any, known: tuple[str, ...]) -> None:
-    if name not in known:
-        raise CheckpointError(
-            f"{path} says {name!r}, an architecture unknown to this program; choose a checkpoint of {', '.join(known)}."
-        )

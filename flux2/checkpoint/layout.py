@@ -9,22 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flux2.architecture.config_reader import check_class
+from flux2.architecture.guidance import Guidance, guidance_of
 from flux2.checkpoint.files import (
     PARTS,
     SYNTHETIC_MARKER,
     TOKENIZER,
     Part,
-    check_class,
     read_index,
 )
 from flux2.checkpoint.holes import check_written
 from flux2.checkpoint.json_file import read_json
 from flux2.checkpoint.missing import explain_missing, what_lies_here
-from flux2.checkpoint.remedies import complete, fetch_anew
+from flux2.checkpoint.remedies import fetch_anew
 from flux2.checkpoint.safetensors_file import TensorInfo, read_header
+from flux2.checkpoint.tokenizer_files import check_tokenizer
 from flux2.checkpoint.weight_files import find_weights, missing_weights
 from flux2.errors import CheckpointError
-from flux2.model_configs import Guidance, guidance_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +86,15 @@ def open_checkpoint(folder: Path, vae: Path | None = None) -> Checkpoint:
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a folder; {what_lies_here(folder)}")
     index = read_index(folder)
-    if not (folder / TOKENIZER).is_dir():
-        raise CheckpointError(f"{folder / TOKENIZER} is missing; {complete(folder / TOKENIZER)}.")
+    check_tokenizer(folder / TOKENIZER)
     folders = {name: folder / name for name in PARTS} | ({"vae": vae} if vae else {})
     return Checkpoint(folder, index, **{name: _open_component(folders[name], part) for name, part in PARTS.items()})
 
 
 def _open_component(folder: Path, part: Part) -> Component:
     config = read_json(folder / part.config)
-    named = config.get(part.class_key)
-    class_name = named[0] if isinstance(named, list) and named else named
-    check_class(folder / part.config, class_name, part.classes)
-    component = Component(folder, config, str(class_name), open_weights(folder, part.weights) if part.weights else {})
+    class_name = check_class(folder / part.config, config.get(part.class_key), part.classes)
+    component = Component(folder, config, class_name, open_weights(folder, part.weights) if part.weights else {})
     if not (folder.parent / SYNTHETIC_MARKER).exists():
         check_written(component.files)
     return component

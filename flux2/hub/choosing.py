@@ -43,10 +43,8 @@ def _check_layout(repo: str, kept: set[str]) -> None:
         meant = suggestion(repo)
         instead = f": choose {meant}, or another one that has it" if meant else ""
         raise CheckpointError(f"{repo} has no {INDEX_FILE}: it is no checkpoint in the diffusers layout{instead}.")
-    if not any(path.startswith(f"{TOKENIZER}/") for path in kept):
-        raise CheckpointError(
-            f"{repo} has no {TOKENIZER}/ folder, without which no prompt is read; choose another one."
-        )
+    if (tokenizer := f"{TOKENIZER}/{TOKENIZER_FILE}") not in kept:
+        raise CheckpointError(f"{repo} has no {tokenizer}, without which no prompt is read; choose another one.")
     for part in PARTS.values():
         if f"{part.folder}/{part.config}" not in kept:
             raise CheckpointError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from flux2.architecture.catalog import MODELS, ModelCard, find_card, is_repo_id
 from flux2.architecture.published import ARCHITECTURES
-from flux2.architecture.shapes import text_encoder_shapes, transformer_shapes, vae_shapes
+from flux2.architecture.shapes import count
 from flux2.checkpoint.files import NEEDED_FILES, read_index
 from flux2.checkpoint.local import default_model, find_local, lacking
 from flux2.errors import CheckpointError, RequestError
@@ -174,13 +173,7 @@ def _named_bytes(folder: Path) -> int:
 
 def estimated_size(name: str) -> int:
     """Bytes of a model's weights, from its architecture: within some percent of what a download brings."""
-    known = ARCHITECTURES[name]
-    parts = (
-        transformer_shapes(known.transformer),
-        text_encoder_shapes(known.text_encoder),
-        vae_shapes(known.vae),
-    )
-    return _BYTES_PER_WEIGHT * sum(math.prod(shape) for shapes in parts for shape in shapes.values())
+    return _BYTES_PER_WEIGHT * sum(count(shapes) for shapes in ARCHITECTURES[name].shapes().values())
 
 
 def _snapshots(repo: str) -> list[Path]:

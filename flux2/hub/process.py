@@ -23,7 +23,8 @@ from typing import Any
 
 from huggingface_hub import HfApi, get_token
 
-from flux2.checkpoint.files import INDEX_FILE, PIPELINES, check_class
+from flux2.architecture.config_reader import check_class
+from flux2.checkpoint.files import INDEX_FILE, PIPELINES
 from flux2.checkpoint.json_file import read_json
 from flux2.errors import CheckpointError, Flux2Error
 from flux2.hub.choosing import choose_files

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from flux2.architecture import limits
+from flux2.architecture.autoencoder import AutoencoderConfig, autoencoder_shapes
 from flux2.architecture.limits import DeviceType
-from flux2.architecture.shapes import vae_shapes
 from flux2.planning.run_setting import FILE_BYTES, Setting
 
 DECODE_CHUNKS = 3.0
@@ -20,15 +19,15 @@ BAND_ROWS = 14
 """Rows of a picture, for the bands' overlaps."""
 
 
-def decode_above(config: dict[str, Any], setting: Setting) -> int:
+def decode_above(config: AutoencoderConfig, setting: Setting) -> int:
     """What the decoder takes: the weights of what did not run yet, and its attention's or a residual block's work."""
     b = setting.compute_bytes
     weights = {
         name: math.prod(shape) * (min(b, FILE_BYTES) if len(shape) == 2 else b)
-        for name, shape in vae_shapes(config).items()
+        for name, shape in autoencoder_shapes(config).items()
         if name.startswith(("decoder.", "post_quant_conv.", "bn.running"))
     }
-    widths = (config.get("decoder_block_out_channels") or config["block_out_channels"])[::-1]
+    widths = config.decoder_block_out_channels[::-1]
     factor = 2 ** (len(widths) - 1)
     width, height = setting.width // factor, setting.height // factor
     left = sum(weights.values())

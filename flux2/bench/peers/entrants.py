@@ -11,7 +11,7 @@ import psutil
 
 from flux2 import humanize, memory
 from flux2.architecture.limits import QUANTIZED_BYTES
-from flux2.architecture.shapes import Shapes, transformer_shapes, vae_shapes
+from flux2.architecture.shapes import Shapes
 from flux2.bench.document import LEVELS
 from flux2.bench.peers import diffusers_peer, mflux_peer, ours
 from flux2.bench.peers.arithmetic import decode_operations, step_operations
@@ -77,8 +77,8 @@ class Part:
 
 
 PARTS = {
-    "step": Part(STEPS, step_operations, lambda work: transformer_shapes(work.architecture.transformer)),
-    "decode": Part(DECODES, decode_operations, lambda work: vae_shapes(work.architecture.vae)),
+    "step": Part(STEPS, step_operations, lambda work: work.architecture.shapes()["transformer"]),
+    "decode": Part(DECODES, decode_operations, lambda work: work.architecture.shapes()["vae"]),
 }
 
 
