@@ -15,8 +15,6 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 PATIENCE = 10.0
 """Seconds that `changing` waits for another process that changes the same file."""
 
@@ -85,6 +83,8 @@ def changing(path: Path) -> Iterator[None]:
     Raises:
         OSError: if the lock can't be had within `PATIENCE` seconds, or not at all.
     """
+    from filelock import FileLock, Timeout  # here, for whatever only reads needs none
+
     lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=PATIENCE, mode=0o600)
     try:
         with lock:

@@ -171,9 +171,8 @@ class Journal:
             kept = self.offer_file(folder.name).exists() or self.picture_file(folder.name).exists()
             # The one that has just ended stays: until the queue is written, that says it runs.
             if number and folder.name != self._run and not kept and (number >= KEEP_RUNS or room < 0):
-                self.request_file(folder.name).unlink(
-                    missing_ok=True
-                )  # first: a run without its ending is one to offer
+                # First, for a run that has a request and no ending would be offered.
+                self.request_file(folder.name).unlink(missing_ok=True)
                 shutil.rmtree(folder, ignore_errors=True)
 
     def run_folders(self) -> list[Path]:
