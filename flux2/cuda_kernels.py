@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import cast
 
+from flux2.architecture.limits import GROUP
 from flux2.mlx_backend import mx
 
 _THREADS = 256  # of a block
@@ -19,7 +20,7 @@ _WARP = 32
 _EACH = {4: 8, 8: 16}  # codes that a thread takes, by their bits: measured to be the fastest
 
 _DEQUANTIZE = """
-    constexpr unsigned each = EACH, group = 64, mask = (1u << BITS) - 1;
+    constexpr unsigned each = EACH, group = GROUP, mask = (1u << BITS) - 1;
     struct alignas(each * BITS / 8) Codes { unsigned word[each * BITS / 32]; };
     struct alignas(16) Numbers { T number[each]; };
     const size_t i = cooperative_groups::this_grid().thread_rank();
@@ -71,11 +72,11 @@ _NORMALISE_AND_TURN = """
 
 
 def dequantize(codes: mx.array, scales: mx.array, biases: mx.array, bits: int) -> mx.array:
-    """What `mx.dequantize` gives for groups of 64 and 4 or 8 bits: [outputs, inputs] in the type of the scales."""
+    """What `mx.dequantize` gives for 4 or 8 bits and groups of 64: [outputs, inputs] in the type of the scales."""
     outputs, inputs = codes.shape[0], codes.shape[1] * 32 // bits
     (numbers,) = _dequantize()(
         inputs=[codes, scales, biases],
-        template=[("T", scales.dtype), ("BITS", bits), ("EACH", _EACH[bits])],
+        template=[("T", scales.dtype), ("BITS", bits), ("GROUP", GROUP), ("EACH", _EACH[bits])],
         grid=(outputs * inputs // _EACH[bits], 1, 1),
         threadgroup=(_THREADS, 1, 1),
         output_shapes=[(outputs, inputs)],

@@ -36,5 +36,9 @@ class WorkerError(Flux2Error):
     """The worker process could not be started, reached, or understood."""
 
 
+class WorkerInTheWay(WorkerError):  # noqa: N818 — it may be as well as can be
+    """A worker of this user listens that this program can't talk to: it has to be ended before another can start."""
+
+
 class GenerationCancelled(Flux2Error):  # noqa: N818 — the field's usual name for it; it is not a failure
     """The run was cancelled by the user; raised out of the pipeline to unwind it."""

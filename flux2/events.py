@@ -136,11 +136,14 @@ class RunFailed(Event):
     """One sentence for a person."""
     details: str = ""
     """The traceback, for the log."""
+    request: dict[str, Any] = field(default_factory=dict)
+    """The GenerationRequest as asked, where the run ended before its RunStarted; {} elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCancelled(Event):
-    pass
+    request: dict[str, Any] = field(default_factory=dict)
+    """As RunFailed's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

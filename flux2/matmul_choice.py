@@ -21,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+from flux2.architecture.limits import GROUP
 from flux2.atomic import write_atomically
 from flux2.chip import Backend
 from flux2.cpu.banded_matmul import multiply_by_bands
@@ -29,7 +30,6 @@ from flux2.mlx_backend import mx, this_chip
 from flux2.models.layers import fused
 from flux2.paths import cache_dir
 
-GROUP = 64  # weights that share a scale and a bias
 SECONDS = 1.0
 """That all measuring of a run may take; what was not reached is multiplied in the first way."""
 

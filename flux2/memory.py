@@ -15,7 +15,7 @@ import psutil
 
 from flux2.chip import macos_version
 from flux2.events import Memory
-from flux2.mlx_backend import default_dtype, mx, on_cpu, this_chip
+from flux2.mlx_backend import default_dtype, device_type, mx, this_chip
 from flux2.planning.budget import Budget, user_budget
 from flux2.planning.run_setting import Engine
 
@@ -62,7 +62,7 @@ def budget(limit: int | None = None) -> Budget:
 
 def engine(dtype: str | None = None) -> Engine:
     """What computes here, for the planner."""
-    return Engine(dtype=dtype or default_dtype(), backend="cpu" if on_cpu() else "gpu")
+    return Engine(dtype=dtype or default_dtype(), backend=device_type())
 
 
 def limit_cache(count: int) -> None:

@@ -12,6 +12,7 @@ import sys
 
 import psutil
 
+from flux2.architecture.limits import DeviceType
 from flux2.chip import Chip, read_chip
 from flux2.cpu import blas
 
@@ -37,7 +38,7 @@ BLAS_COMPLAINT = blas.preload()
 import mlx.core as mx  # noqa: E402 — after the BLAS it is to find
 from mlx import nn  # noqa: E402
 
-__all__ = ["BLAS_COMPLAINT", "DTYPES", "default_dtype", "mx", "nn", "on_cpu", "on_cuda", "this_chip"]
+__all__ = ["BLAS_COMPLAINT", "DTYPES", "default_dtype", "device_type", "mx", "nn", "on_cpu", "on_cuda", "this_chip"]
 
 DTYPES = {"bfloat16": mx.bfloat16, "float16": mx.float16, "float32": mx.float32}
 
@@ -45,6 +46,11 @@ DTYPES = {"bfloat16": mx.bfloat16, "float16": mx.float16, "float32": mx.float32}
 def on_cpu() -> bool:
     """Whether MLX computes on the CPU backend here."""
     return bool(mx.default_device().type == mx.DeviceType.cpu)
+
+
+def device_type() -> DeviceType:
+    """What MLX computes on here, as far as limits depend on it."""
+    return "cpu" if on_cpu() else "gpu"
 
 
 def on_cuda() -> bool:

@@ -23,8 +23,10 @@ from PIL import Image
 
 from flux2 import events as ev
 from flux2 import memory
+from flux2.architecture.catalog import ModelCard, find_card
+from flux2.architecture.guidance import DEFAULTS, is_guided
+from flux2.architecture.limits import MAX_TEXT_TOKENS
 from flux2.call_arguments import check_prompts, number, whole_number
-from flux2.catalog import ModelCard, find_card
 from flux2.checkpoint.finite import with_its_cause
 from flux2.checkpoint.layout import Checkpoint, open_checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkSource, check_fit
@@ -34,7 +36,6 @@ from flux2.denoising import DenoisingPlan, as_latents, condition, denoise, initi
 from flux2.errors import Flux2Error, NumericalError, RequestError
 from flux2.gpu_errors import explain
 from flux2.mlx_backend import BLAS_COMPLAINT, DTYPES, default_dtype, mx
-from flux2.model_configs import DEFAULTS, sample_size
 from flux2.preview import DrawnPreview, PreviewProjection, find_projection
 from flux2.preview_drawing import PreviewsAside, previews_aside
 from flux2.quantization import find_mode
@@ -163,7 +164,8 @@ class Flux2Pipeline:
         """Width and height, in pixels."""
         if self.card:
             return self.card.size
-        return sample_size(self.checkpoint.vae.config)
+        side: int = self._decoder_source.config.sample_size
+        return side, side
 
     @property
     def default_steps(self) -> int:
@@ -240,8 +242,8 @@ class Flux2Pipeline:
             prompt=prompt, width=width, height=height, steps=steps, guidance=guidance, seed=seed
         ).validated()
         length = None if max_sequence_length is None else whole_number("max_sequence_length", max_sequence_length, 0)
-        if length is not None and not 1 <= length <= 512:
-            raise RequestError(f"max_sequence_length {length} is out of range; choose 1 to 512.")
+        if length is not None and not 1 <= length <= MAX_TEXT_TOKENS:
+            raise RequestError(f"max_sequence_length {length} is out of range; choose 1 to {MAX_TEXT_TOKENS}.")
         if first_step and (latents is None or not 0 < first_step < steps):
             raise RequestError(f"first_step {first_step} needs the latents after so many of the {steps} steps.")
         channels = self._transformer.source.config.in_channels
@@ -308,9 +310,7 @@ class Flux2Pipeline:
 
     def _texts(self, prompt: str, negative_prompt: str | None, guidance: float) -> list[str]:
         """The prompt and, for true classifier-free guidance, the negative one."""
-        if self.checkpoint.guidance != "classifier-free" or guidance <= 1.0:
-            return [prompt]
-        return [prompt, negative_prompt or ""]
+        return [prompt, negative_prompt or ""] if is_guided(self.checkpoint.guidance, guidance) else [prompt]
 
     def _warn(self, report: RunReport, width: int, height: int, guidance: float, negative_prompt: str | None) -> None:
         """What is allowed and yet not what was meant, perhaps."""

@@ -17,6 +17,7 @@ from flux2.errors import Flux2Error
 from flux2.paths import cache_dir, config_dir, state_dir
 
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_ELSEWHERE = "set FLUX2_HOME elsewhere"
 
 
 class NotPrivateError(Flux2Error, PermissionError):
@@ -53,16 +54,16 @@ def check_private(folder: Path) -> None:
     """
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
-        raise NotPrivateError(f"{folder} is not a folder (a link, perhaps); remove it, so that it can be made anew.")
+        remedy = _ELSEWHERE if is_kept(folder) else "remove it, so that it can be made anew"
+        raise NotPrivateError(f"{folder} is not a folder (a link, perhaps); {remedy}.")
     if found.st_uid != os.geteuid():
-        raise NotPrivateError(
-            f"{folder} belongs to another user (uid {found.st_uid}); set FLUX2_HOME to a folder of yours."
-        )
+        remedy = _ELSEWHERE if is_kept(folder) else f"remove it, or {_ELSEWHERE}"
+        raise NotPrivateError(f"{folder} belongs to another user (uid {found.st_uid}); {remedy}.")
     if stat.S_IMODE(found.st_mode) != 0o700:
         with contextlib.suppress(OSError):  # a disk that knows no modes
             folder.chmod(0o700)
         if folder.lstat().st_mode & _WRITABLE_BY_OTHERS:
-            raise NotPrivateError(f"{folder} can be written by other users; set FLUX2_HOME to a folder of yours.")
+            raise NotPrivateError(f"{folder} can be written by other users; {_ELSEWHERE}.")
 
 
 def check_own(file: Path, *, closed: bool = False) -> None:
@@ -98,6 +99,13 @@ def read_own(file: Path) -> bytes:
     """
     check_own(file)
     return file.read_bytes()
+
+
+def is_kept(path: Path) -> bool:
+    """Whether this user may not remove it: the folder around it is another's, or sticky as /tmp is."""
+    around = path.parent.stat()
+    others = os.geteuid() not in (0, path.lstat().st_uid, around.st_uid)
+    return (others and bool(around.st_mode & stat.S_ISVTX)) or not os.access(path.parent, os.W_OK | os.X_OK)
 
 
 def _chain(folder: Path) -> list[Path]:

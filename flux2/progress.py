@@ -6,10 +6,13 @@ The screen, the command line's bar and the worker's snapshot for a late-comer al
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flux2 import events as ev
 
+_OUT_OF_ORDER = 2.0
+"""Seconds by which events of several threads may come out of order."""
 RUNNING, FINISHED, FAILED, CANCELLED = "running", "finished", "failed", "cancelled"
 
 
@@ -27,6 +30,7 @@ class RunProgress:
     phase: str = ""
     """The phase under way, "" between phases."""
     phase_started: float = 0.0
+    """Seconds since the epoch, by the clock as it was when the run began."""
     phase_done: int = 0
     phase_total: int = 0
     """Of a phase's own units (layers, tensors); 0 while unknown."""
@@ -54,24 +58,26 @@ class RunProgress:
     seed: int | None = None
     tail_seconds: float = 0.0
     """What decode and save are expected to take together: from the last run of that model and size; 0 if unknown."""
+    _last_time: float = 0.0
+    _set_back: float = 0.0
+    """Seconds by which the clock was set back since the run began."""
 
     def apply(self, event: ev.Event) -> None:
         """Take one event in. Events of other runs are ignored."""
         if event.run != self.run:
             return
+        self._watch_clock(event.time)
         memory = getattr(event, "memory", None)
         if isinstance(memory, ev.Memory):
             self.memory = memory
             self.peak = max(self.peak, memory.peak)
         match event:
             case ev.RunStarted():
-                self.request, self.phases, self.started = dict(event.request), event.phases, event.time
-                seed, steps = event.request.get("seed"), event.request.get("steps")
-                self.seed = seed if isinstance(seed, int) else None
-                self.steps = steps if isinstance(steps, int) else 0
+                self._take_request(event.request)
+                self.phases, self.started = event.phases, event.time
                 self.step, self.planned = event.first_step, dict(event.planned)
             case ev.PhaseStarted():
-                self.phase, self.phase_started = event.phase, event.time
+                self.phase, self.phase_started = event.phase, event.time + self._set_back
                 self.phase_done = self.phase_total = 0
             case ev.PhaseProgress():
                 self.phase_done, self.phase_total, self.phase_unit = event.done, event.total, event.unit
@@ -90,8 +96,24 @@ class RunProgress:
             case ev.RunFailed():
                 self._end(FAILED, event)
                 self.error = event.message
+                self._take_request(event.request)
             case ev.RunCancelled():
                 self._end(CANCELLED, event)
+                self._take_request(event.request)
+
+    def _take_request(self, request: Mapping[str, object]) -> None:
+        if not request:  # an end that follows a beginning has none of its own
+            return
+        self.request = dict(request)
+        seed, steps = request.get("seed"), request.get("steps")
+        self.seed = seed if isinstance(seed, int) else None
+        self.steps = steps if isinstance(steps, int) else 0
+
+    def _watch_clock(self, now: float) -> None:
+        """Notice that the clock was set back, which no order of threads explains."""
+        if not self.ended and (by := self._last_time - now) > _OUT_OF_ORDER:
+            self._set_back += by
+        self._last_time = now
 
     def _end(self, state: str, event: ev.Event) -> None:
         """The first end counts: a picture that couldn't be saved may be so hours later."""
@@ -106,7 +128,15 @@ class RunProgress:
 
     def elapsed(self, now: float) -> float:
         """Seconds since the run began, up to `now` or its end."""
-        return max(0.0, (self.ended or now) - self.started) if self.started else 0.0
+        return self.since_start(self.ended or now) if self.started else 0.0
+
+    def since_start(self, moment: float) -> float:
+        """Seconds from the run's beginning to a moment after its last event, even where the clock was set back."""
+        return max(0.0, moment + self._set_back - self.started)
+
+    def in_phase(self, now: float) -> float:
+        """Seconds since the phase began."""
+        return max(0.0, now + self._set_back - self.phase_started)
 
     def eta(self, now: float) -> float | None:
         """Seconds until the picture is there; None while nothing honest can be said.
@@ -121,10 +151,10 @@ class RunProgress:
             return None
         tail = max(0.0, self.tail_seconds - sum(self.seconds.get(phase, 0.0) for phase in ("decode", "save")))
         if self.phase == "denoise" and self.step < self.steps:
-            in_step = now - self.phase_started - sum(self.step_seconds)
+            in_step = self.in_phase(now) - sum(self.step_seconds)
             return (self.steps - self.step) * median - min(max(in_step, 0.0), median) + tail
         if self.phase in ("decode", "save"):
-            taken = max(0.0, now - self.phase_started)
+            taken = self.in_phase(now)
             if self.phase_done and taken >= tail:  # the first of its kind, or slower than the last one
                 return taken / self.phase_done * (self.phase_total - self.phase_done)
             return max(0.0, tail - taken) if self.tail_seconds else None

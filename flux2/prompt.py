@@ -3,62 +3,21 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from flux2.architecture.limits import MAX_TEXT_TOKENS
+from flux2.architecture.text_encoder import PromptForm
 from flux2.checkpoint.files import read_length
 from flux2.errors import CheckpointError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
-
-MAX_SEQUENCE_LENGTH = 512
-"""Text tokens that FLUX.2 was trained with, padding included (diffusers' `max_sequence_length`)."""
-
-
-DEV_SYSTEM_MESSAGE = (
-    "You are an AI that reasons about image descriptions. You give structured responses focusing on object "
-    "relationships, object\nattribution and actions without speculation."
-)
-"""What FLUX.2 Dev was trained with, to the letter (diffusers' `flux2.system_messages.SYSTEM_MESSAGE`)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PromptForm:
-    """How a text encoder was told prompts when the model was trained."""
-
-    padding_side: Literal["left", "right"]
-    system_message: str = ""
-    content_in_parts: bool = False
-    """Whether the chat template takes a message as a list of parts (of which text is one kind)."""
-    template_arguments: dict[str, Any] = field(default_factory=dict)
-    removed: str = ""
-    """A token that stands for a picture; in a prompt it would stand for nothing."""
-
-    def messages(self, prompt: str) -> list[dict[str, Any]]:
-        """The conversation that the chat template is given."""
-        turns = [("system", self.system_message)] if self.system_message else []
-        turns.append(("user", prompt.replace(self.removed, "") if self.removed else prompt))
-        return [{"role": role, "content": self._content(text)} for role, text in turns]
-
-    def _content(self, text: str) -> str | list[dict[str, str]]:
-        return [{"type": "text", "text": text}] if self.content_in_parts else text
-
-
-PROMPT_FORMS = {
-    "Qwen3ForCausalLM": PromptForm(
-        padding_side="right", template_arguments={"add_generation_prompt": True, "enable_thinking": False}
-    ),
-    "Mistral3ForConditionalGeneration": PromptForm(
-        padding_side="left", system_message=DEV_SYSTEM_MESSAGE, content_in_parts=True, removed="[IMG]"
-    ),
-}
-"""By the text encoder's class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +71,8 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def sequence_length(tokenizer: PreTrainedTokenizerBase, max_sequence_length: int | None = None) -> int:
-    """How many text tokens a run uses: as asked, else those the checkpoint was trained with, at most 512."""
-    return max_sequence_length or min(MAX_SEQUENCE_LENGTH, tokenizer.model_max_length)
+    """Text tokens of a run: as asked, else those the checkpoint was trained with, at most `MAX_TEXT_TOKENS`."""
+    return max_sequence_length or min(MAX_TEXT_TOKENS, tokenizer.model_max_length)
 
 
 def tokenize(

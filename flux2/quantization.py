@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flux2.architecture import limits
 from flux2.cpu.quantizing import quantize_bfloat16
 from flux2.errors import CheckpointError, RequestError
-from flux2.matmul_choice import GROUP, multiply
-from flux2.mlx_backend import mx, nn, on_cpu
+from flux2.matmul_choice import multiply
+from flux2.mlx_backend import device_type, mx, nn, on_cpu
 from flux2.models.layers import fused
 from flux2.request import unknown_quantization
 
 _HALF_TYPES = (mx.bfloat16, mx.float16)
-_CPU_BAND, _GPU_BAND = 2 << 20, 16 << 20
-"""Weights whose codes are chosen at a time, which bounds what it takes beside them. A GPU is waited for after each:
-klein-4b's 1,850 bands of the CPU's size took an H200 0.8 s; Dev's would be 16,000, in every step of a streamed run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ class Quantization:
 
     name: str
     bits: int
-    group_size: int = GROUP
+    group_size: int = limits.GROUP
 
     def check(self, name: str, shape: tuple[int, ...]) -> None:
         """Raises CheckpointError if a Linear's weight of this shape, [outputs, inputs], can't be stored so."""
@@ -41,8 +39,7 @@ class Quantization:
 
 MODES: dict[str, Quantization | None] = {
     "bf16": None,  # weights as the checkpoint has them
-    "qint8": Quantization("qint8", bits=8),
-    "int4": Quantization("int4", bits=4),
+    **{level: Quantization(level, bits) for level, bits in limits.BITS.items()},
 }
 
 
@@ -69,7 +66,7 @@ def quantize(weight: mx.array, mode: Quantization) -> tuple[mx.array, mx.array, 
     outputs, inputs = source.shape
     codes = mx.zeros((outputs, inputs // 4), dtype=mx.uint32)
     found: list[tuple[mx.array, mx.array]] = []
-    rows = max(1, (_CPU_BAND if on_cpu() else _GPU_BAND) // inputs)
+    rows = max(1, limits.QUANTIZING_NUMBERS[device_type()] // inputs)
     for top in range(0, outputs, rows):
         band = source[top : top + rows]
         _, scales, biases = mx.quantize(band, group_size=mode.group_size, bits=8)

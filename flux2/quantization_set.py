@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from flux2.catalog import find_card
+from flux2.architecture.catalog import find_card
 from flux2.pictures.gallery import Picture
 from flux2.request import QUANTIZATIONS, GenerationRequest
 

@@ -7,10 +7,11 @@ import secrets
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from flux2.architecture.limits import BITS, MAX_TEXT_TOKENS
 from flux2.errors import RequestError
 from flux2.wildcards import has_wildcards, resolve
 
-QUANTIZATIONS = ("bf16", "qint8", "int4")
+QUANTIZATIONS = ("bf16", *BITS)
 RESIDENCIES = ("resident", "streamed")
 """Of the transformer: kept in memory as a whole, or its blocks read in every step while the one before computes."""
 AUTO = "auto"
@@ -115,7 +116,10 @@ def _check_prompt(request: GenerationRequest) -> str | None:
         return "The prompt is empty; say what the picture should show."
     longest = max(len(text or "") for text in (request.prompt, request.prompt_template, request.negative_prompt))
     if longest > MAX_PROMPT:
-        return f"The prompt has {longest:,} characters; {MAX_PROMPT:,} are the most, and of these 512 tokens are read."
+        return (
+            f"The prompt has {longest:,} characters; {MAX_PROMPT:,} are the most, and of these {MAX_TEXT_TOKENS} "
+            "tokens are read."
+        )
     if re.search("[\ud800-\udfff]", request.prompt + (request.negative_prompt or "")):
         return "The prompt holds bytes that are no UTF-8; set the terminal's locale to UTF-8, such as LC_ALL=C.UTF-8."
     return None

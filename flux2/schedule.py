@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from flux2.models.config import ConfigReader
+from flux2.architecture.config_reader import ConfigReader
 
 if TYPE_CHECKING:
     from flux2.mlx_backend import mx

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any
 
+from flux2.architecture.transformer import CONDITIONING_PARTS, part_of
 from flux2.checkpoint.loading import WeightSource, give
 from flux2.checkpoint.networks import NetworkSource
 from flux2.checkpoint.safetensors_file import TensorInfo, read_tensor
 from flux2.checkpoint.streaming import ReadAhead, reading_ahead
 from flux2.mlx_backend import mx, nn
-from flux2.models.transformer import CONDITIONING_PARTS, Flux2Transformer2DModel
+from flux2.models.transformer import Flux2Transformer2DModel
 
 
 @contextmanager
@@ -94,9 +95,7 @@ def _by_part(weights: WeightSource, paths: set[str]) -> dict[str, list[TensorInf
     """The weights of each of these parts, in the order of the plan; under "" what belongs to none."""
     parts: dict[str, list[TensorInfo]] = {path: [] for path in ("", *paths)}
     for info in weights.plan.tensors:
-        steps = info.name.split(".")
-        part = next((path for end in range(1, len(steps)) if (path := ".".join(steps[:end])) in paths), "")
-        parts[part].append(info)
+        parts[part_of(info.name, paths)].append(info)
     return parts
 
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flux2.architecture.limits import MAX_TEXT_TOKENS
+from flux2.architecture.text_encoder import PromptForm, find_text_encoder
 from flux2.checkpoint.networks import NetworkSource
 from flux2.mlx_backend import mx, on_cpu
 from flux2.models.language_model import LanguageModel
-from flux2.prompt import MAX_SEQUENCE_LENGTH, PROMPT_FORMS, PromptForm, TokenizedPrompt, load_tokenizer, tokenize
+from flux2.prompt import TokenizedPrompt, load_tokenizer, tokenize
 from flux2.prompt_cache import EncodedPrompt, PromptCache, fingerprint
 from flux2.reporting import RunReport, evaluating
 from flux2.streamed_text_encoder import check_tokens, encode_streamed
@@ -109,13 +111,13 @@ class PromptEncoder:
 
     @property
     def _form(self) -> PromptForm:
-        return PROMPT_FORMS[self.source.component.class_name]
+        return find_text_encoder(self.source.component.config).prompt_form
 
     def _cache(self) -> PromptCache | None:
         """The disk's, for these files as they are now; None where they are gone."""
         try:
             files = [*self.source.component.files, *self.tokenizer_folder.iterdir()]
-            facts = (self.source.component.config, MAX_SEQUENCE_LENGTH, str(self.dtype), on_cpu())
+            facts = (self.source.component.config, MAX_TEXT_TOKENS, str(self.dtype), on_cpu())
             return PromptCache(fingerprint(files, *facts))
         except OSError:
             return None

@@ -6,10 +6,11 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flux2.checkpoint.files import PARTS, TOKENIZER, read_json
+from flux2.architecture.text_encoder import PromptForm, find_text_encoder
+from flux2.checkpoint.files import TOKENIZER, read_json
 from flux2.checkpoint.local import find_local
 from flux2.errors import CheckpointError
-from flux2.prompt import PROMPT_FORMS, PromptForm, load_tokenizer, tokenize
+from flux2.prompt import load_tokenizer, tokenize
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -33,7 +34,7 @@ class TokenCounter:
         with self._lock:
             try:
                 tokenized = tokenize(self._tokenizer(folder), prompt, _form(folder))
-            except (CheckpointError, LookupError):
+            except CheckpointError:
                 return None
         return int(tokenized.attention_mask.sum()) + tokenized.dropped, tokenized.input_ids.shape[1]
 
@@ -45,5 +46,5 @@ class TokenCounter:
 
 def _form(folder: Path) -> PromptForm:
     """How the checkpoint's text encoder takes a prompt."""
-    config = folder / PARTS["text_encoder"].folder / "config.json"
-    return PROMPT_FORMS[read_json(config, "download it again.")["architectures"][0]]
+    config = folder / "text_encoder" / "config.json"
+    return find_text_encoder(read_json(config, "download it again."), str(config)).prompt_form

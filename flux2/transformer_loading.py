@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from flux2 import memory
+from flux2.architecture.transformer import CONDITIONING_PARTS, multiplied_parts
 from flux2.checkpoint.loading import CheckpointWeights, WeightPlan, fill, layer_of
 from flux2.checkpoint.networks import NetworkSource
 from flux2.checkpoint.prequantized import Prequantized, cause, find_prequantized
@@ -17,8 +18,7 @@ from flux2.errors import CheckpointError
 from flux2.matmul_choice import Multiplication, choose
 from flux2.mlx_backend import mx
 from flux2.models.layers import Evaluate, head_start
-from flux2.models.transformer import CONDITIONING_PARTS, Conditioning, Flux2Transformer2DModel
-from flux2.planning.shapes import multiplied_parts
+from flux2.models.transformer import Conditioning, Flux2Transformer2DModel
 from flux2.quantization import Quantization
 from flux2.reporting import RunReport
 from flux2.streamed_transformer import first_bytes, streamed_transformer

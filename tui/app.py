@@ -95,6 +95,7 @@ class Flux2App(TypeAheadApp):
         self._stale, self._redraw_timer, self._save_timer = Topic(0), False, False
         self._redrawn = 0.0
         self._told_unfinished: set[str] = set()
+        self._told_strange = 0
         self.window_title = WindowTitle(self.tell_terminal)
         self.echo = Echo(self.tell_terminal)
         if options.remote or options.graphics == "sixel":
@@ -151,13 +152,14 @@ class Flux2App(TypeAheadApp):
 
     @cached_property
     def _link(self) -> WorkerLink:
-        return WorkerLink(self.backend, self.session, changed=self._changed, happened=self._happened)
+        return WorkerLink(self.backend, self.session, changed=self.show_news, happened=self._happened)
 
-    def attach(self, restart: bool = False) -> None:
+    def attach(self, restart: bool = False, *, end_other: bool = False) -> None:
         """Follow the worker from now on; what was followed before is left."""
-        self.run_worker(self._link.follow(restart=restart), group="link", exclusive=True)
+        self.run_worker(self._link.follow(restart=restart, end_other=end_other), group="link", exclusive=True)
 
-    def _changed(self, topics: Topic) -> None:
+    def show_news(self, topics: Topic) -> None:
+        """Bring to the screen soon what of the session is new."""
         self._stale |= topics
         if self._stale and not self._redraw_timer:
             self._redraw_timer = True
@@ -172,6 +174,14 @@ class Flux2App(TypeAheadApp):
         self.dashboard.show(self.session, topics)
         self.desk.show(self.session, topics)
         self._tell_unfinished()
+        self._tell_strange()
+
+    def _tell_strange(self) -> None:
+        """Say once of each worker what is not as a new one's would be, and what replaces it."""
+        found, worker = self.session.strange, self.session.worker
+        if found and worker is not None and worker.pid != self._told_strange:
+            self._told_strange = worker.pid
+            self.say("warning", f"{found.sentence}: {self.keys_of('restart')} replaces it once its queue is done.")
 
     def _tell_unfinished(self) -> None:
         """Offer runs that broke off, once for each."""
@@ -236,7 +246,7 @@ class Flux2App(TypeAheadApp):
         """A sentence for the user, as a toast and into the log."""
         severity = "error" if level == "error" else "warning" if level == "warning" else "information"
         self.notify(message, severity=severity, timeout=8, markup=False)  # type: ignore[arg-type]
-        self._changed(self.session.say(level, message))
+        self.show_news(self.session.say(level, message))
 
     def choose(self, choices: Choices) -> None:
         """Take new choices over, show them, and write them down soon."""

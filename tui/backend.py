@@ -78,8 +78,15 @@ class Backend(Protocol):
     async def delete_model(self, model: str) -> int:
         """Remove a model from the disk; bytes that are free again."""
 
-    async def restart(self) -> Snapshot:
-        """End the worker if it still lives, start a new one and attach to it."""
+    async def retire(self) -> None:
+        """Let the worker end once nothing runs or waits."""
+
+    async def restart(self, *, end_other: bool = False) -> Snapshot:
+        """End the worker if it still lives, start a new one and attach to it.
+
+        Args:
+            end_other: whether one that can't be talked to is ended, too, with what it is making.
+        """
 
     async def close(self) -> None:
         """Detach; the worker goes on."""

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from flux2.architecture.catalog import ModelCard, find_card
 from flux2.atomic import put_aside
-from flux2.catalog import ModelCard, find_card
 from flux2.request import AUTO, MAX_SEED, GenerationRequest
 from flux2.settings import Settings
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, cast
 
 from textual.content import Content
 
+from flux2.architecture.limits import DeviceType
 from flux2.errors import Flux2Error
 from flux2.model_configs import find_networks
 from flux2.planning.budget import Budget, Verdict
 from flux2.planning.fit import Fit, alternatives, weigh
 from flux2.planning.measured_peaks import measured_peak
-from flux2.planning.run_setting import Backend, Engine
+from flux2.planning.run_setting import Engine
 from flux2.request import AUTO
 from tui.memory_figures import allowed
 from tui.text import gigabytes
@@ -69,7 +70,7 @@ def memory_line(choices: Choices, session: Session) -> Content:
 def _engine(session: Session) -> Engine:
     """The worker's; a Mac's while none is there."""
     backend = session.worker.backend if session.worker else ""
-    return Engine(dtype="float32" if backend == "cpu" else "bfloat16", backend=cast(Backend, backend or "gpu"))
+    return Engine(dtype="float32" if backend == "cpu" else "bfloat16", backend=cast(DeviceType, backend or "gpu"))
 
 
 def _budget(session: Session) -> Budget:

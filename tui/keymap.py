@@ -87,7 +87,7 @@ KEYS: tuple[Key, ...] = (
     Key("hold", "h", "hold", "Run", "Stop after this", "Let nothing start after this picture, or go on", "hold"),
     Key("give-up", "escape", "give_up_edit", "Run", "", "Leave a queued picture as it was", "leave it"),
     Key("unfinished", "b", "unfinished", "Run", "Unfinished runs", "Take up a run that broke off", "unfinished"),
-    Key("restart", "f5", "restart_worker", "Run", "Restart worker", "Restart a lost worker", "restart worker"),
+    Key("restart", "f5", "restart_worker", "Run", "Restart worker", "Replace a lost or old worker", "restart worker"),
     Key("unload", "u", "unload", "Run", "Free the model", "Free the memory of the model that is kept loaded"),
     Key("prompt", "enter", "edit_prompt", "Choose", "Edit prompt", "Edit the prompt", "prompt"),
     Key("model", "m", "model_menu", "Choose", "Model", "Choose the model", "model"),

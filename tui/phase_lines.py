@@ -48,7 +48,7 @@ class PhaseLines:
         active, peak, taken = run.active.get(phase, 0), run.peaks.get(phase, 0), run.seconds.get(phase)
         styles = ("$foreground", "$graph-active", "$graph-peak")
         if phase == run.phase:
-            taken, styles = self.now - run.phase_started, ("$muted",) * 3
+            taken, styles = run.in_phase(self.now), ("$muted",) * 3
             if run.memory:
                 active, peak = run.memory.active, run.memory.peak
         plan = (gigabytes(planned) if planned else "", "$muted")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flux2.catalog import find_card, is_repo_id, label
+from flux2.architecture.catalog import find_card, is_repo_id, label
 from flux2.errors import Flux2Error
 from flux2.humanize import printable
 from flux2.request import MAX_SEED, QUANTIZATIONS, GenerationRequest
@@ -77,7 +77,9 @@ class PictureDesk:
         from tui.comparison import Comparison
         from tui.screens.compare import CompareScreen
 
-        comparison = Comparison.of_quantizations(dataclasses.replace(request, model=model, residency="resident"))
+        comparison = Comparison.of_quantizations(
+            dataclasses.replace(request, model=model, residency="resident", output=None)
+        )
         self._app.push_screen(CompareScreen(comparison, self._app.options))
 
     def compare_pictures(self, pictures: Sequence[Picture]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from flux2.catalog import find_card
+from flux2.architecture.catalog import find_card
 from flux2.progress import RunProgress
 
 _SIZE = ("width", "height")

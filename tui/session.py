@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flux2 import events as ev
-from flux2.catalog import same_model
+from flux2.architecture.catalog import same_model
 from flux2.humanize import seconds
 from flux2.progress import RUNNING, RunProgress
 from tui.memory_history import MemoryHistory
 from tui.run_times import RunTimes
+from tui.strange import Strange, strange
 from tui.text import gigabytes
 
 if TYPE_CHECKING:
@@ -66,6 +67,10 @@ class Session:
     """Who is attached to; None while nobody is."""
     trouble: str = ""
     """Why the worker can't be reached, "" while all is well."""
+    in_the_way: bool = False
+    """Whether it can't be for a worker that listens, and that this program can't talk to."""
+    retiring: bool = False
+    """Whether the worker was asked to make way for a new one once it is idle."""
     run: RunProgress | None = None
     """The run under way, or the last one."""
     memory: ev.Memory | None = None
@@ -98,6 +103,11 @@ class Session:
     def memory_limit(self) -> int:
         """Bytes that the machine should not exceed; 0 while unknown."""
         return self.worker.memory_limit if self.worker else 0
+
+    @property
+    def strange(self) -> Strange | None:
+        """What of the worker is not as a new one's would be; None for nothing."""
+        return strange(self.worker) if self.worker is not None else None
 
     @property
     def running(self) -> bool:
@@ -138,7 +148,7 @@ class Session:
 
     def attach(self, snapshot: Snapshot) -> Topic:
         """Take up what a worker tells whoever comes: its runs so far, its queue, its log."""
-        self.worker, self.trouble = snapshot.worker, ""
+        self.worker, self.trouble, self.in_the_way, self.retiring = snapshot.worker, "", False, False
         self.log.clear()
         self.downloads.clear()
         # Merged, not sorted: within a run the order is right even where the clock was set back meanwhile.
@@ -154,17 +164,23 @@ class Session:
         self.worker = worker
         return Topic.WORKER | Topic.MEMORY
 
-    def lose(self, trouble: str) -> Topic:
-        """The worker is gone. What was seen of the run stays."""
+    def lose(self, trouble: str, *, in_the_way: bool = False) -> Topic:
+        """The worker is gone, or was never reached. What was seen of the run stays."""
         self.worker, self.trouble, self.queue, self.unfinished = None, trouble, (), ()
+        self.in_the_way, self.retiring = in_the_way, False
         self.downloads.clear()
         self.say("error", trouble)
         return Topic.EVERYTHING
 
+    def retire(self) -> Topic:
+        """The worker was asked to make way for a new one once it is idle."""
+        self.retiring = True
+        return Topic.WORKER
+
     def apply(self, event: ev.Event) -> Topic:
         """Take one event in and say what it changed."""
         handler = _HANDLERS.get(type(event))
-        if isinstance(event, ev.RunStarted):
+        if isinstance(event, ev.RunStarted) or self._ends_unbegun(event):
             self._begin(event)
         if self.run is not None:
             self.run.apply(event)
@@ -179,8 +195,13 @@ class Session:
         self.logged += 1
         return Topic.LOG
 
-    def _begin(self, event: ev.RunStarted) -> None:
-        self.run = RunProgress(run=event.run, tail_seconds=self._tails.get(_tail_key(event.request), 0.0))
+    def _ends_unbegun(self, event: ev.Event) -> bool:
+        """Whether a run ends that never began: what is shown, and what keys act on, is no longer the run before it."""
+        known = self.run.run if self.run is not None else ""
+        return isinstance(event, ev.RunFailed | ev.RunCancelled) and event.run not in ("", known)
+
+    def _begin(self, event: ev.Event) -> None:
+        self.run = RunProgress(run=event.run, tail_seconds=self._tails.get(_tail_key(_asked(event)), 0.0))
         self.history, self.preview, self.picture = MemoryHistory(), None, None
 
     def _measure(self, event: ev.Event, memory: ev.Memory) -> None:
@@ -190,7 +211,7 @@ class Session:
             return
         # What comes after the end (the worker lets go of its arrays) is no longer the run's.
         if not run.ended or event.time <= run.ended:
-            self.history.add(event.time - run.started, memory.active, memory.peak)
+            self.history.add(run.since_start(event.time), memory.active, memory.peak)
 
     def _run_started(self, event: ev.RunStarted) -> Topic:
         request = event.request
@@ -200,7 +221,7 @@ class Session:
 
     def _phase_started(self, event: ev.PhaseStarted) -> Topic:
         if self.run is not None and event.run == self.run.run:
-            self.history.mark(event.time - self.run.started, event.phase)
+            self.history.mark(self.run.since_start(event.time), event.phase)
         return Topic.RUN | Topic.MEMORY
 
     def _phase_finished(self, event: ev.PhaseFinished) -> Topic:
@@ -260,6 +281,10 @@ class Session:
 
     def _logged(self, event: ev.Logged) -> Topic:
         return self.say(event.level, event.message, event.time)
+
+
+def _asked(event: ev.Event) -> dict[str, object]:
+    return dict(getattr(event, "request", {}))
 
 
 def _tail_key(request: dict[str, object]) -> tuple[object, ...]:

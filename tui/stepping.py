@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flux2.catalog import MODELS
+from flux2.architecture.catalog import MODELS
 from flux2.request import MAX_SEED, MAX_STEPS
 from tui.choices import Choices
 

@@ -10,26 +10,23 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flux2.errors import WorkerError
+from flux2.errors import WorkerError, WorkerInTheWay
+from flux2.worker import control
 from flux2.worker.client import (
     START_TIMEOUT,
     WorkerClient,
-    WorkerLeft,
     WorkerLost,
     WorkerNotRunning,
     connect,
     connect_or_start,
 )
+from flux2.worker.death import in_words
 
 if TYPE_CHECKING:
     from flux2.request import GenerationRequest
     from flux2.worker.protocol import Snapshot
     from tui.backend import Update
 
-LAST_LINES = 3
-"""Of a dead worker's stderr, told with its death."""
-_STACK_DUMP = ("  File ", "Stack (most", "Thread 0x", "Current thread", "Extension modules", "  <no Python frame>")
-"""How faulthandler's lines begin."""
 _LOOK_EVERY = 1.0
 """Seconds between looks for a worker that another screen has started."""
 _LEAVE_WITHIN = 3.0
@@ -121,7 +118,10 @@ class WorkerBackend:
     async def delete_model(self, model: str) -> int:
         return await self._attached().delete_model(model)
 
-    async def restart(self) -> Snapshot:
+    async def retire(self) -> None:
+        await self._attached().stop()
+
+    async def restart(self, *, end_other: bool = False) -> Snapshot:
         client, self._client = self._client, None
         if client is not None and client.lost is None:
             client.kill()
@@ -131,6 +131,12 @@ class WorkerBackend:
             if client.lost is None:
                 client.kill(signal.SIGKILL)
             await client.close()
+        try:
+            return await self.connect()
+        except WorkerInTheWay:
+            if not end_other:
+                raise
+        await asyncio.to_thread(control.stop, self._socket)
         return await self.connect()
 
     async def close(self) -> None:
@@ -152,11 +158,3 @@ class WorkerBackend:
         if self._client is None:
             raise WorkerError("No worker is attached; restart it with f5.")
         return self._client
-
-
-def in_words(lost: WorkerLost) -> str:
-    """Why the worker is gone and, unless it left in good order, the last it wrote, without an abort's stack dump."""
-    if isinstance(lost, WorkerLeft):
-        return lost.reason
-    lines = [line for line in lost.last_lines if line.strip() and not line.startswith(_STACK_DUMP)][-LAST_LINES:]
-    return lost.reason + (" It last said: " + " / ".join(lines) if lines else "")

@@ -25,19 +25,19 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from flux2.architectures import ARCHITECTURES, scaled_down
+from flux2.architecture.limits import MAX_TEXT_TOKENS
+from flux2.architecture.published import ARCHITECTURES, scaled_down
 from flux2.bench import program
 from flux2.bench.disk import CAN_DROP, drop_from_cache, fill, reading_speed, weights_in
 from flux2.bench.document import LEVELS, PROMPT, SEED, SIZE
 from flux2.bench.peers.arithmetic import decode_operations, encode_operations
-from flux2.bench.peers.contender import TEXT_TOKENS, Work
+from flux2.bench.peers.contender import Work
 from flux2.bench.report import fresh_home
 from flux2.bench.synthetic import write_synthetic
 from flux2.bench.tables import table
 from flux2.events import Event, PhaseFinished
 from flux2.mlx_backend import DTYPES, mx
 from flux2.pipeline import Flux2Pipeline
-from flux2.planning.shapes import text_encoder_shapes, transformer_shapes
 from flux2.reporting import RunReport
 
 _SIDE = {"cpu": 2048, "gpu": 8192}
@@ -146,7 +146,7 @@ def phases(folder: Path, args: argparse.Namespace, dtype: str) -> Iterator[Phase
     if "encode" in args.part:
         prompts = (f"{PROMPT} {number}" for number in count())  # what was encoded once is remembered
         layers = pipeline._prompts.source.config.used_layers
-        shapes = text_encoder_shapes(config.text_encoder)
+        shapes = config.shapes()["text_encoder"]
         used = {name: shape for name, shape in shapes.items() if _layer(name) in range(layers)}
         yield Phase(
             "encode",
@@ -157,7 +157,7 @@ def phases(folder: Path, args: argparse.Namespace, dtype: str) -> Iterator[Phase
         )
     for level in args.transformer_quant if "load" in args.part else ():
         levelled = pipeline.with_quantization(level)
-        nbytes = _bytes(transformer_shapes(config.transformer))
+        nbytes = _bytes(config.shapes()["transformer"])
         yield Phase(f"load {level}", partial(_load, levelled), folder / PARTS["load"], nbytes)
         levelled.unload()
     if "decode" in args.part:
@@ -212,7 +212,7 @@ def _parser() -> argparse.ArgumentParser:
     levels = f"of {','.join(LEVELS)}, to load (default: all)"
     add("--transformer-quant", type=program.names(LEVELS), default=LEVELS, metavar="A,B", help=levels)
     add("--side", type=int, default=SIZE, metavar="N", help=f"of the picture decoded, pixels (default: {SIZE})")
-    add("--tokens", type=int, default=TEXT_TOKENS, metavar="N", help=f"of text (default: {TEXT_TOKENS})")
+    add("--tokens", type=int, default=MAX_TEXT_TOKENS, metavar="N", help=f"of text (default: {MAX_TEXT_TOKENS})")
     return parser
 
 

@@ -16,7 +16,7 @@ import psutil
 
 from flux2 import __version__, memory
 from flux2.cpu.blas import THREAD_VARIABLES
-from flux2.mlx_backend import BLAS_COMPLAINT, on_cpu
+from flux2.mlx_backend import BLAS_COMPLAINT, device_type
 
 _PACKAGES = ("mlx", "mlx-metal", "mlx-cuda-13", "numpy", "transformers", "torch", "diffusers", "mflux")
 
@@ -28,7 +28,7 @@ def read_conditions() -> dict[str, Any]:
         "machine": platform.machine(),
         "chip": _chip(),
         "device": memory.device_name(),
-        "backend": "cpu" if on_cpu() else "gpu",
+        "backend": device_type(),
         "fast_blas": BLAS_COMPLAINT is None,
         "cores": psutil.cpu_count(),
         "thread_limits": {name: found for name in THREAD_VARIABLES if (found := os.environ.get(name))},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flux2.architecture.guidance import is_guided
 from flux2.errors import Flux2Error
 from flux2.model_configs import Networks, find_networks
 from flux2.planning.planner import plan
@@ -39,6 +40,6 @@ def _setting(report: dict[str, Any], cell: dict[str, Any], networks: Networks) -
         height=cell["height"],
         dtype=cell["dtype"],
         backend=report["conditions"]["backend"],
-        guided=networks.guidance == "classifier-free" and cell["guidance"] != 1.0,
+        guided=is_guided(networks.guidance, cell["guidance"]),
         text_tokens=cell["tokens"] or 0,
     )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from flux2.architectures import ARCHITECTURES
+from flux2.architecture.published import ARCHITECTURES
 from flux2.bench import speed_targets
 from flux2.bench.comparison import Comparison
 from flux2.bench.document import LEVELS, SIZE

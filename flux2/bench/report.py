@@ -16,7 +16,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from flux2.architectures import ARCHITECTURES
+from flux2.architecture.published import ARCHITECTURES
 from flux2.bench.cell import PROGRESS, Cell
 from flux2.bench.comparison import compare
 from flux2.bench.conditions import read_conditions, read_load
@@ -39,7 +39,7 @@ class BenchPlan:
     """What to measure."""
 
     models: tuple[str, ...]
-    """Catalog names, Hub repositories or folders; with `synthetic`, names in `flux2.architectures`."""
+    """Catalog names, Hub repositories or folders; with `synthetic`, names in `flux2.architecture.published`."""
     quantizations: tuple[str, ...]
     parts: tuple[str, ...]
     """Of `flux2.bench.cell.PARTS`."""

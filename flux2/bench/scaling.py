@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from flux2.architectures import ARCHITECTURES, scaled_down
+from flux2.architecture.limits import MAX_TEXT_TOKENS
+from flux2.architecture.published import ARCHITECTURES, scaled_down
 from flux2.bench import program
 from flux2.bench.document import LEVELS
 from flux2.bench.peers import ours
 from flux2.bench.peers.arithmetic import step_operations
-from flux2.bench.peers.contender import TEXT_TOKENS, Contender, Work
+from flux2.bench.peers.contender import Contender, Work
 from flux2.bench.peers.race import LEAST_ROUNDS, race, timed
 from flux2.bench.recording import Recording
 from flux2.bench.tables import table
@@ -147,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--side", type=int, default=1024, metavar="N", help="of all other parts, pixels (default: 1024)")
     levels = f"of {','.join(LEVELS)} (default: all)"
     add("--transformer-quant", type=program.names(LEVELS), default=LEVELS, metavar="A,B", help=levels)
-    add("--tokens", type=int, default=TEXT_TOKENS, metavar="N", help=f"of text (default: {TEXT_TOKENS})")
+    add("--tokens", type=int, default=MAX_TEXT_TOKENS, metavar="N", help=f"of text (default: {MAX_TEXT_TOKENS})")
     add("--rounds", type=int, default=10, metavar="N", help="times that each is done (default: 10)")
     add(
         "--seconds",

@@ -18,16 +18,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flux2.architectures import ARCHITECTURES, Architecture, scaled_down
-from flux2.checkpoint.files import SYNTHETIC_MARKER
+from flux2.architecture.limits import MAX_TEXT_TOKENS
+from flux2.architecture.published import ARCHITECTURES, Architecture, scaled_down
+from flux2.architecture.shapes import Shapes
+from flux2.checkpoint.files import PARTS, SYNTHETIC_MARKER
 from flux2.errors import Flux2Error
 from flux2.humanize import size
 from flux2.paths import pocket_checkpoint
-from flux2.planning.shapes import Shapes, text_encoder_shapes, transformer_shapes, vae_shapes
 
 MAX_SHARD = 10_000_000_000  # bytes; diffusers' own default
-TOKENS = 512
-"""What the real tokenizers are padded to (diffusers' `max_sequence_length`)."""
 _ALIGNMENT = 8  # bytes; of a safetensors header's end
 _BYTES = {"BF16": 2, "I64": 8}
 
@@ -36,7 +35,7 @@ def write_synthetic(model: str, folder: Path, divisor: int = 1) -> Path:
     """Write the checkpoint of a catalog model; one that is there already is left as it is.
 
     Args:
-        model: a name in `flux2.architectures`.
+        model: a name in `flux2.architecture.published`.
         folder: where it goes; must be new, empty, or hold this very checkpoint.
         divisor: makes every width and count that many times smaller, for quick tests.
 
@@ -76,14 +75,9 @@ def read_marker(folder: Path) -> dict[str, Any] | None:
 def _write(architecture: Architecture, folder: Path) -> None:
     _write_json(folder / "model_index.json", architecture.index)
     _write_json(folder / "scheduler" / "scheduler_config.json", architecture.scheduler)
-    parts = (
-        ("transformer", architecture.transformer, transformer_shapes, "diffusion_pytorch_model"),
-        ("text_encoder", architecture.text_encoder, text_encoder_shapes, "model"),
-        ("vae", architecture.vae, vae_shapes, "diffusion_pytorch_model"),
-    )
-    for name, config, shapes, stem in parts:
-        _write_json(folder / name / "config.json", config)
-        _write_weights(folder / name, stem, shapes(config))
+    for name, shapes in architecture.shapes().items():
+        _write_json(folder / name / "config.json", getattr(architecture, name))
+        _write_weights(folder / name, PARTS[name].weights, shapes)
     _write_tokenizer(folder / "tokenizer")
 
 
@@ -143,7 +137,7 @@ def _write_tokenizer(folder: Path) -> None:
     shutil.copytree(pocket_checkpoint() / "tokenizer", folder)
     config = folder / "tokenizer_config.json"
     values = json.loads(config.read_text(encoding="utf-8"))
-    _write_json(config, {**values, "model_max_length": TOKENS, "max_length": TOKENS})
+    _write_json(config, {**values, "model_max_length": MAX_TEXT_TOKENS, "max_length": MAX_TEXT_TOKENS})
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flux2.architecture import autoencoder, transformer
+from flux2.architecture.config_reader import check_class
+from flux2.architecture.text_encoder import TEXT_ENCODERS
 from flux2.errors import CheckpointError
 
 INDEX_FILE = "model_index.json"
@@ -40,21 +43,21 @@ PARTS = {
             folder="transformer",
             config="config.json",
             class_key="_class_name",
-            classes=("Flux2Transformer2DModel",),
+            classes=(transformer.CLASS,),
             weights="diffusion_pytorch_model",
         ),
         Part(
             folder="vae",
             config="config.json",
             class_key="_class_name",
-            classes=("AutoencoderKLFlux2",),
+            classes=(autoencoder.CLASS,),
             weights="diffusion_pytorch_model",
         ),
         Part(
             folder="text_encoder",
             config="config.json",
             class_key="architectures",
-            classes=("Qwen3ForCausalLM", "Mistral3ForConditionalGeneration"),
+            classes=tuple(TEXT_ENCODERS),
             weights="model",
         ),
         Part(
@@ -149,10 +152,3 @@ def read_length(path: Path, value: Any) -> int:
     if not isinstance(value, int | float) or not value >= 1:
         raise CheckpointError(f"{path} says model_max_length {value!r:.40}, no length; download the checkpoint again.")
     return int(min(value, sys.maxsize))
-
-
-def check_class(path: Path, name: Any, known: tuple[str, ...]) -> None:
-    if name not in known:
-        raise CheckpointError(
-            f"{path} says {name!r}, an architecture unknown to this program; choose a checkpoint of {', '.join(known)}."
-        )

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flux2.architecture.config_reader import check_class
+from flux2.architecture.guidance import Guidance, guidance_of
 from flux2.checkpoint.files import (
     INDEX_FILE,
     PARTS,
     SYNTHETIC_MARKER,
     TOKENIZER,
     Part,
-    check_class,
     read_index,
     read_json,
     weight_files,
@@ -24,7 +25,6 @@ from flux2.checkpoint.files import (
 from flux2.checkpoint.holes import check_written
 from flux2.checkpoint.safetensors_file import TensorInfo, read_header
 from flux2.errors import CheckpointError
-from flux2.model_configs import Guidance, guidance_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +93,8 @@ def open_checkpoint(folder: Path, vae: Path | None = None) -> Checkpoint:
 
 def _open_component(folder: Path, part: Part) -> Component:
     config = read_json(folder / part.config)
-    named = config.get(part.class_key)
-    class_name = named[0] if isinstance(named, list) and named else named
-    check_class(folder / part.config, class_name, part.classes)
-    component = Component(folder, config, str(class_name), open_weights(folder, part.weights) if part.weights else {})
+    class_name = check_class(folder / part.config, config.get(part.class_key), part.classes)
+    component = Component(folder, config, class_name, open_weights(folder, part.weights) if part.weights else {})
     if not (folder.parent / SYNTHETIC_MARKER).exists():
         check_written(component.files)
     return component

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flux2.catalog import MODELS, find_card
+from flux2.architecture.catalog import MODELS, find_card
 from flux2.checkpoint.files import INDEX_FILE, missing_file, read_index
 from flux2.errors import CheckpointError
 from flux2.paths import expand, models_dir, pocket_checkpoint

@@ -6,15 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from flux2.architecture.autoencoder import AutoencoderConfig
+from flux2.architecture.text_encoder import TextEncoder, find_text_encoder
+from flux2.architecture.transformer import Flux2TransformerConfig
 from flux2.checkpoint.layout import Checkpoint, Component
 from flux2.checkpoint.loading import OnBytes, WeightPlan, load_weights, plan_weights
 from flux2.errors import CheckpointError
 from flux2.mlx_backend import mx, nn
-from flux2.models.autoencoder import AutoencoderConfig, AutoencoderKLFlux2
+from flux2.models.autoencoder import AutoencoderKLFlux2
 from flux2.models.language_model import LanguageModel
-from flux2.models.mistral3 import RENAMED, VISION, read_mistral3_config
-from flux2.models.qwen3 import read_qwen3_config
-from flux2.models.transformer import Flux2Transformer2DModel, Flux2TransformerConfig
+from flux2.models.transformer import Flux2Transformer2DModel
 from flux2.quantization import Quantization
 from flux2.request import TOKEN_PIXELS
 
@@ -40,15 +41,6 @@ class NetworkKind:
 
 
 TRANSFORMER = NetworkKind("transformer", Flux2TransformerConfig.from_dict, Flux2Transformer2DModel)
-_NOT_REACHED = r"lm_head\.weight|model\.norm\.weight|model\.layers\.\d+\..*"
-"""The head, and layers after the last one whose hidden state is taken."""
-TEXT_ENCODERS = {
-    "Qwen3ForCausalLM": NetworkKind("text_encoder", read_qwen3_config, LanguageModel, unused=_NOT_REACHED),
-    "Mistral3ForConditionalGeneration": NetworkKind(
-        "text_encoder", read_mistral3_config, LanguageModel, unused=f"{_NOT_REACHED}|{VISION}", renamed=RENAMED
-    ),
-}
-"""By the class that a checkpoint's config names."""
 VAE_DECODER = NetworkKind(
     "vae",
     AutoencoderConfig.from_dict,
@@ -63,6 +55,11 @@ VAE_ENCODER = NetworkKind(
     unused=r"bn\.num_batches_tracked|decoder\..*|post_quant_conv\..*",
     dropped=("decoder", "post_quant_conv"),
 )
+
+
+def text_encoder_kind(row: TextEncoder) -> NetworkKind:
+    """How a text encoder is built, whichever it is."""
+    return NetworkKind("text_encoder", row.read_config, LanguageModel, unused=row.unused, renamed=row.renamed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +85,9 @@ class NetworkSource:
     @classmethod
     def check_text_encoder(cls, checkpoint: Checkpoint) -> NetworkSource:
         """The same for the text encoder, whichever it is."""
-        return cls.check(checkpoint, TEXT_ENCODERS[checkpoint.text_encoder.class_name])
+        component = checkpoint.text_encoder
+        row = find_text_encoder(component.config, str(component.folder / "config.json"))
+        return cls.check(checkpoint, text_encoder_kind(row))
 
     def build(self) -> Any:
         """A new network that still has no weights."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from flux2.catalog import MODELS, find_card, is_repo_id
+from flux2.architecture.catalog import MODELS, find_card, is_repo_id
 from flux2.checkpoint.files import PARTS, VAE_FILES, missing_file, weight_files
 from flux2.checkpoint.local import find_local, find_local_vae, vae_within
 from flux2.errors import CheckpointError, RequestError

@@ -78,12 +78,12 @@ def _names(known: Sequence[str] = ()) -> Callable[[str], list[str]]:
 
 
 def run(args: argparse.Namespace) -> int:
+    from flux2.architecture.catalog import find_card
     from flux2.bench.cell import Cell
     from flux2.bench.recording import Recording
     from flux2.bench.report import BenchPlan, run_bench
     from flux2.bench.sheet import draw_sheet
     from flux2.bench.tables import as_markdown
-    from flux2.catalog import find_card
     from flux2.errors import RequestError
     from flux2.pictures.images import check_writable
 

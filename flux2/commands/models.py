@@ -9,8 +9,8 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from flux2.architecture.catalog import MODELS, find_card, same_model
 from flux2.awake import kept_awake
-from flux2.catalog import MODELS, find_card, same_model
 from flux2.commands.cancelling import CancelOnSignal
 from flux2.errors import GenerationCancelled, RequestError
 from flux2.events import DownloadProgress

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from flux2.catalog import MODELS
+from flux2.architecture.catalog import MODELS
 from flux2.checkpoint.local import default_model, find_local_vae
 from flux2.model_configs import Networks, find_networks
 from flux2.planning.budget import Budget, read_budget

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from flux2 import __version__, humanize
+from flux2.architecture.catalog import MODELS
 from flux2.awake import kept_awake
-from flux2.catalog import MODELS
 from flux2.commands.cancelling import Cancelled, CancelOnSignal
 from flux2.commands.fit_question import settle
 from flux2.commands.plan import add_budget, budget_of
@@ -193,7 +193,7 @@ def result(progress: RunProgress) -> dict[str, Any]:
         **progress.request,
         "path": progress.path,
         "seed": progress.seed,
-        "seconds": round(progress.ended - progress.started, 3),
+        "seconds": round(progress.elapsed(progress.ended), 3),
         "peak_bytes": progress.peak,
         "phases": {
             phase: {"seconds": round(taken, 3), "peak_bytes": progress.peaks[phase]}
@@ -208,7 +208,7 @@ def result(progress: RunProgress) -> dict[str, Any]:
 def summary(progress: RunProgress) -> str:
     """`seed 42 · 4.31 s (encode 0.40 s, …) · peak 412 MiB (denoise)`"""
     phases = ", ".join(f"{phase} {humanize.seconds(taken)}" for phase, taken in progress.seconds.items())
-    parts = [f"seed {progress.seed}", f"{humanize.seconds(progress.ended - progress.started)} ({phases})"]
+    parts = [f"seed {progress.seed}", f"{humanize.seconds(progress.elapsed(progress.ended))} ({phases})"]
     if progress.peaks:
         highest = max(progress.peaks, key=progress.peaks.__getitem__)
         parts.append(f"peak {humanize.size(progress.peaks[highest])} ({highest})")

@@ -11,11 +11,10 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
+from flux2.architecture import limits
 from flux2.cpu.threads import for_each
 from flux2.mlx_backend import mx
 
-SCORES_BYTES = 4 << 20
-"""Most that the scores of one head and some queries take."""
 _BLOCK = 1 << 16
 """Scores that a thread exponentiates at a time."""
 
@@ -37,7 +36,7 @@ def attend_on_cpu(q: mx.array, k: mx.array, v: mx.array, mask: mx.array | None) 
 
 def _attend(q: mx.array, keys: mx.array, values: mx.array, mask: mx.array | None) -> Iterator[mx.array]:
     """Of one head's scaled queries, chunk by chunk."""
-    rows = max(1, SCORES_BYTES // (4 * len(keys)))
+    rows = max(1, limits.SCORES_BYTES["cpu"] // (4 * len(keys)))
     for top in range(0, len(q), rows):
         visible = None if mask is None else mask[top : top + rows]
         seen = _seen_keys(visible)

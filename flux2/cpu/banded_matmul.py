@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flux2.architecture import limits
 from flux2.cpu.threads import for_each
 from flux2.mlx_backend import mx
 
-ROWS, BAND = 512, 1 << 21
-"""Rows of the weight, and numbers in them, that are dequantized at most before they are multiplied with."""
 _PIECE = 1 << 18
 """Numbers that a thread dequantizes at a time."""
 
@@ -37,7 +36,7 @@ def multiply_by_bands(x: mx.array, weight: tuple[mx.array, mx.array, mx.array], 
     x32 = x.astype(mx.float32)
     arrays = (codes, scales.astype(mx.float32), biases.astype(mx.float32))
     outputs, inputs = codes.shape[0], x.shape[-1]
-    rows = min(outputs, ROWS, max(1, BAND // inputs))
+    rows = limits.dequantized_rows(outputs, inputs)
     band, product = mx.zeros((rows, inputs)), mx.zeros((*x.shape[:-1], outputs))
     mx.eval(arrays, band)
     stored = [np.asarray(array) for array in arrays]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from flux2.catalog import MODELS, ModelCard
+from flux2.architecture.catalog import MODELS, ModelCard
 from flux2.checkpoint.local import find_local, is_ready
 from flux2.doctor.finding import Finding, note, ok
 from flux2.humanize import size

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from flux2 import asker
 from flux2.checkpoint.files import NEEDED_FILES
 from flux2.errors import CheckpointError, GenerationCancelled
 from flux2.events import DownloadProgress
@@ -85,7 +86,7 @@ def _child(repo: str, patterns: Sequence[str]) -> Iterator[subprocess.Popen[byte
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # the library's warnings: they hold addresses, and what they say is told as progress
-        env={**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
+        env={**asker.environment(), "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
         start_new_session=True,  # a Ctrl-C in this terminal is for this process to hear
     )
     try:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from flux2.architectures import ARCHITECTURES
-from flux2.catalog import MODELS, ModelCard, find_card, is_repo_id
+from flux2.architecture.catalog import MODELS, ModelCard, find_card, is_repo_id
+from flux2.architecture.published import ARCHITECTURES
+from flux2.architecture.shapes import count
 from flux2.checkpoint.files import NEEDED_FILES, missing_file, read_index
 from flux2.checkpoint.local import default_model, find_local
 from flux2.errors import CheckpointError, RequestError
 from flux2.hub.manifest import Manifest, forget, locks, storage
 from flux2.model_configs import prepared_levels
 from flux2.paths import models_dir, quantized_folder
-from flux2.planning.shapes import text_encoder_shapes, transformer_shapes, vae_shapes
 from flux2.request import QUANTIZATIONS
 
 _BYTES_PER_WEIGHT = 2  # in the published files: bfloat16
@@ -181,13 +180,7 @@ def _named_bytes(folder: Path) -> int:
 
 def estimated_size(name: str) -> int:
     """Bytes of a model's weights, from its architecture: within some percent of what a download brings."""
-    known = ARCHITECTURES[name]
-    parts = (
-        transformer_shapes(known.transformer),
-        text_encoder_shapes(known.text_encoder),
-        vae_shapes(known.vae),
-    )
-    return _BYTES_PER_WEIGHT * sum(math.prod(shape) for shapes in parts for shape in shapes.values())
+    return _BYTES_PER_WEIGHT * sum(count(shapes) for shapes in ARCHITECTURES[name].shapes().values())
 
 
 def _snapshots(repo: str) -> list[Path]:

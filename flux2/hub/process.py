@@ -23,7 +23,8 @@ from typing import Any
 from huggingface_hub import HfApi, get_token, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from flux2.checkpoint.files import INDEX_FILE, PIPELINES, check_class, read_json
+from flux2.architecture.config_reader import check_class
+from flux2.checkpoint.files import INDEX_FILE, PIPELINES, read_json
 from flux2.errors import CheckpointError, Flux2Error
 from flux2.hub.fetch import ANOTHER, TIMEOUT, HTTPError, exclusive, fetch, patiently
 from flux2.hub.manifest import HubFile, Manifest, locks, needed, storage

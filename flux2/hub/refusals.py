@@ -15,7 +15,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from flux2.catalog import find_card
+from flux2.architecture.catalog import find_card
 
 LOGIN = "log in with `hf auth login`"
 TOKENS_PAGE = "https://huggingface.co/settings/tokens"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flux2.architecture import limits
 from flux2.cpu.attention import attend_on_cpu
 from flux2.mlx_backend import mx, on_cpu
 from flux2.models.layers import evaluate_next
@@ -9,9 +10,6 @@ from flux2.models.layers import evaluate_next
 FUSED_HEADS = (64, 80, 96, 128)
 """Features per head for which MLX's GPU backends have a fused kernel and take it; for others, among them 192 and 256 on
 Metal, it would hold every score at once (1 GiB for the autoencoder at 1024×1024)."""
-
-SCORES_BYTES = 64 << 20
-"""Most that the scores of one chunk of queries take."""
 
 
 def attend(q: mx.array, k: mx.array, v: mx.array, mask: mx.array | None = None) -> mx.array:
@@ -37,7 +35,7 @@ def _attend_by_chunks(q: mx.array, k: mx.array, v: mx.array, mask: mx.array | No
     shared_by = heads // k.shape[1]
     keys, values = (mx.repeat(part, shared_by, axis=1) for part in (k.swapaxes(2, 3), v))
     q = q * head_dim**-0.5
-    rows = max(1, SCORES_BYTES // (4 * batch * heads * keys.shape[-1]))
+    rows = max(1, limits.SCORES_BYTES["gpu"] // (4 * batch * heads * keys.shape[-1]))
     chunks: list[mx.array] = []
     for top in range(0, queries, rows):
         visible = None if mask is None else mask[:, :, top : top + rows]

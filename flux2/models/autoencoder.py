@@ -11,85 +11,17 @@ takes the place of its input. What has to be there at once is the largest activa
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
 
+from flux2.architecture.autoencoder import AutoencoderConfig
 from flux2.mlx_backend import mx, nn
 from flux2.models.attention import attend
 from flux2.models.bands import Bands
-from flux2.models.config import ConfigReader
 from flux2.models.conv import Conv2d, GroupNorm, Upsample
 from flux2.models.layers import AfterBlock
 
 Stage = Callable[[Bands], Bands]
 """Uses its input up."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AutoencoderConfig:
-    """The constants of vae/config.json, under diffusers' names."""
-
-    in_channels: int
-    out_channels: int
-    block_out_channels: tuple[int, ...]
-    decoder_block_out_channels: tuple[int, ...]
-    layers_per_block: int
-    latent_channels: int
-    norm_num_groups: int
-    use_quant_conv: bool
-    use_post_quant_conv: bool
-    mid_block_add_attention: bool
-    batch_norm_eps: float
-    patch_size: tuple[int, int]
-
-    @property
-    def scale_factor(self) -> int:
-        """Pixels per latent, along each side."""
-        return 2 ** (len(self.block_out_channels) - 1)
-
-    @property
-    def patch_channels(self) -> int:
-        """Channels of a patch of latents: the transformer's."""
-        return self.latent_channels * math.prod(self.patch_size)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], file: str = "vae/config.json") -> AutoencoderConfig:
-        """Read config.json; unknown keys are ignored.
-
-        Raises:
-            CheckpointError: naming `file`, key and value of what is missing, makes no sense or is not supported.
-        """
-        read = ConfigReader(values, file)
-        read.require("_class_name", "AutoencoderKLFlux2")
-        read.support_only("act_fn", "silu")
-        groups = read.integer("norm_num_groups", 32)
-        widths = read.integers("block_out_channels", multiple_of=groups)
-        decoder_widths = widths
-        if read.has("decoder_block_out_channels"):
-            decoder_widths = read.integers("decoder_block_out_channels", multiple_of=groups)
-            if len(decoder_widths) != len(widths):
-                raise read.refuse("decoder_block_out_channels", f"must have {len(widths)} values")
-        read.support_only("down_block_types", ["DownEncoderBlock2D"] * len(widths))
-        read.support_only("up_block_types", ["UpDecoderBlock2D"] * len(widths))
-        patch = read.integers("patch_size", (2, 2), maximum=16)
-        if len(patch) != 2:
-            raise read.refuse("patch_size", "must have 2 values")
-        return cls(
-            in_channels=read.integer("in_channels", 3),
-            out_channels=read.integer("out_channels", 3),
-            block_out_channels=widths,
-            decoder_block_out_channels=decoder_widths,
-            layers_per_block=read.integer("layers_per_block", maximum=64),
-            latent_channels=read.integer("latent_channels"),
-            norm_num_groups=groups,
-            use_quant_conv=read.flag("use_quant_conv", True),
-            use_post_quant_conv=read.flag("use_post_quant_conv", True),
-            mid_block_add_attention=read.flag("mid_block_add_attention", True),
-            batch_norm_eps=read.number("batch_norm_eps", 1e-4),
-            patch_size=(patch[0], patch[1]),
-        )
 
 
 class AutoencoderKLFlux2(nn.Module):

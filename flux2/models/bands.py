@@ -6,11 +6,9 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from flux2.mlx_backend import mx, on_cpu
+from flux2.architecture import limits
+from flux2.mlx_backend import device_type, mx
 from flux2.models.layers import evaluate_next
-
-CPU_BAND_BYTES, GPU_BAND_BYTES = 8 << 20, 48 << 20
-"""Most that a band takes. An operation's temporaries are a few bands. Less would leave a GPU waiting for work."""
 
 
 class Bands:
@@ -74,7 +72,6 @@ class Bands:
 
 def split_rows(height: int, row_bytes: int) -> Iterator[tuple[int, int]]:
     """First and last row of each band; all are of one height if possible, as cuDNN makes a plan for each shape."""
-    limit = CPU_BAND_BYTES if on_cpu() else GPU_BAND_BYTES
-    bands = min(height, math.ceil(height * row_bytes / limit))
+    bands = min(height, math.ceil(height * row_bytes / limits.BAND_BYTES[device_type()]))
     rows = math.ceil(height / bands)
     return ((first, min(first + rows, height)) for first in range(0, height, rows))

@@ -1,8 +1,8 @@
 """A decoder-only language model as FLUX.2's text encoder: token ids → the hidden states of three of its layers.
 
-Qwen3 and Mistral are this one network; what sets them apart is in `LanguageModelConfig`, which `flux2.models.qwen3` and
-`flux2.models.mistral3` read. Parameter names and shapes are those of transformers, as far as they are used: no head, no
-final norm, no layer after the last one whose hidden state is taken.
+Qwen3 and Mistral are this one network; what sets them apart is in `LanguageModelConfig`, which a text encoder's row in
+`flux2.architecture.text_encoder` reads. Parameter names and shapes are those of transformers, as far as they are used:
+no head, no final norm, no layer after the last one whose hidden state is taken.
 """
 
 # mlx.nn brings no types:
@@ -11,80 +11,13 @@ final norm, no layer after the last one whose hidden state is taken.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from flux2.architecture.language_model import LanguageModelConfig
 from flux2.mlx_backend import mx, nn
 from flux2.models.attention import attend
-from flux2.models.config import MAX_LAYERS, ConfigReader
 from flux2.models.layers import AfterBlock, gated_silu
 from flux2.models.rope import Rotation, rotate_halves, sequence_rotation
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LanguageModelConfig:
-    """The constants of text_encoder/config.json, under transformers' names, and two that its architecture implies."""
-
-    vocab_size: int
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_key_value_heads: int
-    head_dim: int
-    rms_norm_eps: float
-    rope_theta: float
-    hidden_states_layers: tuple[int, ...]
-    """Whose hidden states FLUX.2 takes; 0 would be the embeddings (diffusers' `text_encoder_out_layers`)."""
-    normalised_queries: bool
-    """Whether queries and keys pass a norm before they are rotated."""
-
-    @property
-    def used_layers(self) -> int:
-        """The last layer that is computed."""
-        return self.hidden_states_layers[-1]
-
-    @property
-    def prompt_features(self) -> int:
-        """Of each token of a prompt's embeddings: the hidden states side by side."""
-        return len(self.hidden_states_layers) * self.hidden_size
-
-
-def read_language_model(
-    read: ConfigReader, *, hidden_states_layers: tuple[int, ...], normalised_queries: bool
-) -> LanguageModelConfig:
-    """Read what all language models' configs share, as transformers 4 (`rope_theta`) or 5 (`rope_parameters`) wrote it.
-
-    Raises:
-        CheckpointError: naming file, key and value of what is missing, makes no sense or is not supported.
-    """
-    read.support_only("hidden_act", "silu")
-    rope = read
-    if read.has("rope_parameters"):
-        rope = read.section("rope_parameters")
-        rope.support_only("rope_type", "default")
-    elif read.has("rope_scaling"):
-        raise read.refuse("rope_scaling", "only unscaled RoPE is supported")
-    heads = read.integer("num_attention_heads")
-    config = LanguageModelConfig(
-        vocab_size=read.integer("vocab_size"),
-        hidden_size=read.integer("hidden_size"),
-        intermediate_size=read.integer("intermediate_size"),
-        num_hidden_layers=read.integer("num_hidden_layers", maximum=MAX_LAYERS),
-        num_attention_heads=heads,
-        num_key_value_heads=read.integer("num_key_value_heads") if read.has("num_key_value_heads") else heads,
-        head_dim=read.integer("head_dim", 128, multiple_of=2),
-        rms_norm_eps=read.number("rms_norm_eps", 1e-6),
-        rope_theta=rope.number("rope_theta"),
-        hidden_states_layers=hidden_states_layers,
-        normalised_queries=normalised_queries,
-    )
-    if config.num_attention_heads % config.num_key_value_heads:
-        raise read.refuse("num_key_value_heads", f"must divide num_attention_heads, {heads}")
-    if config.num_hidden_layers <= config.used_layers:
-        # The last layer's hidden state would be the final-normed one.
-        raise read.refuse("num_hidden_layers", f"must be more than {config.used_layers}")
-    return config
 
 
 class Attendable(NamedTuple):
@@ -210,11 +143,10 @@ class Attention(nn.Module):
     def __init__(self, config: LanguageModelConfig) -> None:
         super().__init__()
         self._head_dim = config.head_dim
-        queries, keys = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
-        self.q_proj = nn.Linear(config.hidden_size, queries, bias=False)
-        self.k_proj = nn.Linear(config.hidden_size, keys, bias=False)
-        self.v_proj = nn.Linear(config.hidden_size, keys, bias=False)
-        self.o_proj = nn.Linear(queries, config.hidden_size, bias=False)
+        self.q_proj = nn.Linear(config.hidden_size, config.queries, bias=False)
+        self.k_proj = nn.Linear(config.hidden_size, config.keys, bias=False)
+        self.v_proj = nn.Linear(config.hidden_size, config.keys, bias=False)
+        self.o_proj = nn.Linear(config.queries, config.hidden_size, bias=False)
         if config.normalised_queries:
             self.q_norm = nn.RMSNorm(config.head_dim, config.rms_norm_eps)
             self.k_norm = nn.RMSNorm(config.head_dim, config.rms_norm_eps)

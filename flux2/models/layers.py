@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from flux2.architecture import limits
 from flux2.cpu.silu import silu_on_cpu
 from flux2.mlx_backend import mx, nn, on_cpu
 
@@ -18,28 +20,39 @@ Evaluate = Callable[..., Any]
 
 FLOAT16_MAX = 65504.0
 
-HEAD_START_ROOM = 800 << 20
-"""Bytes above what was held before, up to which the GPU is given further work before it has done the last."""
+_NAP, _NAPS = 20e-6, 100
+"""Seconds between two looks at what a GPU let go of, and looks before it is waited for: 2 ms, a large part's time."""
 
 
 class HeadStart:
     """Evaluates each part while the one before is still being computed, so that the GPU never waits for Python.
 
-    What a GPU is given holds all of its intermediates until it is done. Here those are two parts' at most, and one
-    part's where they are large, which is where a pause of 0.1 ms counts for little.
+    What a GPU is given holds all of its intermediates until it is done, and a while longer: a thread of MLX's lets go
+    of them. So a part is given only where no more than a certain room is held above the weights; else what was given
+    before is waited for, until it is let go of.
     """
 
-    def __init__(self, room: int = HEAD_START_ROOM) -> None:
-        self._room = room
-        self._held_before = mx.get_active_memory()
+    def __init__(self, room: int | None = None) -> None:
+        """A first part without one before it; `room` takes the place of `limits.HEAD_START_ROOM`."""
+        self._room = limits.HEAD_START_ROOM if room is None else room
+        self._held_before: int | None = None
         self._last: tuple[mx.array, ...] = ()
 
     def __call__(self, *arrays: mx.array) -> None:
+        if self._held_before is None:
+            self._held_before = mx.get_active_memory()
         mx.async_eval(*arrays)  # type: ignore[no-untyped-call]
         mx.eval(*self._last)
         self._last = arrays
-        if mx.get_active_memory() - self._held_before > self._room:
-            mx.eval(*arrays)
+        self._wait_for_room(self._held_before)
+
+    def _wait_for_room(self, held_before: int) -> None:
+        """Wait until the next part may be given. The GPU goes on with the last one meanwhile."""
+        for _ in range(_NAPS):
+            if mx.get_active_memory() - held_before <= self._room:
+                return
+            time.sleep(_NAP)
+        mx.synchronize()  # it is the last part itself that takes the room: nothing is left to be let go of then
 
 
 def head_start() -> Evaluate:

@@ -12,15 +12,14 @@ time, or come and go.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from flux2.architecture.transformer import MODULATIONS, Flux2TransformerConfig, step_parts
 from flux2.mlx_backend import mx, nn
-from flux2.models.config import MAX_LAYERS, ConfigReader
 from flux2.models.layers import AfterBlock, Evaluate, silu
 from flux2.models.rope import PairRotation, Positions, axial_rotation
 from flux2.models.transformer_blocks import Modulation, SingleTransformerBlock, TransformerBlock, modulated_norm
@@ -28,76 +27,8 @@ from flux2.models.transformer_blocks import Modulation, SingleTransformerBlock, 
 TIMESTEP_SCALE = 1000.0  # the embedding's unit: a noise level of 1 is timestep 1000
 SINUSOID_MAX_PERIOD = 10_000.0
 
-_MODULATIONS = (
-    "double_stream_modulation_img",
-    "double_stream_modulation_txt",
-    "single_stream_modulation",
-    "norm_out",
-)
-CONDITIONING_PARTS = ("time_guidance_embed", *_MODULATIONS, "context_embedder")
-"""Paths of what `condition` uses, in order; the steps need none of it."""
-
 WeightsOf = Callable[[str], AbstractContextManager[Any]]
 """Gives, for the path of a part of the network, a context within which that part has its weights."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flux2TransformerConfig:
-    """The constants of transformer/config.json, under diffusers' names."""
-
-    in_channels: int
-    out_channels: int
-    num_layers: int
-    num_single_layers: int
-    attention_head_dim: int
-    num_attention_heads: int
-    joint_attention_dim: int
-    timestep_guidance_channels: int
-    mlp_ratio: float
-    axes_dims_rope: tuple[int, ...]
-    rope_theta: float
-    eps: float
-    guidance_embeds: bool
-
-    @property
-    def width(self) -> int:
-        """Features of a token inside the network."""
-        return self.num_attention_heads * self.attention_head_dim
-
-    @property
-    def mlp_width(self) -> int:
-        return int(self.width * self.mlp_ratio)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], file: str = "transformer/config.json") -> Flux2TransformerConfig:
-        """Read config.json; unknown keys are ignored.
-
-        Raises:
-            CheckpointError: naming `file`, key and value of what is missing or makes no sense.
-        """
-        read = ConfigReader(values, file)
-        read.require("_class_name", "Flux2Transformer2DModel")
-        read.support_only("patch_size", 1)
-        in_channels = read.integer("in_channels")
-        config = cls(
-            in_channels=in_channels,
-            out_channels=read.integer("out_channels") if read.has("out_channels") else in_channels,
-            num_layers=read.integer("num_layers", maximum=MAX_LAYERS),
-            num_single_layers=read.integer("num_single_layers", maximum=MAX_LAYERS),
-            attention_head_dim=read.integer("attention_head_dim", multiple_of=2),
-            num_attention_heads=read.integer("num_attention_heads"),
-            joint_attention_dim=read.integer("joint_attention_dim"),
-            timestep_guidance_channels=read.integer("timestep_guidance_channels", 256, multiple_of=2),
-            mlp_ratio=read.number("mlp_ratio", 3.0),
-            axes_dims_rope=read.integers("axes_dims_rope", multiple_of=2),
-            rope_theta=read.number("rope_theta", 2000),
-            eps=read.number("eps", 1e-6),
-            guidance_embeds=read.flag("guidance_embeds", True),
-        )
-        if len(config.axes_dims_rope) != 4 or sum(config.axes_dims_rope) != config.attention_head_dim:
-            rule = f"its 4 values must sum to attention_head_dim, {config.attention_head_dim}"
-            raise read.refuse("axes_dims_rope", rule)
-        return config
 
 
 class Conditioning(NamedTuple):
@@ -135,9 +66,7 @@ class Flux2Transformer2DModel(nn.Module):
 
     def step_parts(self) -> list[str]:
         """Paths of the parts of the blocks that a step goes through, in order."""
-        double = [f"transformer_blocks.{number}" for number in range(len(self.transformer_blocks))]
-        single = [f"single_transformer_blocks.{number}" for number in range(len(self.single_transformer_blocks))]
-        return [f"{block}.{part}" for block in double for part in ("attn", "ff", "ff_context")] + single
+        return step_parts(self.config)
 
     def condition(
         self,
@@ -171,7 +100,7 @@ class Flux2Transformer2DModel(nn.Module):
             embedding = self.time_guidance_embed(timesteps, guidance, dtype)
             mx.eval(embedding)
         parts = []
-        for name in _MODULATIONS:
+        for name in MODULATIONS:
             with self.weights_of(name):
                 parts.append(self[name](embedding))
                 mx.eval(parts)  # before the next one's weights are widened

@@ -13,7 +13,7 @@ from flux2.models.layers import Evaluate, add_gated, clip_float16, gated_silu, o
 from flux2.models.rope import PairRotation, normalise_and_rotate
 
 if TYPE_CHECKING:
-    from flux2.models.transformer import Flux2TransformerConfig
+    from flux2.architecture.transformer import Flux2TransformerConfig
 
 
 class Modulation(NamedTuple):

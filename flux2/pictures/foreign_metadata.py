@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from flux2.catalog import MODELS
+from flux2.architecture.catalog import MODELS
 from flux2.errors import Flux2Error, RequestError
 from flux2.pictures.image_metadata import CHUNK, ImageMetadata
 from flux2.pictures.images import EXIF_COMMENT, read_texts

@@ -24,7 +24,7 @@ from typing import Any
 from PIL import PngImagePlugin
 
 from flux2 import __version__
-from flux2.catalog import find_card, is_repo_id, label
+from flux2.architecture.catalog import find_card, is_repo_id, label
 from flux2.dataclass_json import read_dataclass
 from flux2.request import GenerationRequest
 

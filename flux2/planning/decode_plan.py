@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
-from flux2.planning.run_setting import FILE_BYTES, Backend, Setting
-from flux2.planning.shapes import vae_shapes
+from flux2.architecture import limits
+from flux2.architecture.autoencoder import AutoencoderConfig, autoencoder_shapes
+from flux2.architecture.limits import DeviceType
+from flux2.planning.run_setting import FILE_BYTES, Setting
 
-SCORES_BYTES: dict[Backend, int] = {"cpu": 4 << 20, "gpu": 64 << 20}
-"""Most that the attention scores of one chunk of queries take (flux2/models/attention.py); on the CPU it is one head's
-(flux2/cpu/attention.py)."""
 DECODE_CHUNKS = 3.0
 """Copies of a chunk's attention scores."""
-BAND_BYTES: dict[Backend, int] = {"cpu": 8 << 20, "gpu": 48 << 20}
-"""Of a band of rows of the decoder's activations (flux2/models/bands.py)."""
-BAND_COPIES: dict[Backend, float] = {"cpu": 3, "gpu": 10.1}
+BAND_COPIES: dict[DeviceType, float] = {"cpu": 3, "gpu": 10.1}
 """Of a band beside the activations."""
-WHOLE_COPIES: dict[Backend, tuple[float, float]] = {"cpu": (2, 2.1), "gpu": (4, 2)}
+WHOLE_COPIES: dict[DeviceType, tuple[float, float]] = {"cpu": (2, 2.1), "gpu": (4, 2)}
 """Of a residual block's input and of its output, where the picture is one band."""
 BAND_ROWS = 14
 """Rows of a picture, for the bands' overlaps."""
 
 
-def decode_above(config: dict[str, Any], setting: Setting) -> int:
+def decode_above(config: AutoencoderConfig, setting: Setting) -> int:
     """What the decoder takes: the weights of what did not run yet, and its attention's or a residual block's work."""
     b = setting.compute_bytes
     weights = {
         name: math.prod(shape) * (min(b, FILE_BYTES) if len(shape) == 2 else b)
-        for name, shape in vae_shapes(config).items()
+        for name, shape in autoencoder_shapes(config).items()
         if name.startswith(("decoder.", "post_quant_conv.", "bn.running"))
     }
-    widths = (config.get("decoder_block_out_channels") or config["block_out_channels"])[::-1]
+    widths = config.decoder_block_out_channels[::-1]
     factor = 2 ** (len(widths) - 1)
     width, height = setting.width // factor, setting.height // factor
     left = sum(weights.values())
@@ -56,12 +52,12 @@ def _residual_above(before: int, after: int, width: int, height: int, setting: S
     b = setting.compute_bytes
     row = width * max(before, after) * b
     activation = height * width * max(before, 2 * after) * b
-    if height * row <= BAND_BYTES[setting.backend]:
+    if height * row <= limits.BAND_BYTES[setting.backend]:
         inputs, outputs = WHOLE_COPIES[setting.backend]
         return height * width * b * (inputs * before + outputs * after) + 9 * before * after * b
-    return activation + BAND_COPIES[setting.backend] * BAND_BYTES[setting.backend] + BAND_ROWS * row
+    return activation + BAND_COPIES[setting.backend] * limits.BAND_BYTES[setting.backend] + BAND_ROWS * row
 
 
-def scores_of_a_chunk(heads: int, tokens: int, backend: Backend) -> int:
+def scores_of_a_chunk(heads: int, tokens: int, backend: DeviceType) -> int:
     """Bytes of the attention scores of one chunk of queries."""
-    return min(SCORES_BYTES[backend], (1 if backend == "cpu" else heads) * tokens**2 * 4)
+    return min(limits.SCORES_BYTES[backend], (1 if backend == "cpu" else heads) * tokens**2 * 4)

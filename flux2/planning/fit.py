@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from flux2 import humanize
-from flux2.catalog import find_card, label
-from flux2.model_configs import DEFAULTS, Networks, sample_size
+from flux2.architecture.catalog import find_card, label
+from flux2.architecture.guidance import DEFAULTS, is_guided
+from flux2.model_configs import Networks
 from flux2.planning.budget import MACHINES, Budget, Verdict, machine_limit
 from flux2.planning.planner import MemoryPlan, plan, plan_all
 from flux2.planning.run_setting import Engine, Setting
@@ -60,11 +61,7 @@ class Fit:
 
 
 def weigh(request: GenerationRequest, networks: Networks, engine: Engine, budget: Budget) -> Fit:
-    """Decide what the request leaves to `AUTO`: as `best_fit` does, else the smallest.
-
-    Raises:
-        CheckpointError: if the configs lack what the sizes follow from.
-    """
+    """Decide what the request leaves to `AUTO`: as `best_fit` does, else the smallest."""
     setting = setting_of(request, networks, engine)
     levels = QUANTIZATIONS if request.quantization == AUTO else (request.quantization,)
     residencies = RESIDENCIES if request.residency == AUTO else (request.residency,)
@@ -117,7 +114,7 @@ def best_fit(plans: Iterable[MemoryPlan], budget: Budget) -> MemoryPlan | None:
 def setting_of(request: GenerationRequest, networks: Networks, engine: Engine) -> Setting:
     """What the request's memory depends on, with the model's defaults for what it leaves open."""
     card = find_card(request.model)
-    width, height = card.size if card else sample_size(networks.vae)
+    width, height = card.size if card else (networks.vae.sample_size, networks.vae.sample_size)
     guidance = request.guidance
     if guidance is None:
         _, guidance = (card.steps, card.guidance) if card else DEFAULTS[networks.guidance]
@@ -130,7 +127,7 @@ def setting_of(request: GenerationRequest, networks: Networks, engine: Engine) -
         height=request.height or height,
         dtype=engine.dtype,
         backend=engine.backend,
-        guided=guidance > 1.0 and networks.guidance == "classifier-free",
+        guided=is_guided(networks.guidance, guidance),
     )
 
 

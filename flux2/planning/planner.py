@@ -8,51 +8,45 @@ the engine's peaks at several sizes (`flux2 bench` repeats it), and have to be f
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
-from typing import Any
 
-from flux2.errors import CheckpointError
+from flux2.architecture import limits
+from flux2.architecture.language_model import LanguageModelConfig, used_shapes
+from flux2.architecture.limits import DeviceType
+from flux2.architecture.shapes import Shapes, count
+from flux2.architecture.transformer import (
+    CONDITIONING_PARTS,
+    Flux2TransformerConfig,
+    multiplied_parts,
+    part_of,
+    step_parts,
+    transformer_shapes,
+)
 from flux2.events import Phase
 from flux2.model_configs import Networks
 from flux2.planning.budget import Budget
 from flux2.planning.decode_plan import decode_above, scores_of_a_chunk
-from flux2.planning.run_setting import FILE_BYTES, Backend, Setting
-from flux2.planning.shapes import Shapes, multiplied_parts, text_encoder_shapes, transformer_shapes
+from flux2.planning.run_setting import FILE_BYTES, Setting
 from flux2.request import QUANTIZATIONS, RESIDENCIES
 
-GROUP = 64  # weights that share a scale and a bias
-QUANTIZED_BYTES = {"qint8": 8.5 / 8, "int4": 4.5 / 8}
-"""Of a weight: its bits, and a bfloat16 scale and bias for each 64."""
-USED_LAYERS = {"qwen3": 27, "mistral3": 30}
-"""Of the text encoder, by its type (flux2/models/qwen3.py, mistral3.py)."""
-
-QUANTIZING_BAND, QUANTIZING_BYTES = 16 << 20, 2
-"""Numbers of a weight that a GPU quantizes to qint8 at a time (flux2/quantization.py), and bytes for each of them. On
-the CPU NumPy finds the codes, in memory of its own."""
+QUANTIZING_BYTES = 2
+"""Bytes for each number of a weight that a GPU quantizes to qint8 at a time. On the CPU NumPy finds the codes, in
+memory of its own."""
 ENCODE_HELD = 4
 """Activations of a language model's layer: so many times the hidden size, of which two are hidden states taken."""
-ENCODE_ATTENDING: dict[Backend, float] = {"cpu": 9.7, "gpu": 23}
+ENCODE_ATTENDING: dict[DeviceType, float] = {"cpu": 9.7, "gpu": 23}
 """Of its attention beside these: so many times the queries' width."""
 ENCODE_MULTIPLYING = 2
 """Of its feed-forward beside these: so many times its width."""
 BLOCK_WIDTHS = 18.5
 """Activations of a single-stream block on the CPU: so many times its width for every token."""
-STREAMED_WIDTHS, PART_WIDTHS, TWO_PARTS_WIDTHS = 15.5, 9, 21
-"""The same on a GPU: of a block whose weights come and go, of the largest part of one, and of the two parts of one
-that follow each other there, where those of weights that stay are given to the GPU ahead. Measured on an H200, as
-LET_GO_LATE."""
-HEAD_START_ROOM = 800 << 20
-"""Bytes above which no part is given ahead (flux2/models/layers.py)."""
-LET_GO_LATE = 0.9
-"""Of this room, that is taken by what is done with and not yet let go of."""
+STREAMED_WIDTHS, PART_WIDTHS, TWO_PARTS_WIDTHS = 15.5, 12, 21
+"""Activations of a block on a GPU, measured on an H200, as so many times its width for every token: of one whose
+weights come and go, of the largest part of one, and of two parts that follow each other."""
 PROJECTED_WIDTHS, ATTENDING_WIDTHS = 14, 8.5
 """The same on the CPU, while a weight is widened for its multiplication, and while it attends."""
-DEQUANTIZING_ROWS, DEQUANTIZING_BAND = 512, 2 << 20
-"""Rows of a quantized weight, and numbers in them, that are multiplied with at a time on the CPU
-(flux2/cpu/banded_matmul.py)."""
 ROTATION_FLOATS = 1.5
 """Of every token's rotation, for each feature of a head."""
 LATENTS = 3
@@ -115,16 +109,8 @@ def plan(networks: Networks, setting: Setting, budget: Budget | None = None) -> 
 
     Args:
         budget: where the transformer fits it and the decode beside it does not, the transformer is let go before.
-
-    Raises:
-        CheckpointError: if a config lacks what the sizes follow from.
     """
-    try:
-        found = _plan(networks, replace(setting, text_tokens=setting.text_tokens or networks.text_tokens))
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"The model's config files make no sense ({type(error).__name__}: {error}); download them again."
-        ) from error
+    found = _plan(networks, replace(setting, text_tokens=setting.text_tokens or networks.text_tokens))
     without = found.without_transformer()
     if setting.keep_transformer and (budget is None or not budget.is_better(without.peak, found.peak)):
         return found
@@ -134,15 +120,15 @@ def plan(networks: Networks, setting: Setting, budget: Budget | None = None) -> 
 def _plan(networks: Networks, setting: Setting) -> MemoryPlan:
     shapes = transformer_shapes(networks.transformer)
     prepared = setting.quantization in networks.prepared
-    embeddings = setting.prompts * setting.text_tokens * int(networks.transformer["joint_attention_dim"])
+    embeddings = setting.prompts * setting.text_tokens * networks.transformer.joint_attention_dim
     embeddings *= setting.compute_bytes
-    encoder = _kept_encoder(networks.text_encoder) if setting.keep_text_encoder else 0
+    encoder = FILE_BYTES * count(used_shapes(networks.text_encoder)) if setting.keep_text_encoder else 0
     read_if_prepared = 0
     held, block = _denoise_held(networks.transformer, setting), _block(networks.transformer, shapes, setting)
     if setting.residency == "streamed":
         streamed = _streamed(networks.transformer, shapes, setting, prepared)
         weights, kept, load, read = streamed.weights, 0, streamed.load, streamed.read_per_step
-        if setting.quantization in QUANTIZED_BYTES and not prepared:
+        if setting.quantization in limits.QUANTIZED_BYTES and not prepared:
             read_if_prepared = _streamed(networks.transformer, shapes, setting, prepared=True).read_per_step
         denoise = held + max(weights + block, streamed.converting)
     else:
@@ -163,7 +149,7 @@ def _stored(shape: tuple[int, ...], setting: Setting) -> int:
     count = math.prod(shape)
     if len(shape) != 2:
         return count * setting.compute_bytes
-    return int(count * QUANTIZED_BYTES.get(setting.quantization, min(FILE_BYTES, setting.compute_bytes)))
+    return int(count * limits.QUANTIZED_BYTES.get(setting.quantization, min(FILE_BYTES, setting.compute_bytes)))
 
 
 def _load_peak(shapes: Shapes, setting: Setting) -> int:
@@ -184,34 +170,31 @@ def _quantizing(shape: tuple[int, ...], setting: Setting) -> int:
     """Bytes of what finds a band's codes, beside the weight as read and as kept (`flux2.quantization.quantize`)."""
     if setting.quantization != "qint8" or len(shape) != 2 or setting.backend == "cpu":
         return 0
-    return QUANTIZING_BYTES * min(math.prod(shape), QUANTIZING_BAND)
+    return QUANTIZING_BYTES * min(math.prod(shape), limits.QUANTIZING_NUMBERS[setting.backend])
 
 
-def _encode_peak(config: dict[str, Any], setting: Setting) -> int:
+def _encode_peak(config: LanguageModelConfig, setting: Setting) -> int:
     """One piece of a layer computes while the next is read: the attention, or a matrix of the feed-forward."""
-    language_model = config.get("text_config", config)
-    hidden, feed_forward = language_model["hidden_size"], language_model["intermediate_size"]
-    heads, keys = language_model["num_attention_heads"], language_model["num_key_value_heads"]
-    queries = heads * language_model["head_dim"]
-    attention = 2 * hidden * (queries + keys * language_model["head_dim"])
+    hidden, feed_forward, queries = config.hidden_size, config.intermediate_size, config.queries
+    attention = 2 * hidden * (queries + config.keys)
     matrix = hidden * feed_forward
     widened = setting.compute_bytes if setting.widens else 0
     of_one = setting.text_tokens * setting.compute_bytes  # for every token
     others = setting.prompts - 1
 
-    attending = FILE_BYTES * (attention + matrix) + widened * hidden * queries
+    attending: float = FILE_BYTES * (attention + matrix) + widened * hidden * queries
     attending += of_one * ENCODE_ATTENDING[setting.backend] * queries
     multiplying = (2 * FILE_BYTES + widened) * matrix + of_one * (ENCODE_MULTIPLYING + others) * feed_forward
     return int(setting.prompts * of_one * ENCODE_HELD * hidden + max(attending, multiplying))
 
 
-def _denoise_held(config: dict[str, Any], setting: Setting) -> int:
+def _denoise_held(config: Flux2TransformerConfig, setting: Setting) -> int:
     """What denoising holds beside the weights and the block at work: latents, conditioning, other prompts' states."""
-    latents = LATENTS * setting.image_tokens * int(config["in_channels"]) * 4
+    latents = LATENTS * setting.image_tokens * config.in_channels * 4
     return _conditioning(config, setting) + (setting.prompts - 1) * _activation(config, setting) + latents
 
 
-def _block(config: dict[str, Any], shapes: Shapes, setting: Setting) -> int:
+def _block(config: Flux2TransformerConfig, shapes: Shapes, setting: Setting) -> int:
     """The activations of one block, and the copies of a weight, where it is widened."""
     activation = _activation(config, setting)
     blocks = {name: shape for name, shape in shapes.items() if "transformer_blocks" in name}
@@ -219,7 +202,7 @@ def _block(config: dict[str, Any], shapes: Shapes, setting: Setting) -> int:
     if setting.backend == "gpu":
         return int(_block_on_gpu(activation, sorted(math.prod(shape) for shape in used), setting))
     widened = max(_widened(shape, setting) for shape in used)
-    scores = scores_of_a_chunk(config["num_attention_heads"], setting.text_tokens + setting.image_tokens, "cpu")
+    scores = scores_of_a_chunk(config.num_attention_heads, setting.text_tokens + setting.image_tokens, "cpu")
     attending = activation * ATTENDING_WIDTHS + BLOCK_CHUNKS * scores
     projecting = activation * PROJECTED_WIDTHS + widened
     return int(max(activation * BLOCK_WIDTHS, attending, projecting))
@@ -231,19 +214,19 @@ def _block_on_gpu(activation: int, weights: list[int], setting: Setting) -> floa
     Args:
         weights: numbers in each weight of the blocks, the smallest first.
     """
-    written_out = setting.compute_bytes if setting.quantization in QUANTIZED_BYTES else 0
+    written_out = setting.compute_bytes if setting.quantization in limits.QUANTIZED_BYTES else 0
     *_, second, largest = sorted(set(weights))
     if setting.residency == "streamed":
         return activation * STREAMED_WIDTHS + written_out * largest
     two_parts = activation * TWO_PARTS_WIDTHS + written_out * (largest + second)
-    late = LET_GO_LATE * HEAD_START_ROOM + activation * PART_WIDTHS + written_out * largest
-    return max(two_parts, min(2 * two_parts, late))
+    bound = limits.HEAD_START_ROOM + activation * PART_WIDTHS + written_out * largest
+    return max(two_parts, min(2 * two_parts, bound))
 
 
-def _activation(config: dict[str, Any], setting: Setting) -> int:
+def _activation(config: Flux2TransformerConfig, setting: Setting) -> int:
     """Bytes of all tokens, once as wide as a block."""
     tokens = setting.text_tokens + setting.image_tokens
-    return int(tokens * config["num_attention_heads"] * config["attention_head_dim"] * setting.compute_bytes)
+    return tokens * config.width * setting.compute_bytes
 
 
 def _modulating(shapes: Shapes, setting: Setting) -> int:
@@ -251,11 +234,11 @@ def _modulating(shapes: Shapes, setting: Setting) -> int:
     return max(_widened(shape, setting) for name, shape in shapes.items() if "modulation" in name)
 
 
-def _conditioning(config: dict[str, Any], setting: Setting) -> int:
+def _conditioning(config: Flux2TransformerConfig, setting: Setting) -> int:
     """What the steps of a run have in common: the projected prompts, and the tokens' rotation in float32."""
-    heads, head_dim = config["num_attention_heads"], config["attention_head_dim"]
-    texts = setting.prompts * setting.text_tokens * heads * head_dim * setting.compute_bytes
-    return int(texts + (setting.text_tokens + setting.image_tokens) * head_dim * ROTATION_FLOATS * 4)
+    texts = setting.prompts * setting.text_tokens * config.width * setting.compute_bytes
+    rotation = (setting.text_tokens + setting.image_tokens) * config.attention_head_dim * ROTATION_FLOATS * 4
+    return int(texts + rotation)
 
 
 def _widened(shape: tuple[int, ...], setting: Setting) -> int:
@@ -263,10 +246,9 @@ def _widened(shape: tuple[int, ...], setting: Setting) -> int:
     count = math.prod(shape)
     if setting.backend == "gpu":
         return 0
-    if setting.quantization in QUANTIZED_BYTES:
+    if setting.quantization in limits.QUANTIZED_BYTES:
         outputs, inputs = shape[0], shape[-1]
-        rows = min(outputs, DEQUANTIZING_ROWS, max(1, DEQUANTIZING_BAND // inputs))
-        return setting.compute_bytes * (rows * inputs + 2 * count // GROUP)
+        return setting.compute_bytes * (limits.dequantized_rows(outputs, inputs) * inputs + 2 * count // limits.GROUP)
     return setting.compute_bytes * count if setting.widens else 0
 
 
@@ -303,15 +285,16 @@ class _Streamed:
     read_per_step: int
 
 
-def _streamed(config: dict[str, Any], shapes: Shapes, setting: Setting, prepared: bool) -> _Streamed:
-    groups: dict[str, list[tuple[int, ...]]] = {}
+def _streamed(config: Flux2TransformerConfig, shapes: Shapes, setting: Setting, prepared: bool) -> _Streamed:
+    step = step_parts(config)
+    groups: dict[str, list[tuple[int, ...]]] = {path: [] for path in ("", *CONDITIONING_PARTS, *step)}
     for name, shape in shapes.items():
-        groups.setdefault(_part_of(name), []).append(shape)
-    always = sum(_stored(shape, setting) for shape in groups.pop(""))
-    parts = {name: _Part.of(group, setting, prepared) for name, group in groups.items()}
-    steps = [part for name, part in parts.items() if "blocks" in name]
-    first = [part for name, part in parts.items() if "blocks" not in name]
-    widened = max(_widened(shape, setting) for name, shape in shapes.items() if _part_of(name) and "blocks" not in name)
+        groups[part_of(name, groups)].append(shape)
+    always = sum(_stored(shape, setting) for shape in groups[""])
+    first, steps = (
+        [_Part.of(groups[path], setting, prepared) for path in paths] for paths in (CONDITIONING_PARTS, step)
+    )
+    widened = max(_widened(shape, setting) for path in CONDITIONING_PARTS for shape in groups[path])
 
     pairs = list(pairwise([*steps, steps[0]]))
     in_use = max(part.kept + after.read for part, after in pairs)
@@ -326,31 +309,7 @@ def _streamed(config: dict[str, Any], shapes: Shapes, setting: Setting, prepared
     )
 
 
-def _part_of(name: str) -> str:
-    """The part that a weight is read with; "" for those that stay."""
-    steps = name.split(".")
-    match steps[0]:
-        case "transformer_blocks":
-            return ".".join(steps[:3])
-        case "single_transformer_blocks":
-            return ".".join(steps[:2])
-        case "x_embedder" | "proj_out":
-            return ""
-    return steps[0]
-
-
 def _filed(shape: tuple[int, ...], setting: Setting, prepared: bool) -> int:
     """Bytes of a weight in the file that it is read from."""
-    per_number = QUANTIZED_BYTES[setting.quantization] if prepared and len(shape) == 2 else FILE_BYTES
+    per_number = limits.QUANTIZED_BYTES[setting.quantization] if prepared and len(shape) == 2 else FILE_BYTES
     return int(math.prod(shape) * per_number)
-
-
-def _kept_encoder(config: dict[str, Any]) -> int:
-    """Bytes of the text encoder held as a whole: its embeddings, and the layers up to the last that is used."""
-    last = USED_LAYERS[config["model_type"]]
-    layer = re.compile(r"(?:.*\.)?model\.layers\.(\d+)\.")
-    return FILE_BYTES * sum(
-        math.prod(shape)
-        for name, shape in text_encoder_shapes(config).items()
-        if name.endswith("embed_tokens.weight") or ((found := layer.match(name)) and int(found[1]) < last)
-    )

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
+from flux2.architecture.limits import DeviceType
 from flux2.request import TOKEN_PIXELS
-
-Backend = Literal["cpu", "gpu"]
 
 COMPUTE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 FILE_BYTES = 2  # of a weight in the checkpoint, bfloat16
@@ -18,7 +16,7 @@ class Engine:
     """What computes, as far as memory depends on it."""
 
     dtype: str = "bfloat16"
-    backend: Backend = "gpu"
+    backend: DeviceType = "gpu"
     keep_transformer: bool = True
     """For the next picture; False where there is none."""
 
@@ -35,7 +33,7 @@ class Setting:
     width: int = 1024
     height: int = 1024
     dtype: str = "bfloat16"
-    backend: Backend = "gpu"
+    backend: DeviceType = "gpu"
     guided: bool = False
     """Whether there is a second pass per step, for a negative prompt."""
     text_tokens: int = 0

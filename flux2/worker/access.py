@@ -67,7 +67,12 @@ def listen(path: Path) -> socket.socket:
     make_private(path.parent)
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise WorkerError(f"{path} is not a socket; move it away, so that the worker can listen there.")
+            remedy = (
+                "set FLUX2_HOME elsewhere"
+                if private.is_kept(path)
+                else "move it away, so that the worker can listen there"
+            )
+            raise WorkerError(f"{path} is not a socket; {remedy}.")
         path.unlink()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)

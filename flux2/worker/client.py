@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from flux2 import __version__
-from flux2.errors import WorkerError
+from flux2.asker import carried
+from flux2.errors import WorkerError, WorkerInTheWay
 from flux2.events import Event
 from flux2.paths import socket_path
 from flux2.request import GenerationRequest
@@ -57,8 +58,8 @@ from flux2.worker.protocol import (
     encode,
 )
 
-START_TIMEOUT = 10.0
-"""Seconds a new worker has to open its socket."""
+START_TIMEOUT = 120.0
+"""Seconds a new worker has to answer, as long as its process lives: a loaded machine takes its time."""
 
 _GREETING_TIMEOUT = 10.0
 _REPLY_TIMEOUT = 10.0
@@ -89,9 +90,9 @@ async def connect_or_start(
         return await connect(path, watch=watch)
     child = start(path, arguments)
     deadline = asyncio.get_running_loop().time() + START_TIMEOUT
-    while asyncio.get_running_loop().time() < deadline:
+    while (left := deadline - asyncio.get_running_loop().time()) > 0:
         with contextlib.suppress(WorkerNotRunning):
-            return await connect(path, watch=watch)
+            return await connect(path, watch=watch, patience=left)
         # Where two screens start a worker each, one of the two leaves at once and both attach to the other.
         if child.poll() not in (None, access.EXIT_ALREADY_RUNS):
             raise WorkerDied(
@@ -103,12 +104,13 @@ async def connect_or_start(
     )
 
 
-async def connect(path: Path | None = None, *, watch: bool = True) -> WorkerClient:
-    """Attach to the worker that runs.
+async def connect(path: Path | None = None, *, watch: bool = True, patience: float = _GREETING_TIMEOUT) -> WorkerClient:
+    """Attach to the worker that runs, which has so many seconds to greet.
 
     Raises:
         WorkerNotRunning: if none does.
-        WorkerError: if it does not answer, or speaks another protocol.
+        WorkerInTheWay: if it does not answer, or speaks another protocol.
+        WorkerError: if its socket can't be used, or it takes nobody any more.
     """
     path = path or socket_path()
     try:
@@ -124,12 +126,15 @@ async def connect(path: Path | None = None, *, watch: bool = True) -> WorkerClie
     try:
         uid = access.peer_uid(writer.get_extra_info("socket"))
         if uid != os.geteuid():
-            raise WorkerError(f"The worker at {path} belongs to another user (uid {uid}); remove the socket.")
-        async with asyncio.timeout(_GREETING_TIMEOUT):
+            raise WorkerError(f"The worker at {path} belongs to another user (uid {uid}); set FLUX2_HOME elsewhere.")
+        async with asyncio.timeout(patience):
             return await _greet(reader, writer, watch)
     except TimeoutError as error:
         writer.close()
-        raise WorkerError("The worker does not answer; end it with `flux2 worker stop` and try again.") from error
+        raise WorkerInTheWay("The worker does not answer; end it with `flux2 worker stop` and try again.") from error
+    except ProtocolError as error:
+        writer.close()
+        raise WorkerInTheWay(f"What listens at {path} is no worker that this program knows: {error}") from error
     except OSError as error:
         raise WorkerNotRunning(f"The worker hung up ({error.strerror or error}).") from error
     except BaseException:
@@ -362,7 +367,7 @@ class WorkerClient:
 
 
 async def _greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, watch: bool) -> WorkerClient:
-    ours = Hello(protocol=PROTOCOL, version=__version__, pid=os.getpid(), watch=watch)
+    ours = Hello(protocol=PROTOCOL, version=__version__, pid=os.getpid(), watch=watch, environment=carried())
     decoder, hello, client = Decoder(), None, None
     while client is None and (data := await reader.read(256 * 1024)):
         for message in decoder.feed(data):
@@ -370,7 +375,7 @@ async def _greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wat
                 case _ if client:
                     client._take(message)
                 case Hello() if message.protocol != PROTOCOL:
-                    raise WorkerError(
+                    raise WorkerInTheWay(
                         f"The worker (process {message.pid}, version {message.version}) speaks protocol "
                         f"{message.protocol}, this program (version {__version__}) protocol {PROTOCOL}; "
                         "end it with `flux2 worker stop` and start again."

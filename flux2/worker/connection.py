@@ -9,6 +9,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from flux2 import __version__
+from flux2.asker import Asker
 from flux2.worker.access import peer_uid
 from flux2.worker.protocol import (
     PROTOCOL,
@@ -70,6 +71,11 @@ class Connection(asyncio.Protocol):
         self._why = ""
         self.peer: Hello | None = None
         """The client's greeting; None until it has come."""
+
+    @property
+    def asker(self) -> Asker:
+        """The client's shell; None for a client of a version that does not tell it."""
+        return (self.peer.environment if self.peer else None) or None
 
     # --- out ---------------------------------------------------------------------------------------------------------
 

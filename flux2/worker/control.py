@@ -8,16 +8,32 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from flux2.errors import WorkerError
 from flux2.paths import socket_path
 from flux2.worker import access
 from flux2.worker.client import WorkerNotRunning, connect, connect_or_start
+from flux2.worker.death import WorkerLost, in_words
 from flux2.worker.launch import is_alive
 from flux2.worker.logfile import last_lines, log_path
 from flux2.worker.protocol import Snapshot
+
+_Answer = TypeVar("_Answer")
+
+
+def _told(question: Coroutine[Any, Any, _Answer]) -> _Answer:
+    """The answer to a question; a worker that is lost over it, or did not start, is told with what it last wrote.
+
+    Raises:
+        WorkerError: as the question.
+    """
+    try:
+        return asyncio.run(question)
+    except WorkerLost as lost:
+        raise WorkerError(in_words(lost)) from lost
 
 
 def status(path: Path | None = None) -> Snapshot | None:
@@ -33,7 +49,7 @@ def status(path: Path | None = None) -> Snapshot | None:
         return client.snapshot
 
     try:
-        return asyncio.run(ask())
+        return _told(ask())
     except WorkerNotRunning:
         return None
 
@@ -60,7 +76,7 @@ def stop(path: Path | None = None, *, patience: float = 10.0) -> bool:
         await client.close()
 
     with contextlib.suppress(WorkerError):
-        asyncio.run(ask())
+        _told(ask())
         if _gone(pid, patience):
             return True
     for number in (signal.SIGTERM, signal.SIGKILL):
@@ -84,7 +100,7 @@ def stop_when_idle(path: Path | None = None) -> bool:
         await client.close()
 
     try:
-        asyncio.run(ask())
+        _told(ask())
     except WorkerNotRunning:
         return False
     return True
@@ -102,7 +118,7 @@ def unfinished() -> list[dict[str, Any]]:
         await client.close()
         return list(client.snapshot.unfinished)
 
-    return asyncio.run(ask())
+    return _told(ask())
 
 
 def resume(run: str = "", output: str = "") -> str:
@@ -130,7 +146,7 @@ def resume(run: str = "", output: str = "") -> str:
         finally:
             await client.close()
 
-    return asyncio.run(ask())
+    return _told(ask())
 
 
 def discard(run: str) -> None:
@@ -147,7 +163,7 @@ def discard(run: str) -> None:
         finally:
             await client.close()
 
-    asyncio.run(ask())
+    _told(ask())
 
 
 def log(count: int = 20) -> list[str]:

@@ -21,6 +21,10 @@ _FATAL_SIGNALS = {
     "Floating-point exception": signal.SIGFPE,
     "Illegal instruction": signal.SIGILL,
 }
+LAST_LINES = 3
+"""Lines of a dead worker's log that are told with its death."""
+_STACK_DUMP = ("  File ", "Stack (most", "Thread 0x", "Current thread", "Extension modules", "  <no Python frame>")
+"""How faulthandler's lines begin."""
 _SIGNALS_MEAN = {
     signal.SIGABRT: ", as MLX does when the device fails",
     signal.SIGSEGV: ", a memory fault",
@@ -45,6 +49,14 @@ class WorkerDied(WorkerLost):
 
 class WorkerLeft(WorkerLost):
     """It ended in good order."""
+
+
+def in_words(lost: WorkerLost) -> str:
+    """Why the worker is gone and, unless it left in good order, the last it wrote, without an abort's stack dump."""
+    if isinstance(lost, WorkerLeft):
+        return lost.reason
+    lines = [line for line in lost.last_lines if line.strip() and not line.startswith(_STACK_DUMP)][-LAST_LINES:]
+    return lost.reason + (" It last said: " + " / ".join(lines) if lines else "")
 
 
 def out_of_memory_kills() -> int | None:

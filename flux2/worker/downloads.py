@@ -9,10 +9,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from flux2.architecture.catalog import find_card
+from flux2.asker import Asker, asked_by
 from flux2.awake import kept_awake
-from flux2.catalog import find_card
 from flux2.checkpoint.source import repo_to_download
 from flux2.errors import CheckpointError, Flux2Error, GenerationCancelled, RequestError
 from flux2.events import DownloadProgress, EventHandler, Logged
@@ -35,6 +36,8 @@ class _Job:
     """"paused" or "cancelled": the state that it is to end in."""
     asked: bool = False
     """Whether somebody wants it besides the run that waits for it."""
+    asker: Asker = field(default=None, repr=False)
+    """Whoever set it going."""
 
 
 class Downloads:
@@ -54,8 +57,8 @@ class Downloads:
         with self._changed:
             return sum(job.thread is not None for job in self._jobs.values())
 
-    def start(self, model: str) -> None:
-        """Begin a download, or go on with one.
+    def start(self, model: str, asker: Asker = None) -> None:
+        """Begin a download, or go on with one, with the asker's token, proxies and so on (`flux2.asker`).
 
         Raises:
             RequestError: if there is no such model, or all of it is here.
@@ -65,7 +68,7 @@ class Downloads:
         if not (repo := repo_to_download(name)):
             raise RequestError(f"{name} is here already: there is nothing to download.")
         with self._changed:
-            self._start(name, repo).asked = True
+            self._start(name, repo, asker).asked = True
 
     def pause(self, model: str) -> None:
         """Stop a download for now; `start` goes on.
@@ -85,7 +88,7 @@ class Downloads:
         with self._changed:
             self._stop(_name(model), "cancelled")
 
-    def ensure(self, model: str, should_cancel: Callable[[], bool]) -> None:
+    def ensure(self, model: str, should_cancel: Callable[[], bool], asker: Asker = None) -> None:
         """Wait until all of a run's model is here, fetching it first if need be; while it is paused, the run waits.
 
         Raises:
@@ -100,7 +103,7 @@ class Downloads:
         if not repo:
             return
         with self._changed:
-            self._start(name, repo)
+            self._start(name, repo, asker)
             while job := self._jobs.get(name):
                 if should_cancel():
                     if not job.asked:
@@ -133,10 +136,11 @@ class Downloads:
 
     # --- with the lock held ------------------------------------------------------------------------------------------
 
-    def _start(self, name: str, repo: str) -> _Job:
+    def _start(self, name: str, repo: str, asker: Asker) -> _Job:
         job = self._jobs.setdefault(name, _Job(repo, DownloadProgress(model=name, state="starting")))
         job.stop = ""
         if job.thread is None:
+            job.asker = asker
             self._failures.pop(name, None)
             job.thread = threading.Thread(target=self._fetch, args=[name, job], name=f"download {name}", daemon=True)
             job.thread.start()
@@ -167,7 +171,7 @@ class Downloads:
         while True:
             state, message = "finished", ""
             try:
-                with kept_awake():
+                with asked_by(job.asker), kept_awake():
                     download(job.repo, lambda progress: self._tell(job, progress), lambda: bool(job.stop), model=name)
             except DownloadStopped:
                 state = "stopped"

@@ -47,6 +47,11 @@ class RunHistory:
         return bool(self._lasting)
 
     @property
+    def started(self) -> bool:
+        """Whether the engine has told what it makes."""
+        return any(isinstance(event, ev.RunStarted) for _, event in self._lasting)
+
+    @property
     def ended(self) -> bool:
         return any(isinstance(event, ENDINGS) for _, event in self._lasting)
 

@@ -23,12 +23,13 @@ import re
 import secrets
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BufferedWriter
 from pathlib import Path
 from typing import Any
 
 from flux2 import events as ev
+from flux2.asker import Asker
 from flux2.atomic import write_atomically
 from flux2.digest import digest
 from flux2.private import make_private
@@ -56,6 +57,8 @@ class Job:
     request: GenerationRequest
     resumes: str = ""
     """The unfinished run that it takes up; "" for none."""
+    asker: Asker = field(default=None, repr=False, compare=False)
+    """Never written, for it may hold a token; None for a job out of the saved queue."""
 
 
 def new_run_id(last: str = "") -> str:

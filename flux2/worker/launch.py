@@ -32,9 +32,20 @@ def start(path: Path, arguments: Sequence[str] = ()) -> subprocess.Popen[bytes]:
     try:
         log = open_log(log_path())
         try:
-            # -P: whatever lies in the user's current folder is not imported.
+            # -P: whatever lies in the user's current folder is not imported. UTF-8: names of files come from shells of
+            # any locale, as half surrogates where that could not read them.
             child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "flux2.worker", "--socket", os.fspath(path.absolute()), *arguments],
+                [
+                    sys.executable,
+                    "-P",
+                    "-X",
+                    "utf8",
+                    "-m",
+                    "flux2.worker",
+                    "--socket",
+                    os.fspath(path.absolute()),
+                    *arguments,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from flux2.paths import expand
+from flux2.paths import expand, pictures_dir
 from flux2.request import GenerationRequest
 
 
 def with_absolute_paths(request: GenerationRequest) -> GenerationRequest:
-    """The request with its paths as they are meant here."""
-    changes: dict[str, str] = {}
-    if request.output is not None:
-        changes["output"] = absolute(request.output)
+    """The request with its paths as they are meant here; the picture goes where this process looks for pictures."""
+    changes = {"output": absolute(request.output or f"{pictures_dir()}/")}
     for name in ("model", "vae"):
         place = getattr(request, name) or ""
         if place.startswith((".", "~")) or (os.sep in place and expand(place).is_dir()):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from flux2 import __version__
 from flux2 import events as ev
+from flux2.asker import asked_by, read_once
 from flux2.awake import kept_awake
 from flux2.errors import Flux2Error, GenerationCancelled, PictureNotSavedError, WorkerError
 from flux2.gpu_errors import sentence_for
@@ -67,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(options: argparse.Namespace) -> None:
     runner = make_runner(options.runner)
-    info = WorkerInfo(pid=os.getpid(), version=__version__, started=time.time(), log=str(logfile.log_path()))
+    info = WorkerInfo(
+        pid=os.getpid(), version=__version__, started=time.time(), log=str(logfile.log_path()), environment=read_once()
+    )
     listener = access.listen(options.socket)
     server = Server(
         listener,
@@ -122,8 +125,8 @@ def _generate(task: Generate, runner: Runner, server: Server) -> None:
     try:
         if task.cancelled.is_set():
             raise GenerationCancelled
-        with kept_awake():
-            server.downloads.ensure(task.job.request.model, task.cancelled.is_set)
+        with asked_by(task.job.asker), kept_awake():
+            server.downloads.ensure(task.job.request.model, task.cancelled.is_set, task.job.asker)
             runner.run(
                 task.job.request,
                 run=run,

@@ -55,6 +55,8 @@ class Hello:
     pid: int
     watch: bool = True
     """Of a client: False to be spared events, for one that only asks and leaves."""
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
+    """Of a client: what its requests carry of its shell (`flux2.asker.carried`), a token perhaps: for memory alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,8 @@ class WorkerInfo:
     """"cpu" or "gpu"; "" until ready."""
     model: str = ""
     """What is kept loaded between runs, for people ("klein-4b int4"); "" for nothing."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """What it has from the shell that started it (`flux2.asker.read_once`); {} from a version that does not tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

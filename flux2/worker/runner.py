@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from flux2.architecture.limits import DeviceType
 from flux2.errors import WorkerError
 from flux2.events import EventHandler, Memory
-from flux2.planning.run_setting import Backend
 from flux2.request import GenerationRequest
 
 ENGINE = "flux2.worker.engine:EngineRunner"
@@ -24,7 +24,7 @@ class Device:
     """For people."""
     memory_limit: int
     """Bytes that should not be exceeded."""
-    backend: Backend = "gpu"
+    backend: DeviceType = "gpu"
 
 
 class Runner(Protocol):

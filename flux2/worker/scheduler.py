@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from flux2 import events as ev
-from flux2.catalog import same_model
+from flux2.architecture.catalog import same_model
+from flux2.asker import Asker
 from flux2.errors import PictureNotSavedError, WorkerError
 from flux2.request import GenerationRequest
 from flux2.worker.history import ENDINGS, RunHistory
@@ -86,7 +87,7 @@ class Scheduler:
             unfinished=self._offers(),
         )
 
-    def enqueue(self, request: GenerationRequest) -> str:
+    def enqueue(self, request: GenerationRequest, asker: Asker = None) -> str:
         """Put a request at the queue's end.
 
         Returns:
@@ -96,12 +97,12 @@ class Scheduler:
             RequestError: if it can't be carried out by any model, or the queue is full.
         """
         self._refuse_if_leaving()
-        job = self._waiting.add(request)
+        job = self._waiting.add(request, asker)
         self._queue_changed()
         self._next()
         return job.run
 
-    def resume(self, run: str) -> str:
+    def resume(self, run: str, asker: Asker = None) -> str:
         """Put an unfinished run before all others: it goes on from its last kept step.
 
         Returns:
@@ -114,7 +115,7 @@ class Scheduler:
         left = self.unfinished.find(run)
         if left.picture:
             raise WorkerError(f"The picture of run {run} is finished; save it again, here or elsewhere.")
-        job = self._waiting.add_first(left.request, resumes=run)
+        job = self._waiting.add_first(left.request, run, asker)
         self._queue_changed()
         self._next()
         return job.run
@@ -139,14 +140,14 @@ class Scheduler:
         self._waiting.remove(run)
         self._queue_changed()
 
-    def replace(self, run: str, request: GenerationRequest) -> None:
+    def replace(self, run: str, request: GenerationRequest, asker: Asker = None) -> None:
         """Put another request in the place of a waiting one.
 
         Raises:
             RequestError: if no model could carry it out.
             WorkerError: if that run does not wait (any longer).
         """
-        self._waiting.replace(run, request)
+        self._waiting.replace(run, request, asker)
         self._queue_changed()
 
     def move(self, run: str, by: int) -> None:
@@ -191,8 +192,9 @@ class Scheduler:
         self._next()
 
     def leave(self, reason: str, *, now: bool, interruption: str = "") -> None:
-        """Let the worker end: when nothing runs or waits, or, with `now`, as soon as the run under way has been broken
-        off. What waits is kept on disk for the next worker. With an `interruption` the run ends as failed, saying so.
+        """Let the worker end: when nothing runs, waits or is fetched, or, with `now`, as soon as the run under way has
+        been broken off. What waits is kept on disk for the next worker. With an `interruption` the run ends as failed,
+        saying so.
         """
         if now:
             self._leaving, self._interruption = reason, interruption
@@ -251,6 +253,9 @@ class Scheduler:
                 self._downloads[event.model] = event
         if isinstance(event, ENDINGS):
             self._ended, self._phase = True, ""
+        if isinstance(event, ev.RunFailed | ev.RunCancelled) and not self._runs[-1].started:
+            assert isinstance(self._task, Generate)
+            event = replace(event, request=self._task.job.request.to_dict())
         if event.run:
             self._runs[-1].add(event)
             if isinstance(event, ev.RunFailed):  # offered first: after its ending nobody would look for it again
@@ -259,6 +264,8 @@ class Scheduler:
         elif isinstance(event, ev.Logged):
             self._log.append(event)
         self._publish(Happened(event=event))
+        if isinstance(event, ev.DownloadProgress) and not event.going_on:
+            self._next()
 
     def _offer_to_resume(self, event: ev.RunFailed) -> None:
         """A run that was broken off, or failed after some steps, can be taken up."""
@@ -336,6 +343,11 @@ class Scheduler:
         return self._task
 
     @property
+    def _idle(self) -> bool:
+        """Whether nothing is to be done, here or by a download's own process, but to wait."""
+        return not self._ready and not any(told.going_on for told in self._downloads.values())
+
+    @property
     def _ready(self) -> bool:
         """Whether something waits that may start."""
         return bool(self._waiting) and not self._held
@@ -343,7 +355,7 @@ class Scheduler:
     def _next(self) -> None:
         if not self._main_is_free:
             return
-        if self._leaving or (self._leave_when_idle and not self._ready):
+        if self._leaving or (self._leave_when_idle and self._idle):
             self._leaving = self._leaving or self._leave_when_idle
             self.unfinished.rescue(lambda message: self.log("warning", message))
             self._hand(Leave())

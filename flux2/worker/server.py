@@ -21,6 +21,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from flux2 import events as ev
+from flux2.asker import Asker
 from flux2.errors import Flux2Error, PictureNotSavedError, WorkerError
 from flux2.request import GenerationRequest
 from flux2.worker import access, logfile
@@ -37,6 +38,8 @@ MAX_CLIENTS = 32
 EXIT_BROKEN_OFF = 75
 """Exit code of a worker that left without waiting for the engine (EX_TEMPFAIL of sysexits.h)."""
 
+_CARRY_THE_ASKER = ("enqueue", "replace", "resume", "start_download")
+"""Commands that lead to what is done as in the client's shell, not as in the worker's."""
 _Result = dict[str, Any] | None
 """What a command's reply holds; None for no more than that it was carried out."""
 
@@ -259,7 +262,8 @@ class Server:
     def obey(self, connection: Connection, command: Command) -> None:
         """Carry a client's command out and answer."""
         try:
-            result = self._commands[command.name](**command.arguments)
+            asker = {"asker": connection.asker} if command.name in _CARRY_THE_ASKER else {}
+            result = self._commands[command.name](**command.arguments, **asker)
         except Exception as error:
             connection.send(Reply(id=command.id, error=_in_words(error)))
             return
@@ -276,8 +280,8 @@ class Server:
             reply = Reply(id=command.id, error=_in_words(error))
         connection.send(reply)
 
-    def _enqueue(self, request: dict[str, Any]) -> dict[str, Any]:
-        return {"run": self._scheduler.enqueue(GenerationRequest.from_dict(request))}
+    def _enqueue(self, request: dict[str, Any], asker: Asker) -> dict[str, Any]:
+        return {"run": self._scheduler.enqueue(GenerationRequest.from_dict(request), asker)}
 
     def _cancel(self, run: str, force: bool) -> dict[str, Any]:
         cancelled = self._scheduler.cancel(run)
@@ -285,11 +289,11 @@ class Server:
             self._loop.call_later(self._grace, self._break_off_task, self._scheduler.task)
         return {"cancelled": cancelled}
 
-    def _replace(self, run: str, request: dict[str, Any]) -> None:
-        self._scheduler.replace(run, GenerationRequest.from_dict(request))
+    def _replace(self, run: str, request: dict[str, Any], asker: Asker) -> None:
+        self._scheduler.replace(run, GenerationRequest.from_dict(request), asker)
 
-    def _resume(self, run: str) -> dict[str, Any]:
-        return {"run": self._scheduler.resume(run)}
+    def _resume(self, run: str, asker: Asker) -> dict[str, Any]:
+        return {"run": self._scheduler.resume(run, asker)}
 
     async def _save_again(self, run: str, path: str) -> dict[str, Any]:
         from flux2.pictures.images import save_again

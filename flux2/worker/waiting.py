@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 
+from flux2.asker import Asker
 from flux2.errors import RequestError, WorkerError
 from flux2.request import GenerationRequest
 from flux2.worker.journal import Job, new_run_id
@@ -38,7 +39,7 @@ class WaitingJobs:
         self._jobs.extend(jobs)
         self._last_id = last_id
 
-    def add(self, request: GenerationRequest) -> Job:
+    def add(self, request: GenerationRequest, asker: Asker = None) -> Job:
         """Put a request at the end.
 
         Raises:
@@ -46,11 +47,11 @@ class WaitingJobs:
         """
         if len(self._jobs) >= MAX_QUEUED:
             raise RequestError(f"The queue is full ({MAX_QUEUED} requests wait); remove some or wait.")
-        job = Job(run=self._new_id(), request=request.validated())
+        job = Job(run=self._new_id(), request=request.validated(), asker=asker)
         self._jobs.append(job)
         return job
 
-    def add_first(self, request: GenerationRequest, resumes: str) -> Job:
+    def add_first(self, request: GenerationRequest, resumes: str, asker: Asker = None) -> Job:
         """Put the unfinished run `resumes` before all others.
 
         Raises:
@@ -58,7 +59,7 @@ class WaitingJobs:
         """
         if resumes in self.taken_up():
             raise WorkerError(f"Run {resumes} is in the queue already.")
-        job = Job(run=self._new_id(), request=request, resumes=resumes)
+        job = Job(run=self._new_id(), request=request, resumes=resumes, asker=asker)
         self._jobs.appendleft(job)
         return job
 
@@ -74,7 +75,7 @@ class WaitingJobs:
         """Take one out. Raises WorkerError if it does not wait (any longer)."""
         del self._jobs[self._place(run)]
 
-    def replace(self, run: str, request: GenerationRequest) -> None:
+    def replace(self, run: str, request: GenerationRequest, asker: Asker = None) -> None:
         """Put another request in the place of one.
 
         Raises:
@@ -82,7 +83,7 @@ class WaitingJobs:
             WorkerError: if that run does not wait (any longer).
         """
         place = self._place(run)
-        self._jobs[place] = Job(run=run, request=request.validated())
+        self._jobs[place] = Job(run=run, request=request.validated(), asker=asker)
 
     def move(self, run: str, by: int) -> None:
         """Let one change places with its neighbours, `by` of them; earlier where that is negative.

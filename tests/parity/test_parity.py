@@ -10,8 +10,9 @@ from recordings import ALL_RUNS, RUNS_WITH_BLOCKS, recording
 
 from flux2 import Flux2Pipeline
 from flux2 import events as ev
+from flux2.architecture.text_encoder import TEXT_ENCODERS
 from flux2.checkpoint.layout import open_checkpoint
-from flux2.prompt import PROMPT_FORMS, load_tokenizer, sequence_length, tokenize
+from flux2.prompt import load_tokenizer, sequence_length, tokenize
 
 
 @pytest.mark.parametrize("name", ALL_RUNS)
@@ -33,7 +34,7 @@ def test_fewer_bits_cost_what_they_cost_diffusers(name: str, dtype: str) -> None
 def test_tokens(name: str) -> None:
     run = recording(name)
     tokenizer = load_tokenizer(run.checkpoint / "tokenizer")
-    form = PROMPT_FORMS[open_checkpoint(run.checkpoint).text_encoder.class_name]
+    form = TEXT_ENCODERS[open_checkpoint(run.checkpoint).text_encoder.class_name].prompt_form
     ours = tokenize(tokenizer, run.arguments["prompt"], form, run.arguments["max_sequence_length"])
     np.testing.assert_array_equal(ours.input_ids, run["input_ids"])
     np.testing.assert_array_equal(ours.attention_mask, run["attention_mask"])

@@ -9,10 +9,10 @@ import engine
 import pytest
 from recordings import recording
 
+from flux2.architecture.text_encoder import TEXT_ENCODERS
 from flux2.mlx_backend import mx
 from flux2.models import transformer, transformer_blocks
 from flux2.models.rope import Positions, Rotation, axial_rotation
-from flux2.prompt import PROMPT_FORMS
 
 RUNS = ["distilled/wide", "base/guided", "odd/tall", "dev/tall"]  # of each checkpoint, the one that is not square
 
@@ -45,7 +45,7 @@ def test_exchanged_scale_and_shift_are_found(name: str, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("name", RUNS)
 def test_padding_on_the_wrong_side_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for encoder, form in PROMPT_FORMS.items():
-        wrong = replace(form, padding_side={"left": "right", "right": "left"}[form.padding_side])
-        monkeypatch.setitem(PROMPT_FORMS, encoder, wrong)
+    for encoder, row in TEXT_ENCODERS.items():
+        wrong = replace(row.prompt_form, padding_side={"left": "right", "right": "left"}[row.prompt_form.padding_side])
+        monkeypatch.setitem(TEXT_ENCODERS, encoder, replace(row, prompt_form=wrong))
     assert {"prompt_embeds", "latents after step 1", "image"} <= found(name)

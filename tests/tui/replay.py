@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from flux2 import events as ev
-from flux2.errors import WorkerError
+from flux2.errors import WorkerError, WorkerInTheWay
 from flux2.request import GenerationRequest
 from flux2.worker.protocol import RunRecord, Snapshot, WorkerInfo
 
@@ -54,6 +54,8 @@ class ReplayBackend:
     queue: tuple[dict[str, object], ...] = ()
     info: WorkerInfo = INFO
     fails: str = ""
+    in_the_way: str = ""
+    """What is said of a worker of another protocol."""
     refuses: str = ""
     enqueued: list[GenerationRequest] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
@@ -68,6 +70,7 @@ class ReplayBackend:
     model_asks: list[tuple[str, str]] = field(default_factory=list)
     """What was asked for models: start, pause, cancel or delete."""
     restarts: int = 0
+    retired: int = 0
     closed: bool = False
     started_again: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when another screen has started a worker."""
@@ -81,6 +84,8 @@ class ReplayBackend:
         self._updates.put_nowait(WorkerError(sentence))
 
     async def connect(self) -> Snapshot:
+        if self.in_the_way:
+            raise WorkerInTheWay(self.in_the_way)
         if self.fails:
             raise WorkerError(self.fails)
         runs = (RunRecord(run="r1", events=self.past),) if self.past else ()
@@ -155,9 +160,14 @@ class ReplayBackend:
             raise WorkerError(self.refuses)
         self.model_asks.append((what, model))
 
-    async def restart(self) -> Snapshot:
+    async def retire(self) -> None:
+        self.retired += 1
+
+    async def restart(self, *, end_other: bool = False) -> Snapshot:
+        if self.in_the_way and not end_other:
+            raise WorkerInTheWay(self.in_the_way)
         self.restarts += 1
-        self.fails = ""
+        self.fails = self.in_the_way = ""
         return await self.connect()
 
     async def close(self) -> None:

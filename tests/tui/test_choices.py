@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flux2.catalog import MODELS
+from flux2.architecture.catalog import MODELS
 from flux2.errors import RequestError
 from flux2.request import MAX_SEED
 from tui.choices import Choices, load_choices, save_choices

@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 
 from flux2 import events as ev
 from flux2.request import GenerationRequest
-from tests.tui.replay import ReplayBackend, events_of_a_run, mid_run, queue_of
+from tests.tui.replay import REQUEST, ReplayBackend, events_of_a_run, mid_run, queue_of
 from tests.tui.screen import running, settled, text_of, until
 from tui.app import Flux2App
 from tui.screens.confirm import Confirm
@@ -145,3 +145,18 @@ async def test_pressed_three_times_at_once_the_seeds_are_counted_all_the_same(
         await pilot.pause(0.5)
         await settled(pilot)
         assert [request.seed for request in backend.enqueued] == [7, 8, 9]
+
+
+async def test_a_run_that_fails_before_it_begins_is_not_taken_for_the_one_before() -> None:
+    backend = ReplayBackend(past=tuple(events_of_a_run()))
+    asked = {**REQUEST, "prompt": "a heron", "seed": 77}
+    async with running(backend) as (app, pilot):
+        backend.feed(ev.RunFailed(run="r2", message="The Hub can't be reached.", request=asked))
+        await settled(pilot)
+        text = text_of(app)
+        assert "last run failed" in text
+        assert "The Hub can't be reached." in text
+        assert "done" not in text.split("Log")[0] and "● ready" not in text
+        await pilot.press("escape", "r")
+        await settled(pilot)
+        assert backend.enqueued[0].prompt == "a heron"

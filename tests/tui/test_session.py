@@ -98,3 +98,26 @@ def test_waiting_items_are_those_behind_the_running_one() -> None:
 def test_what_the_user_should_know_is_in_the_log(event: ev.Event, level: str) -> None:
     session = session_after([*events_of_a_run(2), event])
     assert session.log[-1].level == level
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        ev.RunFailed(run="r2", message="The Hub can't be reached.", request=REQUEST | {"seed": 5}),
+        ev.RunCancelled(run="r2", request=REQUEST | {"seed": 5}),
+    ],
+)
+def test_a_run_that_ends_before_it_began_takes_the_place_of_the_one_before(end: ev.Event) -> None:
+    session = session_after([*events_of_a_run(), end])
+    assert session.run is not None
+    assert (session.run.run, session.run.seed, session.picture, session.preview) == ("r2", 5, None, None)
+    assert not session.running
+
+
+def test_the_graph_goes_on_where_the_clock_was_set_back() -> None:
+    events = events_of_a_run(7)
+    behind = [
+        replace(event, time=event.time - 3600) if at > len(events) // 2 else event for at, event in enumerate(events)
+    ]
+    session, there = session_after(behind), session_after(events)
+    assert session.history.end == pytest.approx(there.history.end, abs=1.0)

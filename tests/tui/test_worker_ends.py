@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import pytest
+
+from flux2 import __version__, asker
 from flux2.paths import state_dir
 from flux2.worker.client import WorkerDied, WorkerLeft
+from flux2.worker.death import in_words
 from tests.tui.replay import INFO, ReplayBackend, mid_run
-from tests.tui.screen import make_app, running, settled, text_of
+from tests.tui.screen import make_app, running, settled, text_of, until
 from tui.choices import load_choices
-from tui.worker_backend import in_words
+from tui.screens.confirm import Confirm
 
 CAT = "a fluffy orange tabby cat"
 
@@ -95,3 +99,49 @@ async def test_leaving_says_that_the_run_goes_on() -> None:
     assert backend.cancelled == []
     assert app.return_code == 0
     assert load_choices(state_dir() / "screen.json").prompt == CAT
+
+
+async def test_a_worker_of_another_version_is_named_and_replaced_once_it_is_idle() -> None:
+    backend = mid_run()
+    backend.info = replace(INFO, version="0.0.9")
+    async with running(backend) as (app, pilot):
+        text = text_of(app)
+        assert "worker 0.0.9: f5" in text
+        assert f"The worker is version 0.0.9, this screen {__version__}: f5 replaces it" in app.session.log[-1].message
+        await pilot.press("escape", "f5")
+        await settled(pilot)
+        assert (backend.retired, backend.restarts, backend.cancelled) == (1, 0, [])
+        assert "new worker to come" in text_of(app)
+        assert "f5" not in text_of(app).splitlines()[-1]
+        backend.info = INFO
+        backend.die("The worker left: it was asked to.")
+        await until(pilot, lambda: backend.restarts == 1)
+        await settled(pilot)
+        text = text_of(app)
+        assert "0.0.9" not in text.splitlines()[0]
+        assert "worker lost" not in text
+
+
+async def test_a_worker_of_another_shell_is_told() -> None:
+    theirs = asker.read_once() | {"HF_HOME": "/volume/hub"}
+    async with running(ReplayBackend(info=replace(INFO, environment=theirs))) as (app, _):
+        assert "other HF_HOME: f5" in text_of(app)
+        assert "with another HF_HOME: f5 replaces it" in app.session.log[-1].message
+    async with running(ReplayBackend(info=replace(INFO, environment=asker.read_once()))) as (app, _):
+        assert app.session.strange is None
+        assert "f5" not in text_of(app)
+
+
+@pytest.mark.parametrize("answer", ["n", "f5"])
+async def test_a_worker_in_the_way_is_ended_with_consent_alone(answer: str) -> None:
+    backend = ReplayBackend(in_the_way="The worker (process 4711, version 9) speaks protocol 9.")
+    async with running(backend) as (app, pilot):
+        assert "worker in the way, f5 restarts it" in text_of(app)
+        await pilot.press("escape", "f5")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        assert backend.restarts == 0
+        await pilot.press(answer)
+        await until(pilot, lambda: app.screen is app.dashboard)
+        await settled(pilot)
+        assert backend.restarts == (answer == "f5")
+        assert ("ready" in text_of(app)) == (answer == "f5")

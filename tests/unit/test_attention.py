@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flux2.cpu import attention as cpu_attention
+from flux2.architecture import limits
 from flux2.mlx_backend import mx
 from flux2.models import attention
 from flux2.models.attention import attend
@@ -18,8 +18,8 @@ def take_the_branch(monkeypatch: pytest.MonkeyPatch, on_cpu: bool, chunk_bytes: 
     """Of the CPU, or of a GPU for heads that it has no fused kernel for; each computed here."""
     monkeypatch.setattr(attention, "on_cpu", lambda: on_cpu)
     monkeypatch.setattr(attention, "FUSED_HEADS", ())
-    for module in (attention, cpu_attention):
-        monkeypatch.setattr(module, "SCORES_BYTES", chunk_bytes)
+    for device in ("cpu", "gpu"):
+        monkeypatch.setitem(limits.SCORES_BYTES, device, chunk_bytes)
 
 
 def reference(q: mx.array, k: mx.array, v: mx.array, mask: mx.array | None) -> mx.array:

@@ -9,10 +9,11 @@ import numpy.typing as npt
 import pytest
 from mlx.utils import tree_flatten, tree_map_with_path
 
-from flux2.cpu import attention as cpu_attention
+from flux2.architecture import limits
+from flux2.architecture.autoencoder import AutoencoderConfig
 from flux2.mlx_backend import mx, nn
-from flux2.models import attention, bands, conv
-from flux2.models.autoencoder import AutoencoderConfig, AutoencoderKLFlux2, ResnetBlock
+from flux2.models import bands, conv
+from flux2.models.autoencoder import AutoencoderKLFlux2, ResnetBlock
 from flux2.models.conv import Conv2d, GroupNorm
 from tests.unit.checkpoints import resident
 
@@ -107,10 +108,9 @@ class Plain:
 @pytest.fixture
 def small_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many bands even of a small picture."""
-    monkeypatch.setattr(bands, "CPU_BAND_BYTES", BAND_BYTES)
-    monkeypatch.setattr(bands, "GPU_BAND_BYTES", BAND_BYTES)
-    monkeypatch.setattr(attention, "SCORES_BYTES", BAND_BYTES)
-    monkeypatch.setattr(cpu_attention, "SCORES_BYTES", BAND_BYTES)
+    for device in ("cpu", "gpu"):
+        monkeypatch.setitem(limits.BAND_BYTES, device, BAND_BYTES)
+        monkeypatch.setitem(limits.SCORES_BYTES, device, BAND_BYTES)
 
 
 def psnr(found: Picture, expected: Picture) -> float:
@@ -157,7 +157,7 @@ def test_the_gpus_way_is_the_same_picture(monkeypatch: pytest.MonkeyPatch, dtype
     plain = np.array(Plain().decode(network, latents))
     network.update(tree_map_with_path(lambda _, weight: weight.astype(dtype), network.parameters()))
     monkeypatch.setattr(conv, "on_cpu", lambda: False)
-    monkeypatch.setattr(bands, "on_cpu", lambda: False)
+    monkeypatch.setattr(bands, "device_type", lambda: "gpu")
     assert psnr(np.array(network.decode(latents).astype(mx.float32)), plain) > least
 
 

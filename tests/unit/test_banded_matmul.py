@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from flux2.architecture import limits
+from flux2.architecture.limits import GROUP
 from flux2.cpu import banded_matmul, blas
 from flux2.cpu.banded_matmul import multiply_by_bands
 from flux2.mlx_backend import mx
 from tests.unit.checkpoints import resident
-
-GROUP = 64
 
 
 def quantized(outputs: int, inputs: int, bits: int) -> tuple[mx.array, mx.array, mx.array]:
@@ -28,12 +28,12 @@ def reference(x: mx.array, weight: tuple[mx.array, mx.array, mx.array], bits: in
 @pytest.mark.parametrize("shape", [(7, 64), (100, 128), (33, 320)])  # one band, whole bands, and some rows left over
 def test_gives_the_product(monkeypatch: pytest.MonkeyPatch, threads: int, bits: int, shape: tuple[int, int]) -> None:
     monkeypatch.setattr(blas, "threads", lambda: threads)
-    monkeypatch.setattr(banded_matmul, "BAND", 10 * 128)
+    monkeypatch.setattr(limits, "DEQUANTIZED_NUMBERS", 10 * 128)
     monkeypatch.setattr(banded_matmul, "_PIECE", 3 * 128)
     weight = quantized(*shape, bits)
     x = mx.random.normal((2, 5, shape[1]), key=mx.random.key(1))
     product = multiply_by_bands(x, weight, bits)
-    assert mx.allclose(product, reference(x, weight, bits), rtol=1e-5, atol=1e-5)
+    assert mx.allclose(product, reference(x, weight, bits), rtol=1e-5, atol=1e-4)  # of sums up to 40, in any order
     half = multiply_by_bands(x.astype(mx.float16), weight, bits)
     assert half.dtype == mx.float16
     assert mx.allclose(half.astype(mx.float32), product, rtol=0.05, atol=0.05)
@@ -49,4 +49,4 @@ def test_holds_one_band_beside_the_product() -> None:
     mx.eval(product)
     above = mx.get_peak_memory() - before
     scales = 2 * 4 * 4096 * 4096 // GROUP
-    assert above < banded_matmul.BAND * 4 + scales + (1 << 20)
+    assert above < limits.DEQUANTIZED_NUMBERS * 4 + scales + (1 << 20)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from flux2.architecture import limits
 from flux2.mlx_backend import mx
-from flux2.models import bands
 from flux2.models.bands import Bands, split_rows
 
 
@@ -44,8 +44,8 @@ def test_nothing_of_a_whole_picture_stays() -> None:
 @pytest.mark.parametrize("height", [1, 17, 64, 1000])
 @pytest.mark.parametrize("row_bytes", [1, 100, 1 << 20])
 def test_bands_cover_the_picture_once(monkeypatch: pytest.MonkeyPatch, height: int, row_bytes: int) -> None:
-    for backend in ("CPU", "GPU"):
-        monkeypatch.setattr(bands, f"{backend}_BAND_BYTES", 1000)
+    for device in ("cpu", "gpu"):
+        monkeypatch.setitem(limits.BAND_BYTES, device, 1000)
     parts = list(split_rows(height, row_bytes))
     assert [row for first, last in parts for row in range(first, last)] == list(range(height))
     heights = [last - first for first, last in parts]

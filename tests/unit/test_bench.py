@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from flux2 import cli, preview
-from flux2.architectures import ARCHITECTURES, scaled_down
+from flux2.architecture.published import ARCHITECTURES, scaled_down
 from flux2.bench import report as reports
 from flux2.bench.cell import Cell, measure
 from flux2.bench.document import FIGURES, document_figure
@@ -22,7 +22,6 @@ from flux2.bench.report import BenchPlan, run_bench
 from flux2.bench.synthetic import write_synthetic
 from flux2.bench.tables import as_markdown
 from flux2.errors import Flux2Error
-from flux2.planning.shapes import transformer_shapes
 from tests.unit.checkpoints import resident
 
 MIB = 2**20
@@ -75,7 +74,7 @@ def test_active_and_peak_of_loading_are_what_the_arithmetic_says(small: Path, qu
     others = resident()
     measured = measure(Cell(source=str(small), quantization=quantization))
     peak = measured.figures["quantization_peak"] - others
-    shapes = transformer_shapes(scaled_down(ARCHITECTURES["klein-4b"], 16).transformer).values()
+    shapes = scaled_down(ARCHITECTURES["klein-4b"], 16).shapes()["transformer"].values()
     matrices = [math.prod(shape) for shape in shapes if len(shape) == 2]
     quantized = sum(matrices) * BITS[quantization] / 8
     assert measured.figures["transformer_active"] == pytest.approx(quantized, rel=0.01)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flux2.architectures import ARCHITECTURES
+from flux2.architecture.published import ARCHITECTURES
 from flux2.bench import bounds, disk
 from flux2.bench.disk import CAN_DROP
 from flux2.bench.peers import __main__ as peers

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flux2.architectures import ARCHITECTURES, scaled_down
+from flux2.architecture.published import ARCHITECTURES, scaled_down
 from flux2.bench import plot, readme, results, scaling
 from flux2.bench.peers import ours
 from flux2.bench.peers.contender import Work

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from flux2 import __version__
-from flux2.catalog import MODELS
+from flux2.architecture.catalog import MODELS
 from flux2.cli import main
 from flux2.humanize import clock, printable, seconds, size
 from flux2.paths import pocket_checkpoint

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from flux2.catalog import MODELS
+from flux2.architecture.catalog import MODELS
 from flux2.cli import main
 from flux2.hub.inventory import estimated_size, list_models
 from flux2.hub.manifest import Manifest, storage

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from mlx.utils import tree_map
 
+from flux2.architecture import limits
 from flux2.mlx_backend import mx, nn
-from flux2.models import bands
 from flux2.models.bands import Bands
 from flux2.models.conv import Conv2d, GroupNorm, Upsample, group_statistics
 
@@ -28,8 +28,8 @@ def randomized(module: Module) -> Module:
 
 @pytest.fixture(params=[1, 3000, 1 << 20], ids=["a row per band", "some rows", "all rows"])
 def band_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    monkeypatch.setattr(bands, "CPU_BAND_BYTES", request.param)
-    monkeypatch.setattr(bands, "GPU_BAND_BYTES", request.param)
+    for device in ("cpu", "gpu"):
+        monkeypatch.setitem(limits.BAND_BYTES, device, request.param)
     yield request.param
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from flux2 import quantization
+from flux2.architecture.limits import GROUP
 from flux2.cpu import blas, quantizing
-from flux2.matmul_choice import GROUP
 from flux2.mlx_backend import mx, on_cpu
 from flux2.quantization import MODES, quantize
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from flux2 import cuda_kernels, matmul_choice, memory, quantization
+from flux2.architecture import limits
 from flux2.chip import Chip
 from flux2.doctor import pictures
 from flux2.mlx_backend import mx
@@ -20,7 +21,7 @@ from flux2.pictures.similarity import compare
 from flux2.pipeline import Flux2Pipeline
 
 M4_PRO = Chip(name="Apple M4 Pro", backend="metal", memory_limit=40 << 30, generation=4)
-SAYS = {"on_cpu": lambda: False, "on_cuda": lambda: False, "this_chip": lambda: M4_PRO}
+SAYS = {"on_cpu": lambda: False, "device_type": lambda: "gpu", "on_cuda": lambda: False, "this_chip": lambda: M4_PRO}
 SAME = 45.0
 """dB from the picture that the CPU's branches draw in float32: what is rounded there in another order."""
 
@@ -71,7 +72,7 @@ def test_a_mac_computes_in_bfloat16_and_plans_for_a_gpu() -> None:
 def test_bands_of_a_gpus_size_quantize_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     weight = mx.random.normal((96, 128), key=mx.random.key(0)).astype(mx.bfloat16)
     whole = quantization.quantize(weight, quantization.Quantization("qint8", 8))
-    monkeypatch.setattr(quantization, "_GPU_BAND", 40 * 128)
+    monkeypatch.setitem(limits.QUANTIZING_NUMBERS, "gpu", 40 * 128)
     banded = quantization.quantize(weight, quantization.Quantization("qint8", 8))
     assert all(mx.array_equal(a, b) for a, b in zip(whole, banded, strict=True))
 

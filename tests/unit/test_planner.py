@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from flux2 import cli, matmul_choice, memory, preview, transformer_loading
-from flux2.architectures import ARCHITECTURES
+from flux2.architecture.published import ARCHITECTURES
 from flux2.bench.cell import Cell, measure
 from flux2.bench.synthetic import write_synthetic
 from flux2.errors import CheckpointError

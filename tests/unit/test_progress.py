@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -164,3 +165,16 @@ def test_phase_progress_warnings_and_samples() -> None:
     assert progress.memory is not None and (progress.memory.active, progress.peak) == (8, 9)
     progress.apply(ev.PhaseStarted(run="r", phase="denoise", memory=MEMORY))
     assert (progress.phase_done, progress.phase_total, progress.peak) == (0, 0, 9)
+
+
+def test_a_clock_that_is_set_back_takes_no_time_away() -> None:
+    """From the third step on the clock is an hour behind."""
+    hour, progress, told = 3600.0, RunProgress(run="r", tail_seconds=2.5), []
+    for number, event in enumerate(_run([5.0] * 4)):
+        behind = hour if number >= 5 else 0.0
+        progress.apply(replace(event, time=event.time - behind))
+        told.append(progress.elapsed(event.time - behind))
+        if isinstance(event, ev.StepFinished):
+            assert progress.eta(event.time - behind + 1.0) == pytest.approx((4 - event.step) * 5.0 + 1.5, abs=5.1)
+    assert told == sorted(told)
+    assert told[-1] == pytest.approx(25.5, abs=5.1)  # the step in which it was set back may be lost

@@ -12,15 +12,16 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerBase
 
+from flux2.architecture.text_encoder import DEV_SYSTEM_MESSAGE, TEXT_ENCODERS
 from flux2.errors import CheckpointError
 from flux2.model_configs import find_networks
 from flux2.paths import pocket_checkpoint
-from flux2.prompt import DEV_SYSTEM_MESSAGE, PROMPT_FORMS, load_tokenizer, sequence_length, tokenize
+from flux2.prompt import load_tokenizer, sequence_length, tokenize
 from tests.unit.checkpoints import edit_json
 
 RECORDINGS = Path(__file__).parents[1] / "parity" / "recordings"
 TOKENIZER = RECORDINGS / "base" / "checkpoint" / "tokenizer"
-QWEN3, MISTRAL3 = PROMPT_FORMS["Qwen3ForCausalLM"], PROMPT_FORMS["Mistral3ForConditionalGeneration"]
+QWEN3, MISTRAL3 = (TEXT_ENCODERS[name].prompt_form for name in ("Qwen3ForCausalLM", "Mistral3ForConditionalGeneration"))
 
 AT_ONCE = """
 import threading
@@ -151,9 +152,10 @@ def test_a_tokenizer_needs_no_torch() -> None:
     program = f"""
 import sys
 from pathlib import Path
-from flux2.prompt import PROMPT_FORMS, load_tokenizer, tokenize
+from flux2.architecture.text_encoder import TEXT_ENCODERS
+from flux2.prompt import load_tokenizer, tokenize
 tokenize(load_tokenizer(Path({str(RECORDINGS / "dev" / "checkpoint" / "tokenizer")!r})), "a fox",
-         PROMPT_FORMS["Mistral3ForConditionalGeneration"])
+         TEXT_ENCODERS["Mistral3ForConditionalGeneration"].prompt_form)
 sys.exit("torch" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

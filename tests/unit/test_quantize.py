@@ -13,7 +13,8 @@ import pytest
 from mlx.utils import tree_flatten
 
 from flux2 import events as ev
-from flux2 import quantization, quantize
+from flux2 import quantize
+from flux2.architecture import limits
 from flux2.bench.synthetic import write_synthetic
 from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, NetworkSource
@@ -315,7 +316,7 @@ def test_holds_one_tensor_at_a_time(tmp_path: Path) -> None:
     mx.reset_peak_memory()
     made = quantize_transformer(str(folder), "qint8")
     peak = mx.get_peak_memory() - before
-    band = 6 * quantization._CPU_BAND  # of which codes are chosen at a time
+    band = 6 * limits.QUANTIZING_NUMBERS["cpu"]  # of which codes are chosen at a time
     assert peak <= largest * (1 + 8.5 / 16) + band + 2**20 < made.nbytes
     assert mx.get_active_memory() - before < 2**20
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
 import pytest
 
-from flux2.architectures import ARCHITECTURES, scaled_down
-from flux2.checkpoint.networks import TEXT_ENCODERS
+from flux2.architecture.autoencoder import AutoencoderConfig
+from flux2.architecture.published import ARCHITECTURES, scaled_down
+from flux2.architecture.shapes import Shapes, count
+from flux2.architecture.text_encoder import find_text_encoder
+from flux2.architecture.transformer import Flux2TransformerConfig
+from flux2.checkpoint.networks import text_encoder_kind
 from flux2.mlx_backend import nn
-from flux2.models.autoencoder import AutoencoderConfig, AutoencoderKLFlux2
-from flux2.models.transformer import Flux2Transformer2DModel, Flux2TransformerConfig
-from flux2.planning.shapes import Shapes, text_encoder_shapes, transformer_shapes, vae_shapes
+from flux2.models.autoencoder import AutoencoderKLFlux2
+from flux2.models.transformer import Flux2Transformer2DModel
 from tests.unit.checkpoints import parameter_shapes
 
 PARAMETERS = {"klein-4b": 3_875_544_576, "klein-9b": 9_078_581_248, "dev": 32_223_281_152}
@@ -21,17 +23,13 @@ PARAMETERS = {"klein-4b": 3_875_544_576, "klein-9b": 9_078_581_248, "dev": 32_22
 VAE_PARAMETERS = 84_046_115
 
 
-def count(shapes: Shapes) -> int:
-    return sum(math.prod(shape) for shape in shapes.values())
-
-
 @pytest.mark.parametrize(("model", "parameters"), PARAMETERS.items())
 def test_transformers_have_the_published_number_of_parameters(model: str, parameters: int) -> None:
-    assert count(transformer_shapes(ARCHITECTURES[model].transformer)) == parameters
+    assert count(ARCHITECTURES[model].shapes()["transformer"]) == parameters
 
 
 def test_vae_has_the_published_number_of_parameters() -> None:
-    shapes = vae_shapes(ARCHITECTURES["klein-4b"].vae)
+    shapes = ARCHITECTURES["klein-4b"].shapes()["vae"]
     assert count({name: shape for name, shape in shapes.items() if not name.startswith("bn.")}) == VAE_PARAMETERS
 
 
@@ -42,9 +40,9 @@ def test_shapes_are_those_of_our_networks(model: str, divisor: int) -> None:
     pairs: list[tuple[nn.Module, Shapes]] = [
         (
             Flux2Transformer2DModel(Flux2TransformerConfig.from_dict(architecture.transformer)),
-            transformer_shapes(architecture.transformer),
+            architecture.shapes()["transformer"],
         ),
-        (AutoencoderKLFlux2(AutoencoderConfig.from_dict(architecture.vae)), vae_shapes(architecture.vae)),
+        (AutoencoderKLFlux2(AutoencoderConfig.from_dict(architecture.vae)), architecture.shapes()["vae"]),
     ]
     for network, shapes in pairs:
         shapes.pop("bn.num_batches_tracked", None)
@@ -54,10 +52,11 @@ def test_shapes_are_those_of_our_networks(model: str, divisor: int) -> None:
 @pytest.mark.parametrize("divisor", [1, 16])
 @pytest.mark.parametrize("model", ["klein-4b", "klein-9b", "dev"])
 def test_text_encoder_shapes_are_those_of_our_networks(model: str, divisor: int) -> None:
-    config = scaled_down(ARCHITECTURES[model], divisor).text_encoder
-    kind = TEXT_ENCODERS[config["architectures"][0]]
+    architecture = scaled_down(ARCHITECTURES[model], divisor)
+    config = architecture.text_encoder
+    kind = text_encoder_kind(find_text_encoder(config))
     network = parameter_shapes(kind.network(kind.read_config(config, "")))
-    files = {kind.name_in_network(name): shape for name, shape in text_encoder_shapes(config).items()}
+    files = {kind.name_in_network(name): shape for name, shape in architecture.shapes()["text_encoder"].items()}
     assert network.items() <= files.items()
     assert all(re.fullmatch(kind.unused, name) for name in files.keys() - network.keys())
 
@@ -69,8 +68,8 @@ def test_shapes_are_those_of_the_reference(model: str) -> None:
     with torch.device("meta"):
         transformer = diffusers.Flux2Transformer2DModel.from_config(architecture.transformer)
         vae = diffusers.AutoencoderKLFlux2.from_config(architecture.vae)
-    assert reference_shapes(transformer) == transformer_shapes(architecture.transformer)
-    assert reference_shapes(vae) == vae_shapes(architecture.vae)
+    assert reference_shapes(transformer) == architecture.shapes()["transformer"]
+    assert reference_shapes(vae) == architecture.shapes()["vae"]
 
 
 @pytest.mark.parametrize("model", ["klein-4b", "klein-9b", "dev"])
@@ -84,7 +83,7 @@ def test_text_encoder_shapes_are_those_of_the_reference(model: str) -> None:
     expected = {saved_name(name) if mistral else name: shape for name, shape in reference_shapes(network).items()}
     if architecture.text_encoder.get("tie_word_embeddings"):
         del expected["lm_head.weight"]  # the embedding table itself
-    assert text_encoder_shapes(architecture.text_encoder) == expected
+    assert architecture.shapes()["text_encoder"] == expected
 
 
 def saved_name(name: str) -> str:
@@ -101,15 +100,13 @@ def reference_shapes(network: Any) -> Shapes:
 @pytest.mark.parametrize("model", ARCHITECTURES)
 def test_scaled_down_models_keep_what_quantization_and_heads_need(model: str) -> None:
     small = scaled_down(ARCHITECTURES[model], 16)
-    linears = {name: shape for name, shape in transformer_shapes(small.transformer).items() if len(shape) == 2}
+    linears = {name: shape for name, shape in small.shapes()["transformer"].items() if len(shape) == 2}
     assert linears
     assert all(shape[-1] % 64 == 0 for shape in linears.values())
-    assert (
-        count(transformer_shapes(small.transformer)) < count(transformer_shapes(ARCHITECTURES[model].transformer)) / 100
-    )
+    assert count(small.shapes()["transformer"]) < count(ARCHITECTURES[model].shapes()["transformer"]) / 100
 
 
 def test_scaling_down_leaves_the_original_alone() -> None:
-    before = count(text_encoder_shapes(ARCHITECTURES["dev"].text_encoder))
+    before = count(ARCHITECTURES["dev"].shapes()["text_encoder"])
     scaled_down(ARCHITECTURES["dev"], 8)
-    assert count(text_encoder_shapes(ARCHITECTURES["dev"].text_encoder)) == before
+    assert count(ARCHITECTURES["dev"].shapes()["text_encoder"]) == before

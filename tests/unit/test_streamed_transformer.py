@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from flux2 import events as ev
+from flux2.architecture.transformer import CONDITIONING_PARTS
 from flux2.bench.synthetic import write_synthetic
 from flux2.checkpoint import safetensors_file
 from flux2.checkpoint.layout import open_checkpoint
@@ -24,7 +25,6 @@ from flux2.denoising import DenoisingPlan, condition, denoise, initial_noise, pa
 from flux2.errors import CheckpointError, GenerationCancelled, RequestError
 from flux2.mlx_backend import mx
 from flux2.models.layers import HeadStart
-from flux2.models.transformer import CONDITIONING_PARTS
 from flux2.paths import pocket_checkpoint
 from flux2.pipeline import Flux2Pipeline
 from flux2.quantization import MODES

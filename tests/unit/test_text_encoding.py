@@ -13,11 +13,12 @@ import pytest
 
 from flux2 import events as ev
 from flux2 import text_encoding
+from flux2.architecture.text_encoder import TEXT_ENCODERS
 from flux2.bench.synthetic import write_synthetic
 from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.networks import NetworkSource
 from flux2.mlx_backend import mx
-from flux2.prompt import PROMPT_FORMS, TokenizedPrompt, load_tokenizer, tokenize
+from flux2.prompt import TokenizedPrompt, load_tokenizer, tokenize
 from flux2.reporting import RunReport
 from flux2.streamed_text_encoder import encode_streamed
 from flux2.text_encoding import PromptEncoder
@@ -34,7 +35,7 @@ def source_of(folder: Path) -> NetworkSource:
 
 def tokens_of(folder: Path, *prompts: str, length: int = TOKENS) -> list[TokenizedPrompt]:
     tokenizer = load_tokenizer(folder / "tokenizer")
-    form = PROMPT_FORMS[open_checkpoint(folder).text_encoder.class_name]
+    form = TEXT_ENCODERS[open_checkpoint(folder).text_encoder.class_name].prompt_form
     return [tokenize(tokenizer, prompt, form, length) for prompt in prompts]
 
 

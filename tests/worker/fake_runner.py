@@ -1,6 +1,6 @@
 """An engine that computes nothing: it tells, in real time, the events a real one would, and the faults a test asks for.
 
-The prompt says what is to happen: `steps=12 pause=0.05 fail crash abort stubborn keep warn=20 length=99 die=load
+The prompt says what is to happen: `steps=12 pause=0.05 refuse fail crash abort stubborn keep warn=20 length=99 die=load
 how=abort`; warn and length are warnings per step and their length, keep writes a file to be taken up from, die and how
 are the phase in which the process ends and the way of `DEATHS`.
 """
@@ -25,6 +25,7 @@ from flux2.errors import CheckpointError, GenerationCancelled
 from flux2.pictures.image_metadata import ImageMetadata
 from flux2.pictures.images import save_png
 from flux2.request import GenerationRequest
+from flux2.worker import connection
 from flux2.worker.engine import EngineRunner
 from flux2.worker.journal import Journal
 from flux2.worker.runner import Device
@@ -75,6 +76,8 @@ class FakeRunner:
         state: Path,
     ) -> None:
         script = Script(request.prompt)
+        if script.has("refuse"):
+            raise CheckpointError("The folder holds no model.")
         began, first_step = time.time(), kept_step(state)
         phases = ("encode", "load", "denoise", "decode", "save")
         carried_out = {**request.to_dict(), "steps": script.steps, "seed": request.seed or 1}
@@ -189,7 +192,8 @@ DEATHS: dict[str, Callable[[], None]] = {
 
 
 def save(request: GenerationRequest, run: str) -> Path:
-    chosen = Path(request.output) if request.output else Path(os.environ["FLUX2_OUTPUT"]) / f"{run}.png"
+    assert request.output, "a client says where its pictures go"
+    chosen = Path(request.output) / f"{run}.png" if request.output.endswith("/") else Path(request.output)
     image = Image.open(io.BytesIO(picture(0)))
     return save_png(image, chosen, ImageMetadata(request=request, timings={"denoise": 1.0}))
 
@@ -206,7 +210,7 @@ class OfABrokenJournal(FakeRunner):
 
     def __init__(self) -> None:
         super().__init__()
-        Journal.recover = _fail  # type: ignore[assignment]
+        Journal.run_folders = _fail  # type: ignore[assignment]
 
 
 class OfABrokenQueue(FakeRunner):
@@ -215,6 +219,14 @@ class OfABrokenQueue(FakeRunner):
     def __init__(self) -> None:
         super().__init__()
         Scheduler.move = _fail  # type: ignore[assignment]
+
+
+class OfAnotherProtocol(FakeRunner):
+    """A runner whose worker is of another version: FAKE_PROTOCOL says which protocol it speaks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        connection.PROTOCOL = int(os.environ["FAKE_PROTOCOL"])
 
 
 def _fail(*_: object, **__: object) -> None:

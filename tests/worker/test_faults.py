@@ -19,15 +19,16 @@ from pathlib import Path
 import pytest
 
 from flux2 import events as ev
-from flux2.errors import WorkerError
+from flux2.errors import WorkerError, WorkerInTheWay
 from flux2.paths import state_dir
-from flux2.worker import protocol
+from flux2.worker import control, launch, protocol
 from flux2.worker.access import EXIT_ALREADY_RUNS, is_answered
 from flux2.worker.client import WorkerDied, WorkerLeft, WorkerLost, connect
 from flux2.worker.launch import is_alive
 from flux2.worker.logfile import last_lines, log_path
 from flux2.worker.protocol import PROTOCOL, Decoder, Hello, Message, Reply, encode
 from flux2.worker.server import MAX_CLIENTS
+from tests.hub_server import WEIGHTS, klein_hub
 from tests.worker.home import (
     PATIENCE,
     ROOT,
@@ -40,6 +41,7 @@ from tests.worker.home import (
     record_of,
     request,
 )
+from tui.worker_backend import WorkerBackend
 
 HELLO = encode(Hello(protocol=PROTOCOL, version="test", pid=1))
 
@@ -440,3 +442,42 @@ async def test_a_screen_of_another_version_is_told(home: Home, monkeypatch: pyte
     with pytest.raises(WorkerError, match=rf"process {client.pid}, .* speaks protocol {PROTOCOL}, this program"):
         await connect()
     await client.ping()
+
+
+@pytest.mark.parametrize("newer", [1, -1])
+async def test_a_worker_of_another_protocol_is_replaced_with_consent(
+    home: Home, monkeypatch: pytest.MonkeyPatch, newer: int
+) -> None:
+    monkeypatch.setenv("FAKE_PROTOCOL", str(PROTOCOL + newer))
+    other = launch.start(home.socket, ("--runner", "tests.worker.fake_runner:OfAnotherProtocol"))
+    await eventually(lambda: is_answered(home.socket))
+    backend = WorkerBackend(home.socket)
+    for restart in (backend.connect, backend.restart):
+        with pytest.raises(WorkerInTheWay, match=f"speaks protocol {PROTOCOL + newer}"):
+            await restart()
+    assert other.poll() is None
+    snapshot = await backend.restart(end_other=True)
+    assert other.poll() is not None
+    assert snapshot.worker.pid != other.pid
+    home.pids.add(snapshot.worker.pid)
+    await backend.close()
+
+
+async def test_a_worker_asked_to_make_way_fetches_to_the_end(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    with klein_hub(home.folder, monkeypatch) as hub:
+        hub.files[WEIGHTS] = os.urandom(40 * 64 * 1024)
+        hub.pace = 0.05
+        client = await home.attach()
+        await client.start_download("klein-4b")
+        await events_until(client, ev.DownloadProgress)
+        await client.stop()
+        heard, lost = await heard_until_lost(client)
+        assert of_type(heard, ev.DownloadProgress)[-1].state == "finished"
+        assert isinstance(lost, WorkerLeft)
+
+
+def test_a_worker_that_did_not_start_is_told_with_its_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLUX2_HOME", str(tmp_path))
+    (tmp_path / "state" / "worker.lock").mkdir(parents=True)
+    with pytest.raises(WorkerError, match=r"did not start .*worker\.lock can't be opened \(Is a directory\)"):
+        control.unfinished()

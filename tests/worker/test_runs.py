@@ -272,3 +272,15 @@ async def test_a_request_with_a_relative_path_means_the_screens_folder(
 async def test_the_log_tells_of_the_start(home: Home) -> None:
     client = await home.attach()
     assert f"worker {client.pid} started" in (state_dir() / "worker.log").read_text()
+
+
+async def test_a_run_that_fails_before_it_begins_says_what_was_asked(home: Home) -> None:
+    client = await home.attach()
+    run = await client.enqueue(request("refuse"))
+    failed = (await events_until(client, ev.RunFailed))[-1]
+    assert isinstance(failed, ev.RunFailed)
+    assert (failed.run, failed.request["prompt"]) == (run, "refuse")
+    again = await client.enqueue(request("fail"))
+    failed = (await events_until(client, ev.RunFailed))[-1]
+    assert isinstance(failed, ev.RunFailed)
+    assert (failed.run, failed.request) == (again, {})

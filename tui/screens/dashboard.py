@@ -22,7 +22,7 @@ from tui.choices import Choices
 from tui.inside_textual import UserKeysScreen
 from tui.keymap import KEYS, Key
 from tui.prompt_history import PromptHistory
-from tui.screens import iterating
+from tui.screens import iterating, replacing
 from tui.screens.queued_edit import QueuedEdit
 from tui.session import Session, Topic
 from tui.widgets.key_bar import KeyBar
@@ -141,7 +141,7 @@ class Dashboard(UserKeysScreen):
             case "run":
                 return session.worker is not None
             case "restart_worker":
-                return bool(session.trouble)
+                return bool(session.trouble) or (session.strange is not None and not session.retiring)
             case "edit_prompt":
                 return self.focused is None
             case "reject" | "more":
@@ -243,8 +243,9 @@ class Dashboard(UserKeysScreen):
     def action_give_up_edit(self) -> None:
         self.edited.end()
 
-    def action_restart_worker(self) -> None:
-        self.app.attach(restart=True)
+    @work(group="command")
+    async def action_restart_worker(self) -> None:
+        await replacing.replace_worker(self.app)
 
     async def action_quit(self) -> None:
         await self.app.action_quit()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from flux2.catalog import MODELS, ModelCard
+from flux2.architecture.catalog import MODELS, ModelCard
 from flux2.errors import RequestError
 from flux2.humanize import parameters
 from flux2.request import AUTO, GenerationRequest

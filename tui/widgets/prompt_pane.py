@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import TextArea
 
+from flux2.architecture.limits import MAX_TEXT_TOKENS
 from flux2.wildcards import count, has_wildcards
 from tui.bindings import bindings
 from tui.keymap import PROMPT_KEYS
@@ -19,8 +20,6 @@ from tui.widgets.pane import Pane
 
 EXAMPLE = "a fluffy orange tabby cat sitting on a windowsill at sunset"
 PLACEHOLDER = f"What should the picture show? For example: {EXAMPLE}"
-MAX_TOKENS = 512
-"""That FLUX.2 reads, until the worker has said how many this model does."""
 _CHARACTERS_PER_TOKEN = 4.3
 """Of English prose in the models' vocabularies, for the estimate before the worker has counted."""
 _TEMPLATE_TOKENS = 12
@@ -105,7 +104,7 @@ class PromptPane(Pane):
     def __init__(self, history: PromptHistory) -> None:
         self.editor = PromptEditor(history)
         self._counted: tuple[str, int] | None = None
-        self._limit = MAX_TOKENS
+        self._limit = MAX_TEXT_TOKENS  # until the worker has said how many this model reads
         super().__init__(self.editor, id="prompt")
 
     def put(self, prompt: str) -> None:

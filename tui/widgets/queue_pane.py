@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from flux2.catalog import find_card
+from flux2.architecture.catalog import find_card
 from flux2.humanize import clock
 from tui.bindings import bindings
 from tui.keymap import QUEUE_KEYS

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import platform
+from typing import TYPE_CHECKING
 
 from textual.app import RenderResult
 from textual.content import Content
 from textual.widget import Widget
 
+from flux2.progress import FAILED
 from tui.session import Session, Topic
+
+if TYPE_CHECKING:
+    from tui.app import Flux2App
 
 
 class StatusBar(Widget):
+    app: Flux2App
     TOPICS = Topic.WORKER | Topic.RUN | Topic.QUEUE
 
     def __init__(self, remote: bool) -> None:
@@ -26,6 +32,8 @@ class StatusBar(Widget):
 
     def render(self) -> RenderResult:
         state, style = self._state()
+        if strange := self._session.strange:
+            state += ", new worker to come" if self._session.retiring else f", {strange.short}: {self._restart}"
         worker = self._session.worker
         left = [("flux2-tui", "bold $accent")]
         middle = "  ".join(part for part in (self._place, worker.device if worker else "") if part)
@@ -35,20 +43,28 @@ class StatusBar(Widget):
             middle = ""
         return Content.assemble(*left, ("  " + middle.ljust(max(0, room)), "$muted"), *right)
 
+    @property
+    def _restart(self) -> str:
+        return self.app.keys_of("restart")
+
     def _dot(self) -> str:
         return "○" if self._session.worker is None else "●"
 
     def _state(self) -> tuple[str, str]:
         session = self._session
         if session.trouble:
-            return "worker lost, f5 restarts it", "$error"
+            return f"worker {'in the way' if session.in_the_way else 'lost'}, {self._restart} restarts it", "$error"
         if session.worker is None:
             return "starting the worker", "$muted"
         if session.running and session.run is not None:
             return f"{session.run.phase or 'running'}{self._waiting()}", "$accent"
         if session.waiting:
             return self._waiting().removeprefix(", "), "$warning" if session.held else "$accent"
-        return ("ready" if session.worker.ready else "worker warming up"), "$success"
+        if not session.worker.ready:
+            return "worker warming up", "$success"
+        if session.run is not None and session.run.state == FAILED:
+            return "last run failed", "$error"
+        return "ready", "$success"
 
     def _waiting(self) -> str:
         session = self._session

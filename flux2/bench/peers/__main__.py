@@ -13,9 +13,10 @@ import sys
 from functools import partial
 from typing import Any
 
-from flux2.architectures import ARCHITECTURES, scaled_down
+from flux2.architecture.limits import MAX_TEXT_TOKENS
+from flux2.architecture.published import ARCHITECTURES, scaled_down
 from flux2.bench import program
-from flux2.bench.peers.contender import TEXT_TOKENS, Contender, Work
+from flux2.bench.peers.contender import Contender, Work
 from flux2.bench.peers.entrants import EXACT, PARTS, STEPS, Part, let_go
 from flux2.bench.peers.race import LEAST_ROUNDS, race, timed
 from flux2.bench.recording import Recording
@@ -61,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--width", type=int, default=1024, metavar="W", help="pixels (default: 1024)")
     add("--height", type=int, default=1024, metavar="H", help="pixels (default: 1024)")
-    add("--tokens", type=int, default=TEXT_TOKENS, metavar="N", help=f"of text (default: {TEXT_TOKENS})")
+    add("--tokens", type=int, default=MAX_TEXT_TOKENS, metavar="N", help=f"of text (default: {MAX_TEXT_TOKENS})")
     add("--rounds", type=int, default=10, metavar="N", help="times that each does the work (default: 10)")
     add(
         "--seconds",

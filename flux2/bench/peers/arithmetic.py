@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import math
 
+from flux2.architecture.autoencoder import AutoencoderConfig, autoencoder_shapes
+from flux2.architecture.shapes import Shapes
+from flux2.architecture.transformer import Flux2TransformerConfig, transformer_shapes
 from flux2.bench.peers.contender import Work
-from flux2.planning.shapes import Shapes, transformer_shapes, vae_shapes
 
 
 def step_operations(work: Work) -> float:
     """Of one pass: two for each weight and token that meet, and the attention's two products of all tokens."""
-    config = work.architecture.transformer
+    config = Flux2TransformerConfig.from_dict(work.architecture.transformer)
     image = math.prod(work.grid)
-    width: int = config["num_attention_heads"] * config["attention_head_dim"]
-    blocks: int = config["num_layers"] + config["num_single_layers"]
+    blocks = config.num_layers + config.num_single_layers
     multiplied = 0.0
     for name, shape in transformer_shapes(config).items():
         if len(shape) == 2:
             multiplied += math.prod(shape) * _tokens(name, image, work.text_tokens)
-    return 2 * multiplied + blocks * 4 * work.tokens**2 * width
+    return 2 * multiplied + blocks * 4 * work.tokens**2 * config.width
 
 
 def decode_operations(work: Work) -> float:
     """Of one decode: two for each weight of a convolution and pixel, and the attention."""
-    config = work.architecture.vae
-    widths: list[int] = config.get("decoder_block_out_channels") or config["block_out_channels"]
+    config = AutoencoderConfig.from_dict(work.architecture.vae)
+    widths = config.decoder_block_out_channels
     smallest: float = work.height * work.width / 4 ** (len(widths) - 1)
     multiplied = 0.0
-    for name, shape in vae_shapes(config).items():
+    for name, shape in autoencoder_shapes(config).items():
         if len(shape) > 1 and name.startswith(("decoder.", "post_quant_conv.")):
             multiplied += math.prod(shape) * smallest * 4 ** _level(name, len(widths))
     return 2 * multiplied + 4 * smallest**2 * widths[-1]

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from flux2.architectures import Architecture
+from flux2.architecture.limits import MAX_TEXT_TOKENS
+from flux2.architecture.published import Architecture
 from flux2.bench.peers.random_weights import normal
 from flux2.request import TOKEN_PIXELS
 
-TEXT_TOKENS = 512
 SIGMA = 0.7
 """The noise level of the step that is timed."""
 GUIDANCE = 4.0
@@ -31,7 +31,7 @@ class Work:
     """Pixels."""
     width: int
     dtype: str
-    text_tokens: int = TEXT_TOKENS
+    text_tokens: int = MAX_TEXT_TOKENS
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flux2.architecture.shapes import Shapes
 from flux2.bench.peers.contender import SIGMA, Contender, Work
 from flux2.bench.peers.random_weights import normal, random_weights
 from flux2.bench.recording import UnavailableError
 from flux2.mlx_backend import mx, on_cpu
 from flux2.models.rope import image_positions, text_positions
-from flux2.planning.shapes import Shapes, transformer_shapes, vae_shapes
 
 
 class TorchMeter:
@@ -45,7 +45,7 @@ def step(work: Work) -> Contender:
     torch = _torch()
     from diffusers import Flux2Transformer2DModel, __version__
 
-    network = _load(torch, Flux2Transformer2DModel, work.architecture.transformer, transformer_shapes, work.dtype)
+    network = _load(torch, Flux2Transformer2DModel, "transformer", work)
     arguments = {
         "hidden_states": _tensor(torch, work.latents(), work.dtype),
         "encoder_hidden_states": _tensor(torch, work.embeddings(), work.dtype),
@@ -76,7 +76,7 @@ def decode(work: Work) -> Contender:
     torch = _torch()
     from diffusers import AutoencoderKLFlux2, __version__
 
-    vae = _load(torch, AutoencoderKLFlux2, work.architecture.vae, vae_shapes, work.dtype)
+    vae = _load(torch, AutoencoderKLFlux2, "vae", work)
     rows, columns = work.grid
     patches = normal("clean", (1, rows, columns, work.architecture.transformer["in_channels"]))
     latents = _tensor(torch, patches, work.dtype).permute(0, 3, 1, 2)
@@ -114,12 +114,12 @@ def _finish(torch: Any) -> None:
         torch.cuda.synchronize()
 
 
-def _load(torch: Any, network_class: Any, config: dict[str, Any], shapes: Any, dtype: str) -> Any:
+def _load(torch: Any, network_class: Any, part: str, work: Work) -> Any:
     with torch.device("meta"):
-        network = network_class.from_config(config)
-    for name, weight in random_weights(_tensors(shapes(config))):
+        network = network_class.from_config(getattr(work.architecture, part))
+    for name, weight in random_weights(_tensors(work.architecture.shapes()[part])):
         owner = network.get_submodule(name.rpartition(".")[0])
-        tensor = _from_mlx(torch, weight).to(_device(), getattr(torch, dtype), copy=True)
+        tensor = _from_mlx(torch, weight).to(_device(), getattr(torch, work.dtype), copy=True)
         _finish(torch)
         leaf = name.rpartition(".")[2]
         if leaf in owner._buffers:

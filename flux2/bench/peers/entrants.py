@@ -10,15 +10,15 @@ from dataclasses import dataclass
 import psutil
 
 from flux2 import humanize, memory
+from flux2.architecture.limits import QUANTIZED_BYTES
+from flux2.architecture.shapes import Shapes
 from flux2.bench.document import LEVELS
 from flux2.bench.peers import diffusers_peer, mflux_peer, ours
 from flux2.bench.peers.arithmetic import decode_operations, step_operations
 from flux2.bench.peers.contender import Contender, Work
 from flux2.bench.recording import UnavailableError
 from flux2.mlx_backend import DTYPES, mx, on_cpu
-from flux2.planning.planner import QUANTIZED_BYTES
 from flux2.planning.run_setting import FILE_BYTES
-from flux2.planning.shapes import Shapes, transformer_shapes, vae_shapes
 
 _RESERVE = 4 << 30
 """Bytes of a GPU that weights leave to everything else."""
@@ -77,8 +77,8 @@ class Part:
 
 
 PARTS = {
-    "step": Part(STEPS, step_operations, lambda work: transformer_shapes(work.architecture.transformer)),
-    "decode": Part(DECODES, decode_operations, lambda work: vae_shapes(work.architecture.vae)),
+    "step": Part(STEPS, step_operations, lambda work: work.architecture.shapes()["transformer"]),
+    "decode": Part(DECODES, decode_operations, lambda work: work.architecture.shapes()["vae"]),
 }
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from mlx.utils import tree_flatten
 
+from flux2.architecture.shapes import Shapes
 from flux2.bench.peers.contender import SIGMA, Contender, Work
 from flux2.bench.peers.ours import METER, as_numpy
 from flux2.bench.peers.random_weights import normal, random_weights
 from flux2.bench.recording import UnavailableError
 from flux2.mlx_backend import DTYPES, mx, nn
 from flux2.models.rope import image_positions, text_positions
-from flux2.planning.shapes import Shapes, transformer_shapes, vae_shapes
 from flux2.quantization import MODES
 
 _RENAMED = ((".timestep_embedder.", "."), (".to_out.0.", ".to_out."))
@@ -37,7 +37,7 @@ def steps(work: Work, quantization: str) -> list[Contender]:
         name: value for name, value in work.architecture.transformer.items() if name not in ("_class_name", "eps")
     }
     network = Flux2Transformer(**config)
-    _load(network, transformer_shapes(work.architecture.transformer), work.dtype, quantization)
+    _load(network, work.architecture.shapes()["transformer"], work.dtype, quantization)
     dtype = DTYPES[work.dtype]
     arguments = {
         "hidden_states": mx.array(work.latents()).astype(dtype),
@@ -75,11 +75,10 @@ def decodes(work: Work) -> list[Contender]:
     _check(work)
     from mflux.models.flux2.model.flux2_vae.vae import Flux2VAE
 
-    config = work.architecture.vae
     if work.divisor != 1:
         raise UnavailableError("mflux's autoencoder has one size")
     vae = Flux2VAE()
-    _load(vae, vae_shapes(config), work.dtype, "bf16")
+    _load(vae, work.architecture.shapes()["vae"], work.dtype, "bf16")
     rows, columns = work.grid
     patches = normal("clean", (1, rows, columns, work.architecture.transformer["in_channels"]))
     latents = mx.array(patches).astype(DTYPES[work.dtype]).transpose(0, 3, 1, 2)

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from flux2.architecture.shapes import Shapes
 from flux2.mlx_backend import mx
-from flux2.planning.shapes import Shapes
 
 
 def normal(name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:

@@ -11,6 +11,11 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from flux2.architecture.autoencoder import AutoencoderConfig, autoencoder_shapes
+from flux2.architecture.shapes import Shapes
+from flux2.architecture.text_encoder import find_text_encoder
+from flux2.architecture.transformer import Flux2TransformerConfig, transformer_shapes
+
 Config = dict[str, Any]
 
 
@@ -24,6 +29,14 @@ class Architecture:
     text_encoder: Config
     vae: Config
     scheduler: Config
+
+    def shapes(self) -> dict[str, Shapes]:
+        """Names and shapes of all tensors, by the folder that they lie in."""
+        return {
+            "transformer": transformer_shapes(Flux2TransformerConfig.from_dict(self.transformer)),
+            "text_encoder": find_text_encoder(self.text_encoder).shapes(self.text_encoder),
+            "vae": autoencoder_shapes(AutoencoderConfig.from_dict(self.vae)),
+        }
 
 
 def _transformer(*, layers: int, single_layers: int, heads: int, text_width: int, guidance: bool) -> Config:

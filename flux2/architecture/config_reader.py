@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from flux2.errors import CheckpointError
@@ -65,6 +66,10 @@ class ConfigReader:
         """Whether the key is there and not null."""
         return self._values.get(key) is not None
 
+    def is_null(self, key: str) -> bool:
+        """Whether the key is there, and null."""
+        return key in self._values and self._values[key] is None
+
     def section(self, key: str) -> ConfigReader:
         """The reader of a nested object."""
         value = self._get(key, _REQUIRED)
@@ -92,3 +97,21 @@ class ConfigReader:
         if value % multiple_of:
             raise self.refuse(key, f"must be a multiple of {multiple_of}")
         return value
+
+
+def check_class(file: str | Path, named: Any, known: tuple[str, ...]) -> str:
+    """The class that a config names, alone or as the first of a list.
+
+    Raises:
+        CheckpointError: naming `file` and the class, where it is none of those known.
+    """
+    name = named[0] if isinstance(named, list) and named else named
+    if isinstance(name, str) and name in known:
+        return name
+    if name is None:
+        raise CheckpointError(
+            f"{file} names no architecture; use a FLUX.2 checkpoint in the diffusers layout, or download it again."
+        )
+    raise CheckpointError(
+        f"{file} says {name!r}, an architecture unknown to this program; choose a checkpoint of {', '.join(known)}."
+    )

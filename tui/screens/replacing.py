@@ -1,0 +1,30 @@
+"""A new worker in the place of one that is lost, can't be talked to, or is not what this screen would start."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tui.app import Flux2App
+
+
+async def replace_worker(app: Flux2App) -> None:
+    """What the key does; a run goes on to its end, or is broken off with the user's consent."""
+    if app.session.in_the_way:
+        _ask_to_end(app)
+    elif app.session.trouble:
+        app.attach(restart=True)
+    elif await app.ask_worker(app.backend.retire()):
+        app.show_news(app.session.retire())
+        app.say("info", "A new worker takes over as soon as this one has nothing left to do.")
+
+
+def _ask_to_end(app: Flux2App) -> None:
+    from tui.screens.confirm import Confirm
+
+    def take(yes: bool | None) -> None:
+        if yes:
+            app.attach(restart=True, end_other=True)
+
+    question = "End that worker? What it is making breaks off, and can be taken up again."
+    app.push_screen(Confirm(question, "restart", lambda: app.session.in_the_way), take)
