@@ -10,13 +10,13 @@ from pathlib import Path
 from subprocess import Popen
 from typing import TYPE_CHECKING
 
-from flux2 import __version__
+from flux2 import __version__, streams
 from flux2.errors import WorkerError
 from flux2.paths import socket_path
 from flux2.settings import GRAPHICS, settings
 from flux2.worker.launch import start
 from tui import garbage
-from tui.terminal import choose_graphics, is_remote, prepare_environment, trust_own_size
+from tui.terminal import choose_graphics, is_remote, prepare_environment, trust_own_size, what_is_missing, without_echo
 
 if TYPE_CHECKING:
     from tui.backend import Backend
@@ -32,14 +32,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     garbage.put_off()
     options = _parser().parse_args(arguments)
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        print("flux2-tui needs a terminal; in a script use `flux2 t2i`.", file=sys.stderr)
+    streams.prepare()
+    if missing := what_is_missing():
+        print(missing, file=sys.stderr)
         return EXIT_NO_TERMINAL
+    with without_echo():
+        return _show(options)
+
+
+def _show(options: argparse.Namespace) -> int:
     chosen = settings()
-    prepare_environment(chosen.fps)
+    notes = prepare_environment(chosen.fps)
     trust_own_size()
     early = _start_worker_early(options.socket or socket_path())
-    return _run(options, choose_graphics(options.graphics or chosen.graphics), early)
+    return _run(options, choose_graphics(options.graphics or chosen.graphics), early, notes)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,10 +78,9 @@ def _start_worker_early(path: Path) -> Popen[bytes] | None:
     return None
 
 
-def _run(options: argparse.Namespace, graphics: str, early: Popen[bytes] | None) -> int:
+def _run(options: argparse.Namespace, graphics: str, early: Popen[bytes] | None, notes: Sequence[str]) -> int:
     from tui.app import Flux2App, Options
     from tui.glyphs import GLYPHS, best_glyphs
-    from tui.inside_textual import take_escape_first
 
     def make_backend() -> Backend:
         from tui.worker_backend import WorkerBackend
@@ -83,7 +88,6 @@ def _run(options: argparse.Namespace, graphics: str, early: Popen[bytes] | None)
         garbage.begin()
         return WorkerBackend(options.socket, early)
 
-    take_escape_first()
     app = Flux2App(
         make_backend,
         Options(
@@ -92,9 +96,14 @@ def _run(options: argparse.Namespace, graphics: str, early: Popen[bytes] | None)
             graphics=graphics,
             glyphs=GLYPHS.get(options.glyphs) or best_glyphs(),
             remote=is_remote(),
+            notes=notes,
         ),
     )
-    app.run(mouse=not options.no_mouse)
+    app.endings.heed_signals()
+    try:
+        app.run(mouse=not options.no_mouse)
+    except BaseException as error:
+        return app.endings.broke_off(error)
     return app.return_code or 0
 
 

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
-import signal
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,6 +14,7 @@ from textual.binding import BindingType
 from textual.filter import LineFilter
 from textual.screen import Screen
 
+from flux2 import complaints
 from flux2 import events as ev
 from flux2.errors import Flux2Error
 from flux2.paths import state_dir
@@ -26,6 +22,7 @@ from tui.backend import Backend
 from tui.bindings import bindings
 from tui.choices import Choices, load_choices, save_choices
 from tui.echo import Echo
+from tui.endings import Endings
 from tui.glyphs import Glyphs, best_glyphs
 from tui.keymap import ALL_KEYS, REDRAW, Key
 from tui.link import WorkerLink
@@ -34,6 +31,7 @@ from tui.palette import Palette256
 from tui.picture_desk import PictureDesk
 from tui.preferences import LOOK_EVERY, Preferences
 from tui.prompt_history import PromptHistory
+from tui.screens.commands import Commands, commands_of
 from tui.screens.dashboard import Dashboard
 from tui.session import Session, Topic
 from tui.themes import NamedTheme, variable_defaults
@@ -46,6 +44,7 @@ LOCAL_PAUSE, REMOTE_PAUSE = 0.25, 1.0
 worker's news. What comes after a quiet time is shown at once, be the terminal remote or not."""
 _TOGETHER = 0.1
 """Seconds within which news are shown together."""
+LEFT = "The run goes on without the screen; start flux2-tui again to watch it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +56,8 @@ class Options:
     graphics: str = "halfcell"
     glyphs: Glyphs = field(default_factory=best_glyphs)
     remote: bool = False
+    notes: Sequence[str] = ()
+    """Sentences about how it was started, for the user."""
     state: Path = field(default_factory=state_dir)
     """Folder of the choices and the prompt history."""
 
@@ -98,6 +99,7 @@ class Flux2App(TypeAheadApp):
         self._told_strange = 0
         self.window_title = WindowTitle(self.tell_terminal)
         self.echo = Echo(self.tell_terminal)
+        self.endings = Endings(self, options.state / "screen-crash.log", self._save_now)
         if options.remote or options.graphics == "sixel":
             self.paint_little(slowly=options.remote)
 
@@ -107,42 +109,22 @@ class Flux2App(TypeAheadApp):
         return Dashboard(self.options, self.choices, self.prompt_history)
 
     def on_mount(self) -> None:
-        self._heed_signals()
         self.preferences.tell()
-        for note in self._damages:
+        for note in (*complaints, *self.options.notes, *self._damages):
             self.say("warning", note)
         self.set_interval(LOOK_EVERY, self.preferences.look)
-        self.app_resume_signal.subscribe(self, lambda _: self._forget_shown())
+        self.app_resume_signal.subscribe(self, lambda _: self._paint_anew())
         self.call_after_refresh(self.attach)
 
     async def action_quit(self) -> None:
         self._save_now()
-        message = (
-            "The run goes on without the screen; start flux2-tui again to watch it." if self.session.running else None
-        )
+        message = LEFT if self.session.running else None
         await self.backend.close()
         self.window_title.restore()
         self.exit(message=message)
 
-    def _heed_signals(self) -> None:
-        """When the terminal is gone, keep what is typed and leave without a word to it: writing there would block."""
-
-        def leave(*_: object) -> None:
-            self._save_now()
-            os._exit(128 + signal.SIGHUP)
-
-        if not self.is_headless:
-            signal.signal(signal.SIGHUP, leave)
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
-
     def failed(self, error: Exception) -> None:
-        """A sentence instead of a traceback, and nothing typed is lost."""
-        self._save_now()
-        path = self.options.state / "screen-crash.log"
-        with contextlib.suppress(OSError):
-            path.write_text("".join(traceback.format_exception(error)), "utf-8")
-        what = f"{type(error).__name__}: {error}".rstrip(": ")
-        self.exit(return_code=1, message=f"The screen failed ({what}); the worker goes on. Details: {path}")
+        self.endings.failed(error)
 
     # --- the worker --------------------------------------------------------------------------------------------------
 
@@ -198,10 +180,10 @@ class Flux2App(TypeAheadApp):
                 self.desk.finished(Path(path))
                 self._notify_of_end("Picture saved", Path(path).name)
             case ev.RunFailed(message=message):
-                self.notify(message, title="Run failed", severity="error", timeout=10, markup=False)
+                self.notify(message, title="Run failed", severity="error", timeout=10)
                 self._notify_of_end("Run failed", message)
             case ev.Warned(message=message):
-                self.notify(message, severity="warning", timeout=8, markup=False)
+                self.notify(message, severity="warning", timeout=8)
 
     def _notify_of_end(self, title: str, text: str) -> None:
         """To the terminal, as the user's settings want it: of every run, or of the last of the queue."""
@@ -222,6 +204,9 @@ class Flux2App(TypeAheadApp):
     def action_redraw(self) -> None:
         """Whatever the terminal shows by now, as after another program's word to all; and take the notices away."""
         self.clear_notifications()
+        self._paint_anew()
+
+    def _paint_anew(self) -> None:
         self._forget_shown()
         self.screen.refresh(layout=True)
 
@@ -245,7 +230,7 @@ class Flux2App(TypeAheadApp):
     def say(self, level: str, message: str) -> None:
         """A sentence for the user, as a toast and into the log."""
         severity = "error" if level == "error" else "warning" if level == "warning" else "information"
-        self.notify(message, severity=severity, timeout=8, markup=False)  # type: ignore[arg-type]
+        self.notify(message, severity=severity, timeout=8)  # type: ignore[arg-type]
         self.show_news(self.session.say(level, message))
 
     def choose(self, choices: Choices) -> None:
@@ -294,11 +279,12 @@ class Flux2App(TypeAheadApp):
         return variable_defaults(self.current_theme)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Every key of the screen by name; dialogs have none."""
-        keys = getattr(screen, "KEYS", ())
-        for key in keys:
-            if key.command and screen.check_action(key.action.split("(")[0], ()):
-                says = f"{key.help} ({self.keys_of(key.id)})"
-                yield SystemCommand(key.command, says, lambda action=key.action: screen.run_action(action))
-        if keys:
-            yield SystemCommand("Screenshot", "Save the screen as an SVG file", self.deliver_screenshot)
+        return commands_of(self, screen)
+
+    def action_command_palette(self) -> None:
+        if not isinstance(self.screen, Commands):
+            self.push_screen(Commands())
+
+    def action_help_quit(self) -> None:
+        """What ctrl+c says, which quits other programs."""
+        self.notify(f"{self.keys_of('quit')} leaves. {LEFT}")

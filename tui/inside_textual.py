@@ -1,22 +1,29 @@
-"""What this program changes inside Textual and its drivers, for want of a public way. All of it is here.
+"""What this program changes inside Textual, for want of a public way. All of it is here, but for the driver.
 
 Each part rests on names that Textual may change. A version that has changed them costs the part, not the program:
-`missing` says which, and a test insists that none is. (textual-image's insides are `tui.widgets.sharp_picture`'s.)
+`missing` says which, and a test insists that none is. (What is behind the terminal's input and output is
+`tui.terminal_driver`; textual-image's insides are `tui.widgets.sharp_picture`'s.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from contextlib import suppress
 from typing import Any
 
 from rich.console import RenderableType
-from textual import events
+from textual import events, message_pump
 from textual.app import App
+from textual.await_complete import AwaitComplete
 from textual.binding import BindingsMap
 from textual.dom import DOMNode
-from textual.drivers import linux_driver
 from textual.keys import key_to_character
-from textual.screen import Screen
+from textual.message import Message
+from textual.message_pump import MessagePump
+from textual.notifications import SeverityLevel
+from textual.screen import Screen, ScreenResultType
+from textual.timer import Timer
+from textual.widgets import Input, OptionList
 
 try:
     from textual._compositor import ChopsUpdate, LayoutUpdate
@@ -27,11 +34,21 @@ except ImportError:  # another version of Textual
 else:
     _UPDATES = True
 
-ESCAPE = "\x1b"
-_SIGNS = "0123456789-="
-"""What with alt held is another sign on a Mac's keyboard."""
+try:
+    from textual._xterm_parser import XTermParser
+    from textual.driver import Driver
+    from textual.drivers.linux_driver import LinuxDriver
+
+    from tui.terminal_driver import TerminalDriver
+except ImportError:  # another version of Textual, or no terminals as Unix has them
+    _DRIVER = False
+else:
+    _DRIVER = True
+
 _PAY_EVERY = 0.1
 """Seconds between two portions of what a slow line could not take at once."""
+SHORTEST = 0.001
+"""Seconds of a timer, at least."""
 BindingChain = list[tuple[DOMNode, BindingsMap]]
 """What has the focus, then what it lies in, each with its keys; the first that knows a key acts."""
 
@@ -42,13 +59,27 @@ def _takes(owner: object, name: str, *parameters: str) -> bool:
     return code is not None and code.co_varnames[: code.co_argcount] == parameters
 
 
-_Parser: Any = getattr(linux_driver, "XTermParser", object)
+def _sets(owner: type, *names: str) -> bool:
+    """Whether its instances are given attributes of these names when they are made."""
+    return all(name in owner.__init__.__code__.co_names for name in names)  # type: ignore[misc]
+
+
 _PARTS = {
-    "escape and a key at once": _takes(_Parser, "_sequence_to_key_events", "self", "sequence", "alt"),
+    "the terminal is not trusted": _DRIVER
+    and _takes(XTermParser, "_sequence_to_key_events", "self", "sequence", "alt")
+    and _takes(XTermParser, "parse_mouse_code", "self", "code")
+    and _takes(LinuxDriver, "_get_terminal_size", "self")
+    and _sets(Driver, "_app", "_loop", "_auto_restart")
+    and _sets(LinuxDriver, "fileno", "exit_event", "_writer_thread", "_file", "_must_signal_resume"),
     "the user's keys in text fields": isinstance(vars(Screen).get("_binding_chain"), property)
-    and _takes(BindingsMap, "apply_keymap", "self", "keymap"),
+    and _takes(BindingsMap, "apply_keymap", "self", "keymap")
+    and _sets(App, "_keymap")
+    and _sets(DOMNode, "_bindings"),
     "little over a slow line": _UPDATES and _takes(App, "_display", "self", "screen", "renderable"),
     "no painting behind a screen": isinstance(vars(App).get("_background_screens"), property),
+    "clicks on what has just gone": _takes(Screen, "_forward_event", "self", "event"),
+    "choices that come late": _takes(MessagePump, "_on_message", "self", "message"),
+    "timers that have run out": getattr(message_pump, "Timer", None) is Timer,
     "faults as a sentence": _takes(App, "_handle_exception", "self", "error"),
     "a theme that is changed while it is worn": _takes(App, "_watch_theme", "self", "theme_name"),
 }
@@ -62,31 +93,51 @@ def missing() -> list[str]:
 # --- keys ------------------------------------------------------------------------------------------------------------
 
 
-class EscapeFirstParser(_Parser):
-    """Escape and a key that arrive together are those two, not the key with alt held, which nothing here means.
+class Chosen(Message):
+    """Something was chosen, with a click or a key, that opens or leaves a screen."""
 
-    tmux sends them together where they are typed within half a second, and so does any line that falters. Textual's
-    own parser makes alt+m of escape and m, which a text field takes as an m, and a ? of escape and ?.
+
+_CHOICES = (Chosen, OptionList.OptionSelected, Input.Submitted)
+
+
+class SteadyScreen(Screen[ScreenResultType]):
+    """A screen that stands whatever comes too late for it: what a screen above it, or its own end, has overtaken.
+
+    Two clicks in one write are two choices, of which the second finds the screen left, or another above it; and a
+    screen may want to leave while another lies above.
     """
 
-    def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[events.Key]:
-        if len(sequence) == 2 and sequence[0] == ESCAPE and sequence[1] in _SIGNS:
-            sequence, alt = sequence[1], True
-        if alt and sequence != "\r":
-            yield events.Key("escape", ESCAPE)
-        if alt and sequence == "\r":
-            yield events.Key("alt+enter", sequence)
-        else:
-            yield from super()._sequence_to_key_events(sequence)
+    _leaves = False
+    _answer: ScreenResultType | None = None
+
+    def dismiss(self, result: ScreenResultType | None = None) -> AwaitComplete:
+        """Leave, once; from under another screen as soon as that is gone. Textual's own would take that one away."""
+        if self._leaves:
+            return AwaitComplete()
+        self._leaves, self._answer = True, result
+        return super().dismiss(result) if self.is_active else AwaitComplete()
+
+    def on_screen_resume(self) -> None:
+        if self._leaves and self.is_active:
+            super().dismiss(self._answer)
+
+    if _PARTS["choices that come late"]:
+
+        async def _on_message(self, message: Message) -> None:
+            """Hear of a choice only while there is one."""
+            if not isinstance(message, _CHOICES) or (self.is_active and not self._leaves):
+                await super()._on_message(message)
+
+    if _PARTS["clicks on what has just gone"]:
+
+        def _forward_event(self, event: events.Event) -> None:
+            """Textual's own asks for the place of what is clicked, be it gone by then, as a notice after its click."""
+            if isinstance(event, events.MouseEvent) and not self.get_widget_at(event.x, event.y)[0].is_attached:
+                return
+            super()._forward_event(event)
 
 
-def take_escape_first() -> None:
-    """Let the terminal be read so; before the program runs."""
-    if _PARTS["escape and a key at once"]:
-        vars(linux_driver)["XTermParser"] = EscapeFirstParser
-
-
-class UserKeysScreen(Screen[None]):
+class UserKeysScreen(SteadyScreen[None]):
     """A screen with text fields in which a key of the user's own acts before what the field does with it by itself."""
 
     if _PARTS["the user's keys in text fields"]:
@@ -117,6 +168,16 @@ class UserKeysScreen(Screen[None]):
             return chain
 
 
+# --- time ------------------------------------------------------------------------------------------------------------
+
+
+class ShortestTimer(Timer):
+    """A timer of some length. Textual's own, with none or less, computes for ever: a notice's that has just run out."""
+
+    def __init__(self, event_target: Any, interval: float, **options: Any) -> None:
+        super().__init__(event_target, max(SHORTEST, interval), **options)
+
+
 # --- painting --------------------------------------------------------------------------------------------------------
 
 
@@ -124,6 +185,25 @@ class InsideApp(App[None]):
     shown: Shown | None = None
     """What the terminal shows; None where it is sent all that Textual paints."""
     _paying = False
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        if _PARTS["timers that have run out"]:
+            vars(message_pump)["Timer"] = ShortestTimer
+        if _PARTS["the terminal is not trusted"]:
+            options.setdefault("driver_class", TerminalDriver)
+        super().__init__(*args, **options)
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,  # noqa: ARG002
+    ) -> None:
+        """Show a notice, its text as it is: `tui.widgets.plain` says why."""
+        super().notify(message, title=title, severity=severity, timeout=timeout, markup=False)
 
     def paint_little(self, *, slowly: bool) -> None:
         """Send nothing that the terminal shows already, every piece to its place; over a slow line pictures by and by.
@@ -142,6 +222,24 @@ class InsideApp(App[None]):
         driver = getattr(self, "_driver", None)
         if sequence and driver is not None and not self.is_headless:
             driver.write(sequence)
+
+    @property
+    def has_lent_terminal(self) -> bool:
+        """Whether an editor has the terminal for the time being."""
+        driver = getattr(self, "_driver", None)
+        return _DRIVER and isinstance(driver, TerminalDriver) and self.is_running and not driver.has_terminal
+
+    def abandon_terminal(self, last_words: str) -> None:
+        """Give the terminal back as it was, without waiting for anything, and write a last sentence there."""
+        driver = getattr(self, "_driver", None)
+        if _DRIVER and isinstance(driver, TerminalDriver):
+            driver.abandon(last_words)
+            return
+        with suppress(Exception):
+            if driver is not None:
+                driver.stop_application_mode()
+                driver.close()
+            os.write(2, last_words.encode("utf-8", "replace"))
 
     def wear_anew(self, theme: str) -> None:
         """This theme, though it is worn already: its colours may be others."""

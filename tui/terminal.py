@@ -9,11 +9,23 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any, TextIO
 
+REMOTE_FPS = 15
+_CANT_DRAW = ("dumb", "unknown")
+"""Values of TERM of what knows no escape sequences, like Emacs' shell."""
+_TEXTUAL_VARIABLES = {
+    "TEXTUAL_COLOR_SYSTEM": "auto|standard|256|truecolor|windows",
+}
+"""Variables of Textual's that end it with a traceback where they are none of these."""
 _KITTY_QUERY = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"
 _ATTRIBUTES_QUERY = "\x1b[c"
 _ATTRIBUTES_REPLY = re.compile(rb"\x1b\[\?([\d;]*)c")
 _KITTY_REPLY = re.compile(rb"\x1b_Gi=31;OK\x1b\\")
+_KITTY_ANSWER = re.compile(rb"\x1b_Gi=31[^\x1b]*\x1b\\")
+_original: list[Any] | None = None
+"""The terminal's attributes before `without_echo`."""
+_typed_early = b""
 
 
 def is_remote() -> bool:
@@ -21,16 +33,39 @@ def is_remote() -> bool:
     return bool(os.environ.get("SSH_CONNECTION") or os.environ.get("SSH_TTY"))
 
 
-REMOTE_FPS = 15
+def what_is_missing() -> str:
+    """Why no screen can be shown, in a sentence; "" where one can."""
+    if not (_is_terminal(sys.stdin) and _is_terminal(sys.stdout)):
+        return "flux2-tui needs a terminal; in a script use `flux2 t2i`."
+    term = os.environ.get("TERM", "")
+    if term in _CANT_DRAW:
+        return f"flux2-tui needs a terminal that can draw, and TERM is {term!r}; here use `flux2 t2i`."
+    return ""
 
 
-def prepare_environment(fps: int = 0) -> None:
+def _is_terminal(stream: TextIO | None) -> bool:
+    """Whether it is one; a stream that is closed is None, or says so."""
+    with suppress(ValueError):
+        return stream is not None and stream.isatty()
+    return False
+
+
+def prepare_environment(fps: int = 0) -> list[str]:
     """Set what Textual reads from the environment when it is imported; what the user has set there stays.
 
     Args:
         fps: most redraws per second; 0 for what suits the terminal.
+
+    Returns:
+        A sentence for each variable that makes no sense and was therefore taken away.
     """
     defaults = {"TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0"}
+    notes = []
+    for name, allowed in _TEXTUAL_VARIABLES.items():
+        value = os.environ.get(name)
+        if value is not None and not re.fullmatch(allowed, value):
+            del os.environ[name]
+            notes.append(f"{name} is {value[:40]!r}, which makes no sense, and was not used; correct it or unset it.")
     if fps or is_remote():
         defaults["TEXTUAL_FPS"] = str(fps or REMOTE_FPS)
     for name, value in defaults.items():
@@ -40,6 +75,7 @@ def prepare_environment(fps: int = 0) -> None:
         r"kitty|ghostty|direct|alacritty|foot", os.environ.get("TERM", "")
     ):
         os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", "truecolor")
+    return notes
 
 
 def trust_own_size() -> None:
@@ -70,26 +106,62 @@ def choose_graphics(wanted: str) -> str:
 def probe_graphics(timeout: float = 1.0) -> str:
     """Ask the terminal for its graphics protocol: "sixel", "kitty" or, failing an answer, "halfcell".
 
-    Every terminal answers the request for its attributes, and in order, so nothing is left to leak into the input
-    once that answer is in. Must be called before Textual reads the terminal.
+    Every terminal answers the request for its attributes, and in order. What else comes meanwhile was typed, or is a
+    part of an answer that comes late: `typed_early` has it. Must be called before Textual reads the terminal.
     """
+    global _typed_early
     if not (sys.__stdin__ and sys.__stdout__ and sys.__stdin__.isatty() and sys.__stdout__.isatty()):
         return "halfcell"
     with _raw(sys.__stdin__.fileno()) as descriptor:
         sys.__stdout__.write(_KITTY_QUERY + _ATTRIBUTES_QUERY)
         sys.__stdout__.flush()
-        reply = b""
-        deadline = time.monotonic() + timeout
-        while not _ATTRIBUTES_REPLY.search(reply):
-            ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
-                return "halfcell"
-            reply += os.read(descriptor, 1024)
+        reply, end = b"", time.monotonic() + timeout
+        with suppress(OSError):  # it is gone, which the screen will notice
+            while not _ATTRIBUTES_REPLY.search(reply) and (left := end - time.monotonic()) > 0:
+                if not (select.select([descriptor], [], [], left)[0] and (data := os.read(descriptor, 1024))):
+                    break
+                reply += data
     attributes = _ATTRIBUTES_REPLY.search(reply)
+    _typed_early = _ATTRIBUTES_REPLY.sub(b"", _KITTY_ANSWER.sub(b"", reply))
+    if attributes is None:
+        return "halfcell"
     # Sixel first: some terminals claim Kitty's protocol but lack the placeholders that scrolling panes need.
-    if attributes and b"4" in attributes[1].split(b";"):
+    if b"4" in attributes[1].split(b";"):
         return "sixel"
     return "kitty" if _KITTY_REPLY.search(reply) else "halfcell"
+
+
+def typed_early() -> bytes:
+    """What was typed while the terminal was asked; once."""
+    global _typed_early
+    typed, _typed_early = _typed_early, b""
+    return typed
+
+
+@contextmanager
+def without_echo() -> Iterator[None]:
+    """Let what is typed and answered until the screen is there wait for it, unseen and unchanged."""
+    global _original
+    import termios
+
+    descriptor = sys.__stdin__.fileno()  # type: ignore[union-attr]
+    _original = before = termios.tcgetattr(descriptor)
+    quiet = termios.tcgetattr(descriptor)
+    quiet[0] &= ~termios.ICRNL
+    quiet[3] &= ~(termios.ECHO | termios.ICANON)
+    try:
+        termios.tcsetattr(descriptor, termios.TCSANOW, quiet)
+        yield
+    finally:
+        with suppress(termios.error):
+            termios.tcsetattr(descriptor, termios.TCSANOW, before)
+
+
+def original_attributes() -> list[Any] | None:
+    """What `without_echo` found, and the screen is to leave behind; once: later the shell may have set others."""
+    global _original
+    original, _original = _original, None
+    return original
 
 
 @contextmanager

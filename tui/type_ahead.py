@@ -18,6 +18,15 @@ from textual.widget import Widget
 
 from tui.inside_textual import InsideApp
 
+_IN_TURN = (
+    events.Key,
+    events.Paste,
+    events.MouseDown,
+    events.MouseUp,
+    events.AppFocus,
+    events.AppBlur,
+)
+"""What waits for the key before: a click, and the terminal's window losing the focus, take the focus from the field."""
 _LOOK_EVERY = 0.03
 """Seconds between looks after a key that others wait for."""
 _PATIENCE = 1.0
@@ -48,7 +57,7 @@ class TypeAheadApp(InsideApp):
         self._underway: _Underway | None = None
 
     async def on_event(self, event: events.Event) -> None:
-        if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
+        if not isinstance(event, _IN_TURN) or event.is_forwarded:
             await super().on_event(event)
         elif self._underway is None:
             await self._hand_on(event)
@@ -58,6 +67,8 @@ class TypeAheadApp(InsideApp):
                 self._look_after(self._underway)
 
     async def _hand_on(self, event: events.Event) -> None:
+        if isinstance(event, events.Paste):
+            self.app_focus = True  # a picture dragged into a window that has not the focus; Textual does so at keys
         self._underway = key = _Underway(self._receiver)
         await super().on_event(event)
         self._follow(key, key.target)

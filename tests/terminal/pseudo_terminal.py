@@ -15,7 +15,7 @@ import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 PATIENCE = 60.0
 """Seconds that something may take on a loaded machine."""
@@ -26,10 +26,20 @@ class PseudoTerminal:
     """Runs `python ARGUMENTS` in a terminal of its own."""
 
     def __init__(
-        self, arguments: Sequence[str], size: tuple[int, int] = (120, 40), environment: Mapping[str, str] = os.environ
+        self,
+        arguments: Sequence[str],
+        size: tuple[int, int] = (120, 40),
+        environment: Mapping[str, str] = os.environ,
+        *,
+        controlling: bool = True,
     ) -> None:
+        """
+        Args:
+            controlling: whether the program is told (SIGHUP) when the terminal goes away.
+        """
         self._main, terminal = pty.openpty()
         self._seen = b""
+        self.attributes_before = self.attributes
         self.resize(*size)
         known = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "PYTHONPATH": str(Path.cwd())}
         self.process = subprocess.Popen(
@@ -39,7 +49,7 @@ class PseudoTerminal:
             stderr=terminal,
             env={**environment, **known},
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # its controlling terminal, for the hang-up
+            preexec_fn=(lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) if controlling else None,
         )
         os.close(terminal)
 
@@ -104,6 +114,11 @@ class PseudoTerminal:
     @property
     def raw(self) -> bytes:
         return self._seen
+
+    @property
+    def attributes(self) -> list[Any]:
+        """Whether it echoes, waits for whole lines, makes signals of keys, and so on."""
+        return termios.tcgetattr(self._main)
 
     def hang_up(self) -> None:
         """The connection drops."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -52,7 +51,7 @@ async def test_killed_mid_run_and_come_back(worker: int) -> None:
         first.hang_up()
         code = first.wait()
         assert time.monotonic() - began < 5
-        assert code in (128 + signal.SIGHUP, -signal.SIGHUP)
+        assert code == 1
     assert load_choices(state_dir() / "screen.json").prompt == "steps=5000 pause=0.05 a fox and a draft"
     os.kill(worker, 0)  # it lives
     with PseudoTerminal(SCREEN, size=(80, 24)) as second:
