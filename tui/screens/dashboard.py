@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.geometry import Size
-from textual.widgets import Static, TextArea
+from textual.widgets import TextArea
 
 from flux2.errors import Flux2Error, RequestError
 from flux2.request import GenerationRequest
@@ -29,6 +29,7 @@ from tui.widgets.key_bar import KeyBar
 from tui.widgets.log_pane import LogPane
 from tui.widgets.memory_pane import MemoryPane
 from tui.widgets.pane import Pane
+from tui.widgets.plain import Static
 from tui.widgets.preview_pane import PAUSE, PreviewPane
 from tui.widgets.progress_pane import ProgressPane
 from tui.widgets.prompt_pane import PromptEditor, PromptPane
@@ -268,13 +269,18 @@ class Dashboard(UserKeysScreen):
         with contextlib.suppress(Flux2Error):  # the estimate stays
             self.prompt.show_tokens(text, await self.app.backend.count_tokens(self.app.choices.model, prompt))
 
-    def on_prompt_editor_picture_dropped(self, event: PromptEditor.PictureDropped) -> None:
+    def on_prompt_editor_pictures_dropped(self, event: PromptEditor.PicturesDropped) -> None:
         from tui.screens.text_dialog import absent
 
-        if complaint := absent(event.path):
+        path, *others = event.paths
+        if others:
+            self.app.say(
+                "warning", f"{len(event.paths)} pictures at once; drop the one whose settings are to be taken."
+            )
+        elif complaint := absent(path):
             self.app.say("warning", complaint)
         else:
-            self.app.run_worker(iterating.take_settings(self.app, event.path), group="settings-of")
+            self.app.run_worker(iterating.take_settings(self.app, path), group="settings-of")
 
     def action_edit_elsewhere(self) -> None:
         iterating.edit_elsewhere(self.app)
