@@ -15,6 +15,7 @@ from textual.widgets.option_list import Option
 
 from tui.fuzzy import matcher
 from tui.text import ellipsis
+from tui.widgets.fields import Field
 
 SHOWN = 100
 """Prompts in the list; typing narrows it down."""
@@ -44,7 +45,7 @@ class HistorySearch(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog-box"):
             yield Label("Earlier prompts", classes="dialog-title")
-            yield Input(placeholder="a few letters of it", compact=True)
+            yield Field(placeholder="a few letters of it", compact=True)
             yield OptionList(compact=True)
             with Vertical(classes="dialog-foot"):
                 yield Label("type to narrow down, ↑ ↓, enter, esc", classes="dialog-hint")

@@ -15,6 +15,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
+from tui.widgets.fields import Field
+
 _NOTHING = Content("")
 
 
@@ -88,7 +90,7 @@ class Menu(ModalScreen[str | None]):
             yield OptionList(*self._options(), compact=True)
             with Vertical(classes="dialog-foot"):
                 if self._typed:
-                    yield Input(placeholder=self._typed, compact=True)
+                    yield Field(placeholder=self._typed, compact=True)
                     yield Label("", classes="dialog-complaint")
                 yield Label(self._hint(), classes="dialog-hint")
 

@@ -15,6 +15,7 @@ from textual.widgets import Input, Label
 from flux2.errors import RequestError
 from flux2.request import GenerationRequest
 from tui.choices import SEED_MODES, Choices
+from tui.widgets.fields import Field
 
 _NUMBERS = {"steps": int, "guidance": float, "seed": int}
 
@@ -64,7 +65,7 @@ class SamplingDialog(ModalScreen[Choices | None]):
         value = getattr(self._choices, name)
         if name == "seed" and self._choices.seed_mode == "random":
             value = None
-        return Input("" if value is None else str(value), placeholder=placeholder, id=name, compact=True)
+        return Field("" if value is None else str(value), placeholder=placeholder, id=name, compact=True)
 
     def _modes(self) -> Content:
         current = self._choices.seed_mode

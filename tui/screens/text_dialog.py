@@ -17,6 +17,7 @@ from textual.widgets import Input, Label
 
 from flux2.paths import expand
 from tui.terminal import is_remote
+from tui.widgets.fields import Field
 
 _LONGEST = 4096
 """Characters of a path."""
@@ -71,7 +72,7 @@ class TextDialog(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog-box"):
             yield Label(self._title, classes="dialog-title")
-            yield Input(self._value, placeholder=self._placeholder, compact=True)
+            yield Field(self._value, placeholder=self._placeholder, compact=True)
             with Vertical(classes="dialog-foot"):
                 yield Label("", classes="dialog-complaint")
                 yield Label("enter, esc", classes="dialog-hint")

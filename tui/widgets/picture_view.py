@@ -12,14 +12,13 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tui.picture import fit, half_cells, in_whole_cells
+from tui.picture import SHARP, fit, half_cells, in_whole_cells
 from tui.terminal import cell_pixels
 from tui.widgets.cell_picture import CellPicture
 
 if TYPE_CHECKING:
     from PIL import Image
 
-SHARP = ("kitty", "sixel")
 _MOVE = 4
 """A key moves by this part of the room."""
 
