@@ -31,6 +31,8 @@ CARRIED = (
     *(name.lower() for name in _PROXIES),
 )
 """Variables that a download reads, in a process of its own that is given the asker's."""
+_LONGEST = 8192
+"""Characters of a value that travel: a greeting has to fit a message."""
 _READ_ONCE = ("FLUX2_MEMORY_BUDGET", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
 
 Asker = Mapping[str, str] | None
@@ -41,7 +43,7 @@ _asker: ContextVar[Asker] = ContextVar("asker", default=None)
 
 def carried() -> dict[str, str]:
     """The carried variables of this process, "" where one is not set, with their paths as they are meant here."""
-    here = {name: os.environ.get(name, "") for name in CARRIED}
+    here = {name: os.environ.get(name, "")[:_LONGEST] for name in CARRIED}
     return here | {name: str(Path(here[name]).absolute()) for name in _FILES if here[name]}
 
 

@@ -1,21 +1,21 @@
 """`flux2`, the command line: reads the arguments, runs a command, says in one sentence what went wrong.
 
-Exit codes: 0 done, 1 failed, 2 bad arguments, 130 (or 128 + signal) cancelled. Commands are in `flux2.commands`;
-none imports MLX or transformers before it needs them, so that help and listings come at once.
+Exit codes: 0 done, 1 failed, 2 bad arguments, 130 (or 128 + signal) cancelled. What was made is done, even if standard
+output takes no word of it; a listing that it does not take has failed, unless its reader has left (`| head -1`).
+Commands are in `flux2.commands`; none imports MLX or transformers before it needs them, so that help and listings come
+at once.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import sys
 from collections.abc import Sequence
 
-from flux2 import __version__
-from flux2.commands import bench, doctor, info, models, plan, quantize, t2i, worker
-from flux2.commands.cancelling import Cancelled
+from flux2 import __version__, complaints, streams
+from flux2.commands.cancelling import Cancelled, heeding_signals
 from flux2.errors import Flux2Error, RequestError
 from flux2.gpu_errors import sentence_for
 from flux2.humanize import printable
@@ -33,6 +33,9 @@ examples:
 
 
 def build_parser() -> argparse.ArgumentParser:
+    # Here, where signals are heeded already.
+    from flux2.commands import bench, doctor, info, models, plan, quantize, t2i, worker
+
     parser = argparse.ArgumentParser(
         prog="flux2",
         description="FLUX.2 image generation on Apple's MLX, quantized on the fly.",
@@ -49,20 +52,29 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a terminal that can't show × must not fail
-    args = build_parser().parse_args(arguments)
+    streams.prepare()
+    with heeding_signals():
+        for complaint in complaints:
+            print(f"flux2: {printable(complaint)}", file=sys.stderr)
+        try:
+            args = build_parser().parse_args(arguments)
+        except SystemExit as end:
+            raise SystemExit(streams.exit_code(end.code if isinstance(end.code, int) else 0)) from None
+        except Cancelled as cancelled:
+            return 128 + cancelled.signal
+        try:
+            return streams.exit_code(_run(args))
+        except Cancelled as cancelled:
+            return streams.exit_code(_complain(args, "Cancelled; nothing was saved.", 128 + cancelled.signal))
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Carry the command out; what goes wrong is said."""
     try:
         code: int = args.run(args)
-        sys.stdout.flush()  # here, where a reader that is gone can still be noticed
         return code
-    except Cancelled as cancelled:
-        return _complain(args, "Cancelled; nothing was saved.", 128 + cancelled.signal)
-    except KeyboardInterrupt:
-        return _complain(args, "Cancelled; nothing was saved.", 130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `flux2 models | head -1` is no failure
-        return 0
+    except Cancelled:
+        raise
     except Exception as error:
         if os.environ.get("FLUX2_DEBUG"):
             raise

@@ -36,6 +36,10 @@ class WorkerError(Flux2Error):
     """The worker process could not be started, reached, or understood."""
 
 
+class WorkerNotRunning(WorkerError):  # noqa: N818 — the ordinary case before a start
+    """Nobody listens at the worker's socket."""
+
+
 class WorkerInTheWay(WorkerError):  # noqa: N818 — it may be as well as can be
     """A worker of this user listens that this program can't talk to: it has to be ended before another can start."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from subprocess import Popen
 from typing import TYPE_CHECKING
 
-from flux2 import __version__
+from flux2 import __version__, streams
 from flux2.errors import WorkerError
 from flux2.paths import socket_path
 from flux2.settings import GRAPHICS, settings
@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     garbage.put_off()
     options = _parser().parse_args(arguments)
+    streams.prepare()
     if missing := what_is_missing():
         print(missing, file=sys.stderr)
         return EXIT_NO_TERMINAL

@@ -14,6 +14,7 @@ from textual.binding import BindingType
 from textual.filter import LineFilter
 from textual.screen import Screen
 
+from flux2 import complaints
 from flux2 import events as ev
 from flux2.errors import Flux2Error
 from flux2.paths import state_dir
@@ -30,6 +31,7 @@ from tui.palette import Palette256
 from tui.picture_desk import PictureDesk
 from tui.preferences import LOOK_EVERY, Preferences
 from tui.prompt_history import PromptHistory
+from tui.screens.commands import Commands, commands_of
 from tui.screens.dashboard import Dashboard
 from tui.session import Session, Topic
 from tui.themes import NamedTheme, variable_defaults
@@ -42,6 +44,7 @@ LOCAL_PAUSE, REMOTE_PAUSE = 0.25, 1.0
 worker's news. What comes after a quiet time is shown at once, be the terminal remote or not."""
 _TOGETHER = 0.1
 """Seconds within which news are shown together."""
+LEFT = "The run goes on without the screen; start flux2-tui again to watch it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ class Flux2App(TypeAheadApp):
 
     def on_mount(self) -> None:
         self.preferences.tell()
-        for note in (*self.options.notes, *self._damages):
+        for note in (*complaints, *self.options.notes, *self._damages):
             self.say("warning", note)
         self.set_interval(LOOK_EVERY, self.preferences.look)
         self.app_resume_signal.subscribe(self, lambda _: self._paint_anew())
@@ -115,9 +118,7 @@ class Flux2App(TypeAheadApp):
 
     async def action_quit(self) -> None:
         self._save_now()
-        message = (
-            "The run goes on without the screen; start flux2-tui again to watch it." if self.session.running else None
-        )
+        message = LEFT if self.session.running else None
         await self.backend.close()
         self.window_title.restore()
         self.exit(message=message)
@@ -179,10 +180,10 @@ class Flux2App(TypeAheadApp):
                 self.desk.finished(Path(path))
                 self._notify_of_end("Picture saved", Path(path).name)
             case ev.RunFailed(message=message):
-                self.notify(message, title="Run failed", severity="error", timeout=10, markup=False)
+                self.notify(message, title="Run failed", severity="error", timeout=10)
                 self._notify_of_end("Run failed", message)
             case ev.Warned(message=message):
-                self.notify(message, severity="warning", timeout=8, markup=False)
+                self.notify(message, severity="warning", timeout=8)
 
     def _notify_of_end(self, title: str, text: str) -> None:
         """To the terminal, as the user's settings want it: of every run, or of the last of the queue."""
@@ -229,7 +230,7 @@ class Flux2App(TypeAheadApp):
     def say(self, level: str, message: str) -> None:
         """A sentence for the user, as a toast and into the log."""
         severity = "error" if level == "error" else "warning" if level == "warning" else "information"
-        self.notify(message, severity=severity, timeout=8, markup=False)  # type: ignore[arg-type]
+        self.notify(message, severity=severity, timeout=8)  # type: ignore[arg-type]
         self.show_news(self.session.say(level, message))
 
     def choose(self, choices: Choices) -> None:
@@ -278,11 +279,12 @@ class Flux2App(TypeAheadApp):
         return variable_defaults(self.current_theme)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Every key of the screen by name; dialogs have none."""
-        keys = getattr(screen, "KEYS", ())
-        for key in keys:
-            if key.command and screen.check_action(key.action.split("(")[0], ()):
-                says = f"{key.help} ({self.keys_of(key.id)})"
-                yield SystemCommand(key.command, says, lambda action=key.action: screen.run_action(action))
-        if keys:
-            yield SystemCommand("Screenshot", "Save the screen as an SVG file", self.deliver_screenshot)
+        return commands_of(self, screen)
+
+    def action_command_palette(self) -> None:
+        if not isinstance(self.screen, Commands):
+            self.push_screen(Commands())
+
+    def action_help_quit(self) -> None:
+        """What ctrl+c says, which quits other programs."""
+        self.notify(f"{self.keys_of('quit')} leaves. {LEFT}")

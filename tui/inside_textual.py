@@ -12,11 +12,18 @@ from contextlib import suppress
 from typing import Any
 
 from rich.console import RenderableType
+from textual import events, message_pump
 from textual.app import App
+from textual.await_complete import AwaitComplete
 from textual.binding import BindingsMap
 from textual.dom import DOMNode
 from textual.keys import key_to_character
-from textual.screen import Screen
+from textual.message import Message
+from textual.message_pump import MessagePump
+from textual.notifications import SeverityLevel
+from textual.screen import Screen, ScreenResultType
+from textual.timer import Timer
+from textual.widgets import Input, OptionList
 
 try:
     from textual._compositor import ChopsUpdate, LayoutUpdate
@@ -40,6 +47,8 @@ else:
 
 _PAY_EVERY = 0.1
 """Seconds between two portions of what a slow line could not take at once."""
+SHORTEST = 0.001
+"""Seconds of a timer, at least."""
 BindingChain = list[tuple[DOMNode, BindingsMap]]
 """What has the focus, then what it lies in, each with its keys; the first that knows a key acts."""
 
@@ -68,6 +77,9 @@ _PARTS = {
     and _sets(DOMNode, "_bindings"),
     "little over a slow line": _UPDATES and _takes(App, "_display", "self", "screen", "renderable"),
     "no painting behind a screen": isinstance(vars(App).get("_background_screens"), property),
+    "clicks on what has just gone": _takes(Screen, "_forward_event", "self", "event"),
+    "choices that come late": _takes(MessagePump, "_on_message", "self", "message"),
+    "timers that have run out": getattr(message_pump, "Timer", None) is Timer,
     "faults as a sentence": _takes(App, "_handle_exception", "self", "error"),
     "a theme that is changed while it is worn": _takes(App, "_watch_theme", "self", "theme_name"),
 }
@@ -81,7 +93,51 @@ def missing() -> list[str]:
 # --- keys ------------------------------------------------------------------------------------------------------------
 
 
-class UserKeysScreen(Screen[None]):
+class Chosen(Message):
+    """Something was chosen, with a click or a key, that opens or leaves a screen."""
+
+
+_CHOICES = (Chosen, OptionList.OptionSelected, Input.Submitted)
+
+
+class SteadyScreen(Screen[ScreenResultType]):
+    """A screen that stands whatever comes too late for it: what a screen above it, or its own end, has overtaken.
+
+    Two clicks in one write are two choices, of which the second finds the screen left, or another above it; and a
+    screen may want to leave while another lies above.
+    """
+
+    _leaves = False
+    _answer: ScreenResultType | None = None
+
+    def dismiss(self, result: ScreenResultType | None = None) -> AwaitComplete:
+        """Leave, once; from under another screen as soon as that is gone. Textual's own would take that one away."""
+        if self._leaves:
+            return AwaitComplete()
+        self._leaves, self._answer = True, result
+        return super().dismiss(result) if self.is_active else AwaitComplete()
+
+    def on_screen_resume(self) -> None:
+        if self._leaves and self.is_active:
+            super().dismiss(self._answer)
+
+    if _PARTS["choices that come late"]:
+
+        async def _on_message(self, message: Message) -> None:
+            """Hear of a choice only while there is one."""
+            if not isinstance(message, _CHOICES) or (self.is_active and not self._leaves):
+                await super()._on_message(message)
+
+    if _PARTS["clicks on what has just gone"]:
+
+        def _forward_event(self, event: events.Event) -> None:
+            """Textual's own asks for the place of what is clicked, be it gone by then, as a notice after its click."""
+            if isinstance(event, events.MouseEvent) and not self.get_widget_at(event.x, event.y)[0].is_attached:
+                return
+            super()._forward_event(event)
+
+
+class UserKeysScreen(SteadyScreen[None]):
     """A screen with text fields in which a key of the user's own acts before what the field does with it by itself."""
 
     if _PARTS["the user's keys in text fields"]:
@@ -112,6 +168,16 @@ class UserKeysScreen(Screen[None]):
             return chain
 
 
+# --- time ------------------------------------------------------------------------------------------------------------
+
+
+class ShortestTimer(Timer):
+    """A timer of some length. Textual's own, with none or less, computes for ever: a notice's that has just run out."""
+
+    def __init__(self, event_target: Any, interval: float, **options: Any) -> None:
+        super().__init__(event_target, max(SHORTEST, interval), **options)
+
+
 # --- painting --------------------------------------------------------------------------------------------------------
 
 
@@ -121,9 +187,23 @@ class InsideApp(App[None]):
     _paying = False
 
     def __init__(self, *args: Any, **options: Any) -> None:
+        if _PARTS["timers that have run out"]:
+            vars(message_pump)["Timer"] = ShortestTimer
         if _PARTS["the terminal is not trusted"]:
             options.setdefault("driver_class", TerminalDriver)
         super().__init__(*args, **options)
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,  # noqa: ARG002
+    ) -> None:
+        """Show a notice, its text as it is: `tui.widgets.plain` says why."""
+        super().notify(message, title=title, severity=severity, timeout=timeout, markup=False)
 
     def paint_little(self, *, slowly: bool) -> None:
         """Send nothing that the terminal shows already, every piece to its place; over a slow line pictures by and by.

@@ -61,9 +61,7 @@ class Preferences:
     def tell(self) -> None:
         """What is wrong with the files, each time it is read, in one toast."""
         if self._complaints:
-            self._app.notify(
-                "\n".join(self._complaints), title="Settings", severity="warning", timeout=15, markup=False
-            )
+            self._app.notify("\n".join(self._complaints), title="Settings", severity="warning", timeout=15)
             for complaint in self._complaints:
                 self._app.session.say("warning", complaint)
             self._complaints = []

@@ -16,6 +16,7 @@ from flux2.errors import GenerationCancelled, RequestError
 from flux2.events import DownloadProgress
 from flux2.hub.inventory import ModelEntry, deletable, delete_model, free_room, list_models
 from flux2.humanize import parameters, seconds, size
+from flux2.streams import deliver
 
 _DESCRIPTION = """\
 List the known models: size, licence, and how much of each is on this disk.
@@ -127,11 +128,9 @@ def _download(args: argparse.Namespace) -> int:
         print(f"flux2: Stopped{how_far}; what has come is kept, and the same command goes on.", file=sys.stderr)
         return 128 + cancel.received
     taken = time.perf_counter() - started
-    if args.json:
-        print(json.dumps({"folder": str(folder), "bytes": last.total if last else 0, "seconds": round(taken, 3)}))
-        return 0
-    print(folder)
-    if not args.quiet:
+    facts = {"folder": str(folder), "bytes": last.total if last else 0, "seconds": round(taken, 3)}
+    deliver(json.dumps(facts) if args.json else str(folder), made=f"The model is in {folder}.")
+    if not args.json and not args.quiet:
         summary = (
             "It was here already." if was_here or not last else f"{size(last.total)} in {seconds(taken)}, checked."
         )
@@ -145,7 +144,8 @@ def _delete(args: argparse.Namespace) -> int:
     if not args.yes:
         if not sys.stdin.isatty():
             raise RequestError(f"Deleting {args.model} asks first, and nobody can answer here; add --yes.")
-        answer = input(f"Delete {args.model} ({repo}) from the disk? It can be downloaded again. [y/N] ")
+        print(f"Delete {args.model} ({repo}) from the disk? It can be downloaded again. [y/N] ", end="", flush=True)
+        answer = sys.stdin.readline()
         if answer.strip().lower() not in ("y", "yes"):
             print("Nothing was deleted.")
             return 0

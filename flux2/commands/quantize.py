@@ -14,6 +14,7 @@ from flux2.errors import GenerationCancelled
 from flux2.humanize import seconds, size
 from flux2.paths import expand
 from flux2.request import QUANTIZATIONS
+from flux2.streams import deliver
 
 _DESCRIPTION = """\
 Quantize a model's transformer once and keep the result, a quarter (int4) or a half (qint8) of its size.
@@ -78,12 +79,10 @@ def run(args: argparse.Namespace) -> int:
         except GenerationCancelled:
             raise Cancelled(cancel.received) from None
     taken, peak = time.perf_counter() - started, memory.read().peak
-    if args.json:
-        facts = {"folder": str(files.folder), "bytes": files.nbytes, "made": files.made}
-        print(json.dumps({**facts, "seconds": round(taken, 3), "peak_bytes": peak}))
-        return 0
-    print(files.folder)
-    if not args.quiet:
+    facts = {"folder": str(files.folder), "bytes": files.nbytes, "made": files.made}
+    facts |= {"seconds": round(taken, 3), "peak_bytes": peak}
+    deliver(json.dumps(facts) if args.json else str(files.folder), made=f"The weights are in {files.folder}.")
+    if not args.json and not args.quiet:
         done = f"in {seconds(taken)} · peak {size(peak)}" if files.made else "there already, and up to date"
         print(f"{size(files.nbytes)} · {done}", file=sys.stderr)
     return 0

@@ -21,6 +21,7 @@ from flux2.events import DownloadProgress, Event, Logged, RunStarted, Warned
 from flux2.progress import RunProgress
 from flux2.request import (
     AUTO,
+    MAX_PROMPT,
     MAX_SEED,
     MAX_SIZE,
     MAX_STEPS,
@@ -30,6 +31,7 @@ from flux2.request import (
     SIZE_MULTIPLE,
     GenerationRequest,
 )
+from flux2.streams import deliver, read_input
 
 DTYPES = ("bfloat16", "float16", "float32")
 
@@ -96,12 +98,10 @@ def run(args: argparse.Namespace) -> int:
     asked = _request(args)
     somebody = sys.stdin.isatty() and sys.stderr.isatty() and not args.json
     progress = _generate(settle(asked, args.dtype, budget, ask=somebody), budget, args)
-    if args.json:
-        print(json.dumps(result(progress)))
-    else:
-        print(progress.path)
-        if not args.quiet:
-            print(summary(progress), file=sys.stderr)
+    told = json.dumps(result(progress)) if args.json else progress.path
+    deliver(told, made=f"The picture is saved as {progress.path}.")
+    if not args.json and not args.quiet:
+        print(summary(progress), file=sys.stderr)
     return 0
 
 
@@ -116,7 +116,7 @@ def _request(args: argparse.Namespace) -> GenerationRequest:
     from flux2.pictures.images import check_writable, output_path
 
     request = GenerationRequest(
-        prompt=sys.stdin.read().strip() if args.prompt == "-" else _as_typed(args.prompt),
+        prompt=read_input(MAX_PROMPT + 1).strip() if args.prompt == "-" else _as_typed(args.prompt),
         negative_prompt=args.negative_prompt and _as_typed(args.negative_prompt),
         model=args.model or default_model(),
         quantization=args.transformer_quant,

@@ -26,6 +26,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from flux2.architecture.config_reader import check_class
 from flux2.checkpoint.files import INDEX_FILE, PIPELINES, read_json
 from flux2.errors import CheckpointError, Flux2Error
+from flux2.hub import route
 from flux2.hub.fetch import ANOTHER, TIMEOUT, HTTPError, exclusive, fetch, patiently
 from flux2.hub.manifest import HubFile, Manifest, locks, needed, storage
 from flux2.hub.refusals import in_words
@@ -118,6 +119,8 @@ def _download(repo: str, patterns: Sequence[str]) -> Path:
     Raises:
         CheckpointError, HTTPError, OSError: if it can't be had.
     """
+    if fault := route.fault():
+        raise CheckpointError(fault)
     tally = Tally()
     tally.tell("starting")
     with exclusive(locks(repo) / "flux2.lock", lambda: _tell_of_another(repo, tally)):

@@ -4,6 +4,7 @@ addresses that may be signed."""
 from __future__ import annotations
 
 import errno
+import os
 from typing import Any
 
 from huggingface_hub import get_token
@@ -16,10 +17,12 @@ from huggingface_hub.errors import (
 )
 
 from flux2.architecture.catalog import find_card
+from flux2.hub.route import PROXIES
 
 LOGIN = "log in with `hf auth login`"
 TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 _KEPT = "What has come is kept."
+_CHOSEN = ("hf_endpoint", *PROXIES)
 
 
 def in_words(error: Exception, repo: str) -> str:
@@ -55,7 +58,13 @@ def in_words(error: Exception, repo: str) -> str:
     if isinstance(error, OSError) and error.errno:
         where = f" {error.filename}" if error.filename else ""
         return f"The Hub cache{where} can't be written ({error.strerror}); HF_HOME names another folder for it."
-    return f"The Hub can't be reached ({type(error).__name__}); check the network, or choose pocket. {_KEPT}"
+    return f"The Hub can't be reached ({type(error).__name__}); check {_way()}, or choose pocket. {_KEPT}"
+
+
+def _way() -> str:
+    """What leads to the Hub, as its user has chosen it."""
+    chosen = [name for name in ("HF_ENDPOINT", *sorted(os.environ)) if name.lower() in _CHOSEN and os.environ.get(name)]
+    return " and ".join(["the network", *dict.fromkeys(chosen)])
 
 
 def _status(error: Exception) -> int:

@@ -26,7 +26,7 @@ from typing import Any
 
 from flux2 import __version__
 from flux2.asker import carried
-from flux2.errors import WorkerError, WorkerInTheWay
+from flux2.errors import WorkerError, WorkerInTheWay, WorkerNotRunning
 from flux2.events import Event
 from flux2.paths import socket_path
 from flux2.request import GenerationRequest
@@ -66,10 +66,6 @@ _REPLY_TIMEOUT = 10.0
 _ALIVE_CHECK = 0.5  # seconds between looks at the worker's process
 _EXIT_STATUS_WAIT = 0.5  # seconds for a dead child's exit status to be there
 _UNREAD_EVENTS = 4096  # beyond which the socket is not read until some have been taken
-
-
-class WorkerNotRunning(WorkerError):  # noqa: N818 — the ordinary case before a start
-    """Nobody listens at the worker's socket."""
 
 
 async def connect_or_start(

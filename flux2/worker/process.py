@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from flux2 import __version__
+from flux2 import __version__, complaints, streams
 from flux2 import events as ev
 from flux2.asker import asked_by, read_once
 from flux2.awake import kept_awake
@@ -38,12 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0, or `EXIT_FAILED` or `access.EXIT_ALREADY_RUNS` after a sentence on stderr.
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    streams.prepare()  # before the lock is opened, whose number must not be a stream's
     options = _parser().parse_args(arguments)
     try:
         with access.only_worker(state_dir() / "worker.lock", options.socket):
             if not options.foreground:
                 logfile.redirect_output(logfile.log_path())
             logfile.write_start(__version__)
+            for complaint in complaints:
+                logfile.write("warning", complaint)
             faulthandler.enable(all_threads=False)  # an abort inside MLX leaves its traceback in the log
             with contextlib.suppress(PermissionError):  # a session of its own already
                 os.setsid()

@@ -20,6 +20,7 @@ from flux2.worker.history import ENDINGS, RunHistory
 from flux2.worker.journal import Journal, Recovered
 from flux2.worker.protocol import Goodbye, Happened, Message, RunRecord, Snapshot, WorkerInfo
 from flux2.worker.tasks import Generate, Leave, Task, Unload
+from flux2.worker.tolerance import Tolerance
 from flux2.worker.unfinished import kept_step
 from flux2.worker.unfinished_runs import UnfinishedRuns
 from flux2.worker.waiting import WaitingJobs
@@ -69,10 +70,10 @@ class Scheduler:
         self._runs: deque[RunHistory] = deque(maxlen=KEPT_RUNS)
         self._log: deque[ev.Event] = deque(maxlen=_KEPT_LOG)
         self._downloads: dict[str, ev.DownloadProgress] = {}
+        self._write = Tolerance(lambda message: self.log("error", message))
         self.unfinished = UnfinishedRuns(journal, self._write)
         self._told_unfinished: tuple[dict[str, object], ...] = ()
         self._last_run = self._last_use = time.monotonic()
-        self._journal_fails = False
 
     # --- what clients ask --------------------------------------------------------------------------------------------
 
@@ -87,10 +88,7 @@ class Scheduler:
         )
 
     def enqueue(self, request: GenerationRequest, asker: Asker = None) -> str:
-        """Put a request at the queue's end.
-
-        Returns:
-            The id of the run that it will become.
+        """The id of the run that a request will become, which is put at the queue's end.
 
         Raises:
             RequestError: if it can't be carried out by any model, or the queue is full.
@@ -191,9 +189,8 @@ class Scheduler:
         self._next()
 
     def leave(self, reason: str, *, now: bool, interruption: str = "") -> None:
-        """Let the worker end: when nothing runs, waits or is fetched, or, with `now`, as soon as the run under way has
-        been broken off. What waits is kept on disk for the next worker. With an `interruption` the run ends as failed,
-        saying so.
+        """Let the worker end: when nothing runs, waits or is fetched, or, with `now`, once the run under way has been
+        broken off. What waits is kept on disk for the next one. An `interruption` ends the run as failed, saying so.
         """
         if now:
             self._leaving, self._interruption = reason, interruption
@@ -368,6 +365,7 @@ class Scheduler:
                 self._runs[-1].drop_samples()
             self._runs.append(RunHistory(job.run))
             self._task = Generate(job, self._journal.state_file(job.run))
+            self._write.another_run()
             # On disk before it begins: a request that kills the process is not tried again by the next one.
             self._write(lambda: self._journal.begin(job))
             self.unfinished.taken_up(job.resumes)
@@ -399,14 +397,3 @@ class Scheduler:
     def _save_queue(self) -> None:
         running = self._task.job if isinstance(self._task, Generate) else None
         self._write(lambda: self._journal.save_queue(running, list(self._waiting), held=self._held))
-
-    def _write(self, write: Callable[[], None]) -> None:
-        """Write to the journal; a full disk is said once and does not end the run."""
-        try:
-            write()
-            self._journal_fails = False
-        except OSError as error:
-            if not self._journal_fails:
-                self._journal_fails = True
-                why = error.strerror or error
-                self.log("error", f"The journal can't be written ({why}); the run goes on without it.")

@@ -1,14 +1,16 @@
 """`flux2` with an engine that only pretends: the real command line, events and PNG, without networks.
 
-Run as a program it is the command line; `FAKE_STEP_SECONDS` paces it, `FAKE_ERROR` ("Class: sentence") makes it fail.
+Run as a program it is the command line; `FAKE_STEP_SECONDS` paces it, `FAKE_ERROR` ("Class: sentence") makes it fail,
+`FAKE_PART` names a file that it has while it makes a step.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -49,7 +51,8 @@ def generate(
         begun = time.time()
         on_event(ev.PhaseStarted(run="r", phase=phase, memory=memory))
         for step in range(1, steps + 1) if phase == "denoise" else ():
-            time.sleep(pace)
+            with _half_done(os.environ.get("FAKE_PART")):
+                time.sleep(pace)
             if should_cancel():
                 on_event(ev.RunCancelled(run="r"))
                 raise errors.GenerationCancelled("The run was cancelled.")
@@ -63,6 +66,18 @@ def generate(
     on_event(
         ev.RunFinished(run="r", path=str(path), seed=request.seed or 0, seconds=seconds, peaks=PEAKS, timings=timings)
     )
+
+
+@contextlib.contextmanager
+def _half_done(name: str | None) -> Iterator[None]:
+    """A file that is there meanwhile."""
+    try:
+        if name:
+            Path(name).touch()
+        yield
+    finally:
+        if name:
+            Path(name).unlink()
 
 
 def as_module() -> ModuleType:

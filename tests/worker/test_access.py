@@ -121,3 +121,21 @@ async def test_a_worker_in_a_home_that_can_not_be_written_says_so(home: Home) ->
     assert "Traceback" not in worker.stderr
     with pytest.raises(WorkerError, match="state"):
         await home.attach()
+
+
+@as_root
+@pytest.mark.parametrize("mode", [0o1777, 0o700])
+def test_nobody_is_told_to_remove_what_only_another_may(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    """In a folder as /tmp, where the other user was first, and in one of one's own."""
+    theirs = folder / "run"
+    theirs.mkdir()
+    os.chown(theirs, NOBODY, NOBODY)
+    os.chown(folder, 0 if mode == 0o1777 else NOBODY - 1, -1)
+    folder.chmod(mode)
+    monkeypatch.setattr("os.geteuid", lambda: NOBODY - 1)
+    with pytest.raises(WorkerError, match="belongs to another user") as refused:
+        access.check_private(theirs)
+    assert "set FLUX2_HOME elsewhere" in str(refused.value)
+    assert ("remove it" in str(refused.value)) == (mode == 0o700)

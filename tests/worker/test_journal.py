@@ -13,6 +13,7 @@ from flux2.request import GenerationRequest
 from flux2.worker import history, journal
 from flux2.worker.history import RunHistory
 from flux2.worker.journal import Job, Journal, new_run_id
+from flux2.worker.tolerance import Tolerance
 from flux2.worker.unfinished import UnfinishedRun
 
 MEMORY = ev.Memory(active=1, peak=2, cache=3)
@@ -211,3 +212,19 @@ def test_samples_are_thinned_evenly_and_keep_their_peak() -> None:
     assert samples[-1].time == (total - 1) / 4
     gaps = [later.time - sample.time for sample, later in pairwise(samples)]
     assert max(gaps) < 8 * total / 4 / len(samples)
+
+
+def test_a_journal_that_fails_now_and_then_is_told_of_once_a_run() -> None:
+    said: list[str] = []
+    tolerance = Tolerance(said.append)
+
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    for _ in range(3):
+        tolerance(full)
+        tolerance(lambda: None)
+    assert said == ["The journal can't be written (No space left on device); the run goes on without it."]
+    tolerance.another_run()
+    tolerance(full)
+    assert len(said) == 2

@@ -14,7 +14,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Static
 
 from flux2.errors import Flux2Error
 from flux2.humanize import printable
@@ -26,6 +25,7 @@ from tui.session import Session, Topic
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.pane import Heading
 from tui.widgets.picture_view import PictureView
+from tui.widgets.plain import Static
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -45,7 +45,7 @@ class CompareColumn(Vertical):
     def __init__(self, entry: Entry, graphics: str) -> None:
         super().__init__()
         self._entry = entry
-        self._title, self._figures = Static(markup=False), Static(markup=False, classes="compare-figures")
+        self._title, self._figures = Static(), Static(classes="compare-figures")
         self.view = PictureView(graphics)
         self._shown: object = None
 

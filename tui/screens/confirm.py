@@ -10,17 +10,17 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
-from textual.widgets import Label
+
+from tui.screens.dialog import Dialog
+from tui.widgets.plain import Label
 
 if TYPE_CHECKING:
     from tui.app import Flux2App
 
 
-class Confirm(ModalScreen[bool]):
+class Confirm(Dialog[bool]):
     """True if the user wants it. The key that asked the question confirms it, too: pressing it twice does it."""
 
-    DEFAULT_CLASSES = "dialog"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y,enter", "answer(True)", show=False),
         Binding("n,escape,ctrl+c", "answer(False)", show=False),
@@ -55,7 +55,7 @@ class Confirm(ModalScreen[bool]):
             self.set_interval(0.25, self._leave_unless_it_stands)
 
     def _leave_unless_it_stands(self) -> None:
-        if self._stands and not self._stands() and self.is_current:
+        if self._stands and not self._stands():
             self.dismiss(False)
 
     def on_key(self, event: events.Key) -> None:

@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.geometry import Size
-from textual.widgets import Static, TextArea
+from textual.widgets import TextArea
 
 from flux2.errors import Flux2Error, RequestError
 from flux2.request import GenerationRequest
@@ -29,6 +29,7 @@ from tui.widgets.key_bar import KeyBar
 from tui.widgets.log_pane import LogPane
 from tui.widgets.memory_pane import MemoryPane
 from tui.widgets.pane import Pane
+from tui.widgets.plain import Static
 from tui.widgets.preview_pane import PAUSE, PreviewPane
 from tui.widgets.progress_pane import ProgressPane
 from tui.widgets.prompt_pane import PromptEditor, PromptPane

@@ -11,7 +11,6 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.timer import Timer
-from textual.widgets import Static
 
 from flux2.errors import Flux2Error
 from tui.bindings import bindings
@@ -24,6 +23,7 @@ from tui.widgets.key_bar import KeyBar
 from tui.widgets.pane import Heading
 from tui.widgets.picture_browser import PictureBrowser
 from tui.widgets.picture_view import PictureView
+from tui.widgets.plain import Static
 
 if TYPE_CHECKING:
     from flux2.pictures.gallery import Picture
@@ -48,7 +48,7 @@ class GalleryScreen(PictureScreen):
         self.browser: PictureBrowser
         self.filter = Field(placeholder="letters of prompt, model, quantization, seed or name", compact=True)
         self.thumbnail = PictureView("none" if options.graphics == "none" else "halfcell", id="gallery-thumbnail")
-        self._words = Static(id="gallery-words", markup=False)
+        self._words = Static(id="gallery-words")
         self._only_favourites = False
         self._detail_timer: Timer | None = None
         self._told: object = None

@@ -11,10 +11,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
-from textual.widgets import Label, Static
 
 from tui.keymap import KEYS, PROMPT_KEYS, QUEUE_KEYS, SETTINGS_KEYS, Key
+from tui.screens.dialog import Dialog
+from tui.widgets.plain import Label, Static
 
 if TYPE_CHECKING:
     from tui.app import Flux2App
@@ -28,10 +28,9 @@ _FRAME = 6
 """Columns of a dialog's border, padding and scroll bar."""
 
 
-class Help(ModalScreen[None]):
-    DEFAULT_CLASSES = "dialog"
+class Help(Dialog[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,question_mark,f1,q,ctrl+c", "dismiss", "close"),
+        Binding("question_mark,f1,q", "back", "close"),
         Binding("up,k", "scroll(-1)", show=False),
         Binding("down,j", "scroll(1)", show=False),
         Binding("pageup", "scroll(-10)", show=False),

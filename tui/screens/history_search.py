@@ -9,24 +9,22 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
-from textual.widgets import Input, Label, OptionList
-from textual.widgets.option_list import Option
+from textual.widgets import Input
 
 from tui.fuzzy import matcher
+from tui.screens.dialog import Dialog
 from tui.text import ellipsis
 from tui.widgets.fields import Field
+from tui.widgets.plain import Label, Option, OptionList
 
 SHOWN = 100
 """Prompts in the list; typing narrows it down."""
 
 
-class HistorySearch(ModalScreen[str | None]):
-    """Returns the chosen prompt, or None if the user went back."""
+class HistorySearch(Dialog[str]):
+    """Returns the chosen prompt."""
 
-    DEFAULT_CLASSES = "dialog"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,ctrl+c", "back", "back"),
         Binding("up", "move(-1)", show=False),
         Binding("down,ctrl+r", "move(1)", show=False),
         Binding("pageup", "move(-10)", show=False),
@@ -80,6 +78,3 @@ class HistorySearch(ModalScreen[str | None]):
         options = self.query_one(OptionList)
         if self._found:
             options.highlighted = max(0, min(len(self._found) - 1, (options.highlighted or 0) + by))
-
-    def action_back(self) -> None:
-        self.dismiss(None)

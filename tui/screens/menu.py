@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
-from textual.widgets import Input, Label, OptionList
-from textual.widgets.option_list import Option
+from textual.widgets import Input
 
+from tui.screens.dialog import Dialog
 from tui.widgets.fields import Field
+from tui.widgets.plain import Label, Option, OptionList
 
 _NOTHING = Content("")
 
@@ -50,14 +49,8 @@ def _line(choice: Choice, width: int) -> Content:
     return Content("\n   ").join([line, choice.note]) if choice.note else line
 
 
-class Menu(ModalScreen[str | None]):
-    """Returns the chosen value, or None if the user went back.
-
-    With `typed`, a field below takes what is in no line; it is checked while one types.
-    """
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "back", "back"), Binding("ctrl+c", "back", show=False)]
-    DEFAULT_CLASSES = "dialog"
+class Menu(Dialog[str]):
+    """Returns the chosen value. With `typed`, a field below takes what is in no line; it is checked while one types."""
 
     def __init__(
         self,
@@ -140,6 +133,3 @@ class Menu(ModalScreen[str | None]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         if event.value and not (self._check and self._check(event.value)):
             self.dismiss(event.value)
-
-    def action_back(self) -> None:
-        self.dismiss(None)

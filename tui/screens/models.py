@@ -9,8 +9,6 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
-from textual.widgets import OptionList, Static
-from textual.widgets.option_list import Option
 
 from flux2.events import DownloadProgress
 from flux2.hub.inventory import ModelEntry, free_room, list_models
@@ -21,6 +19,7 @@ from tui.model_lines import details, line
 from tui.text import gigabytes
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.pane import Heading
+from tui.widgets.plain import Option, OptionList, Static
 
 if TYPE_CHECKING:
     from tui.app import Flux2App

@@ -116,7 +116,7 @@ class PictureScreen(UserKeysScreen):
         self.app.copy_to_clipboard(text)
         if os.environ.get("TMUX"):
             said += "\nIf it does not arrive: tmux set -g set-clipboard on"
-        self.notify(said, markup=False, timeout=timeout)
+        self.notify(said, timeout=timeout)
 
     # --- elsewhere ---------------------------------------------------------------------------------------------------
 

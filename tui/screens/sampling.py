@@ -9,28 +9,26 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
-from textual.widgets import Input, Label
+from textual.widgets import Input
 
 from flux2.errors import RequestError
 from flux2.request import GenerationRequest
 from tui.choices import SEED_MODES, Choices
+from tui.screens.dialog import Dialog
 from tui.widgets.fields import Field
+from tui.widgets.plain import Label
 
 _NUMBERS = {"steps": int, "guidance": float, "seed": int}
 
 
-class SamplingDialog(ModalScreen[Choices | None]):
-    """Returns the changed choices, or None if the user went back. An empty field means the model's default."""
+class SamplingDialog(Dialog[Choices]):
+    """Returns the changed choices. An empty field means the model's default."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", "back"),
-        Binding("ctrl+c", "back", show=False),
         Binding("up", "app.focus_previous", show=False),
         Binding("down", "app.focus_next", show=False),
         Binding("ctrl+t", "mode", "seed mode"),
     ]
-    DEFAULT_CLASSES = "dialog"
 
     def __init__(self, choices: Choices, first: str, last_seed: int | None) -> None:
         """
@@ -114,6 +112,3 @@ class SamplingDialog(ModalScreen[Choices | None]):
         except RequestError as error:
             return choices, str(error)
         return choices, ""
-
-    def action_back(self) -> None:
-        self.dismiss(None)

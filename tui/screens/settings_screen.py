@@ -9,14 +9,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
-from textual.widgets import Label, OptionList
-from textual.widgets.option_list import Option
 
 from flux2.settings import SETTINGS, complaint_about, overridden, settings_path
+from tui.screens.dialog import Dialog
 from tui.screens.menu import Choice, Menu
 from tui.screens.text_dialog import TextDialog
 from tui.text import wrapped
+from tui.widgets.plain import Label, Option, OptionList
 
 if TYPE_CHECKING:
     from tui.app import Flux2App
@@ -27,9 +26,8 @@ _WIDTH, _FRAME = 84, 6
 """Columns of the dialog, and of its border and padding."""
 
 
-class SettingsScreen(ModalScreen[None]):
-    DEFAULT_CLASSES = "dialog"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,comma,ctrl+c", "dismiss", "close")]
+class SettingsScreen(Dialog[None]):
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("q,comma", "back", "close")]
     app: Flux2App
 
     def compose(self) -> ComposeResult:

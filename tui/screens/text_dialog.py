@@ -5,19 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
 from urllib.parse import unquote, urlsplit
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
-from textual.widgets import Input, Label
+from textual.widgets import Input
 
 from flux2.paths import expand
+from tui.screens.dialog import Dialog
 from tui.terminal import is_remote
 from tui.widgets.fields import Field
+from tui.widgets.plain import Label
 
 _LONGEST = 4096
 """Characters of a path."""
@@ -55,11 +54,8 @@ def absent(path: Path) -> str:
     return f"There is no file {path} on this machine.{hint}"
 
 
-class TextDialog(ModalScreen[str | None]):
-    """Returns the text, or None if the user went back."""
-
-    DEFAULT_CLASSES = "dialog"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,ctrl+c", "back", "back")]
+class TextDialog(Dialog[str]):
+    """Returns the text."""
 
     def __init__(self, title: str, placeholder: str, check: Callable[[str], str], value: str = "") -> None:
         """
@@ -85,6 +81,3 @@ class TextDialog(ModalScreen[str | None]):
             self.query_one(".dialog-complaint", Label).update(Content(complaint))
         else:
             self.dismiss(event.value)
-
-    def action_back(self) -> None:
-        self.dismiss(None)

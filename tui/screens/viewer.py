@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
-from textual.widgets import Static
 
 from flux2.errors import Flux2Error
 from flux2.humanize import printable
@@ -23,6 +22,7 @@ from tui.terminal import cell_pixels
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.pane import Heading
 from tui.widgets.picture_view import PictureView
+from tui.widgets.plain import Static
 
 if TYPE_CHECKING:
     from flux2.pictures.gallery import Picture
@@ -48,7 +48,7 @@ class Viewer(PictureScreen):
         self._place = 0
         self.heading = Heading("Picture")
         self.view = PictureView(options.graphics)
-        self._words = Static(id="viewer-words", markup=False)
+        self._words = Static(id="viewer-words")
         self._with_settings = True
 
     def compose(self) -> ComposeResult:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from textual.app import RenderResult
 from textual.content import Content
 from textual.events import Click
 from textual.screen import Screen
@@ -36,7 +35,7 @@ class KeyBar(Widget):
             self._keys = keys
             self.refresh()
 
-    def render(self) -> RenderResult:
+    def render(self) -> Content:
         last = [key for key in self._keys if key[1] in ("help", "quit")]
         shown = [key for key in self._keys if key not in last]
         while shown and self._width(shown + last) > self.size.width:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from textual.widgets import Static
-
 from tui.glyphs import Glyphs
 from tui.memory_figures import allowed, in_heading, memory_figures
 from tui.session import Session, Topic
 from tui.widgets.memory_graph import MemoryGraph
 from tui.widgets.pane import Pane
+from tui.widgets.plain import Static
 
 if TYPE_CHECKING:
     from tui.app import Flux2App

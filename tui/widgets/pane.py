@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual.app import RenderResult
 from textual.containers import Container
 from textual.content import Content
 from textual.reactive import reactive
@@ -23,7 +22,7 @@ class Heading(Widget):
         super().__init__()
         self.set_reactive(Heading.title, title)
 
-    def render(self) -> RenderResult:
+    def render(self) -> Content:
         width = self.size.width
         title, detail = self.title, self.detail
         room = width - len(title) - 1

@@ -27,6 +27,7 @@ from textual.widget import Widget
 
 from flux2.errors import Flux2Error
 from tui.bindings import bindings
+from tui.inside_textual import Chosen
 from tui.keymap import BROWSER_KEYS
 from tui.picture import fit, half_cells
 from tui.terminal import cell_pixels
@@ -91,7 +92,7 @@ class PictureBrowser(Horizontal, can_focus=True):
     class Moved(Message):
         """Another picture is under the cursor, or the same one has changed."""
 
-    class Opened(Message):
+    class Opened(Chosen):
         """The picture under the cursor was clicked."""
 
     def __init__(self, library: PictureLibrary) -> None:

@@ -10,11 +10,11 @@ from textual.containers import Container
 from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
-from textual.widgets import Static
 
 from tui.picture import SHARP, fit, half_cells, in_whole_cells
 from tui.terminal import cell_pixels
 from tui.widgets.cell_picture import CellPicture
+from tui.widgets.plain import Static
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -56,7 +56,7 @@ class PictureView(Container):
         """
         self._graphics = graphics
         self._cells = CellPicture()
-        self._words = Static(classes="picture-words", markup=False)
+        self._words = Static(classes="picture-words")
         self._words.display = False
         self._sharp: Widget | None = None
         self._image: Image.Image | None = None

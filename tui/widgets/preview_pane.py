@@ -11,13 +11,13 @@ from textual.content import Content
 from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
-from textual.widgets import Static
 
 from tui.picture import SHARP, Source, fit, half_cells, in_whole_cells, open_picture
 from tui.session import Session, Topic
 from tui.terminal import cell_pixels
 from tui.widgets.cell_picture import CellPicture
 from tui.widgets.pane import Pane
+from tui.widgets.plain import Static
 
 PAUSE = {False: 0.25, True: 6.0}
 """Least seconds between two previews, by whether the terminal is remote: one is 25 KB and more."""

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.cells import chop_cells
-from textual.app import RenderResult
 from textual.content import Content
 from textual.widget import Widget
 
@@ -35,7 +34,7 @@ class ProgressBody(Widget):
         self.glyphs = glyphs
         self.session = Session()
 
-    def render(self) -> RenderResult:
+    def render(self) -> Content:
         lines = list(self._lines())[: max(1, self.size.height)]
         return Content("\n").join(Content.assemble(*line) for line in lines)
 

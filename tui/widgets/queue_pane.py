@@ -8,8 +8,6 @@ from typing import ClassVar
 from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import OptionList
-from textual.widgets.option_list import Option
 
 from flux2.architecture.catalog import find_card
 from flux2.humanize import clock
@@ -18,6 +16,7 @@ from tui.keymap import QUEUE_KEYS
 from tui.session import QueueItem, Session, Topic
 from tui.text import fitted
 from tui.widgets.pane import Pane
+from tui.widgets.plain import Option, OptionList
 
 _SIZE = ("width", "height")
 _WIDE = 60

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from textual import events
-from textual.app import RenderResult
 from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
 from tui.choices import QUANTIZATION_LINES, RESIDENCY_LINES, SEED_MODE_LINES, Choices
+from tui.inside_textual import Chosen
 from tui.text import size
 from tui.widgets.pane import Pane
 
@@ -53,7 +53,7 @@ class SettingsForm(Widget, can_focus=True):
             self.setting = setting
             self.by = by
 
-    class Opened(Message):
+    class Opened(Chosen):
         """The user wants a setting's menu."""
 
         def __init__(self, setting: str) -> None:
@@ -64,7 +64,7 @@ class SettingsForm(Widget, can_focus=True):
     def in_column(self) -> bool:
         return self.size.height >= _COLUMN_FROM
 
-    def render(self) -> RenderResult:
+    def render(self) -> Content:
         return self._column() if self.in_column else self._line()
 
     def _column(self) -> Content:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from typing import TYPE_CHECKING
 
-from textual.app import RenderResult
 from textual.content import Content
 from textual.widget import Widget
 
@@ -30,7 +29,7 @@ class StatusBar(Widget):
         self._session = session
         self.refresh()
 
-    def render(self) -> RenderResult:
+    def render(self) -> Content:
         state, style = self._state()
         if strange := self._session.strange:
             state += ", new worker to come" if self._session.retiring else f", {strange.short}: {self._restart}"

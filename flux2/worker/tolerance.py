@@ -1,0 +1,28 @@
+"""Writing that may fail and must not end a run: a full disk is said, once in a run and in no more words than that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class Tolerance:
+    def __init__(self, say: Callable[[str], None]) -> None:
+        """
+        Args:
+            say: told why the journal can't be written, in a sentence.
+        """
+        self._say = say
+        self._told = False
+
+    def __call__(self, write: Callable[[], None]) -> None:
+        """Write to the journal, if that can be."""
+        try:
+            write()
+        except OSError as error:
+            if not self._told:
+                self._told = True
+                self._say(f"The journal can't be written ({error.strerror or error}); the run goes on without it.")
+
+    def another_run(self) -> None:
+        """From here on it is worth another word."""
+        self._told = False

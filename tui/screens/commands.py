@@ -1,0 +1,35 @@
+"""Every key of the screen by its command's name, to be found by typing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from textual.actions import parse
+from textual.app import SystemCommand
+from textual.command import CommandPalette
+from textual.markup import escape
+from textual.screen import Screen
+
+from tui.inside_textual import SteadyScreen
+
+if TYPE_CHECKING:
+    from tui.app import Flux2App
+
+
+class Commands(CommandPalette, SteadyScreen[None]):
+    """Textual's palette, whose styles and keys Textual looks for in the first of the two alone."""
+
+
+def commands_of(app: Flux2App, screen: Screen[Any]) -> Iterator[SystemCommand]:
+    """What the screen's keys do now. Dialogs have none."""
+    keys = getattr(screen, "KEYS", ())
+    for key in keys:
+        if not key.command:
+            continue
+        _, action, parameters = parse(key.action)
+        if screen.check_action(action, parameters):
+            says = escape(f"{key.help} ({app.keys_of(key.id)})")
+            yield SystemCommand(key.command, says, lambda action=key.action: screen.run_action(action))
+    if keys:
+        yield SystemCommand("Screenshot", "Save the screen as an SVG file", app.deliver_screenshot)
