@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, TextIO
 
 REMOTE_FPS = 15
@@ -47,7 +48,7 @@ def _is_terminal(stream: TextIO | None) -> bool:
 
 
 def _can_be_written(path: str) -> bool:
-    with suppress(OSError, ValueError), open(path, "a"):
+    with suppress(OSError, ValueError), Path(path).open("a"):
         return True
     return False
 
