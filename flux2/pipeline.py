@@ -29,6 +29,7 @@ from flux2.architecture.limits import MAX_TEXT_TOKENS
 from flux2.call_arguments import check_prompts, number, whole_number
 from flux2.checkpoint.finite import with_its_cause
 from flux2.checkpoint.layout import Checkpoint, open_checkpoint
+from flux2.checkpoint.local import resolve_name
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkSource, check_fit
 from flux2.checkpoint.source import find_checkpoint, find_vae
 from flux2.cpu import blas
@@ -127,13 +128,14 @@ class Flux2Pipeline:
         find_mode(quantization)
         if residency not in RESIDENCIES:
             raise RequestError(f"Residency {residency!r} is unknown; choose one of {', '.join(RESIDENCIES)}.")
-        folder, vae_folder = find_checkpoint(fspath(source), say), find_vae(fspath(vae), say) if vae else None
+        model = resolve_name(fspath(source))
+        folder, vae_folder = find_checkpoint(model, say), find_vae(resolve_name(fspath(vae)), say) if vae else None
         pipeline = cls(
             open_checkpoint(folder, vae_folder),
             dtype=dtype or default_dtype(),
             quantization=quantization,
             residency=residency,
-            card=find_card(fspath(source)),
+            card=find_card(model),
         )
         pipeline.keep_text_encoder = keep_text_encoder
         return pipeline

@@ -10,11 +10,11 @@ import pytest
 
 from flux2 import memory, paths
 from flux2.bench.synthetic import write_synthetic
-from flux2.checkpoint import local
 from flux2.chip import Chip
 from flux2.cli import main
 from flux2.doctor import arithmetic, models, pictures, report, system
 from flux2.doctor.finding import Finding, note, ok, wrong
+from flux2.hub import manifest
 from flux2.planning.budget import Budget
 
 
@@ -94,7 +94,7 @@ def test_finds_a_macos_that_wires_no_memory(monkeypatch: pytest.MonkeyPatch) -> 
 def _download_klein(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """In the Hub's cache: a small one under the large one's name."""
     monkeypatch.setattr(paths, "models_dir", lambda: home)
-    monkeypatch.setattr(local, "models_dir", lambda: home)
+    monkeypatch.setattr(manifest, "models_dir", lambda: home)
     return write_synthetic("klein-4b", home / "models--black-forest-labs--FLUX.2-klein-4B/snapshots/1", divisor=64)
 
 
