@@ -40,7 +40,7 @@ from flux2.mlx_backend import BLAS_COMPLAINT, DTYPES, default_dtype, mx
 from flux2.preview import DrawnPreview, PreviewProjection, find_projection
 from flux2.preview_drawing import PreviewsAside, previews_aside
 from flux2.quantization import find_mode
-from flux2.reporting import RunReport, evaluating
+from flux2.reporting import RunReport, evaluating, warn_aloud
 from flux2.request import MAX_SEED, RESIDENCIES, GenerationRequest
 from flux2.schedule import SchedulerConfig
 from flux2.text_encoding import PromptEncoder
@@ -223,7 +223,8 @@ class Flux2Pipeline:
                 what it returns is not used.
             max_sequence_length: text tokens; None is what the checkpoint was trained with.
             keep_transformer: hold it for the next call; else it is let go before the decode, which lowers its peak.
-            on_event: told of phases, steps, previews and warnings (`flux2.events`), on this thread.
+            on_event: told of phases, steps, previews and warnings (`flux2.events`), on this thread; where nobody is,
+                warnings are Python's.
             should_cancel: asked often; the call ends soon after it has said True.
             run: goes into every event.
 
@@ -253,7 +254,7 @@ class Flux2Pipeline:
         if latents is not None:
             noise = as_latents(latents, channels, height, width)
 
-        report = RunReport(run, on_event or (lambda _: None), should_cancel)
+        report = RunReport(run, on_event or warn_aloud, should_cancel)
         self._warn(report, width, height, guidance, negative_prompt)
         blas.use_all_cores(self._transformer.source.plan.nbytes >= LARGE_NETWORK)
         try:
@@ -302,7 +303,7 @@ class Flux2Pipeline:
             GenerationCancelled: if `should_cancel` said so.
         """
         if self.residency == "resident":
-            self._transformer.load(RunReport("", on_event or (lambda _: None), should_cancel))
+            self._transformer.load(RunReport("", on_event or warn_aloud, should_cancel))
 
     def unload(self) -> None:
         """Let go of everything that is kept between calls."""
