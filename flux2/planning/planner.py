@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise, product
 
 from flux2.architecture import limits
@@ -121,7 +122,7 @@ def plan(networks: Networks, setting: Setting, budget: Budget | None = None) -> 
 
 
 def _plan(networks: Networks, setting: Setting) -> MemoryPlan:
-    shapes = transformer_shapes(networks.transformer)
+    shapes = _shapes(networks.transformer)
     prepared = setting.quantization in networks.prepared
     embeddings = setting.prompts * setting.text_tokens * networks.transformer.joint_attention_dim
     embeddings *= setting.compute_bytes
@@ -129,10 +130,10 @@ def _plan(networks: Networks, setting: Setting) -> MemoryPlan:
     read_if_prepared = 0
     held, block = _denoise_held(networks.transformer, setting), _block(networks.transformer, shapes, setting)
     if setting.residency == "streamed":
-        streamed = _streamed(networks.transformer, shapes, setting, prepared)
+        streamed = _streamed(networks.transformer, setting, prepared)
         weights, kept, load, read = streamed.weights, 0, streamed.load, streamed.read_per_step
         if setting.quantization in limits.QUANTIZED_BYTES and not prepared:
-            read_if_prepared = _streamed(networks.transformer, shapes, setting, prepared=True).read_per_step
+            read_if_prepared = _streamed(networks.transformer, setting, prepared=True).read_per_step
         denoise = held + max(weights + block, streamed.converting)
     else:
         weights = kept = sum(_stored(shape, setting) for shape in shapes.values())
@@ -288,11 +289,8 @@ class _Streamed:
     read_per_step: int
 
 
-def _streamed(config: Flux2TransformerConfig, shapes: Shapes, setting: Setting, prepared: bool) -> _Streamed:
-    step = step_parts(config)
-    groups: dict[str, list[tuple[int, ...]]] = {path: [] for path in ("", *CONDITIONING_PARTS, *step)}
-    for name, shape in shapes.items():
-        groups[part_of(name, groups)].append(shape)
+def _streamed(config: Flux2TransformerConfig, setting: Setting, prepared: bool) -> _Streamed:
+    step, groups = step_parts(config), _shapes_by_part(config)
     always = sum(_stored(shape, setting) for shape in groups[""])
     first, steps = (
         [_Part.of(groups[path], setting, prepared) for path in paths] for paths in (CONDITIONING_PARTS, step)
@@ -310,6 +308,21 @@ def _streamed(config: Flux2TransformerConfig, shapes: Shapes, setting: Setting, 
         load=always + int(max(load, conditioned)),
         read_per_step=sum(part.read for part in steps),
     )
+
+
+@lru_cache(maxsize=8)
+def _shapes(config: Flux2TransformerConfig) -> Shapes:
+    """The transformer's tensors; a menu plans the same network at every level, again and again."""
+    return transformer_shapes(config)
+
+
+@lru_cache(maxsize=8)
+def _shapes_by_part(config: Flux2TransformerConfig) -> dict[str, list[tuple[int, ...]]]:
+    """Shapes of the tensors that are read together, by the path of their part; "" for those that stay."""
+    groups: dict[str, list[tuple[int, ...]]] = {path: [] for path in ("", *CONDITIONING_PARTS, *step_parts(config))}
+    for name, shape in _shapes(config).items():
+        groups[part_of(name, groups)].append(shape)
+    return groups
 
 
 def _filed(shape: tuple[int, ...], setting: Setting, prepared: bool) -> int:
