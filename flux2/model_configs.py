@@ -6,16 +6,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flux2.architecture.autoencoder import AutoencoderConfig
-from flux2.architecture.catalog import MODELS, find_card
+from flux2.architecture.catalog import find_card
 from flux2.architecture.guidance import Guidance, guidance_of
 from flux2.architecture.language_model import LanguageModelConfig
 from flux2.architecture.limits import MAX_TEXT_TOKENS
 from flux2.architecture.published import ARCHITECTURES
 from flux2.architecture.text_encoder import find_text_encoder
 from flux2.architecture.transformer import Flux2TransformerConfig
-from flux2.checkpoint.files import INDEX_FILE, TOKENIZER, read_json, read_length
+from flux2.checkpoint.files import INDEX_FILE, TOKENIZER, read_length
+from flux2.checkpoint.json_file import read_json
 from flux2.checkpoint.local import find_local, find_local_vae
-from flux2.errors import RequestError
+from flux2.checkpoint.source import repo_to_download
+from flux2.errors import CheckpointError, RequestError
 from flux2.paths import quantized_folder
 from flux2.request import QUANTIZATIONS
 
@@ -55,11 +57,19 @@ def prepared_levels(folder: Path) -> frozenset[str]:
 
 
 def _find_networks(model: str) -> Networks:
-    if folder := find_local(model):
-        return _read_networks(folder)
+    folder = find_local(model)
+    try:
+        if folder:
+            return _read_networks(folder)
+    except CheckpointError:
+        if not repo_to_download(model):  # else its download was broken off, and a run completes it
+            raise
     card = find_card(model)
     if card is None or card.name not in ARCHITECTURES:
-        raise RequestError(f"Nothing is known of {model!r} here; choose one of {', '.join(MODELS)}, or a folder.")
+        repo = repo_to_download(model)
+        raise RequestError(
+            f"Not all of {repo} is here; `flux2 models download {repo}` brings it, and it can be planned."
+        )
     known = ARCHITECTURES[card.name]
     return Networks(
         transformer=Flux2TransformerConfig.from_dict(known.transformer),

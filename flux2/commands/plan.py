@@ -7,8 +7,9 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from flux2.architecture.catalog import MODELS
-from flux2.checkpoint.local import default_model, find_local_vae
+from flux2.architecture.catalog import MODELS, find_card
+from flux2.checkpoint.local import default_model, find_local, find_local_vae, resolve_name
+from flux2.errors import RequestError
 from flux2.model_configs import Networks, find_networks
 from flux2.planning.budget import Budget, read_budget
 from flux2.planning.fit import best_fit, machines, setting_of
@@ -74,32 +75,55 @@ def budget_of(args: argparse.Namespace) -> int | None:
 
 
 def run(args: argparse.Namespace) -> int:
-    model, limit = args.model or default_model(), budget_of(args)
+    model, limit = resolve_name(args.model) if args.model else default_model(), budget_of(args)
+    vae = args.vae and resolve_name(args.vae)
     request = GenerationRequest(
         prompt="-",
         model=model,
         residency=args.residency,
         keep_text_encoder=args.keep_text_encoder,
-        vae=args.vae,
+        vae=vae,
         width=args.width,
         height=args.height,
         guidance=args.guidance,
     ).validated()
-    networks = find_networks(model, args.vae)
+    _refuse_what_a_run_would(model, vae)
+    networks = find_networks(model, vae)
     engine, budget = _this_machine(args.dtype, limit)
     plans = [
         found
         for found in plan_all(networks, setting_of(request, networks, engine), budget)
         if args.residency in (found.setting.residency, AUTO)
     ]
-    own_vae = args.vae is not None and find_local_vae(args.vae) is None
+    own_vae = vae is not None and find_local_vae(vae) is None
     if args.json:
-        print(json.dumps({**_facts(model, networks, plans, budget), "own_vae": own_vae or args.vae is None}))
+        print(json.dumps({**_facts(model, networks, plans, budget), "own_vae": own_vae or vae is None}))
         return 0
     print(_text(model, networks, plans, budget))
     if own_vae:
-        print(f"{args.vae} is not here, so that the decode is planned with the model's own autoencoder.")
+        print(f"{vae} is not here, so that the decode is planned with the model's own autoencoder.")
     return 0
+
+
+def _refuse_what_a_run_would(model: str, vae: str | None) -> None:
+    """Check the files of a model that is here as a run checks them, headers included, before a plan is believed.
+
+    Raises:
+        RequestError: if there is no such model or autoencoder.
+        CheckpointError: if a run would refuse its files, with the run's own sentence.
+    """
+    from flux2.checkpoint.layout import open_checkpoint
+    from flux2.checkpoint.source import repo_to_download
+    from flux2.checkpoint.unknown_model import why_no_model
+    from flux2.mlx_backend import default_dtype
+    from flux2.pipeline import Flux2Pipeline
+
+    vae_folder = find_local_vae(vae) if vae else None
+    if vae and vae_folder is None and find_card(vae) is None and (reason := why_no_model(vae, "an autoencoder")):
+        raise RequestError(reason)
+    folder = find_local(model)
+    if folder and not repo_to_download(model):
+        Flux2Pipeline(open_checkpoint(folder, vae_folder), dtype=default_dtype(), quantization="bf16")
 
 
 def _this_machine(dtype: str | None, limit: int | None) -> tuple[Engine, Budget]:

@@ -112,17 +112,17 @@ def _request(args: argparse.Namespace) -> GenerationRequest:
         RequestError: if it can't be done.
         Flux2Error: if the picture could not be saved.
     """
-    from flux2.checkpoint.local import default_model
+    from flux2.checkpoint.local import default_model, resolve_name
     from flux2.pictures.images import check_writable, output_path
 
     request = GenerationRequest(
         prompt=_from_standard_input() if args.prompt == "-" else _as_typed(args.prompt),
         negative_prompt=args.negative_prompt and _as_typed(args.negative_prompt),
-        model=args.model or default_model(),
+        model=resolve_name(args.model) if args.model else default_model(),
         quantization=args.transformer_quant,
         residency=args.residency,
         keep_text_encoder=args.keep_text_encoder,
-        vae=args.vae,
+        vae=args.vae and resolve_name(args.vae),
         force=args.force,
         width=args.width,
         height=args.height,
