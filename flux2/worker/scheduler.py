@@ -101,10 +101,7 @@ class Scheduler:
         return job.run
 
     def resume(self, run: str, asker: Asker = None) -> str:
-        """Put an unfinished run before all others: it goes on from its last kept step.
-
-        Returns:
-            The id of the run that it becomes.
+        """The id of the run that becomes of an unfinished one, which is put before all others.
 
         Raises:
             WorkerError: if there is no such run, or only its picture has to be saved.

@@ -368,6 +368,11 @@ class Dashboard(UserKeysScreen):
         for pane in self.panes:
             pane.set_class(pane is alone, "-shown")
 
+    def on_descendant_focus(self) -> None:
+        """A pane alone gives way to one that gets the focus: what is written must be seen."""
+        if self.has_class("-alone") and not any(pane.has_focus_within for pane in self.query(".-shown")):
+            self._show_alone(None)
+
     def action_graph_window(self) -> None:
         graph = self.memory.graph
         graph.whole_run = not graph.whole_run

@@ -9,13 +9,13 @@ from textual import events
 from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import TextArea
 
 from flux2.architecture.limits import MAX_TEXT_TOKENS
 from flux2.wildcards import count, has_wildcards
 from tui.bindings import bindings
 from tui.keymap import PROMPT_KEYS
 from tui.prompt_history import PromptHistory
+from tui.widgets.fields import Editor
 from tui.widgets.pane import Pane
 
 EXAMPLE = "a fluffy orange tabby cat sitting on a windowsill at sunset"
@@ -28,7 +28,7 @@ _MAX_COUNTED = 20_000
 """Characters of a text in which wildcards are looked for while one types."""
 
 
-class PromptEditor(TextArea):
+class PromptEditor(Editor):
     BINDINGS: ClassVar[list[BindingType]] = bindings(PROMPT_KEYS)
 
     class Browsed(Message):
