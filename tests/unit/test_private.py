@@ -234,5 +234,7 @@ for _ in range(2):
     for thread in threads: thread.join()
 assert len(pictures) == 5 and len(set(pictures)) == 1
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
