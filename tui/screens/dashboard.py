@@ -124,6 +124,7 @@ class Dashboard(UserKeysScreen):
         if choices.model != self.settings.form.choices.model:
             self._count_tokens()
         self.settings.form.choices = choices
+        self.prompt.show_negative(choices.negative_prompt)
 
     def _tick(self) -> None:
         """Elapsed time and ETA, once a second; nothing else moves by itself."""
