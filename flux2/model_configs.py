@@ -13,7 +13,8 @@ from flux2.architecture.limits import MAX_TEXT_TOKENS
 from flux2.architecture.published import ARCHITECTURES
 from flux2.architecture.text_encoder import find_text_encoder
 from flux2.architecture.transformer import Flux2TransformerConfig
-from flux2.checkpoint.files import INDEX_FILE, TOKENIZER, read_json, read_length
+from flux2.checkpoint.files import INDEX_FILE, TOKENIZER, read_length
+from flux2.checkpoint.json_file import read_json
 from flux2.checkpoint.local import find_local, find_local_vae
 from flux2.errors import RequestError
 from flux2.paths import quantized_folder

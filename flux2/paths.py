@@ -77,6 +77,17 @@ def models_dir() -> Path:
     return Path(HF_HUB_CACHE)
 
 
+def models_dir_variable() -> str:
+    """What `models_dir` follows, by the name under which the user can change it: a variable, or the setting."""
+    from flux2.settings import settings
+
+    if os.environ.get("HF_HUB_CACHE"):
+        return "HF_HUB_CACHE"
+    if settings().models_folder:
+        return "the setting models_folder"
+    return "HUGGINGFACE_HUB_CACHE" if os.environ.get("HUGGINGFACE_HUB_CACHE") else "HF_HOME"
+
+
 def socket_path() -> Path:
     """The worker's Unix socket.
 

@@ -29,6 +29,7 @@ from flux2.architecture.limits import MAX_TEXT_TOKENS
 from flux2.call_arguments import check_prompts, number, whole_number
 from flux2.checkpoint.finite import with_its_cause
 from flux2.checkpoint.layout import Checkpoint, open_checkpoint
+from flux2.checkpoint.local import resolve_name
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkSource, check_fit
 from flux2.checkpoint.source import find_checkpoint, find_vae
 from flux2.cpu import blas
@@ -39,7 +40,7 @@ from flux2.mlx_backend import BLAS_COMPLAINT, DTYPES, default_dtype, mx
 from flux2.preview import DrawnPreview, PreviewProjection, find_projection
 from flux2.preview_drawing import PreviewsAside, previews_aside
 from flux2.quantization import find_mode
-from flux2.reporting import RunReport, evaluating
+from flux2.reporting import RunReport, evaluating, warn_aloud
 from flux2.request import MAX_SEED, RESIDENCIES, GenerationRequest
 from flux2.schedule import SchedulerConfig
 from flux2.text_encoding import PromptEncoder
@@ -127,13 +128,14 @@ class Flux2Pipeline:
         find_mode(quantization)
         if residency not in RESIDENCIES:
             raise RequestError(f"Residency {residency!r} is unknown; choose one of {', '.join(RESIDENCIES)}.")
-        folder, vae_folder = find_checkpoint(fspath(source), say), find_vae(fspath(vae), say) if vae else None
+        model = resolve_name(fspath(source))
+        folder, vae_folder = find_checkpoint(model, say), find_vae(resolve_name(fspath(vae)), say) if vae else None
         pipeline = cls(
             open_checkpoint(folder, vae_folder),
             dtype=dtype or default_dtype(),
             quantization=quantization,
             residency=residency,
-            card=find_card(fspath(source)),
+            card=find_card(model),
         )
         pipeline.keep_text_encoder = keep_text_encoder
         return pipeline
@@ -221,7 +223,8 @@ class Flux2Pipeline:
                 what it returns is not used.
             max_sequence_length: text tokens; None is what the checkpoint was trained with.
             keep_transformer: hold it for the next call; else it is let go before the decode, which lowers its peak.
-            on_event: told of phases, steps, previews and warnings (`flux2.events`), on this thread.
+            on_event: told of phases, steps, previews and warnings (`flux2.events`), on this thread; where nobody is,
+                warnings are Python's.
             should_cancel: asked often; the call ends soon after it has said True.
             run: goes into every event.
 
@@ -251,7 +254,7 @@ class Flux2Pipeline:
         if latents is not None:
             noise = as_latents(latents, channels, height, width)
 
-        report = RunReport(run, on_event or (lambda _: None), should_cancel)
+        report = RunReport(run, on_event or warn_aloud, should_cancel)
         self._warn(report, width, height, guidance, negative_prompt)
         blas.use_all_cores(self._transformer.source.plan.nbytes >= LARGE_NETWORK)
         try:
@@ -300,7 +303,7 @@ class Flux2Pipeline:
             GenerationCancelled: if `should_cancel` said so.
         """
         if self.residency == "resident":
-            self._transformer.load(RunReport("", on_event or (lambda _: None), should_cancel))
+            self._transformer.load(RunReport("", on_event or warn_aloud, should_cancel))
 
     def unload(self) -> None:
         """Let go of everything that is kept between calls."""

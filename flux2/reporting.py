@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +16,16 @@ from flux2.errors import GenerationCancelled
 from flux2.mlx_backend import mx
 
 _PROGRESS_EVENTS = 100  # at most, per phase
+
+
+def warn_aloud(event: ev.Event) -> None:
+    """The handler of a run that nobody watches: its warnings become Python's, at the line that asked for the run."""
+    if not isinstance(event, ev.Warned):
+        return
+    frame, level = sys._getframe(), 1
+    while frame.f_back and frame.f_globals["__name__"].partition(".")[0] == __package__:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(event.message, stacklevel=level)
 
 
 @dataclass(slots=True)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from flux2.architecture.limits import MAX_TEXT_TOKENS
 from flux2.architecture.text_encoder import PromptForm, find_text_encoder
 from flux2.checkpoint.networks import NetworkSource
 from flux2.mlx_backend import mx, on_cpu
 from flux2.models.language_model import LanguageModel
-from flux2.prompt import TokenizedPrompt, load_tokenizer, tokenize
+from flux2.prompt import TokenizedPrompt, tokenize
 from flux2.prompt_cache import EncodedPrompt, PromptCache, fingerprint
 from flux2.reporting import RunReport, evaluating
 from flux2.streamed_text_encoder import check_tokens, encode_streamed
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from flux2.tokenizing import Tokenizer, load_tokenizer
 
 
 @dataclass(slots=True)
@@ -31,7 +28,7 @@ class PromptEncoder:
     """Whether the text encoder stays in memory once it was needed; else it passes through, a few matrices at a time."""
     _network: LanguageModel | None = None
     """The text encoder, where it is resident and was needed."""
-    _tokenizer: PreTrainedTokenizerBase | None = None
+    _tokenizer: Tokenizer | None = None
     _kept: dict[tuple[str, int | None], EncodedPrompt] = field(default_factory=dict)
     """Of the last call, by prompt and length asked for."""
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from flux2.architecture.text_encoder import PromptForm, find_text_encoder
-from flux2.checkpoint.files import TOKENIZER, read_json
+from flux2.checkpoint.files import TOKENIZER
+from flux2.checkpoint.json_file import read_json
 from flux2.checkpoint.local import find_local
 from flux2.errors import CheckpointError
-from flux2.prompt import load_tokenizer, tokenize
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from flux2.prompt import tokenize
+from flux2.tokenizing import Tokenizer, load_tokenizer
 
 
 class TokenCounter:
@@ -21,7 +19,7 @@ class TokenCounter:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: tuple[Path, PreTrainedTokenizerBase] | None = None
+        self._kept: tuple[Path, Tokenizer] | None = None
 
     def count(self, model: str, prompt: str) -> tuple[int, int] | None:
         """The prompt's tokens, the chat template's included, and how many the model reads at most.
@@ -38,7 +36,7 @@ class TokenCounter:
                 return None
         return int(tokenized.attention_mask.sum()) + tokenized.dropped, tokenized.input_ids.shape[1]
 
-    def _tokenizer(self, folder: Path) -> PreTrainedTokenizerBase:
+    def _tokenizer(self, folder: Path) -> Tokenizer:
         if self._kept is None or self._kept[0] != folder:
             self._kept = folder, load_tokenizer(folder / TOKENIZER)
         return self._kept[1]
@@ -47,4 +45,4 @@ class TokenCounter:
 def _form(folder: Path) -> PromptForm:
     """How the checkpoint's text encoder takes a prompt."""
     config = folder / "text_encoder" / "config.json"
-    return find_text_encoder(read_json(config, "download it again."), str(config)).prompt_form
+    return find_text_encoder(read_json(config), str(config)).prompt_form

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import re
 import threading
 import time
@@ -83,6 +84,12 @@ class Hub:
 
 def is_large(data: bytes) -> bool:
     return len(data) >= LARGE
+
+
+def some_weights(size: int) -> bytes:
+    """A safetensors file with so many bytes of random data."""
+    header = json.dumps({"x": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+    return len(header).to_bytes(8, "little") + header + os.urandom(size)
 
 
 def etag(data: bytes) -> str:

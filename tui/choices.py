@@ -73,6 +73,9 @@ class Choices:
 
     def with_model(self, model: str) -> Choices:
         """Another model, with its own defaults for all that depends on it; a size it also knows is kept."""
+        from flux2.checkpoint.local import resolve_name
+
+        model = resolve_name(model)
         card = find_card(model)
         keep = card is not None and (self.width, self.height) in card.sizes
         width, height = (self.width, self.height) if keep else (None, None)

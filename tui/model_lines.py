@@ -9,6 +9,7 @@ from textual.content import Content
 from flux2.events import DownloadProgress
 from flux2.hub.inventory import ModelEntry
 from flux2.humanize import clock, parameters, printable
+from flux2.paths import models_dir_variable
 from tui.glyphs import Glyphs
 from tui.text import gigabytes
 
@@ -106,7 +107,7 @@ def _next(entry: ModelEntry, download: DownloadProgress | None, free: int, glyph
     missing = entry.size - entry.here
     if missing > free:
         words = f"It needs {gigabytes(missing)} GB more and {gigabytes(free)} GB are free: make room "
-        yield [(words + "(del removes a model), or let HF_HOME name another disk.", "$error")]
+        yield [(f"{words}(del removes a model), or let {models_dir_variable()} name another disk.", "$error")]
     elif entry.state == "partly":
         here, size = gigabytes(entry.here), gigabytes(entry.size)
         yield [(f"{here} of {size} GB are here; ", ""), ("d", "$accent"), (" goes on where it stopped.", "")]

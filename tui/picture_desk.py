@@ -114,6 +114,13 @@ class PictureDesk:
         editor.focus()
         self._app.choose(choices)
 
+    def reuse_of_others(self, path: Path) -> None:
+        """Make another program's settings those of the next picture, as far as they go, and go and edit its prompt."""
+        from tui.screens.iterating import take_settings
+
+        self.open_dashboard()
+        self._app.run_worker(take_settings(self._app, path), group="settings-of")
+
     def more_like(self, request: GenerationRequest) -> None:
         """Ask how many, and queue them with the seeds that follow the picture's."""
         from tui.screens.menu import Choice, Menu

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flux2.architecture.config_reader import ConfigReader
+from flux2.architecture.config_reader import ConfigReader, check_class
 from flux2.architecture.shapes import Shapes
 
 CLASS = "AutoencoderKLFlux2"
@@ -50,7 +50,7 @@ class AutoencoderConfig:
             CheckpointError: naming `file`, key and value of what is missing, makes no sense or is not supported.
         """
         read = ConfigReader(values, file)
-        read.require("_class_name", CLASS)
+        check_class(file, values.get("_class_name"), (CLASS,))
         read.support_only("act_fn", "silu")
         groups = read.integer("norm_num_groups", 32)
         widths = read.integers("block_out_channels", (128, 256, 512, 512), multiple_of=groups)

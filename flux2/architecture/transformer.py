@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flux2.architecture.config_reader import MAX_LAYERS, ConfigReader
+from flux2.architecture.config_reader import MAX_LAYERS, ConfigReader, check_class
 from flux2.architecture.shapes import Shapes, repeated
 
 CLASS = "Flux2Transformer2DModel"
@@ -60,7 +60,7 @@ class Flux2TransformerConfig:
             CheckpointError: naming `file`, key and value of what is missing or makes no sense.
         """
         read = ConfigReader(values, file)
-        read.require("_class_name", CLASS)
+        check_class(file, values.get("_class_name"), (CLASS,))
         read.support_only("patch_size", 1)
         in_channels = read.integer("in_channels", 128)
         config = cls(

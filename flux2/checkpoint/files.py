@@ -5,7 +5,6 @@ model_index.json   transformer/  vae/  text_encoder/  tokenizer/  scheduler/
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,12 @@ from typing import Any
 from flux2.architecture import autoencoder, transformer
 from flux2.architecture.config_reader import check_class
 from flux2.architecture.text_encoder import TEXT_ENCODERS
+from flux2.checkpoint.header import is_whole
+from flux2.checkpoint.json_file import read_json
+from flux2.checkpoint.missing import what_lies_here
+from flux2.checkpoint.remedies import fetch_anew
+from flux2.checkpoint.tokenizer_files import TOKENIZER_FILE, check_tokenizer
+from flux2.checkpoint.weight_files import find_weights, missing_weights
 from flux2.errors import CheckpointError
 
 INDEX_FILE = "model_index.json"
@@ -92,57 +97,44 @@ def read_index(folder: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if it is missing, damaged, or of a pipeline this program can't run.
     """
-    index = read_json(folder / INDEX_FILE, "is this a checkpoint in the diffusers layout?")
+    index = read_json(folder / INDEX_FILE, what_lies_here(folder))
     check_class(folder / INDEX_FILE, index.get("_class_name"), PIPELINES)
     return index
 
 
 def missing_file(folder: Path) -> Path | None:
-    """The first file that a complete checkpoint would have here and this one has not: a download was interrupted.
-
-    Raises:
-        CheckpointError: if an index of shards is damaged.
-    """
-    needed = [folder / INDEX_FILE, folder / TOKENIZER]
-    for part in PARTS.values():
-        needed.append(folder / part.folder / part.config)
-        if part.weights:
-            needed += weight_files(folder / part.folder, part.weights)
-    return next((path for path in needed if not path.exists()), None)
-
-
-def weight_files(folder: Path, stem: str) -> list[Path]:
-    """The shards that `stem`.safetensors.index.json lists, else the single file."""
-    return sorted(folder / name for name in {*weight_map(folder, stem).values()} or {f"{stem}.safetensors"})
-
-
-def weight_map(folder: Path, stem: str) -> dict[str, str]:
-    """Which shard holds which tensor; empty where there is a single file."""
-    index = folder / f"{stem}.safetensors.index.json"
-    if not index.is_file():
-        return {}
-    shards = read_json(index, "download it again.").get("weight_map")
-    if not isinstance(shards, dict) or not shards:
-        raise CheckpointError(f"{index} has no weight_map; download it again.")
-    for shard in shards.values():
-        if not isinstance(shard, str) or Path(shard).name != shard:
-            raise CheckpointError(f"{index} points outside its folder, to {shard!r}; download it again.")
-    return shards
-
-
-def read_json(path: Path, remedy: str = "download the checkpoint again.") -> dict[str, Any]:
-    """A config file's object. Raises CheckpointError, with the remedy where the file is missing."""
+    """The first file that a complete checkpoint would have here and this one has not, or has cut short or damaged."""
+    if not _is_json(folder / INDEX_FILE):
+        return folder / INDEX_FILE
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} is missing; {remedy}") from error
-    except OSError as error:
-        raise CheckpointError(f"{path} can't be read ({error.strerror or error}); check the disk.") from error
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not valid JSON ({error}); download it again.") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} is not a JSON object; download it again.")
-    return content
+        check_tokenizer(folder / TOKENIZER)
+    except CheckpointError:
+        return folder / TOKENIZER / TOKENIZER_FILE
+    for part in PARTS.values():
+        place = folder / part.folder
+        if not _is_json(place / part.config):
+            return place / part.config
+        if part.weights and (missing := missing_from(place, part.weights)):
+            return missing
+    return None
+
+
+def missing_from(folder: Path, stem: str) -> Path | None:
+    """The first file of a part's weights that is not here, or is cut short; their index, where that is damaged."""
+    try:
+        weights = find_weights(folder, stem)
+        if weights is None:
+            return missing_weights(folder, stem)
+    except CheckpointError:
+        return folder / f"{stem}.safetensors.index.json"
+    return next((path for path in weights.files if not is_whole(path)), None)
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        return bool(read_json(path))
+    except CheckpointError:
+        return False
 
 
 def read_length(path: Path, value: Any) -> int:
@@ -150,5 +142,5 @@ def read_length(path: Path, value: Any) -> int:
     if value is None:
         return sys.maxsize
     if not isinstance(value, int | float) or not value >= 1:
-        raise CheckpointError(f"{path} says model_max_length {value!r:.40}, no length; download the checkpoint again.")
+        raise CheckpointError(f"{path} says model_max_length {value!r:.40}, no length; {fetch_anew(path)}.")
     return int(min(value, sys.maxsize))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from flux2.checkpoint.layout import Checkpoint
+from flux2.checkpoint.remedies import fetch_anew
 from flux2.checkpoint.safetensors_file import TensorInfo, read_tensor
 from flux2.errors import CheckpointError, NumericalError
 from flux2.mlx_backend import mx
@@ -37,7 +38,8 @@ def with_its_cause(error: NumericalError, checkpoint: Checkpoint, go_on: Callabl
     if found is None:
         return error
     return NumericalError(
-        f"{found.path}: tensor {found.name} holds NaN or infinity; download it again, or choose another checkpoint. "
+        f"{found.path}: tensor {found.name} holds NaN or infinity; {fetch_anew(found.path)}, or choose "
+        "another checkpoint. "
         f"What came of it: {error}"
     )
 

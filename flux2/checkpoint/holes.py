@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from flux2.checkpoint.remedies import fetch_anew
 from flux2.errors import CheckpointError
 from flux2.humanize import size
 
@@ -25,7 +26,7 @@ def check_written(files: Iterable[Path]) -> None:
             ) from error
         if holes > TOLERATED * total:
             raise CheckpointError(
-                f"{path} was never written in full: {size(holes)} of its {size(total)} are holes; download it again."
+                f"{path} was never written in full: {size(holes)} of its {size(total)} are holes; {fetch_anew(path)}."
             )
 
 

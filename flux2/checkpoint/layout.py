@@ -12,18 +12,19 @@ from typing import Any
 from flux2.architecture.config_reader import check_class
 from flux2.architecture.guidance import Guidance, guidance_of
 from flux2.checkpoint.files import (
-    INDEX_FILE,
     PARTS,
     SYNTHETIC_MARKER,
     TOKENIZER,
     Part,
     read_index,
-    read_json,
-    weight_files,
-    weight_map,
 )
 from flux2.checkpoint.holes import check_written
+from flux2.checkpoint.json_file import read_json
+from flux2.checkpoint.missing import explain_missing, what_lies_here
+from flux2.checkpoint.remedies import fetch_anew
 from flux2.checkpoint.safetensors_file import TensorInfo, read_header
+from flux2.checkpoint.tokenizer_files import check_tokenizer
+from flux2.checkpoint.weight_files import find_weights, missing_weights
 from flux2.errors import CheckpointError
 
 
@@ -83,10 +84,9 @@ def open_checkpoint(folder: Path, vae: Path | None = None) -> Checkpoint:
         CheckpointError: one sentence naming the file, what is wrong or missing, and the remedy.
     """
     if not folder.is_dir():
-        raise CheckpointError(f"{folder} is not a folder; name one that holds a {INDEX_FILE}, or a known model.")
+        raise CheckpointError(f"{folder} is not a folder; {what_lies_here(folder)}")
     index = read_index(folder)
-    if not (folder / TOKENIZER).is_dir():
-        raise CheckpointError(f"{folder / TOKENIZER} is missing; download the checkpoint again.")
+    check_tokenizer(folder / TOKENIZER)
     folders = {name: folder / name for name in PARTS} | ({"vae": vae} if vae else {})
     return Checkpoint(folder, index, **{name: _open_component(folders[name], part) for name, part in PARTS.items()})
 
@@ -101,17 +101,22 @@ def _open_component(folder: Path, part: Part) -> Component:
 
 
 def open_weights(folder: Path, stem: str) -> dict[str, TensorInfo]:
-    """Every tensor of the component's file or shards; where there is an index, exactly those that it lists."""
+    """Every tensor of the component's file or shards; where there is an index, exactly those that it lists.
+
+    Raises:
+        CheckpointError: if a file is missing, or is not what the index says.
+    """
+    weights = find_weights(folder, stem)
+    if weights is None:
+        raise CheckpointError(explain_missing(missing_weights(folder, stem) or folder, stem))
     tensors: dict[str, TensorInfo] = {}
-    shards = weight_map(folder, stem)
-    for path in weight_files(folder, stem):
-        if not path.is_file():
-            raise CheckpointError(f"{path} is missing; download the checkpoint again.")
-        tensors |= {name: info for name, info in read_header(path).items() if shards.get(name, path.name) == path.name}
-    if lost := shards.keys() - tensors.keys():
+    for path in weights.files:
+        found = read_header(path)
+        tensors |= {name: info for name, info in found.items() if weights.placed.get(name, path.name) == path.name}
+    if lost := weights.placed.keys() - tensors.keys():
         name = min(lost)
         raise CheckpointError(
-            f"{folder / shards[name]} lacks tensor {name}, which {stem}.safetensors.index.json places there; "
-            "download the checkpoint again."
+            f"{folder / weights.placed[name]} lacks tensor {name}, which {stem}.safetensors.index.json places there; "
+            f"{fetch_anew(folder / weights.placed[name])}."
         )
     return tensors

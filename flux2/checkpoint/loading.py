@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from mlx.utils import tree_flatten
 
+from flux2.checkpoint.foreign_formats import foreign_format
 from flux2.checkpoint.layout import Component
 from flux2.checkpoint.quanto import dequantize, split_scales
+from flux2.checkpoint.remedies import fetch_anew
 from flux2.checkpoint.safetensors_file import TensorInfo, read_tensor
 from flux2.checkpoint.streaming import reading_ahead
 from flux2.errors import CheckpointError
@@ -20,6 +22,7 @@ from flux2.quantization import Quantization, QuantizedLinear
 OnBytes = Callable[[int], None]
 """Told how many bytes were read since the last call; may raise, to stop the loading."""
 
+_READ_TYPES = ("BF16", "F16", "F32")
 KEEP_IN_CACHE = 16 * 1024**2  # bytes; freed buffers of larger tensors fit no later one and go back to the system
 
 
@@ -76,28 +79,45 @@ def plan_weights(network: nn.Module, component: Component, unused: str = "") -> 
     """
     shapes = {name: tuple(array.shape) for name, array in tree_flatten(network.parameters())}
     tensors, scales = split_scales(component.tensors)
-    if missing := [name for name in shapes if name not in tensors]:
-        raise CheckpointError(f"{component.folder} lacks {_some(missing)}; download it again.")
-    known = re.compile(unused)
-    if unknown := [name for name in tensors if name not in shapes and not known.fullmatch(name)]:
-        raise CheckpointError(f"{component.folder} holds {_some(unknown)}, which {component.class_name} does not have.")
+    _check_names(component, shapes, {**tensors, **scales}, re.compile(unused))
     for name, shape in shapes.items():
         info = tensors[name]
         numbers = scales.get(name, info)
-        if numbers.dtype not in ("BF16", "F16", "F32"):
+        if numbers.dtype not in _READ_TYPES:
             raise CheckpointError(
                 f"{info.path}: tensor {numbers.name} is {numbers.dtype}; use a bfloat16, float16 or float32 checkpoint."
             )
         if info.shape != shape:
             raise CheckpointError(
                 f"{info.path}: tensor {name} has the shape {list(info.shape)} where the config.json beside it implies "
-                f"{list(shape)}; download the checkpoint again."
+                f"{list(shape)}; {fetch_anew(info.path)}."
             )
     linears = frozenset(
         path for path, module in network.named_modules() if isinstance(module, nn.Linear) and "bias" not in module
     )
     ordered = sorted((tensors[name] for name in shapes), key=lambda info: (-info.nbytes, info.path, info.offset))
     return WeightPlan(tuple(ordered), linears, {name: info for name, info in scales.items() if name in shapes})
+
+
+def _check_names(
+    component: Component, shapes: Collection[str], tensors: Mapping[str, TensorInfo], unused: re.Pattern[str]
+) -> None:
+    """Raises CheckpointError if the files lack a tensor or hold an unknown one: in whose format, if that is seen."""
+    missing = [name for name in shapes if name not in tensors]
+    others = [name for name in tensors if name not in shapes]
+    unknown = [name for name in others if not unused.fullmatch(name)]
+    types = sorted({tensors[name].dtype for name in shapes if name in tensors} - {*_READ_TYPES})
+    if missing or unknown or types:
+        foreign = foreign_format(component.folder, component.config, others, types)
+        if foreign:
+            raise CheckpointError(foreign)
+    if missing:
+        raise CheckpointError(f"{component.folder} lacks {_some(missing)}; {fetch_anew(component.files[0])}.")
+    if unknown:
+        raise CheckpointError(
+            f"{component.folder} holds {_some(unknown)}, which {component.class_name} does not have; use a checkpoint "
+            "that was made for it."
+        )
 
 
 class WeightSource(Protocol):

@@ -2,14 +2,10 @@
 
 MLX's own reader returns garbage without a word where a file is shorter than its header says or a read fails.
 Here the header is checked against the file's size, and every read is either complete or an error.
-
-The format: 8 bytes of header length N (little-endian), N bytes of JSON {name: {dtype, shape, data_offsets}}, the data.
-https://github.com/huggingface/safetensors#format
 """
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flux2.checkpoint.header import METADATA, read_json_header
+from flux2.checkpoint.remedies import fetch_again, fetch_anew
 from flux2.cpu.blank_memory import blank
 from flux2.errors import CheckpointError
 from flux2.mlx_backend import mx
@@ -30,8 +28,6 @@ from flux2.mlx_backend import mx
 OnBytes = Callable[[int], None]
 """Told how many bytes were read since the last call; may raise, to stop the reading."""
 
-_LENGTH_BYTES = 8
-_MAX_HEADER = 100_000_000  # bytes; the format's own limit
 _PIECE = 4 * 1024**2  # bytes read at a time, between which progress is told and a cancel is heard
 _READERS = 8
 """Threads that read the pieces of a large tensor: a solid-state disk answers several requests at a time, and new memory
@@ -53,8 +49,6 @@ _MLX_DTYPES = {
     "BOOL": mx.bool_,
 }
 _ITEM_BYTES = {name: dtype.size for name, dtype in _MLX_DTYPES.items()} | {"F64": 8, "F8_E4M3": 1, "F8_E5M2": 1}
-_METADATA = "__metadata__"
-_REMEDY = "download it again"
 
 
 @cache
@@ -97,13 +91,16 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
     Raises:
         CheckpointError: one sentence naming the file, what is wrong with it, and the remedy.
     """
-    size, data_start, header = _read_json(path)
-    header.pop(_METADATA, None)
+    header = read_json_header(path)
     try:
-        tensors = {name: _tensor(path, name, entry, data_start) for name, entry in header.items()}
+        tensors = {
+            name: _tensor(path, name, entry, header.data_start)
+            for name, entry in header.entries.items()
+            if name != METADATA
+        }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} has a damaged header ({_sentence(error)}); {_REMEDY}.") from error
-    _check_extent(path, size, data_start, tensors)
+        raise CheckpointError(f"{path} has a damaged header ({_sentence(error)}); {fetch_anew(path)}.") from error
+    _check_extent(path, header.size, header.data_start, tensors)
     return tensors
 
 
@@ -113,30 +110,8 @@ def read_metadata(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if it is no safetensors file.
     """
-    metadata = _read_json(path)[2].get(_METADATA)
+    metadata = read_json_header(path).entries.get(METADATA)
     return metadata if isinstance(metadata, dict) else {}
-
-
-def _read_json(path: Path) -> tuple[int, int, dict[str, Any]]:
-    """The file's size, where its data starts, and the header as it stands there."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
-            if not 2 <= length <= min(_MAX_HEADER, size - _LENGTH_BYTES):
-                raise CheckpointError(f"{path} is not a safetensors file or is cut short ({size:,} bytes); {_REMEDY}.")
-            raw = file.read(length)
-    except OSError as error:
-        raise CheckpointError(
-            f"{path} can't be read ({error.strerror or error}); check the disk and the path."
-        ) from error
-    try:
-        header = json.loads(raw, object_pairs_hook=_refuse_duplicates)
-        if not isinstance(header, dict):
-            raise ValueError("it is not a JSON object")
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} has a damaged header ({error}); {_REMEDY}.") from error
-    return size, _LENGTH_BYTES + length, header
 
 
 def read_tensor(info: TensorInfo, on_bytes: OnBytes | None = None) -> mx.array:
@@ -239,7 +214,7 @@ def _read_piece(info: TensorInfo, file: FileIO, offset: int, handed_over: list[m
     while done < len(view):
         count = os.preadv(file.fileno(), [view[done:]], offset + done)
         if not count:
-            raise CheckpointError(f"{info.path} ends inside tensor {info.name}; {_REMEDY}.")
+            raise CheckpointError(f"{info.path} ends inside tensor {info.name}; {fetch_again(info.path)}.")
         done += count
     return done
 
@@ -261,18 +236,15 @@ def _check_extent(path: Path, size: int, data_start: int, tensors: dict[str, Ten
     position = data_start
     for info in sorted(tensors.values(), key=lambda info: (info.offset, info.nbytes)):
         if info.offset != position:
-            raise CheckpointError(f"{path}: tensor {info.name} overlaps another one or leaves a gap; {_REMEDY}.")
+            raise CheckpointError(
+                f"{path}: tensor {info.name} overlaps another one or leaves a gap; {fetch_anew(path)}."
+            )
         position += info.nbytes
     if size != position:
         state = "is cut short" if size < position else "has bytes left over"
-        raise CheckpointError(f"{path} {state}: {size:,} bytes where its header says {position:,}; {_REMEDY}.")
-
-
-def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if len(set(names)) != len(names):
-        raise ValueError("it lists a name twice")
-    return dict(pairs)
+        raise CheckpointError(
+            f"{path} {state}: {size:,} bytes where its header says {position:,}; {fetch_again(path)}."
+        )
 
 
 def _sentence(error: Exception) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from flux2.architecture.catalog import MODELS, find_card, is_repo_id
-from flux2.checkpoint.files import PARTS, VAE_FILES, missing_file, weight_files
-from flux2.checkpoint.local import find_local, find_local_vae, vae_within
+from flux2.architecture.catalog import find_card
+from flux2.checkpoint.files import PARTS, VAE_FILES, missing_from
+from flux2.checkpoint.local import find_local, find_local_vae, lacking, own_folder, vae_within
+from flux2.checkpoint.unknown_model import why_no_model
 from flux2.errors import CheckpointError, RequestError
 from flux2.events import DownloadProgress
-from flux2.paths import expand
 
 
 def find_checkpoint(
@@ -48,16 +48,16 @@ def repo_to_download(model: str) -> str:
 
     Raises:
         RequestError: if there is no such model.
-        CheckpointError: if an index of shards that is here is damaged.
     """
     card = find_card(model)
-    folder = find_local(model)
-    if folder and (card is None or not card.repo or missing_file(folder) is None):
+    if own_folder(model) or (card and not card.repo):
         return ""
-    repo = card.repo if card else model
-    if not is_repo_id(repo):
-        raise RequestError(f"There is no model or folder {model!r}; choose {', '.join(MODELS)}, or name a folder.")
-    return repo
+    folder = find_local(model)
+    if folder and lacking(folder) is None:
+        return ""
+    if card is None and (reason := why_no_model(model)):
+        raise RequestError(reason)
+    return card.repo if card else model
 
 
 def find_vae(
@@ -77,12 +77,18 @@ def find_vae(
         DownloadStopped: soon after `should_stop()` has become true.
     """
     folder = find_local_vae(name)
-    if folder and all(path.exists() for path in weight_files(folder, PARTS["vae"].weights)):
+    if folder and missing_from(folder, PARTS["vae"].weights) is None:
         return folder
+    if own := own_folder(name):
+        if folder is None:
+            raise RequestError(
+                f"There is no autoencoder in {own}; name a folder with its config.json, or a repository."
+            )
+        return folder  # whoever opens it says what is missing
     card = find_card(name)
+    if card is None and (reason := why_no_model(name, "an autoencoder")):
+        raise RequestError(reason)
     repo = card.repo if card else name
-    if not is_repo_id(repo) or expand(name).is_dir():
-        raise RequestError(f"There is no autoencoder in {name!r}; name a folder with its config.json, or a repository.")
     from flux2.hub.download import download
 
     say(f"Downloading the autoencoder of {repo} from the Hugging Face Hub.")

@@ -84,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
     from flux2.bench.report import BenchPlan, run_bench
     from flux2.bench.sheet import draw_sheet
     from flux2.bench.tables import as_markdown
+    from flux2.checkpoint.local import resolve_name
     from flux2.errors import RequestError
     from flux2.pictures.images import check_writable
 
@@ -94,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         raise RequestError("A sheet shows pictures; add --part generate.")
     for path in filter(None, (args.report, args.markdown, args.sheet)):
         check_writable(path)
-    models = tuple(args.model or MODELS)
+    models = tuple(map(resolve_name, args.model or MODELS))
     cards = [card for model in models if (card := find_card(model))]
     width, height = cards[0].size if len({card.size for card in cards}) == 1 else (SIZE, SIZE)
     with kept_awake(), tempfile.TemporaryDirectory(prefix="flux2-bench-") as pictures:

@@ -16,13 +16,14 @@ from flux2.errors import GenerationCancelled, RequestError
 from flux2.events import DownloadProgress
 from flux2.hub.inventory import ModelEntry, deletable, delete_model, free_room, list_models
 from flux2.humanize import parameters, seconds, size
+from flux2.model_names import catalog_name, repository_of
 from flux2.streams import deliver
 
 _DESCRIPTION = """\
 List the known models: size, licence, and how much of each is on this disk.
 
 Models lie in the Hugging Face Hub's cache, where other programs find them and
-theirs are found; HF_HOME moves it."""
+theirs are found; HF_HOME or HF_HUB_CACHE moves it."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -108,10 +109,11 @@ def _download(args: argparse.Namespace) -> int:
     from flux2.checkpoint.source import find_checkpoint, repo_to_download
     from flux2.commands.progress_bar import ProgressBar
 
-    card = find_card(args.model)
+    model = _meant(args.model)
+    card = find_card(model)
     if card and not card.repo:
         raise RequestError(f"{card.name} is in this package: there is nothing to download.")
-    was_here, started = not repo_to_download(args.model), time.perf_counter()
+    was_here, started = not repo_to_download(model), time.perf_counter()
     last: DownloadProgress | None = None
     cancel = CancelOnSignal("Stopping.")
 
@@ -122,7 +124,7 @@ def _download(args: argparse.Namespace) -> int:
 
     try:
         with cancel, kept_awake(), ProgressBar(shown=sys.stderr.isatty() and not args.quiet) as bar:
-            folder = find_checkpoint(args.model, on_progress=show, should_stop=lambda: bool(cancel.received))
+            folder = find_checkpoint(model, on_progress=show, should_stop=lambda: bool(cancel.received))
     except GenerationCancelled:
         how_far = f" at {size(last.done)} of {size(last.total)}" if last and last.total else ""
         print(f"flux2: Stopped{how_far}; what has come is kept, and the same command goes on.", file=sys.stderr)
@@ -138,18 +140,24 @@ def _download(args: argparse.Namespace) -> int:
     return 0
 
 
+def _meant(model: str) -> str:
+    """The name of what is to be fetched from the Hub, or was: folders of the user's own don't count."""
+    return catalog_name(model) or repository_of(model)
+
+
 def _delete(args: argparse.Namespace) -> int:
-    repo = deletable(args.model)
-    _refuse_in_use(args.model, repo)
+    model = _meant(args.model)
+    repo = deletable(model)
+    _refuse_in_use(model, repo)
     if not args.yes:
         if not sys.stdin.isatty():
-            raise RequestError(f"Deleting {args.model} asks first, and nobody can answer here; add --yes.")
-        print(f"Delete {args.model} ({repo}) from the disk? It can be downloaded again. [y/N] ", end="", flush=True)
+            raise RequestError(f"Deleting {model} asks first, and nobody can answer here; add --yes.")
+        print(f"Delete {model} ({repo}) from the disk? It can be downloaded again. [y/N] ", end="", flush=True)
         answer = sys.stdin.readline()
         if answer.strip().lower() not in ("y", "yes"):
             print("Nothing was deleted.")
             return 0
-    print(f"{args.model} was deleted; {size(delete_model(args.model))} are free again.")
+    print(f"{model} was deleted; {size(delete_model(model))} are free again.")
     return 0
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from flux2.architecture.catalog import MODELS
-from flux2.checkpoint.local import default_model, find_local_vae
+from flux2.checkpoint.local import default_model, find_local_vae, resolve_name
 from flux2.model_configs import Networks, find_networks
 from flux2.planning.budget import Budget, read_budget
 from flux2.planning.fit import best_fit, machines, setting_of
@@ -74,31 +74,32 @@ def budget_of(args: argparse.Namespace) -> int | None:
 
 
 def run(args: argparse.Namespace) -> int:
-    model, limit = args.model or default_model(), budget_of(args)
+    model, limit = resolve_name(args.model) if args.model else default_model(), budget_of(args)
+    vae = args.vae and resolve_name(args.vae)
     request = GenerationRequest(
         prompt="-",
         model=model,
         residency=args.residency,
         keep_text_encoder=args.keep_text_encoder,
-        vae=args.vae,
+        vae=vae,
         width=args.width,
         height=args.height,
         guidance=args.guidance,
     ).validated()
-    networks = find_networks(model, args.vae)
+    networks = find_networks(model, vae)
     engine, budget = _this_machine(args.dtype, limit)
     plans = [
         found
         for found in plan_all(networks, setting_of(request, networks, engine), budget)
         if args.residency in (found.setting.residency, AUTO)
     ]
-    own_vae = args.vae is not None and find_local_vae(args.vae) is None
+    own_vae = vae is not None and find_local_vae(vae) is None
     if args.json:
-        print(json.dumps({**_facts(model, networks, plans, budget), "own_vae": own_vae or args.vae is None}))
+        print(json.dumps({**_facts(model, networks, plans, budget), "own_vae": own_vae or vae is None}))
         return 0
     print(_text(model, networks, plans, budget))
     if own_vae:
-        print(f"{args.vae} is not here, so that the decode is planned with the model's own autoencoder.")
+        print(f"{vae} is not here, so that the decode is planned with the model's own autoencoder.")
     return 0
 
 

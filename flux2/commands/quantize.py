@@ -65,11 +65,12 @@ def run(args: argparse.Namespace) -> int:
             bar.update(task, advance=count)
 
         from flux2 import memory  # here, for it loads MLX: seconds in which Ctrl-C must already work
+        from flux2.checkpoint.local import resolve_name
         from flux2.quantize import quantize_transformer
 
         try:
             files = quantize_transformer(
-                args.model,
+                resolve_name(args.model),
                 args.transformer_quant,
                 expand(args.output) if args.output else None,
                 say=lambda message: console.print(f"flux2: {message}", markup=False, soft_wrap=True),

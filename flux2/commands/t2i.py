@@ -16,7 +16,7 @@ from flux2.awake import kept_awake
 from flux2.commands.cancelling import Cancelled, CancelOnSignal
 from flux2.commands.fit_question import settle
 from flux2.commands.plan import add_budget, budget_of
-from flux2.errors import GenerationCancelled, PictureNotSavedError
+from flux2.errors import GenerationCancelled, PictureNotSavedError, RequestError
 from flux2.events import DownloadProgress, Event, Logged, RunStarted, Warned
 from flux2.progress import RunProgress
 from flux2.request import (
@@ -112,17 +112,17 @@ def _request(args: argparse.Namespace) -> GenerationRequest:
         RequestError: if it can't be done.
         Flux2Error: if the picture could not be saved.
     """
-    from flux2.checkpoint.local import default_model
+    from flux2.checkpoint.local import default_model, resolve_name
     from flux2.pictures.images import check_writable, output_path
 
     request = GenerationRequest(
-        prompt=read_input(MAX_PROMPT + 1).strip() if args.prompt == "-" else _as_typed(args.prompt),
+        prompt=_from_standard_input() if args.prompt == "-" else _as_typed(args.prompt),
         negative_prompt=args.negative_prompt and _as_typed(args.negative_prompt),
-        model=args.model or default_model(),
+        model=resolve_name(args.model) if args.model else default_model(),
         quantization=args.transformer_quant,
         residency=args.residency,
         keep_text_encoder=args.keep_text_encoder,
-        vae=args.vae,
+        vae=args.vae and resolve_name(args.vae),
         force=args.force,
         width=args.width,
         height=args.height,
@@ -135,6 +135,20 @@ def _request(args: argparse.Namespace) -> GenerationRequest:
     output = output_path(args.output, Path(), request, request.seed)
     check_writable(output)
     return replace(request, output=str(output))
+
+
+def _from_standard_input() -> str:
+    """The prompt that is piped in; no more of it is read than a prompt may have.
+
+    Raises:
+        RequestError: if there is more.
+    """
+    text = read_input(MAX_PROMPT + 1)
+    if len(text) > MAX_PROMPT:
+        raise RequestError(
+            f"Standard input holds more than a prompt's {MAX_PROMPT:,} characters; pipe the prompt alone into it."
+        )
+    return text.strip()
 
 
 def _as_typed(text: str) -> str:

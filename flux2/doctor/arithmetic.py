@@ -24,9 +24,9 @@ Floats = npt.NDArray[np.float64]
 
 TOLERANCES = {"float32": 2e-5, "bfloat16": 2e-2, "float16": 3e-3}
 """Of the relative error that an operation may make: a few roundings of the dtype's last bit."""
-QUANTIZED_TOLERANCES = {"qint8": 1e-2, "int4": 1.5e-1}
-"""Of a product with a quantized weight of normal numbers against the exact one, made in the worst of the ways that are
-tried here: half a quantization step of each number."""
+QUANTIZED_TOLERANCES = {"qint8": 7e-3, "int4": 1.2e-1}
+"""Relative error that a product with a quantized weight of normal numbers may have, made in the worst of the ways that
+are tried here. Right ones have 0.0058 and 0.091, ones whose codes were rounded down 0.0108 and 0.18."""
 TIMED = (4608, 3072, 3072)
 """Rows, inputs and outputs of the product that is timed: one projection of klein-4b at 1024×1024."""
 _TIMES = 5

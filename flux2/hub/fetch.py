@@ -19,6 +19,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import WeakFileLock, build_hf_headers, parse_ratelimit_headers
 
 from flux2 import __version__
+from flux2.checkpoint.header import is_whole
 from flux2.errors import CheckpointError
 from flux2.hub.manifest import HubFile, Manifest
 from flux2.humanize import clock
@@ -38,6 +39,8 @@ LOCK_SECONDS = 0.5
 ANOTHER = "Another program is downloading it."
 
 _PIECE = 1024 * 1024
+_READ_WHOLE = 32 << 20
+"""Bytes up to which a file that is here is compared with its digest: all configs and tokenizers."""
 _WORTH_A_RETRY = (408, 429, 500, 502, 503, 504)
 
 Result = TypeVar("Result")
@@ -60,13 +63,14 @@ def fetch(manifest: Manifest, file: HubFile, *, advance: Callable[[int], None], 
         OSError: if the disk is full or can't be written.
     """
     blob, part = manifest.blob(file), manifest.part(file)
-    if manifest.snapshot_path(file).exists():
+    _remove_unsound(manifest, file, advance)
+    if manifest.is_named(file):
         return
     blob.parent.mkdir(parents=True, exist_ok=True)
     with exclusive(manifest.lock(file), lambda: on_pause(LOCK_SECONDS, ANOTHER)):
         on_pause(0.0, "")
         for _ in range(2):
-            if blob.exists():
+            if blob.exists() and blob.stat().st_size == file.size:
                 part.unlink(missing_ok=True)
                 return
             if _complete(manifest, file, part, advance, on_pause) == file.digest:
@@ -78,6 +82,30 @@ def fetch(manifest: Manifest, file: HubFile, *, advance: Callable[[int], None], 
         f"{file.path} of {manifest.repo} came damaged twice: its checksum is not the one that the Hub gives. "
         "Something on the way changes what is downloaded; try another network, or later."
     )
+
+
+def _remove_unsound(manifest: Manifest, file: HubFile, advance: Callable[[int], None]) -> None:
+    """Remove what lies in the file's place, as long as it has to be, and is another one: somebody else may have put it.
+
+    Small files are compared with their digest; large ones only where their header makes no sense, for that takes
+    minutes. It is at least what `flux2.checkpoint.files.missing_file` looks at: whatever it finds broken comes again.
+    """
+    before = manifest.bytes_here(file)
+    for path in (manifest.snapshot_path(file), manifest.blob(file)):
+        if path.is_file() and path.stat().st_size == file.size and not _is_sound(file, path):
+            path.unlink()
+    if (after := manifest.bytes_here(file)) != before:
+        advance(after - before)
+
+
+def _is_sound(file: HubFile, path: Path) -> bool:
+    if file.size > _READ_WHOLE and (not file.path.endswith(".safetensors") or is_whole(path)):
+        return True
+    hasher = file.hasher()
+    with path.open("rb") as here:
+        while piece := here.read(_PIECE):
+            hasher.update(piece)
+    return bool(hasher.hexdigest() == file.digest)
 
 
 @contextlib.contextmanager

@@ -10,8 +10,8 @@ from pathlib import Path
 from flux2.architecture.catalog import MODELS, ModelCard, find_card, is_repo_id
 from flux2.architecture.published import ARCHITECTURES
 from flux2.architecture.shapes import count
-from flux2.checkpoint.files import NEEDED_FILES, missing_file, read_index
-from flux2.checkpoint.local import default_model, find_local
+from flux2.checkpoint.files import NEEDED_FILES, read_index
+from flux2.checkpoint.local import default_model, find_local, lacking
 from flux2.errors import CheckpointError, RequestError
 from flux2.hub.manifest import Manifest, forget, locks, storage
 from flux2.model_configs import prepared_levels
@@ -158,19 +158,12 @@ def _amount(card: ModelCard, folder: Path | None) -> tuple[str, int, int]:
     named = _named_bytes(folder) if folder else 0
     if not card.repo:
         return "embedded", named, named
-    if folder and _is_whole(folder):
+    if folder and lacking(folder) is None:
         return "ready", named, named
     manifest = Manifest.last(card.repo)
     here = max(named, manifest.here if manifest else 0)
     size = manifest.size if manifest else estimated_size(card.name)
     return ("partly" if here else "absent"), min(here, size), size
-
-
-def _is_whole(folder: Path) -> bool:
-    try:
-        return missing_file(folder) is None
-    except CheckpointError:
-        return False
 
 
 def _named_bytes(folder: Path) -> int:

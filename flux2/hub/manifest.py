@@ -11,7 +11,6 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 from flux2.paths import cache_dir, models_dir
 
 _DIGEST = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+_PREFIX = "models--"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,11 @@ class HubFile:
     def is_named_by_digest(self) -> bool:
         """False where the Hub gave something else, which must not become part of a path."""
         return bool(_DIGEST.fullmatch(self.digest))
+
+    @property
+    def stays_inside(self) -> bool:
+        """False for a path that would lead out of the snapshot's folder."""
+        return not {"", ".", ".."} & set(self.path.split("/")) and "\\" not in self.path and "\0" not in self.path
 
     def hasher(self) -> Any:
         """Fed with all of the file, its hexdigest is `digest`."""
@@ -60,10 +65,17 @@ class Manifest:
         return sum(self.bytes_here(file) for file in self.files)
 
     def bytes_here(self, file: HubFile) -> int:
-        place, part = self.blob(file), self.part(file)
-        if place.exists() or self.snapshot_path(file).exists():
+        if self.is_named(file) or _length(self.blob(file)) == file.size:
             return file.size
-        return min(part.stat().st_size, file.size) if part.exists() else 0
+        return min(max(_length(self.part(file)), 0), file.size)
+
+    def is_named(self, file: HubFile) -> bool:
+        """Whether the whole file is in the snapshot; a copy that was broken off there is shorter."""
+        return _length(self.snapshot_path(file)) == file.size
+
+    def has(self, path: str) -> bool:
+        """Whether the repository has a file of this path that a run needs."""
+        return any(file.path == path for file in self.files)
 
     def blob(self, file: HubFile) -> Path:
         return storage(self.repo) / "blobs" / file.digest
@@ -91,6 +103,13 @@ class Manifest:
         Path(temporary).replace(path)
 
     @classmethod
+    def of_snapshot(cls, folder: Path) -> Manifest | None:
+        """The manifest of a snapshot in the cache, where this program downloaded it; None for any other folder."""
+        repo = repository_of_snapshot(folder)
+        manifest = cls.last(repo) if repo else None
+        return manifest if manifest and manifest.commit == folder.name else None
+
+    @classmethod
     def last(cls, repo: str) -> Manifest | None:
         """As it was when the repository was last downloaded, wholly or in part, by this program."""
         try:
@@ -99,6 +118,14 @@ class Manifest:
             return cls(repo, str(data["commit"]), files)
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
             return None
+
+
+def _length(path: Path) -> int:
+    """Bytes of a file; -1 where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 def forget(repo: str) -> None:
@@ -111,21 +138,21 @@ def storage(repo: str) -> Path:
     return models_dir() / _folder_name(repo)
 
 
+def repository_of_snapshot(folder: Path) -> str:
+    """The repository's id, of a snapshot's folder in the Hub cache; "" for any other folder."""
+    name = folder.parent.parent.name
+    if folder.parent.name != "snapshots" or not name.startswith(_PREFIX) or folder.parents[2] != models_dir():
+        return ""
+    return name.removeprefix(_PREFIX).replace("--", "/", 1)
+
+
 def locks(repo: str) -> Path:
     return models_dir() / ".locks" / _folder_name(repo)
 
 
 def _folder_name(repo: str) -> str:
-    return f"models--{repo.replace('/', '--')}"
+    return _PREFIX + repo.replace("/", "--")
 
 
 def _note(repo: str) -> Path:
     return cache_dir() / "downloads" / f"{_folder_name(repo)}.json"
-
-
-def needed(files: Sequence[HubFile], patterns: Sequence[str]) -> tuple[HubFile, ...]:
-    """Those that match a pattern, the smallest first: whatever makes the rest useless is known early."""
-    from huggingface_hub.utils import filter_repo_objects
-
-    kept = filter_repo_objects(files, allow_patterns=list(patterns), key=lambda file: file.path)
-    return tuple(sorted(kept, key=lambda file: file.size))

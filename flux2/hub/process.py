@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -20,18 +21,20 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, get_token, snapshot_download
-from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub import HfApi, get_token
 
 from flux2.architecture.config_reader import check_class
-from flux2.checkpoint.files import INDEX_FILE, PIPELINES, read_json
+from flux2.checkpoint.files import INDEX_FILE, PIPELINES
+from flux2.checkpoint.json_file import read_json
 from flux2.errors import CheckpointError, Flux2Error
 from flux2.hub import route
+from flux2.hub.choosing import choose_files
 from flux2.hub.fetch import ANOTHER, TIMEOUT, HTTPError, exclusive, fetch, patiently
-from flux2.hub.manifest import HubFile, Manifest, locks, needed, storage
+from flux2.hub.manifest import HubFile, Manifest, locks, storage
 from flux2.hub.refusals import in_words
+from flux2.hub.snapshot import bytes_to_copy, name_files
 from flux2.humanize import size
-from flux2.paths import models_dir
+from flux2.paths import models_dir_variable
 
 TELL_EVERY = 0.25
 """Seconds between two lines."""
@@ -132,7 +135,7 @@ def _download(repo: str, patterns: Sequence[str]) -> Path:
         _refuse_unknown_pipeline(manifest, tally)
         _fetch_all(manifest, tally)
         tally.tell("checking")
-        return patiently(lambda: _name(repo, patterns), tally.on_pause)
+        return name_files(manifest)
 
 
 def _tell_of_another(repo: str, tally: Tally) -> None:
@@ -150,24 +153,28 @@ def _ask_hub(repo: str, patterns: Sequence[str]) -> Manifest:
         else HubFile(file.rfilename, file.size or 0, file.blob_id or "")
         for file in info.siblings or []
     ]
-    found = needed(files, patterns)
-    if not found or (INDEX_FILE in patterns and all(file.path != INDEX_FILE for file in found)):
-        raise CheckpointError(f"{repo} has no {patterns[0]}: it is no checkpoint in the diffusers layout.")
+    found = choose_files(repo, files, patterns)
     if strange := next((file for file in found if not file.is_named_by_digest), None):
         raise CheckpointError(f"The Hub gives no checksum for {strange.path} of {repo}; it is not downloaded.")
-    return Manifest(repo, info.sha or "", found)
+    if strange := next((file for file in found if not file.stays_inside), None):
+        raise CheckpointError(
+            f"The Hub names a file {strange.path!r} of {repo}, which is no path; it is not downloaded."
+        )
+    if not re.fullmatch("[0-9a-f]{40}", info.sha or ""):
+        raise CheckpointError(f"The Hub names no revision of {repo}, by which its folder is called; try again later.")
+    return Manifest(repo, str(info.sha), found)
 
 
 def _check_room(manifest: Manifest) -> None:
     """Refuse before the first byte what would fill the disk."""
     folder = storage(manifest.repo)
     folder.mkdir(parents=True, exist_ok=True)
-    free, wanted = shutil.disk_usage(folder).free, manifest.size - manifest.here
+    free, wanted = shutil.disk_usage(folder).free, manifest.size - manifest.here + bytes_to_copy(manifest)
     if wanted and free < wanted + ROOM_TO_LEAVE:
         raise CheckpointError(
             f"{manifest.repo} needs {size(wanted)} more and {size(ROOM_TO_LEAVE)} to spare on the disk of "
             f"{folder.parent}, where {size(free)} are free: make {size(wanted + ROOM_TO_LEAVE - free)} of room, or let "
-            "HF_HOME name a folder on another disk."
+            f"{models_dir_variable()} name a folder on another disk."
         )
 
 
@@ -193,14 +200,6 @@ def _fetch_all(manifest: Manifest, tally: Tally) -> None:
                 task.result()
     for task in tasks:
         task.result()
-
-
-def _name(repo: str, patterns: Sequence[str]) -> Path:
-    """Let the library give the blobs, all of which are there, their names in a snapshot; the snapshot's folder."""
-    try:
-        return Path(snapshot_download(repo, allow_patterns=list(patterns), cache_dir=models_dir()))
-    except LocalEntryNotFoundError as error:  # how it tells that the Hub did not answer
-        raise error.__cause__ or error from None
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from huggingface_hub.errors import (
 
 from flux2.architecture.catalog import find_card
 from flux2.hub.route import PROXIES
+from flux2.paths import models_dir_variable
 
 LOGIN = "log in with `hf auth login`"
 TOKENS_PAGE = "https://huggingface.co/settings/tokens"
@@ -57,7 +58,8 @@ def in_words(error: Exception, repo: str) -> str:
         return f"The disk is full. {_KEPT} Make room and try again to go on."
     if isinstance(error, OSError) and error.errno:
         where = f" {error.filename}" if error.filename else ""
-        return f"The Hub cache{where} can't be written ({error.strerror}); HF_HOME names another folder for it."
+        remedy = f"{models_dir_variable()} names another folder for it"
+        return f"The Hub cache{where} can't be written ({error.strerror}); {remedy}."
     return f"The Hub can't be reached ({type(error).__name__}); check {_way()}, or choose pocket. {_KEPT}"
 
 

@@ -8,29 +8,26 @@ import io
 import os
 import re
 import secrets
-import struct
 import tempfile
 import time
 import unicodedata
-import zlib
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-from PIL import ExifTags, Image
+from PIL import Image
 
 from flux2 import events as ev
 from flux2.architecture.catalog import label
 from flux2.errors import Flux2Error, PictureNotSavedError, RequestError
 from flux2.paths import expand, state_dir
 from flux2.pictures.image_metadata import CHUNK, ImageMetadata, text_chunks
+from flux2.pictures.opening import opened_picture
 from flux2.request import GenerationRequest
 
 MAX_SLUG = 60  # characters of the prompt in a file's name
-MAX_FILE = 128 * 2**20  # bytes; the largest picture a request can ask for is 48 MiB uncompressed
 MAX_PIXELS = 2 * 4096**2  # decoded for the screen; twice the largest that a request can ask for
-EXIF_COMMENT = "EXIF UserComment"
-_OTHER_FORMATS = {".avif", ".bmp", ".gif", ".heic", ".jpeg", ".jpg", ".tif", ".tiff", ".webp"}
+OTHER_FORMATS = {".avif", ".bmp", ".gif", ".heic", ".jpeg", ".jpg", ".tif", ".tiff", ".webp"}
 
 
 def default_path(folder: Path, request: GenerationRequest, seed: int, pattern: str = "{prompt}-{seed}") -> Path:
@@ -70,7 +67,7 @@ def output_path(
     with _told(path):
         if chosen.endswith(("/", os.sep)) or path.is_dir():
             return default_path(path, request, seed, pattern)
-    if path.suffix.lower() in _OTHER_FORMATS:
+    if path.suffix.lower() in OTHER_FORMATS:
         raise RequestError(f"Pictures are saved as PNG, not {path.suffix}; call it {path.with_suffix('.png')}.")
     return path if path.suffix.lower() == ".png" else path.with_name(path.name + ".png")
 
@@ -179,23 +176,9 @@ def read_header(path: Path) -> tuple[tuple[int, int], str | None]:
     Raises:
         Flux2Error: if it is no PNG, or a dangerous one.
     """
-    with _opened(path) as image:
+    with opened_picture(path) as image:
         text = image.info.get(CHUNK)
         return image.size, text if isinstance(text, str) else None
-
-
-def read_texts(path: Path) -> dict[str, str]:
-    """All texts in the PNG by keyword, the EXIF user comment by `EXIF_COMMENT`. The pixels are not decoded.
-
-    Raises:
-        Flux2Error: if it is no PNG, or a dangerous one.
-    """
-    with _opened(path) as image:
-        texts = {name: value for name, value in image.info.items() if isinstance(name, str) and isinstance(value, str)}
-        comment = image.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
-        if isinstance(comment, bytes):  # its first eight bytes name its encoding
-            texts[EXIF_COMMENT] = comment[8:].decode("utf-8", "replace")
-        return texts
 
 
 def read_pixels(path: Path) -> Image.Image:
@@ -204,28 +187,13 @@ def read_pixels(path: Path) -> Image.Image:
     Raises:
         Flux2Error: if it is no PNG, damaged, or larger than `MAX_PIXELS`.
     """
-    with _opened(path) as image:
+    with opened_picture(path) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise Flux2Error(
                 f"{path} has {width}×{height} pixels, more than are shown ({MAX_PIXELS >> 20} Mi); open it elsewhere."
             )
         return image.convert("RGB")
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """The PNG, read up to its pixels; whatever is wrong with it as one sentence."""
-    try:
-        if path.stat().st_size > MAX_FILE:
-            raise Flux2Error(f"{path} is larger than any picture of ours ({MAX_FILE >> 20} MiB); it was not read.")
-        with Image.open(path, formats=["PNG"]) as image:
-            yield image
-    except OSError as error:
-        reason = error.strerror or "it is not a PNG, or only a part of one"
-        raise Flux2Error(f"{path} can't be read: {reason}; give the path of a PNG made by flux2.") from error
-    except (ValueError, SyntaxError, EOFError, struct.error, zlib.error, Image.DecompressionBombError) as error:
-        raise Flux2Error(f"{path} is a damaged or dangerous PNG ({error}); it was not read.") from error
 
 
 def _names(path: Path) -> Iterator[Path]:

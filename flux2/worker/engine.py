@@ -31,10 +31,10 @@ class EngineRunner:
 
     def warm_up(self) -> None:
         # A second or more, better spent while the user types than in the first run.
-        from flux2.generate import Generator
-        from flux2.prompt import import_tokenizer
+        import tokenizers  # noqa: F401 — the first prompt needs them
 
-        import_tokenizer()
+        from flux2.generate import Generator
+
         self._generator = Generator()
 
     def run(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 from safetensors.numpy import save
@@ -22,18 +22,19 @@ from flux2 import events as ev
 from flux2.checkpoint.safetensors_file import read_header, read_metadata, read_tensor
 from flux2.errors import CheckpointError, Flux2Error
 from flux2.model_configs import find_networks
+from flux2.pictures.embedded_texts import read_embedded_texts
 from flux2.pictures.foreign_metadata import read_settings_of
 from flux2.pictures.image_metadata import ImageMetadata
 from flux2.pictures.images import read_metadata as read_picture_metadata
-from flux2.pictures.images import read_pixels, read_texts, text_chunks
+from flux2.pictures.images import read_pixels, text_chunks
 from flux2.progress import RunProgress
-from flux2.request import MAX_SIZE, GenerationRequest
+from flux2.request import GenerationRequest
 from flux2.resume import RunState
 from flux2.settings import Settings, read_settings
 from flux2.settings import _read as read_cached
 from flux2.wildcards import count, resolve
 from flux2.worker.journal import Journal
-from tests.fuzz.strategies import JSON, NUMBERS, mutated
+from tests.fuzz.strategies import JSON, mutated
 
 FOLDER = Path(tempfile.mkdtemp(dir=Path.home()))  # pytest's own
 
@@ -139,7 +140,7 @@ OURS = png(text_chunks(ImageMetadata(request=GenerationRequest(prompt="a fox", w
 
 
 def read_picture(path: Path) -> None:
-    for read in (read_texts, read_pixels, read_picture_metadata, read_settings_of):
+    for read in (read_embedded_texts, read_pixels, read_picture_metadata, read_settings_of):
         try:
             read(path)
         except Flux2Error as error:
@@ -168,53 +169,6 @@ def with_right_checksums(content: bytes) -> bytes:
 def test_pictures_whose_checksums_fit(content: bytes) -> None:
     (FOLDER / "picture.png").write_bytes(with_right_checksums(content))
     read_picture(FOLDER / "picture.png")
-
-
-NODE = st.fixed_dictionaries(
-    {
-        "class_type": st.sampled_from(["KSampler", "SamplerCustomAdvanced", "CLIPTextEncode", "EmptyLatentImage"]),
-        "inputs": st.dictionaries(
-            st.sampled_from(["positive", "negative", "text", "steps", "cfg", "seed", "width", "height", "unet_name"]),
-            st.tuples(st.sampled_from("123"), st.just(0)).map(list) | NUMBERS | JSON,
-        ),
-    }
-)
-GRAPH = st.dictionaries(st.sampled_from("123"), NODE | JSON).map(json.dumps)
-MFLUX = st.dictionaries(
-    st.sampled_from(["mflux_version", "prompt", "steps", "guidance", "seed", "width", "height", "model", "quantize"]),
-    NUMBERS | JSON,
-).map(json.dumps)
-LINE = st.lists(
-    st.tuples(st.sampled_from(["Steps", "CFG scale", "Seed", "Size", "Model", "x"]), st.text(max_size=12) | NUMBERS),
-    min_size=3,
-    max_size=8,
-).map(lambda pairs: "a fox\nNegative prompt: no\n" + ", ".join(f"{name}: {value}" for name, value in pairs))
-OUR_JSON = st.dictionaries(
-    st.sampled_from(["prompt", "width", "steps", "seed", "guidance", "timings", "peaks", "model"]), NUMBERS | JSON
-).map(json.dumps)
-
-
-@given(
-    st.dictionaries(st.sampled_from(["flux2", "prompt", "parameters"]), GRAPH | MFLUX | LINE | OUR_JSON | st.text()),
-    MFLUX | GRAPH | st.text(max_size=50),
-)
-@example({"parameters": "a fox\nSteps: 4, Size: infxinf, Seed: 1"}, "")
-@example({"prompt": '{"1": {"class_type": "KSampler", "inputs": {"width": 1e999, "height": 1e999}}}'}, "")
-def test_what_pictures_of_other_programs_say(texts: dict[str, str], comment: str) -> None:
-    chunks = PngImagePlugin.PngInfo()
-    for name, text in texts.items():
-        chunks.add_itxt(name, text.replace("\0", "").encode("utf-8", "replace").decode())
-    path = FOLDER / "foreign.png"
-    exif = Image.Exif()
-    exif.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0" + comment.encode("utf-8", "replace")
-    Image.new("RGB", (4, 4)).save(path, "PNG", pnginfo=chunks, exif=exif)
-    try:
-        found = read_settings_of(path)
-    except Flux2Error as error:
-        assert str(path) in str(error)
-        return
-    request = GenerationRequest(**{"prompt": "-", **found.values}).validated()
-    assert max(request.width or 0, request.height or 0) <= MAX_SIZE
 
 
 # --- prompts ----------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from flux2.pictures.favourites import Favourites
 from tests.tui.pictures import FOX, gallery, made, name_of, resting
 from tests.tui.replay import ReplayBackend, events_of_a_run, queue_of
 from tests.tui.screen import make_app, settled, text_of, until
+from tests.unit.foreign_pictures import png
 from tui.keymap import COMPARE_KEYS, GALLERY_KEYS, VIEWER_KEYS
 from tui.screens.confirm import Confirm
 from tui.screens.gallery import GalleryScreen
@@ -241,6 +242,16 @@ async def test_the_scp_line_is_there_over_ssh_only(folder: Path, monkeypatch: py
         assert screen.app.clipboard.startswith("scp -P 2222 '")
         assert "@10.0.0.2:" in screen.app.clipboard
         await until(pilot, lambda: "scp -P 2222" in text_of(screen.app))
+
+
+async def test_other_programs_settings_become_those_of_the_next_picture(folder: Path) -> None:
+    folder.mkdir()
+    png(folder / "theirs.png", parameters="a dog\nSteps: 9, Seed: 5, Size: 512x256")
+    async with gallery() as (screen, pilot):
+        app = screen.app
+        await pilot.press("e")
+        await until(pilot, lambda: app.screen is app.dashboard and app.dashboard.prompt.editor.text == "a dog")
+        assert (app.choices.size, app.choices.steps, app.choices.seed) == ((512, 256), 9, 5)
 
 
 async def test_its_settings_become_those_of_the_next_picture(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from tests.tui.screen import running, settled, text_of, until
 from tui.app import Flux2App
 from tui.editor import EditorError, edit, editor_command
 from tui.screens.iterating import next_try
-from tui.screens.text_dialog import pasted_path
+from tui.screens.text_dialog import pasted_path, pasted_paths
 from tui.widgets.queue_pane import QueueList
 
 REQUESTED = GenerationRequest(prompt="a red fox", model="klein-4b", quantization="int4", width=512, height=256, seed=7)
@@ -156,7 +157,7 @@ async def test_what_a_foreign_picture_says_besides_is_named(tmp_path: Path) -> N
         await pilot.press("escape", "e")
         await settled(pilot)
         await pilot.press(*str(path), "enter")
-        await _until(pilot, app, "Not taken: Sampler DPM++ 2M.")
+        await _until(pilot, app, "Not taken: Sampler DPM++ 2M (FLUX.2 is sampled with Euler steps")
         assert (app.choices.prompt, app.choices.steps, app.choices.seed) == ("a dog", 9, 5)
 
 
@@ -182,7 +183,12 @@ async def test_a_path_that_is_not_here_is_a_sentence(monkeypatch: pytest.MonkeyP
         ("~/fox.png", str(Path.home() / "fox.png")),
         ("fox.png", None),
         ("a fox /a.png", None),
-        ("/a/fox.jpg", None),
+        ("/a/fox.jpg", "/a/fox.jpg"),
+        ("'/a/my fox.WebP'", "/a/my fox.WebP"),
+        ("/a/fox.heic", "/a/fox.heic"),
+        ("/imagine a fox", None),
+        ("/no/such/file", None),
+        (__file__, __file__),
         ("/a.png\n/b.png", None),
         ("", None),
         ("'", None),
@@ -191,6 +197,55 @@ async def test_a_path_that_is_not_here_is_a_sentence(monkeypatch: pytest.MonkeyP
 )
 def test_paths_as_terminals_paste_them(text: str, path: str | None) -> None:
     assert pasted_path(text) == (None if path is None else Path(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("/a/fox.png\n/b/my bird.jpg\n", 2),
+        ("'/a/my fox.png' /b/bird.webp", 2),
+        ("/a/my\\ fox.png /b/bird.webp /c.png", 3),
+        ("/a/fox.png\na fox", 0),
+        ("/a/fox.png and words", 0),
+        ("it's", 0),
+        ("'a fox' and 'a bird'", 0),
+        ("a fox\na bird", 0),
+    ],
+)
+def test_several_pictures_at_once(text: str, count: int) -> None:
+    assert len(pasted_paths(text)) == count
+
+
+async def test_what_is_pasted_as_a_path_is_no_prompt(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("a fox")
+    os.mkfifo(tmp_path / "fifo.png")
+    (tmp_path / "folder.png").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.gif")
+    Image.new("RGB", (8, 8)).save(tmp_path / "plain.jpg")
+    async with running(ReplayBackend()) as (app, pilot):
+        for name, said in (
+            ("notes.txt", "notes.txt can't be read: it is not a PNG, JPEG or WEBP"),
+            ("a.gif", "a.gif can't be read: it is not a PNG, JPEG or WEBP"),
+            ("plain.jpg", "plain.jpg says nothing about how it was made"),
+            ("fifo.png", "fifo.png is no file"),
+            ("folder.png", "folder.png is no file"),
+            ("gone.webp", "There is no file"),
+            (f"a.gif {tmp_path}/plain.jpg", "2 pictures at once"),
+        ):
+            app.post_message(events.Paste(f"{tmp_path}/{name}"))
+            await _until(pilot, app, said)
+            assert app.dashboard.prompt.editor.text == ""
+
+
+async def test_a_picture_without_a_prompt_leaves_ours(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x8769] = {0x9286: b"UNICODE\0" + "Negative prompt: no\nSteps: 9, Seed: 5".encode("utf-16-be")}
+    Image.new("RGB", (8, 8)).save(tmp_path / "dog.jpg", exif=exif)
+    async with running(ReplayBackend()) as (app, pilot):
+        await pilot.press(*"a cat")
+        app.post_message(events.Paste(str(tmp_path / "dog.jpg")))
+        await _until(pilot, app, "Not taken: prompt (the picture has none).")
+        assert (app.choices.prompt, app.choices.steps, app.choices.seed) == ("a cat", 9, 5)
 
 
 async def test_earlier_prompts_are_found_by_a_few_letters() -> None:

@@ -23,6 +23,7 @@ from flux2.cli import main
 from flux2.humanize import clock, printable, seconds, size
 from flux2.paths import pocket_checkpoint
 from flux2.pictures.images import read_metadata
+from tests.unit.foreign_pictures import png
 
 FAKE = [sys.executable, fake_engine.__file__]
 
@@ -334,6 +335,35 @@ def test_info_tells_what_t2i_wrote(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["prompt"] == "a \x1b[31mred fox"
     assert main(["info", "gone.png"]) == 1
     assert "gone.png can't be read: No such file" in capsys.readouterr().err
+
+
+def test_info_tells_of_other_programs_pictures_and_of_all_that_it_can(capsys: pytest.CaptureFixture[str]) -> None:
+    png(Path("theirs.png"), parameters="a dog <lora:fur:0.8>\nSteps: 9, Sampler: DDIM, Seed: 5", Comment="x\x1b[2J")
+    os.mkfifo("fifo.png")
+    assert main(["info", "gone.png", "fifo.png", "theirs.png"]) == 1
+    told = capsys.readouterr()
+    assert "gone.png can't be read: No such file" in told.err
+    assert "fifo.png can't be read: it is a pipe" in told.err
+    for line in (
+        "prompt    a dog",
+        "steps     9",
+        "made with AUTOMATIC1111",
+        "not taken LoRA fur at 0.8 (LoRAs are not",
+    ):
+        assert f"\n  {line}" in told.out
+    assert "unread    Comment “x\\x1b[2J”" in told.out
+    assert main(["info", "--json", "theirs.png"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert (data["program"], data["seed"], data["left_out"][1]["what"]) == ("AUTOMATIC1111", 5, "Sampler DDIM")
+
+
+def test_no_more_is_read_from_standard_input_than_a_prompt_may_have(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Path("/dev/zero").open() as endless:
+        monkeypatch.setattr(sys, "stdin", endless)
+        assert main(["t2i", "-"]) == 2
+    assert "Standard input holds more than a prompt's 10,000 characters" in capsys.readouterr().err
 
 
 def test_a_terminal_without_unicode_still_shows_it() -> None:

@@ -21,7 +21,7 @@ from flux2.cli import main
 from flux2.hub.inventory import estimated_size, list_models
 from flux2.hub.manifest import Manifest, storage
 from flux2.paths import quantized_folder
-from tests.hub_server import COMMIT, KLEIN, WEIGHTS, Hub, etag, klein_hub
+from tests.hub_server import COMMIT, KLEIN, WEIGHTS, Hub, etag, klein_hub, some_weights
 
 PATIENCE = 60.0
 
@@ -67,7 +67,7 @@ def test_an_estimate_counts_both_large_networks() -> None:
 
 
 def test_ctrl_c_keeps_what_has_come_and_says_so(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
-    hub.files[WEIGHTS] = os.urandom(24 * 64 * 1024)
+    hub.files[WEIGHTS] = some_weights(24 * 64 * 1024)
     hub.pace = 0.2
     screen, terminal = pty.openpty()
     command = [sys.executable, "-m", "flux2", "models", "download", "klein-4b"]

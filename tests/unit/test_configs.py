@@ -12,7 +12,7 @@ from mlx.utils import tree_flatten
 from flux2.architecture.autoencoder import AutoencoderConfig
 from flux2.architecture.language_model import LanguageModelConfig
 from flux2.architecture.published import ARCHITECTURES
-from flux2.architecture.text_encoder import TEXT_ENCODERS
+from flux2.architecture.text_encoder import TEXT_ENCODERS, find_text_encoder
 from flux2.architecture.transformer import Flux2TransformerConfig
 from flux2.errors import CheckpointError
 from flux2.mlx_backend import mx, nn
@@ -93,7 +93,6 @@ def test_unknown_keys_are_ignored_and_published_defaults_filled_in() -> None:
 @pytest.mark.parametrize(
     ("read", "values", "key", "value"),
     [
-        (read_transformer, TRANSFORMER, "_class_name", "FluxTransformer2DModel"),
         (read_transformer, TRANSFORMER, "num_layers", 0),
         (read_transformer, TRANSFORMER, "num_layers", -1),
         (read_transformer, TRANSFORMER, "num_layers", 10**9),
@@ -120,7 +119,6 @@ def test_unknown_keys_are_ignored_and_published_defaults_filled_in() -> None:
         (read_qwen3, TEXT_ENCODER, "rope_parameters", 10_000),
         (read_mistral3, DEV_TEXT_ENCODER, "model_type", "mistral"),
         (read_mistral3, DEV_TEXT_ENCODER, "text_config", [1]),
-        (read_vae, VAE, "_class_name", "AutoencoderKL"),
         (read_vae, VAE, "block_out_channels", [128, 256, 512, 500]),
         (read_vae, VAE, "block_out_channels", []),
         (read_vae, VAE, "decoder_block_out_channels", [96, 192, 384]),
@@ -141,18 +139,40 @@ def test_refuses_nonsense_naming_file_key_and_value(read: Read, values: dict[str
 @pytest.mark.parametrize(
     ("read", "values", "key"),
     [
-        (read_transformer, TRANSFORMER, "_class_name"),
         (read_transformer, TRANSFORMER, "num_single_layers"),
         (read_transformer, TRANSFORMER, "num_layers"),
         (read_qwen3, TEXT_ENCODER, "model_type"),
         (read_qwen3, TEXT_ENCODER, "vocab_size"),
         (read_mistral3, DEV_TEXT_ENCODER, "text_config"),
-        (read_vae, VAE, "_class_name"),
+        (read_mistral3, DEV_TEXT_ENCODER, "model_type"),
     ],
 )
 def test_refuses_a_config_without_what_it_needs(read: Read, values: dict[str, Any], key: str) -> None:
     with pytest.raises(CheckpointError, match=f"{key} is missing"):
         read({name: value for name, value in values.items() if name != key})
+
+
+@pytest.mark.parametrize(
+    ("read", "values", "key", "known"),
+    [
+        (read_transformer, TRANSFORMER, "_class_name", "Flux2Transformer2DModel"),
+        (read_vae, VAE, "_class_name", "AutoencoderKLFlux2"),
+        (find_text_encoder, TEXT_ENCODER, "architectures", "Qwen3ForCausalLM, Mistral3ForConditionalGeneration"),
+    ],
+)
+def test_another_class_is_named_with_those_that_are_known(
+    read: Read, values: dict[str, Any], key: str, known: str
+) -> None:
+    for named, told in (
+        ("MistralForCausalLM", "says 'MistralForCausalLM'"),
+        (None, "names no"),
+        (7, "says 7"),
+        ([], ""),
+    ):
+        with pytest.raises(CheckpointError, match=r"config\.json.* checkpoint") as refused:
+            read({**values, key: named})
+        assert told in str(refused.value)
+        assert known in str(refused.value) or named is None
 
 
 def test_a_nested_rope_config_is_checked_too() -> None:

@@ -10,12 +10,14 @@ import pytest
 
 from flux2 import memory, paths
 from flux2.bench.synthetic import write_synthetic
-from flux2.checkpoint import local
 from flux2.chip import Chip
 from flux2.cli import main
 from flux2.doctor import arithmetic, models, pictures, report, system
 from flux2.doctor.finding import Finding, note, ok, wrong
+from flux2.hub import manifest
+from flux2.mlx_backend import mx
 from flux2.planning.budget import Budget
+from flux2.quantization import Quantization, quantize
 
 
 def _states(findings: object) -> list[str]:
@@ -44,6 +46,25 @@ def test_finds_wrong_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_finds_wrong_quantization(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(arithmetic.MODES, "qint8", arithmetic.MODES["int4"])
     assert _states(arithmetic.check_operations()) == ["ok", "wrong", "ok"]
+
+
+@pytest.mark.parametrize("level", ["qint8", "int4"])
+def test_finds_codes_that_were_rounded_down(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rounded_down(weight: mx.array, mode: Quantization) -> tuple[mx.array, mx.array, mx.array]:
+        codes, scales, biases = quantize(weight, mode)
+        if mode.name != level:
+            return codes, scales, biases
+        groups = weight.astype(mx.float32).reshape(*scales.shape, -1)
+        exact = (groups - biases[..., None]) / scales[..., None]
+        down = mx.clip(mx.floor(exact), 0, 2**mode.bits - 1).astype(mx.uint8).reshape(len(weight), -1)
+        if mode.bits == 4:
+            down = down[:, ::2] | (down[:, 1::2] << 4)
+        return mx.contiguous(down).view(mx.uint32), scales, biases
+
+    monkeypatch.setattr(arithmetic, "quantize", rounded_down)
+    states = {finding.what.split()[0]: finding.state for finding in arithmetic.check_operations()}
+    assert states[level] == "wrong"
+    assert list(states.values()).count("ok") == len(states) - 1
 
 
 def test_finds_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +115,7 @@ def test_finds_a_macos_that_wires_no_memory(monkeypatch: pytest.MonkeyPatch) -> 
 def _download_klein(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """In the Hub's cache: a small one under the large one's name."""
     monkeypatch.setattr(paths, "models_dir", lambda: home)
-    monkeypatch.setattr(local, "models_dir", lambda: home)
+    monkeypatch.setattr(manifest, "models_dir", lambda: home)
     return write_synthetic("klein-4b", home / "models--black-forest-labs--FLUX.2-klein-4B/snapshots/1", divisor=64)
 
 

@@ -28,7 +28,7 @@ from flux2.hub.download import DownloadStopped, download
 from flux2.hub.manifest import Manifest, locks, storage
 from flux2.hub.refusals import in_words
 from flux2.settings import Settings
-from tests.hub_server import COMMIT, KLEIN, WEIGHTS, Fault, Hub, etag, klein_hub
+from tests.hub_server import COMMIT, KLEIN, WEIGHTS, Fault, Hub, etag, klein_hub, some_weights
 
 GATED = "black-forest-labs/FLUX.2-klein-9B"
 TOKEN = "hf_a_secret_that_nobody_sees"
@@ -310,7 +310,7 @@ def test_without_a_network_what_lacks_is_said(
 @pytest.fixture
 def slow_hub(hub: Hub) -> Hub:
     """Whose text encoder takes five seconds, until `pace` is taken back."""
-    hub.files[WEIGHTS] = os.urandom(24 * 64 * 1024)
+    hub.files[WEIGHTS] = some_weights(24 * 64 * 1024)
     hub.pace = 0.2
     return hub
 

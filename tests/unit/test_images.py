@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from flux2.errors import Flux2Error, PictureNotSavedError, RequestError
-from flux2.pictures import image_metadata, images
+from flux2.pictures import image_metadata, images, opening
 from flux2.pictures.image_metadata import ImageMetadata
 from flux2.pictures.images import check_writable, default_path, output_path, read_metadata, rescue, save_png
 from flux2.request import GenerationRequest
@@ -249,7 +249,7 @@ def test_a_missing_file_and_a_huge_one(tmp_path: Path) -> None:
         read_metadata(tmp_path / "gone.png")
     huge = tmp_path / "huge.png"
     with huge.open("wb") as file:
-        file.truncate(images.MAX_FILE + 1)
+        file.truncate(opening.MAX_FILE + 1)
     with pytest.raises(Flux2Error, match="larger than any picture"):
         read_metadata(huge)
 

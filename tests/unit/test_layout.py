@@ -109,8 +109,10 @@ def test_an_interrupted_download_is_noticed(folder: Path, name: str) -> None:
 
 
 def test_unknown_names_and_folders_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="no model or folder 'klein-5b'; choose pocket, klein-4b"):
+    with pytest.raises(RequestError, match="no model or folder 'klein-5b'; did you mean klein-4b"):
         find_checkpoint("klein-5b")
+    with pytest.raises(RequestError, match="no model or folder 'something'; choose pocket, klein-4b"):
+        find_checkpoint("something")
     with pytest.raises(CheckpointError, match="is not a folder"):
         open_checkpoint(tmp_path / "nowhere")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,14 @@ from flux2 import events as ev
 from flux2 import memory
 from flux2.errors import CheckpointError, Flux2Error, GenerationCancelled, NumericalError, RequestError
 from flux2.mlx_backend import mx
+from flux2.model_configs import find_networks
 from flux2.models.autoencoder import AutoencoderKLFlux2
 from flux2.paths import pocket_checkpoint
 from flux2.pipeline import Flux2Pipeline
+from flux2.planning.fit import setting_of
+from flux2.planning.run_setting import Engine
+from flux2.reporting import RunReport
+from flux2.request import GenerationRequest
 from tests.unit.checkpoints import edit_json, writable_copy
 
 SMALL: dict[str, Any] = {"height": 64, "width": 96, "num_inference_steps": 2, "seed": 7}
@@ -377,3 +383,35 @@ def test_the_meter_reads_from_any_thread() -> None:
     assert reading.available > 0
     assert memory.memory_limit() > reading.footprint
     assert memory.device_name()
+
+
+def test_warnings_that_nobody_is_told_of_are_pythons(pipe: Flux2Pipeline) -> None:
+    """A slow BLAS, a prompt that is cut: each goes through the one door."""
+    with pytest.warns(UserWarning, match="negative prompt does nothing") as told:
+        pipe(PROMPT, "blurry", **SMALL)
+    assert {warning.filename for warning in told} == {__file__}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        events: list[ev.Event] = []
+        pipe(PROMPT, "blurry", **SMALL, on_event=events.append)
+    assert any("negative prompt does nothing" in event.message for event in of_type(events, ev.Warned))
+
+
+@pytest.mark.parametrize(("guidance", "passes"), [(0.5, 1), (1.0, 1), (1.01, 2), (4.0, 2)])
+def test_a_second_pass_begins_above_guidance_1(base: Flux2Pipeline, guidance: float, passes: int) -> None:
+    """In the engine and in the plan alike: at 1 the negative prompt would weigh nothing."""
+    assert len(base._texts(PROMPT, "blurry", guidance)) == passes
+    request = GenerationRequest(prompt=PROMPT, model=str(base.checkpoint.folder), guidance=guidance)
+    assert setting_of(request, find_networks(request.model), Engine()).prompts == passes
+
+
+@pytest.mark.parametrize("resident", [False, True])
+def test_embeddings_of_another_dtype_are_not_taken_for_ones_own(resident: bool) -> None:
+    made = {}
+    for dtype in ("float32", "bfloat16", "float16"):
+        encoder = Flux2Pipeline.from_pretrained("pocket", dtype)._prompts
+        encoder.keep_resident(resident)
+        (made[dtype],) = encoder.encode([PROMPT], 16, RunReport())
+    assert {dtype: str(found.dtype).removeprefix("mlx.core.") for dtype, found in made.items()} == {
+        dtype: dtype for dtype in made
+    }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import Field, fields, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast, get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from PIL import Image
 from flux2 import events as ev
 from flux2 import resume
 from flux2.generate import Generator
+from flux2.pipeline import Flux2Pipeline
 from flux2.request import GenerationRequest
 
 REQUEST = GenerationRequest(prompt="a red fox in the snow", width=128, height=64, steps=4, seed=7)
@@ -122,3 +125,18 @@ def test_nothing_is_kept_of_a_short_run(tmp_path: Path, monkeypatch: pytest.Monk
     state = tmp_path / "latents.safetensors"
     _run(REQUEST, tmp_path / "a.png", state, killed_after=3)
     assert not state.exists()
+
+
+INDIFFERENT = {"prompt_template", "residency", "keep_text_encoder", "force", "output"}
+"""Fields of a request that change nothing in its picture; a new field decides it until it is named here."""
+OTHER_VALUES = {str: "another", int: 2, float: 2.5, bool: True}
+
+
+@pytest.mark.parametrize("field", fields(GenerationRequest), ids=lambda field: field.name)
+def test_what_decides_the_picture_identifies_the_run(field: Field[Any]) -> None:
+    pipeline = cast(Flux2Pipeline, SimpleNamespace(dtype="float32", checkpoint=SimpleNamespace(stamps=tuple)))
+    hint = get_type_hints(GenerationRequest)[field.name]
+    kind = next(kind for kind in OTHER_VALUES if kind in (hint, *get_args(hint)))
+    changed = replace(REQUEST, **{field.name: OTHER_VALUES[kind]})
+    same = resume.identify(changed, pipeline) == resume.identify(REQUEST, pipeline)
+    assert same == (field.name in INDIFFERENT)

@@ -18,10 +18,11 @@ from flux2.bench.synthetic import write_synthetic
 from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.networks import NetworkSource
 from flux2.mlx_backend import mx
-from flux2.prompt import TokenizedPrompt, load_tokenizer, tokenize
+from flux2.prompt import TokenizedPrompt, tokenize
 from flux2.reporting import RunReport
 from flux2.streamed_text_encoder import encode_streamed
 from flux2.text_encoding import PromptEncoder
+from flux2.tokenizing import load_tokenizer
 
 RECORDINGS = Path(__file__).parents[1] / "parity" / "recordings"
 TOKENS = 24  # few, to be quick: text and padding

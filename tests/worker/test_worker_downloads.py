@@ -18,14 +18,14 @@ from flux2.errors import WorkerError
 from flux2.hub.manifest import storage
 from flux2.request import GenerationRequest
 from flux2.worker.client import WorkerClient
-from tests.hub_server import WEIGHTS, Hub, klein_hub
+from tests.hub_server import WEIGHTS, Hub, klein_hub, some_weights
 
 
 @pytest.fixture
 def hub(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """One that sends the text encoder in eight seconds, until its `pace` is taken back."""
     with klein_hub(home.folder, monkeypatch) as hub:
-        hub.files[WEIGHTS] = os.urandom(40 * 64 * 1024)
+        hub.files[WEIGHTS] = some_weights(40 * 64 * 1024)
         hub.pace = 0.2
         yield hub
 

@@ -272,13 +272,18 @@ class Dashboard(UserKeysScreen):
         with contextlib.suppress(Flux2Error):  # the estimate stays
             self.prompt.show_tokens(text, await self.app.backend.count_tokens(self.app.choices.model, prompt))
 
-    def on_prompt_editor_picture_dropped(self, event: PromptEditor.PictureDropped) -> None:
+    def on_prompt_editor_pictures_dropped(self, event: PromptEditor.PicturesDropped) -> None:
         from tui.screens.text_dialog import absent
 
-        if complaint := absent(event.path):
+        path, *others = event.paths
+        if others:
+            self.app.say(
+                "warning", f"{len(event.paths)} pictures at once; drop the one whose settings are to be taken."
+            )
+        elif complaint := absent(path):
             self.app.say("warning", complaint)
         else:
-            self.app.run_worker(iterating.take_settings(self.app, event.path), group="settings-of")
+            self.app.run_worker(iterating.take_settings(self.app, path), group="settings-of")
 
     def action_edit_elsewhere(self) -> None:
         iterating.edit_elsewhere(self.app)

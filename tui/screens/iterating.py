@@ -16,6 +16,7 @@ from flux2.request import MAX_SEED, GenerationRequest
 from tui.editor import EditorError, edit, editor_command
 
 if TYPE_CHECKING:
+    from flux2.pictures.foreign.found import FoundSettings
     from tui.app import Flux2App
 
 _TO_THE_FRONT = -1000
@@ -95,14 +96,14 @@ def ask_for_picture(app: Flux2App) -> None:
 
     dialog = TextDialog(
         "Settings of a picture",
-        "path of a PNG, typed, pasted or dragged here",
+        "path of a PNG, JPEG or WebP, typed, pasted or dragged here",
         lambda text: absent(picture_path(text)),
     )
     app.push_screen(dialog, take)
 
 
 async def take_settings(app: Flux2App, path: Path) -> None:
-    """Make a picture's settings those of the next one, and say what could not be taken."""
+    """Make a picture's settings those of the next one, and say what could not be taken; without a prompt ours stays."""
     from flux2.pictures.foreign_metadata import read_settings_of
 
     try:
@@ -110,10 +111,25 @@ async def take_settings(app: Flux2App, path: Path) -> None:
     except Flux2Error as error:
         app.say("error", printable(str(error)))
         return
-    values = {"model": app.choices.model, "quantization": app.choices.quantization} | found.values
-    app.choose(app.choices.with_request(GenerationRequest.from_dict(values)))
+    values = {"model": app.choices.model, "quantization": app.choices.quantization, "prompt": app.choices.prompt}
+    app.choose(app.choices.with_request(GenerationRequest.from_dict(values | found.values)))
     app.dashboard.prompt.put(app.choices.prompt)
-    left = found.left_out[:_SAID]
-    more = f" and {len(found.left_out) - _SAID} more" if len(found.left_out) > _SAID else ""
-    rest = f" Not taken: {', '.join(left)}{more}." if left else ""
-    app.say("warning" if left else "info", printable(f"Settings of {path.name} ({found.program}) taken.{rest}"))
+    said = f"Settings of {path.name} ({found.program}) taken.{_not_taken(found)}"
+    app.say("warning" if found.left_out or found.not_understood else "info", printable(said))
+
+
+def _not_taken(found: FoundSettings) -> str:
+    """What was left out, under its reasons, and what was not understood: as sentences, the longest lists cut short."""
+    by_reason: dict[str, list[str]] = {}
+    for item in found.left_out[:_SAID]:
+        by_reason.setdefault(item.why, []).append(item.what)
+    said = [f"{', '.join(what)} ({why})" for why, what in by_reason.items()]
+    sentences = ""
+    for name, things, count in (
+        ("Not taken", said, len(found.left_out)),
+        ("Not understood", found.not_understood[:_SAID], len(found.not_understood)),
+    ):
+        if things:
+            more = f" and {count - _SAID} more" if count > _SAID else ""
+            sentences += f" {name}: {', '.join(things)}{more}."
+    return sentences

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tui.app import Flux2App
 
 _NEEDS_PICTURE = ("open", "favourite", "pick", "trash", "copy", "scp", "across", "neighbour", "actual_size", "settings")
-_NEEDS_SETTINGS = ("reuse", "more", "compare")
+_NEEDS_SETTINGS = ("more", "compare")
 SCP_SECONDS = 30
 """How long the line stays, so that it can be read off."""
 
@@ -46,6 +46,8 @@ class PictureScreen(UserKeysScreen):
             return False
         if action == "scp":
             return self.app.options.remote
+        if action == "reuse":  # other programs' pictures have settings, too
+            return picture is not None and not picture.problem
         if action in _NEEDS_SETTINGS or (action == "copy" and parameters[:1] in (("prompt",), ("seed",))):
             return picture is not None and picture.request is not None
         return True
@@ -62,8 +64,12 @@ class PictureScreen(UserKeysScreen):
             self.app.desk.compare(picture.request)
 
     def action_reuse(self) -> None:
-        if (picture := self.current) is not None and picture.request is not None:
+        if (picture := self.current) is None:
+            return
+        if picture.request is not None:
             self.app.desk.reuse(picture.request)
+        else:
+            self.app.desk.reuse_of_others(picture.path)
 
     def action_more(self) -> None:
         if (picture := self.current) is not None and picture.request is not None:

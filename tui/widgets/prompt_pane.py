@@ -34,12 +34,12 @@ class PromptEditor(TextArea):
     class Browsed(Message):
         """Another entry of the history is shown."""
 
-    class PictureDropped(Message):
-        """The path of a picture was pasted, or a picture dragged into the terminal."""
+    class PicturesDropped(Message):
+        """The paths of pictures were pasted, or pictures dragged into the terminal."""
 
-        def __init__(self, path: Path) -> None:
+        def __init__(self, paths: list[Path]) -> None:
             super().__init__()
-            self.path = path
+            self.paths = paths
 
     def __init__(self, history: PromptHistory, **options: Any) -> None:
         super().__init__(placeholder=PLACEHOLDER, soft_wrap=True, tab_behavior="focus", compact=True, **options)
@@ -77,13 +77,12 @@ class PromptEditor(TextArea):
 
     def on_paste(self, event: events.Paste) -> None:
         """A picture's path is taken as the picture; any other text goes on to the text area's own handler."""
-        from tui.screens.text_dialog import pasted_path
+        from tui.screens.text_dialog import pasted_paths
 
-        path = pasted_path(event.text)
-        if path is not None:
+        if paths := pasted_paths(event.text):
             event.prevent_default()
             event.stop()
-            self.post_message(self.PictureDropped(path))
+            self.post_message(self.PicturesDropped(paths))
 
     def _browse(self, prompt: str | None, *, to_end: bool) -> None:
         """Show an entry, the cursor where the next press of the same key goes on browsing."""

@@ -1,0 +1,103 @@
+"""Weights in formats of other programs: known by their config or by the names of their tensors, and said what they are.
+
+None of these is read here; what helps is the model's own files in 16 bits, which are quantized while loading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from flux2.humanize import printable
+
+_BY_METHOD = {
+    "bitsandbytes": "quantized by bitsandbytes",
+    "sdnq": "quantized by SDNQ (SD.Next)",
+    "torchao": "quantized by torchao",
+    "gguf": "quantized as GGUF",
+    "quanto": "quantized by Quanto",
+    "modelopt": "quantized by NVIDIA's ModelOpt",
+    "nvfp4": "quantized to NVFP4",
+    "fp8": "quantized to 8-bit floating point",
+    "compressed-tensors": "quantized by llm-compressor",
+    "awq": "quantized by AWQ",
+    "gptq": "quantized by GPTQ",
+    "hqq": "quantized by HQQ",
+    "svdquant": "quantized by Nunchaku (SVDQuant)",
+}
+"""By `quant_method` of a config's `quantization_config`."""
+
+_BFLOAT16 = "use the model's own bfloat16 files, which flux2 quantizes while loading (--transformer-quant int4)"
+_LORA = "name the model that it was made for"
+_DIFFUSERS = "use the model's folder or Hub repository in the diffusers layout"
+
+_BY_TENSOR = (
+    (".quant_state.bitsandbytes__nf4", "quantized by bitsandbytes (nf4)", _BFLOAT16),
+    (".quant_state.bitsandbytes__fp4", "quantized by bitsandbytes (fp4)", _BFLOAT16),
+    (".absmax", "quantized by bitsandbytes", _BFLOAT16),
+    (".SCB", "quantized by bitsandbytes (int8)", _BFLOAT16),
+    (".svd_up", "quantized by SDNQ (SD.Next)", _BFLOAT16),
+    (".zero_point", "quantized by SDNQ (SD.Next)", _BFLOAT16),
+    (".wscales", "quantized by Nunchaku (SVDQuant)", _BFLOAT16),
+    (".qzeros", "quantized by GPTQ or AWQ", _BFLOAT16),
+    (".weight_packed", "quantized by llm-compressor", _BFLOAT16),
+    (".weight_scale_2", "quantized to NVFP4", _BFLOAT16),
+    (".weight_scale_inv", "quantized to scaled 8-bit floating point", _BFLOAT16),
+    (".comfy_quant", "quantized for ComfyUI", _BFLOAT16),
+    (".scale_weight", "quantized to scaled 8-bit floating point", _BFLOAT16),
+    (".weight_scale", "quantized to scaled 8-bit floating point", _BFLOAT16),
+    ("scaled_fp8", "quantized to scaled 8-bit floating point", _BFLOAT16),
+    ("._data", "quantized by Quanto in another layout than int8 with a scale per row", _BFLOAT16),
+    (".scales", "quantized by MLX (mflux or mlx-lm)", _BFLOAT16),
+    (".lora_", "a LoRA and no model by itself", _LORA),
+    (".lokr_", "a LoRA and no model by itself", _LORA),
+    (".hada_", "a LoRA and no model by itself", _LORA),
+    ("double_blocks.0.", "in the layout of single files", _DIFFUSERS),
+    ("diffusion_model.", "in the layout of single files", _DIFFUSERS),
+    (".scale", "quantized by SDNQ (SD.Next)", _BFLOAT16),
+)
+"""Part of the name of a tensor that the network does not have, what it says of the weights, and what helps; the first
+that is found."""
+
+_BY_TYPE = {
+    "F8_E4M3": "of 8-bit floating point",
+    "F8_E5M2": "of 8-bit floating point",
+    "U32": "quantized by MLX (mflux or mlx-lm)",
+}
+"""By the type of a tensor that should be of 16 or 32 bits, as the format names it."""
+
+
+def foreign_format(
+    folder: Path, config: Mapping[str, Any], strange: Collection[str] = (), types: Collection[str] = ()
+) -> str:
+    """One sentence on whose format the weights in a folder are in, and what to use instead; "" where that is unknown.
+
+    Args:
+        folder: of the part, with its config.json.
+        config: what that says.
+        strange: names of tensors that the network does not have.
+        types: types of those that it has.
+    """
+    named = next(((what, remedy) for part, what, remedy in _BY_TENSOR if any(part in name for name in strange)), None)
+    if said := _by_config(config):
+        what, remedy = f"{said}, as its config.json says", _BFLOAT16
+    elif named:
+        what, remedy = named
+    elif kind := next((_BY_TYPE[dtype] for dtype in types if dtype in _BY_TYPE), ""):
+        what, remedy = kind, _BFLOAT16
+    else:
+        return ""
+    return f"The weights in {folder} are {what}, which is not read here; {remedy}."
+
+
+def _by_config(config: Mapping[str, Any]) -> str:
+    """What a config says of the weights; "" where it says nothing."""
+    quantization = config.get("quantization_config")
+    if isinstance(quantization, Mapping):
+        method = str(quantization.get("quant_method") or quantization.get("quant_type") or "").lower()
+        method = method.rpartition(".")[2]  # some write the name of an enumeration: QuantizationMethod.TORCHAO
+        known = (text for name, text in _BY_METHOD.items() if method.startswith(name))
+        return next(known, f"quantized by {printable(method[:40]) or 'another program'}")
+    mlx = config.get("quantization")
+    return "quantized by MLX (mflux or mlx-lm)" if isinstance(mlx, Mapping) and "bits" in mlx else ""

@@ -1,0 +1,1 @@
+"""Readers of what other programs write into their pictures, one file per family."""
