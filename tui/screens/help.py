@@ -30,7 +30,7 @@ _FRAME = 6
 _NARROW = 20
 """Columns beside the keys below which what they do goes under them."""
 
-_NAMES = "; the names on the right are for [keys] in settings.toml"
+_NAMES = "; names: for [keys] in settings.toml"
 
 
 class Help(Dialog[None]):

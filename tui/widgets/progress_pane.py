@@ -112,7 +112,7 @@ class ProgressBody(Widget):
         cells = int(fraction * width * 2)
         full, half = cells // 2, cells % 2
         glyphs = self.glyphs
-        rest = width - full - half
+        rest = room(width, full, half, least=0)
         return [
             (glyphs.bar_full * full + glyphs.bar_half * half, style),
             (glyphs.bar_empty * rest, "$rule"),
