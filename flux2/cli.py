@@ -73,8 +73,6 @@ def _run(args: argparse.Namespace) -> int:
     try:
         code: int = args.run(args)
         return code
-    except Cancelled:
-        raise
     except Exception as error:
         if os.environ.get("FLUX2_DEBUG"):
             raise

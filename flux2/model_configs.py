@@ -6,17 +6,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flux2.architecture.autoencoder import AutoencoderConfig
-from flux2.architecture.catalog import MODELS, find_card
+from flux2.architecture.catalog import find_card
 from flux2.architecture.guidance import Guidance, guidance_of
 from flux2.architecture.language_model import LanguageModelConfig
 from flux2.architecture.limits import MAX_TEXT_TOKENS
+from flux2.architecture.parts_fit import check_parts_fit
 from flux2.architecture.published import ARCHITECTURES
 from flux2.architecture.text_encoder import find_text_encoder
 from flux2.architecture.transformer import Flux2TransformerConfig
-from flux2.checkpoint.files import INDEX_FILE, TOKENIZER, read_length
+from flux2.checkpoint.files import TOKENIZER, read_index, read_length
 from flux2.checkpoint.json_file import read_json
 from flux2.checkpoint.local import find_local, find_local_vae
-from flux2.errors import RequestError
+from flux2.checkpoint.source import repo_to_download
+from flux2.errors import CheckpointError, RequestError
 from flux2.paths import quantized_folder
 from flux2.request import QUANTIZATIONS
 
@@ -43,11 +45,15 @@ def find_networks(model: str, vae: str | None = None) -> Networks:
 
     Raises:
         RequestError: if it is neither.
-        CheckpointError: if a config file can't be read, or describes no network that runs here.
+        CheckpointError: if a config file can't be read or describes no network that runs here, or parts do not fit.
     """
-    networks = _find_networks(model)
-    folder = find_local_vae(vae) if vae else None
-    return replace(networks, vae=_read_autoencoder(folder)) if folder else networks
+    networks, other = _find_networks(model), find_local_vae(vae) if vae else None
+    folder = find_local(model) or Path(model)
+    folders = {part: folder / part for part in ("transformer", "text_encoder", "vae")}
+    if other:
+        networks, folders["vae"] = replace(networks, vae=_read_autoencoder(other)), other
+    check_parts_fit(networks.transformer, networks.text_encoder, networks.vae, folders)
+    return networks
 
 
 def prepared_levels(folder: Path) -> frozenset[str]:
@@ -56,11 +62,19 @@ def prepared_levels(folder: Path) -> frozenset[str]:
 
 
 def _find_networks(model: str) -> Networks:
-    if folder := find_local(model):
-        return _read_networks(folder)
+    folder = find_local(model)
+    try:
+        if folder:
+            return _read_networks(folder)
+    except CheckpointError:
+        if not repo_to_download(model):  # else its download was broken off, and a run completes it
+            raise
     card = find_card(model)
     if card is None or card.name not in ARCHITECTURES:
-        raise RequestError(f"Nothing is known of {model!r} here; choose one of {', '.join(MODELS)}, or a folder.")
+        repo = repo_to_download(model)
+        raise RequestError(
+            f"Not all of {repo} is here; `flux2 models download {repo}` brings it, and it can be planned."
+        )
     known = ARCHITECTURES[card.name]
     return Networks(
         transformer=Flux2TransformerConfig.from_dict(known.transformer),
@@ -71,7 +85,7 @@ def _find_networks(model: str) -> Networks:
 
 
 def _read_networks(folder: Path) -> Networks:
-    index = read_json(folder / INDEX_FILE)
+    index = read_index(folder)
     transformer = folder / "transformer" / "config.json"
     tokenizer = folder / TOKENIZER / "tokenizer_config.json"
     trained_with = read_length(tokenizer, read_json(tokenizer).get("model_max_length"))

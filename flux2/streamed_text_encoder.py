@@ -92,6 +92,7 @@ def encode_streamed(
                 if piece.number in network.config.hidden_states_layers:
                     encoding.taken.append(encoding.state.hidden_states)
         piece.release()
+        mx.synchronize()  # a GPU lets go of what it is done with a little late: before more is read, and so in bounds
 
     stream([[tensors[f"model.layers.{piece.number - 1}.{path}"] for path in piece.paths] for piece in pieces], use)
     embeddings = [mx.concatenate(encoding.taken, axis=-1) for encoding in encodings]

@@ -70,12 +70,12 @@ def _version(package: str) -> str:
 
 
 def _commit() -> str:
-    """The commit measured, with a + where files differ from it; outside a repository what `FLUX2_COMMIT` says."""
+    """The commit measured: what `FLUX2_COMMIT` says, or else the repository's, with a + where files differ from it."""
+    if told := os.environ.get("FLUX2_COMMIT"):  # for copies of the tree, which know of no commit or of another one
+        return told
     here = str(Path(__file__).parent)
     commit = _output("git", "-C", here, "rev-parse", "--short", "HEAD")
-    if not commit:
-        return os.environ.get("FLUX2_COMMIT", "")
-    changed = _output("git", "-C", here, "status", "--porcelain", "--untracked-files=no", "--", ".")
+    changed = commit and _output("git", "-C", here, "status", "--porcelain", "--untracked-files=no", "--", ".")
     return f"{commit}+" if changed else commit
 
 

@@ -140,10 +140,14 @@ def _run_cell(cell: Cell, say: Callable[[str], None]) -> dict[str, Any]:
         environment = {**os.environ, "FLUX2_HOME": str(home)}
         process = subprocess.Popen(command, env=environment, stdout=result, stderr=subprocess.PIPE, text=True)
         with process as running:
-            for line in running.stderr or ():
-                last = line.strip() or last
-                if last.startswith(PROGRESS):
-                    say(last)
+            try:
+                for line in running.stderr or ():
+                    last = line.strip() or last
+                    if last.startswith(PROGRESS):
+                        say(last)
+            except BaseException:  # a signal, perhaps, which this process alone has heard
+                running.kill()
+                raise
         result.seek(0)
         written = result.read()
     if process.returncode:

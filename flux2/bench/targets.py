@@ -57,12 +57,19 @@ _LATE = (
     "in one run and less in another. It is not what sets the peak of a run."
 )
 UNPLANNED: Mapping[Key, str] = {
+    Key("text_encoding_peak", "klein-4b", "bf16"): _LATE,
     Key("text_encoding_peak", "klein-4b", "qint8"): _LATE,
     Key("text_encoding_peak", "klein-4b", "int4"): _LATE,
+    Key("text_encoding_peak", "klein-9b", "bf16"): _LATE,
+    Key("text_encoding_peak", "klein-9b", "qint8"): _LATE,
     Key("text_encoding_peak", "klein-9b", "int4"): _LATE,
+    Key("text_encoding_peak", "dev", "int4"): _LATE,
     Key("text_encoding_peak", "dev", "bf16", "streamed"): _LATE,
     Key("quantization_peak", "klein-4b", "bf16", "streamed"): _LATE,
-    Key("decode_above_weights", "klein-4b", "int4"): _LATE,
+    Key("decode_above_weights", "klein-4b", "bf16"): _LATE,
+    Key("decode_above_weights", "klein-4b", "qint8"): _LATE,
+    Key("decode_above_weights", "klein-9b", "bf16"): _LATE,
+    Key("decode_above_weights", "klein-9b", "qint8"): _LATE,
     Key("decode_above_weights", "klein-9b", "int4"): _LATE,
     Key("decode_above_weights", "klein-9b", "bf16", "streamed"): _LATE,
     Key("decode_above_weights", "dev", "qint8"): _LATE,

@@ -7,17 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from flux2.architecture.autoencoder import AutoencoderConfig
+from flux2.architecture.parts_fit import check_parts_fit
 from flux2.architecture.text_encoder import TextEncoder, find_text_encoder
 from flux2.architecture.transformer import Flux2TransformerConfig
 from flux2.checkpoint.layout import Checkpoint, Component
 from flux2.checkpoint.loading import OnBytes, WeightPlan, load_weights, plan_weights
-from flux2.errors import CheckpointError
 from flux2.mlx_backend import mx, nn
 from flux2.models.autoencoder import AutoencoderKLFlux2
 from flux2.models.language_model import LanguageModel
 from flux2.models.transformer import Flux2Transformer2DModel
 from flux2.quantization import Quantization
-from flux2.request import TOKEN_PIXELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,34 +103,15 @@ class NetworkSource:
         return network
 
 
-def check_fit(transformer: NetworkSource, text_encoder: NetworkSource, vae: NetworkSource) -> None:
-    """Refuse parts that were not made for each other: what one gives, the other could not take.
+def check_fit(*sources: NetworkSource) -> None:
+    """Refuse a transformer, text encoder and autoencoder, in this order, that were not made for each other.
 
     Raises:
         CheckpointError: one sentence naming the config, the value and what contradicts it.
     """
-    text_features = text_encoder.config.prompt_features
-    channels = vae.config.patch_channels
-    for key, takes, part, gives in (
-        ("joint_attention_dim", transformer.config.joint_attention_dim, text_encoder, text_features),
-        ("in_channels", transformer.config.in_channels, vae, channels),
-        ("out_channels", transformer.config.out_channels, vae, channels),
-    ):
-        if takes != gives:
-            raise CheckpointError(
-                f"{transformer.component.folder / 'config.json'}: {key} is {takes}, but {_whereabouts(part)} "
-                f"has {gives}; use parts that were made for each other, or download them again."
-            )
-    for side in vae.config.patch_size:
-        if (pixels := side * vae.config.scale_factor) != TOKEN_PIXELS:
-            raise CheckpointError(
-                f"{vae.component.folder / 'config.json'}: block_out_channels and patch_size make a token of {pixels} "
-                f"pixels, but FLUX.2's have {TOKEN_PIXELS}; use a FLUX.2 checkpoint."
-            )
-
-
-def _whereabouts(part: NetworkSource) -> str:
-    return f"the {part.component.class_name} in {part.component.folder}"
+    folders = {source.kind.folder: source.component.folder for source in sources}
+    transformer, text_encoder, vae = (source.config for source in sources)
+    check_parts_fit(transformer, text_encoder, vae, folders)
 
 
 def _build(kind: NetworkKind, config: Any) -> nn.Module:

@@ -59,7 +59,7 @@ def _single_file(path: Path, wanted: str) -> str:
     instead = f"--model {meant}" if meant else f"one of {_choices()}"
     if wanted != "a model":
         instead = "a folder or Hub repository of one, with its config.json"
-    return f"{path} is {_contents(path)} in a single file, and {wanted} is read from a folder; use {instead}."
+    return f"{path} is a single file with {_contents(path)}, and {wanted} is read from a folder; use {instead}."
 
 
 def _contents(path: Path) -> str:

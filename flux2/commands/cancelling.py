@@ -21,8 +21,8 @@ _PATIENCE = 5.0
 _SHOW_CURSOR = "\x1b[?25h"
 
 
-class Cancelled(Exception):  # noqa: N818 — not an error
-    """A command ended because of a signal."""
+class Cancelled(BaseException):
+    """A command ended because of a signal; no error, and not for those who handle whatever goes wrong."""
 
     def __init__(self, signal_number: int) -> None:
         self.signal = signal_number

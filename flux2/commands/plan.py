@@ -7,8 +7,9 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from flux2.architecture.catalog import MODELS
-from flux2.checkpoint.local import default_model, find_local_vae, resolve_name
+from flux2.architecture.catalog import MODELS, find_card
+from flux2.checkpoint.local import default_model, find_local, find_local_vae, resolve_name
+from flux2.errors import RequestError
 from flux2.model_configs import Networks, find_networks
 from flux2.planning.budget import Budget, read_budget
 from flux2.planning.fit import best_fit, machines, setting_of
@@ -86,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
         height=args.height,
         guidance=args.guidance,
     ).validated()
+    _refuse_what_a_run_would(model, vae)
     networks = find_networks(model, vae)
     engine, budget = _this_machine(args.dtype, limit)
     plans = [
@@ -101,6 +103,27 @@ def run(args: argparse.Namespace) -> int:
     if own_vae:
         print(f"{vae} is not here, so that the decode is planned with the model's own autoencoder.")
     return 0
+
+
+def _refuse_what_a_run_would(model: str, vae: str | None) -> None:
+    """Check the files of a model that is here as a run checks them, headers included, before a plan is believed.
+
+    Raises:
+        RequestError: if there is no such model or autoencoder.
+        CheckpointError: if a run would refuse its files, with the run's own sentence.
+    """
+    from flux2.checkpoint.layout import open_checkpoint
+    from flux2.checkpoint.source import repo_to_download
+    from flux2.checkpoint.unknown_model import why_no_model
+    from flux2.mlx_backend import default_dtype
+    from flux2.pipeline import Flux2Pipeline
+
+    vae_folder = find_local_vae(vae) if vae else None
+    if vae and vae_folder is None and find_card(vae) is None and (reason := why_no_model(vae, "an autoencoder")):
+        raise RequestError(reason)
+    folder = find_local(model)
+    if folder and not repo_to_download(model):
+        Flux2Pipeline(open_checkpoint(folder, vae_folder), dtype=default_dtype(), quantization="bf16")
 
 
 def _this_machine(dtype: str | None, limit: int | None) -> tuple[Engine, Budget]:

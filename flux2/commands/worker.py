@@ -7,12 +7,14 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from flux2 import __version__
+from flux2.asker import differing
 from flux2.events import DownloadProgress
 from flux2.humanize import clock, printable, size, transfer
 from flux2.progress import RunProgress
 
 if TYPE_CHECKING:
-    from flux2.worker.protocol import Snapshot
+    from flux2.worker.protocol import Snapshot, WorkerInfo
 
 _NONE = "No worker is running; flux2-tui starts one."
 
@@ -114,7 +116,7 @@ def _facts(snapshot: Snapshot) -> dict[str, Any]:
 def _text(snapshot: Snapshot, now: float) -> str:
     worker = snapshot.worker
     lines = [
-        f"worker {worker.pid}, version {worker.version}, up {clock(now - worker.started)}",
+        f"worker {worker.pid}, version {worker.version}{_unlike_ours(worker)}, up {clock(now - worker.started)}",
         f"  device   {worker.device}, limit {size(worker.memory_limit)}" if worker.ready else "  loading MLX",
         f"  loaded   {worker.model or 'no model'}",
         *(f"  {item['state']:<8} {_asked_for(item['request'])}{_how_far(item, snapshot)}" for item in snapshot.queue),
@@ -128,6 +130,14 @@ def _text(snapshot: Snapshot, now: float) -> str:
         f"  log      {worker.log}",
     ]
     return printable("\n".join(lines))
+
+
+def _unlike_ours(worker: WorkerInfo) -> str:
+    """What of it is not as a new one's would be."""
+    if worker.version != __version__:
+        return f" (this is {__version__})"
+    names = differing(worker.environment)
+    return f" (with another {', '.join(names)})" if names else ""
 
 
 def _asked_for(request: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from flux2 import private
 from flux2.errors import WorkerError
 
 _MACOS_SOL_LOCAL, _MACOS_LOCAL_PEERCRED, _MACOS_LOCAL_PEERPID = 0, 1, 2  # sys/un.h
@@ -29,44 +30,31 @@ class AlreadyRunning(WorkerError):  # noqa: N818 — not a failure: whoever star
     """Another worker of this user holds the lock."""
 
 
+def make_private(folder: Path) -> None:
+    """`flux2.private.make_private`, for the worker's folders.
+
+    Raises:
+        WorkerError: if it is not this user's alone, or can't be made.
+    """
+    try:
+        private.make_private(folder)
+    except private.NotPrivateError as error:
+        raise WorkerError(str(error)) from error
+    except OSError as error:
+        raise WorkerError(f"{folder} can't be made ({error.strerror}); set FLUX2_HOME to a folder of yours.") from error
+
+
 def check_private(folder: Path) -> None:
-    """Make sure that nobody else can enter `folder`; a folder of one's own that is too open is closed.
+    """`flux2.private.check_private`, for the worker's folders.
 
     Raises:
         FileNotFoundError: if there is none.
-        WorkerError: if it is another user's, or no folder (a link counts as none).
-    """
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode):
-        remedy = "set FLUX2_HOME elsewhere" if _is_kept(folder) else "remove it, so that the worker can make its own"
-        raise WorkerError(f"{folder} is not a folder (a link, perhaps); {remedy}.")
-    if found.st_uid != os.geteuid():
-        remedy = "set FLUX2_HOME elsewhere" if _is_kept(folder) else "remove it, or set FLUX2_HOME elsewhere"
-        raise WorkerError(f"{folder} belongs to another user (uid {found.st_uid}); {remedy}.")
-    if stat.S_IMODE(found.st_mode) != 0o700:
-        folder.chmod(0o700)
-
-
-def _is_kept(path: Path) -> bool:
-    """Whether this user may not remove it: the folder around it is another's, or sticky as /tmp is."""
-    around = path.parent.stat()
-    others = os.geteuid() not in (0, path.lstat().st_uid, around.st_uid)
-    return (others and bool(around.st_mode & stat.S_ISVTX)) or not os.access(path.parent, os.W_OK | os.X_OK)
-
-
-def make_private(folder: Path) -> None:
-    """Create `folder` with mode 0700 if there is none.
-
-    Raises:
-        WorkerError: as `check_private`, and where it can't be made.
+        WorkerError: if it is not this user's alone.
     """
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
-        check_private(folder)
-    except OSError as error:
-        raise WorkerError(f"{folder} can't be made ({error.strerror}); set FLUX2_HOME to a folder of yours.") from error
+        private.check_private(folder)
+    except private.NotPrivateError as error:
+        raise WorkerError(str(error)) from error
 
 
 def listen(path: Path) -> socket.socket:
@@ -80,7 +68,9 @@ def listen(path: Path) -> socket.socket:
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
             remedy = (
-                "set FLUX2_HOME elsewhere" if _is_kept(path) else "move it away, so that the worker can listen there"
+                "set FLUX2_HOME elsewhere"
+                if private.is_kept(path)
+                else "move it away, so that the worker can listen there"
             )
             raise WorkerError(f"{path} is not a socket; {remedy}.")
         path.unlink()
@@ -153,10 +143,8 @@ def only_worker(lock: Path, socket_path: Path, patience: float = 5.0) -> Iterato
 
 def _lock(path: Path) -> int | None:
     """A descriptor that holds the lock; None if another process does."""
+    make_private(path.parent)  # prompts lie beside: the queue, the history, the log
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(OSError):  # a disk that knows no modes
-            path.parent.chmod(0o700)  # prompts lie beside: the queue, the history, the log
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise WorkerError(f"{path} can't be opened ({error.strerror}); set FLUX2_HOME to a folder of yours.") from error

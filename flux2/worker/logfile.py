@@ -10,6 +10,7 @@ from pathlib import Path
 
 from flux2.humanize import printable
 from flux2.paths import state_dir
+from flux2.private import make_private
 
 MAX_BYTES = 1024 * 1024
 """A log larger than this is put aside (one is kept) when the next worker starts."""
@@ -23,7 +24,7 @@ def log_path() -> Path:
 
 def open_log(path: Path) -> int:
     """A descriptor that appends to the log, for `subprocess` or `dup2`; the caller closes it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path.parent)
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
 

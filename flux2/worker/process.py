@@ -146,9 +146,9 @@ def _generate(task: Generate, runner: Runner, server: Server) -> None:
             message = sentence_for(words, f"The engine failed: {words}.")
             logfile.write("error", traceback.format_exc())
         logfile.write("error", f"run {run}: {message}")
-        server.emit(ev.RunFailed(run=run, message=message, details=traceback.format_exc()))
         if isinstance(error, PictureNotSavedError):
             server.keep_picture(run, error)
+        server.emit(ev.RunFailed(run=run, message=message, details=traceback.format_exc()))
 
 
 def _in_words(error: Exception) -> str:

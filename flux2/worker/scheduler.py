@@ -17,8 +17,9 @@ from flux2.asker import Asker
 from flux2.errors import PictureNotSavedError, WorkerError
 from flux2.request import GenerationRequest
 from flux2.worker.history import ENDINGS, RunHistory
-from flux2.worker.journal import Journal, Recovered
+from flux2.worker.journal import Journal
 from flux2.worker.protocol import Goodbye, Happened, Message, RunRecord, Snapshot, WorkerInfo
+from flux2.worker.recovery import Recovered
 from flux2.worker.tasks import Generate, Leave, Task, Unload
 from flux2.worker.tolerance import Tolerance
 from flux2.worker.unfinished import kept_step
@@ -100,10 +101,7 @@ class Scheduler:
         return job.run
 
     def resume(self, run: str, asker: Asker = None) -> str:
-        """Put an unfinished run before all others: it goes on from its last kept step.
-
-        Returns:
-            The id of the run that it becomes.
+        """The id of the run that becomes of an unfinished one, which is put before all others.
 
         Raises:
             WorkerError: if there is no such run, or only its picture has to be saved.
@@ -254,9 +252,9 @@ class Scheduler:
             event = replace(event, request=self._task.job.request.to_dict())
         if event.run:
             self._runs[-1].add(event)
-            self._write(lambda: self._journal.append(event))
-            if isinstance(event, ev.RunFailed):
+            if isinstance(event, ev.RunFailed):  # offered first: after its ending nobody would look for it again
                 self._offer_to_resume(event)
+            self._write(lambda: self._journal.append(event))
         elif isinstance(event, ev.Logged):
             self._log.append(event)
         self._publish(Happened(event=event))
@@ -267,7 +265,8 @@ class Scheduler:
         """A run that was broken off, or failed after some steps, can be taken up."""
         assert isinstance(self._task, Generate)
         step = kept_step(self._task.state)
-        if step or self._interruption:
+        has_picture = any(left.run == event.run for left in self.unfinished.runs)
+        if (step or self._interruption) and not has_picture:
             self.unfinished.offer(self._task.job, self._runs[-1].events, event.message, step)
             self._tell_unfinished()
 
@@ -283,7 +282,7 @@ class Scheduler:
         history = next((history for history in self._runs if history.run == event.run), None)
         if history:
             history.add(event)
-        self._write(lambda: self._journal.append_saved(event))
+        self._write(lambda: self._journal.append_ending(event))
         self.unfinished.discard(event.run)
         self._publish(Happened(event=event))
         self._tell_unfinished()
@@ -370,6 +369,8 @@ class Scheduler:
             self._write(lambda: self._journal.begin(job))
             self.unfinished.taken_up(job.resumes)
             self._queue_changed()
+            if job.resumes:
+                self._write(lambda: self._journal.discard(job.resumes))
             self._hand(self._task)
 
     def _hand(self, task: Task) -> None:

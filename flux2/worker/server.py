@@ -29,6 +29,7 @@ from flux2.worker.connection import Connection, Worth
 from flux2.worker.downloads import Downloads
 from flux2.worker.journal import Journal
 from flux2.worker.protocol import Command, Happened, Message, ProtocolError, Reply, WorkerInfo, encode
+from flux2.worker.recovery import recover
 from flux2.worker.runner import Device
 from flux2.worker.scheduler import KEPT_RUNS, Scheduler
 from flux2.worker.tasks import Task
@@ -163,7 +164,7 @@ class Server:
 
     def _serve_until_closed(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._scheduler.recovered(self._journal.recover(KEPT_RUNS))
+        self._scheduler.recovered(recover(self._journal, KEPT_RUNS))
         self._loop.add_reader(self._signals, self._on_signal)
         self._loop.create_task(self._serve())
         self._next_tick = self._loop.call_later(self._tick_seconds, self._tick)

@@ -34,6 +34,7 @@ from flux2.settings import Settings, read_settings
 from flux2.settings import _read as read_cached
 from flux2.wildcards import count, resolve
 from flux2.worker.journal import Journal
+from flux2.worker.recovery import recover
 from tests.fuzz.strategies import JSON, mutated
 
 FOLDER = Path(tempfile.mkdtemp(dir=Path.home()))  # pytest's own
@@ -220,10 +221,10 @@ def test_the_journal(queue: bytes, events: bytes, offer: bytes) -> None:
     (state / "queue.json").write_bytes(queue)
     (state / "runs" / RUN / "events.jsonl").write_bytes(events)
     (state / "runs" / RUN / "unfinished.json").write_bytes(offer)
-    found = Journal(state).recover(10)
-    assert [history.run for history in found.runs] == [RUN]
+    found = recover(Journal(state), 10)
+    assert [item.run for item in (*found.runs, *found.queue)] == [RUN]  # it waits where nothing was said of it yet
     progress = RunProgress(run=RUN)
-    for event in found.runs[0].events:
+    for event in found.runs[0].events if found.runs else ():
         progress.apply(event)
     progress.eta(0.0)
     for aside in (*state.glob("queue.damaged-*"), *(state / "runs" / RUN).glob("unfinished.damaged-*")):

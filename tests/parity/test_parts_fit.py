@@ -13,6 +13,7 @@ from flux2 import Flux2Pipeline
 from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, NetworkSource, check_fit
 from flux2.errors import CheckpointError
+from flux2.model_configs import find_networks
 from flux2.paths import pocket_checkpoint
 
 
@@ -27,13 +28,15 @@ def with_part_of(other: str, part: str, folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("part", "complaint"),
     [
-        ("text_encoder", r"joint_attention_dim is 192, but the Qwen3ForCausalLM in \S+/text_encoder has 96"),
-        ("vae", r"in_channels is 128, but the AutoencoderKLFlux2 in \S+/vae has 64"),
+        ("text_encoder", r"joint_attention_dim is 192, but the text encoder in \S+/text_encoder has 96"),
+        ("vae", r"in_channels is 128, but the autoencoder in \S+/vae has 64"),
     ],
 )
 def test_a_part_that_does_not_fit_is_refused(part: str, complaint: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=complaint):
         Flux2Pipeline.from_pretrained(with_part_of("odd", part, tmp_path / "mixed"))
+    with pytest.raises(CheckpointError, match=complaint):
+        find_networks(str(tmp_path / "mixed"))
 
 
 def test_a_tokenizer_with_more_tokens_than_the_text_encoder_is_refused(tmp_path: Path) -> None:
@@ -58,3 +61,21 @@ def test_an_autoencoder_with_another_size_of_token_is_refused() -> None:
     shallow = replace(vae, config=replace(vae.config, block_out_channels=vae.config.block_out_channels[:3]))
     with pytest.raises(CheckpointError, match="a token of 8 pixels"):
         check_fit(transformer, text_encoder, shallow)
+
+
+def test_another_autoencoder_that_does_not_fit_is_not_planned_with() -> None:
+    vae = RECORDINGS / "odd" / "checkpoint" / "vae"
+    with pytest.raises(CheckpointError, match=r"in_channels is 128, but the autoencoder in \S+/odd/\S+ has 64"):
+        find_networks("klein-4b", str(vae))
+
+
+def test_another_pipeline_is_neither_run_nor_planned(tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    shutil.copytree(RECORDINGS / "distilled" / "checkpoint", folder)
+    (folder / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    complaints = []
+    for act in (Flux2Pipeline.from_pretrained, find_networks):
+        with pytest.raises(CheckpointError, match="FluxPipeline") as refused:
+            act(str(folder))
+        complaints.append(str(refused.value))
+    assert complaints[0] == complaints[1]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +18,13 @@ from PIL import Image
 from flux2 import cli, preview
 from flux2.architecture.published import ARCHITECTURES, scaled_down
 from flux2.bench import report as reports
-from flux2.bench.cell import Cell, measure
+from flux2.bench.cell import PROGRESS, Cell, measure
 from flux2.bench.document import FIGURES, document_figure
 from flux2.bench.findings import find_all
 from flux2.bench.report import BenchPlan, run_bench
 from flux2.bench.synthetic import write_synthetic
 from flux2.bench.tables import as_markdown
+from flux2.commands.cancelling import Cancelled
 from flux2.errors import Flux2Error
 from tests.unit.checkpoints import resident
 
@@ -133,6 +137,24 @@ def test_what_was_measured_is_in_the_file_when_the_program_is_stopped(
         run_bench(plan, out)
     (cell,) = json.loads(out.read_text())["cells"]
     assert (cell["quantization"], cell["figures"]) == ("qint8", {"transformer_active": MIB})
+
+
+def test_a_cancelled_measurement_takes_its_process_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = "import sys, time; print(sys.argv[1], file=sys.stderr, flush=True); time.sleep(600)"
+    started: list[subprocess.Popen[str]] = []
+    real = subprocess.Popen
+
+    def start(_command: list[str], **options: Any) -> subprocess.Popen[str]:
+        started.append(real([sys.executable, "-c", program, f"{PROGRESS}step 1"], **options))
+        return started[0]
+
+    def cancel(_: str) -> None:
+        raise Cancelled(signal.SIGINT)
+
+    monkeypatch.setattr("flux2.bench.report.subprocess.Popen", start)
+    with pytest.raises(Cancelled):
+        reports._run_cell(Cell(source="pocket"), cancel)
+    assert started[0].returncode == -signal.SIGKILL
 
 
 def test_a_cell_that_fails_says_why_and_the_others_are_measured(

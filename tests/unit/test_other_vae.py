@@ -70,7 +70,7 @@ def test_what_is_no_autoencoder_is_refused(name: str) -> None:
 
 
 def test_one_for_other_latents_is_refused_by_name() -> None:
-    with pytest.raises(CheckpointError, match=r"in_channels is 128, but the AutoencoderKLFlux2 in \S+/odd/\S+ has 64"):
+    with pytest.raises(CheckpointError, match=r"in_channels is 128, but the autoencoder in \S+/odd/\S+ has 64"):
         Flux2Pipeline.from_pretrained(DISTILLED, vae=ODD)
 
 

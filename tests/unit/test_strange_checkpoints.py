@@ -15,7 +15,9 @@ from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, NetworkSource
 from flux2.checkpoint.source import find_vae, repo_to_download
 from flux2.checkpoint.weight_files import readable_form
+from flux2.cli import main
 from flux2.errors import CheckpointError, RequestError
+from flux2.pipeline import Flux2Pipeline
 from tests.unit.checkpoints import edit_json, writable_copy, write_raw
 
 SHARDED = Path(__file__).parents[1] / "parity/recordings/base/checkpoint"  # three shards and an index
@@ -270,11 +272,13 @@ def test_a_file_as_the_model_is_said_what_it_is(tmp_path: Path, monkeypatch: pyt
     write_raw(tmp_path / "models/flux-2-klein-4b.safetensors", {"double_stream_modulation_img.lin.weight": entry})
     (tmp_path / "models/klein-Q4.gguf").write_bytes(b"GGUF" + bytes(60))
     for name in ("models/flux-2-klein-4b.safetensors", str(tmp_path / "models/flux-2-klein-4b.safetensors")):
-        with pytest.raises(RequestError, match=r"is the transformer of a FLUX\.2 model in a single file.* klein-4b"):
+        with pytest.raises(RequestError, match=r"is a single file with the transformer of a FLUX\.2 model.* klein-4b"):
             repo_to_download(name)
-    with pytest.raises(RequestError, match=r"klein-Q4\.gguf is a network in the format of llama.cpp in a single file"):
+    with pytest.raises(
+        RequestError, match=r"klein-Q4\.gguf is a single file with a network in the format of llama\.cpp"
+    ):
         repo_to_download("models/klein-Q4.gguf")
-    with pytest.raises(RequestError, match="in a single file, and an autoencoder is read from a folder"):
+    with pytest.raises(RequestError, match=r"a single file with .*, and an autoencoder is read from a folder"):
         find_vae("models/flux-2-klein-4b.safetensors")
 
 
@@ -316,3 +320,30 @@ def test_the_form_that_is_fetched_is_the_one_that_is_read() -> None:
     assert (form := readable_form(both, STEM)) and form.files == [f"{STEM}.safetensors"]
     assert (form := readable_form(both[1:], STEM)) and form.variant == "fp16"
     assert readable_form([f"{STEM}.fp8.safetensors", f"{STEM}.bin", f"{SHARDS[0]}.safetensors"], STEM) is None
+
+
+@pytest.mark.parametrize(
+    "case", ["PyTorch's", "LFS pointer", "shard missing", "no folder", "fp8, scaled", "unheard of"]
+)
+def test_a_plan_is_refused_with_the_sentence_of_a_run(
+    folder: Path, case: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (SAID | QUANTIZED)[case][0](folder)
+    with pytest.raises(CheckpointError) as refused:
+        Flux2Pipeline.from_pretrained(folder)
+    assert main(["plan", "--model", str(folder)]) == 1
+    assert capsys.readouterr().err == f"flux2: {refused.value}\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--model", "flux.1-dev"], "is FLUX.1 dev, another architecture"),
+        (["--model", "kleim-4b"], "did you mean klein-4b?"),
+        (["--vae", "nowhere"], "There is no autoencoder in 'nowhere'"),
+        (["--model", "me/klein-that-is-not-here"], "`flux2 models download me/klein-that-is-not-here` brings it"),
+    ],
+)
+def test_a_plan_of_nothing_is_refused(options: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", *options]) == 2
+    assert sentence in capsys.readouterr().err

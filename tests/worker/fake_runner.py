@@ -210,7 +210,7 @@ class OfABrokenJournal(FakeRunner):
 
     def __init__(self) -> None:
         super().__init__()
-        Journal.recover = _fail  # type: ignore[assignment]
+        Journal.run_folders = _fail  # type: ignore[assignment]
 
 
 class OfABrokenQueue(FakeRunner):

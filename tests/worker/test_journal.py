@@ -13,6 +13,7 @@ from flux2.request import GenerationRequest
 from flux2.worker import history, journal
 from flux2.worker.history import RunHistory
 from flux2.worker.journal import Job, Journal, new_run_id
+from flux2.worker.recovery import recover
 from flux2.worker.tolerance import Tolerance
 from flux2.worker.unfinished import UnfinishedRun
 
@@ -46,7 +47,7 @@ def write(folder: Path, job: Job, events: list[ev.Event]) -> Path:
 def test_a_finished_run_is_read_back_as_it_was(tmp_path: Path) -> None:
     events = [*a_run(job().run), ev.RunCancelled(run=job().run)]
     write(tmp_path, job(), events)
-    found = Journal(tmp_path).recover(10)
+    found = recover(Journal(tmp_path), 10)
     assert found.notes == []
     kept = [event for event in events if event is not events[3]]  # of previews, the last
     assert list(found.runs[0].events) == kept
@@ -57,7 +58,7 @@ def test_a_run_cut_off_is_ended_once(tmp_path: Path) -> None:
     path = write(tmp_path, job(), a_run(job().run))
     with path.open("ab") as file:
         file.write(b'{"event": "StepFin')  # the process died in the middle of a line
-    first = Journal(tmp_path).recover(10)
+    first = recover(Journal(tmp_path), 10)
     failed = first.runs[0].events[-1]
     assert isinstance(failed, ev.RunFailed)
     assert failed.message.startswith("The run was interrupted in phase denoise, after step 1 of 4")
@@ -65,7 +66,7 @@ def test_a_run_cut_off_is_ended_once(tmp_path: Path) -> None:
         f"1 damaged line was skipped in the journal of run {job().run}.",
         f"Run {job().run} was interrupted.",
     ]
-    again = Journal(tmp_path).recover(10)
+    again = recover(Journal(tmp_path), 10)
     assert again.runs[0].events[-1] == failed
     assert f"Run {job().run} was interrupted." not in again.notes
 
@@ -81,7 +82,7 @@ def test_a_damaged_line_is_skipped_with_a_note(tmp_path: Path, line: bytes) -> N
     path = write(tmp_path, job(), [*a_run(job().run), ev.RunCancelled(run=job().run)])
     lines = path.read_bytes().splitlines()
     path.write_bytes(b"\n".join([lines[0], line, *lines[1:]]) + b"\n")
-    found = Journal(tmp_path).recover(10)
+    found = recover(Journal(tmp_path), 10)
     assert [type(event).__name__ for event in found.runs[0].events][:2] == ["RunStarted", "PhaseStarted"]
     assert found.notes == [f"1 damaged line was skipped in the journal of run {job().run}."]
 
@@ -93,19 +94,19 @@ def test_a_folder_of_runs_that_can_not_be_read_is_noted(tmp_path: Path, monkeypa
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(Path, "iterdir", fail)
-    found = Journal(tmp_path).recover(10)
+    found = recover(Journal(tmp_path), 10)
     assert found.notes == ["The journal can't be read (Input/output error); earlier runs are not shown."]
 
 
 def test_the_queue_is_restored_without_the_request_that_ran(tmp_path: Path) -> None:
     Journal(tmp_path).save_queue(job("r1"), [job("r2", "second"), job("r3", "third")])
-    assert Journal(tmp_path).recover(10).queue == [job("r2", "second"), job("r3", "third")]
+    assert recover(Journal(tmp_path), 10).queue == [job("r2", "second"), job("r3", "third")]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"items": 3}', "null", "\0", "[" * 5000])
 def test_a_damaged_queue_is_put_aside_with_a_note(tmp_path: Path, text: str) -> None:
     (tmp_path / "queue.json").write_text(text)
-    found = Journal(tmp_path).recover(10)
+    found = recover(Journal(tmp_path), 10)
     assert found.queue == []
     (aside,) = tmp_path.glob("queue.damaged-*.json")
     assert aside.name in found.notes[0]
@@ -115,12 +116,42 @@ def test_a_damaged_queue_is_put_aside_with_a_note(tmp_path: Path, text: str) -> 
 def test_the_good_part_of_a_damaged_queue_is_used(tmp_path: Path) -> None:
     Journal(tmp_path).save_queue(None, [job("r1"), job("r2")])
     data = json.loads((tmp_path / "queue.json").read_text())
-    data["items"][0]["request"]["width"] = "wide"
     data["items"].insert(0, None)
     (tmp_path / "queue.json").write_text(json.dumps(data))
-    found = Journal(tmp_path).recover(10)
+    damaged = tmp_path / "queue" / "r1.json"
+    damaged.write_text(damaged.read_text().replace('"width":null', '"width":"wide"'))
+    found = recover(Journal(tmp_path), 10)
     assert [job.run for job in found.queue] == ["r2"]
     assert len(found.notes) == 2
+    assert not damaged.exists()
+    assert "wide" in next(damaged.parent.glob("r1.damaged-*.json")).read_text()  # put aside, not lost
+
+
+def test_where_the_order_is_lost_the_requests_are_not(tmp_path: Path) -> None:
+    jobs = [job("r2", "second"), job("r1", "first")]
+    Journal(tmp_path).save_queue(None, jobs)
+    (tmp_path / "queue.json").write_bytes(b"\0" * 40)
+    for _ in range(2):  # the second time there is no queue.json
+        assert recover(Journal(tmp_path), 10).queue == jobs[::-1]
+
+
+def test_a_queue_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    item = {"id": "r1", "state": "queued", "request": {"prompt": "a fox"}, "resumes": "r0"}
+    (tmp_path / "queue.json").write_text(json.dumps({"items": [item], "held": True}))
+    found = recover(Journal(tmp_path), 10)
+    assert found.queue == [Job(run="r1", request=GenerationRequest(prompt="a fox"), resumes="r0")]
+    assert found.held
+
+
+def test_a_move_writes_no_request_anew(tmp_path: Path) -> None:
+    log, jobs = Journal(tmp_path), [job("r1", "x" * 40_000), job("r2")]
+    log.save_queue(None, jobs)
+    before = {path: path.stat().st_ino for path in (tmp_path / "queue").iterdir()}
+    log.save_queue(jobs[1], jobs[:1])
+    assert {path: path.stat().st_ino for path in (tmp_path / "queue").iterdir()} == before
+    assert (tmp_path / "queue.json").stat().st_size < 300
+    log.save_queue(None, [])
+    assert list((tmp_path / "queue").iterdir()) == []
 
 
 def test_the_oldest_runs_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,9 +165,7 @@ def test_the_oldest_runs_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [path.name for path in (tmp_path / "runs").iterdir()] == names[-1:]  # the newest is kept, whatever its size
 
 
-def test_what_is_not_finished_is_kept_longer_and_pictures_always(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_offered_is_kept_however_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"2026010{day}-000000-aaaaaa" for day in range(1, 8)]
     for name in names:
         write(tmp_path, job(name), [ev.RunFailed(run=name, message="!")])
@@ -145,9 +174,8 @@ def test_what_is_not_finished_is_kept_longer_and_pictures_always(
         log.offer(UnfinishedRun(run=name, request=job().request, reason=""))
     log.keep_picture(names[0], b"png")
     monkeypatch.setattr(journal, "KEEP_RUNS", 2)
-    monkeypatch.setattr(journal, "KEEP_UNFINISHED", 1)
     log.prune()
-    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [names[0], names[2], *names[-2:]]
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [*names[:3], *names[-2:]]
     assert log.kept_picture(names[0]) == b"png"
 
 
@@ -157,7 +185,7 @@ def test_a_very_long_runs_journal_takes_no_more_samples(tmp_path: Path, monkeypa
     samples = [ev.MemorySampled(run=run, phase="denoise", memory=MEMORY) for _ in range(100)]
     path = write(tmp_path, job(), [*samples, ev.RunCancelled(run=run)])
     assert 2000 < path.stat().st_size < 2600
-    assert isinstance(Journal(tmp_path).recover(1).runs[0].events[-1], ev.RunCancelled)
+    assert isinstance(recover(Journal(tmp_path), 1).runs[0].events[-1], ev.RunCancelled)
 
 
 def test_a_full_disk_does_not_keep_a_run_from_being_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

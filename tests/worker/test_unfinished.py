@@ -217,7 +217,7 @@ async def test_a_picture_whose_folder_is_gone_is_kept_and_saved_again(home: Home
     (home.folder / "gone").write_text("a file in the folder's place")
     client = await home.attach()
     run = await client.enqueue(GenerationRequest(prompt="steps=1", output=str(folder / "fox.png")))
-    heard = await events_until(client, ev.UnfinishedChanged)
+    heard = await events_until(client, ev.RunFailed)
     (failed,) = of_type(heard, ev.RunFailed, run)
     assert str(folder / "fox.png") in failed.message
     (offer,) = of_type(heard, ev.UnfinishedChanged)[-1].items
@@ -256,7 +256,7 @@ async def test_a_full_disk_leaves_no_half_file(home: Home, small_disk: Path) -> 
     client = await home.attach()
     (small_disk / "filler").write_bytes(bytes(small_disk_room(small_disk)))
     run = await client.enqueue(GenerationRequest(prompt="steps=1", output=str(small_disk / "fox.png")))
-    heard = await events_until(client, ev.UnfinishedChanged)
+    heard = await events_until(client, ev.RunFailed)
     assert "the disk is full" in of_type(heard, ev.RunFailed, run)[0].message
     assert [path.name for path in small_disk.iterdir()] == ["filler"]
     (small_disk / "filler").unlink()
