@@ -19,6 +19,7 @@ from flux2.paths import cache_dir, models_dir
 
 _DIGEST = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 _PREFIX = "models--"
+_PIECE = 1 << 20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,20 @@ class HubFile:
         if len(self.digest) == hashlib.sha256().digest_size * 2:
             return hashlib.sha256()
         return hashlib.sha1(b"blob %d\0" % self.size, usedforsecurity=False)  # https://git-scm.com/book: Git Objects
+
+    def is_in(self, path: Path) -> bool:
+        """Whether that file holds it, bit for bit.
+
+        Raises:
+            OSError: if it can't be read.
+        """
+        if path.stat().st_size != self.size:
+            return False
+        hasher = self.hasher()
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                hasher.update(piece)
+        return bool(hasher.hexdigest() == self.digest)
 
 
 @dataclass(frozen=True, slots=True)
