@@ -87,6 +87,7 @@ class Dashboard(UserKeysScreen):
 
     def on_mount(self) -> None:
         self._arrange_for(self.app.size)  # so that the first frame is right already
+        self.prompt.show_negative(self.app.choices.negative_prompt)
         self.prompt.editor.focus()
         self.set_interval(1.0, self._tick)
 

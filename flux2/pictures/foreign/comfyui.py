@@ -277,7 +277,8 @@ class _Reading:
         self._found.take_model(self._graph.value(node, known.MODELS[node.kind]))
 
     def _take_guidance(self) -> None:
-        cfg = self._graph.value(self._guider, "cfg", "true_gs")
+        one_pass = self._guider.kind == "BasicGuider"
+        cfg = 1 if one_pass else self._graph.value(self._guider, "cfg", "true_gs")
         embedded = self._graph.value(self._guidance, "guidance") if self._guidance else None
         self._found.take_guidance(cfg, embedded, cfg_may_be_embedded=False)
 

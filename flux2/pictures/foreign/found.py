@@ -134,7 +134,7 @@ class FoundSettings:
         if card:
             self.values["model"] = card
         elif named.base:
-            self.leave_out("model", name, f"it is made of {named.base}, and another one")
+            self.leave_out("model", name, f"it is made of {named.base}, but is not it")
         else:
             self.leave_out("model", name, f"{named.family or 'it'} is none of `flux2 models`")
 
