@@ -24,6 +24,7 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen, ScreenResultType
 from textual.timer import Timer
 from textual.widgets import Input, OptionList
+from textual.widgets._toast import ToastRack
 
 try:
     from textual._compositor import ChopsUpdate, LayoutUpdate
@@ -80,6 +81,8 @@ _PARTS = {
     "clicks on what has just gone": _takes(Screen, "_forward_event", "self", "event"),
     "choices that come late": _takes(MessagePump, "_on_message", "self", "message"),
     "timers that have run out": getattr(message_pump, "Timer", None) is Timer,
+    "notices that are taken away": _takes(App, "_refresh_notifications", "self")
+    and callable(getattr(ToastRack, "_toast_id", None)),
     "faults as a sentence": _takes(App, "_handle_exception", "self", "error"),
     "a theme that is changed while it is worn": _takes(App, "_watch_theme", "self", "theme_name"),
 }
@@ -206,6 +209,20 @@ class InsideApp(App[None]):
     ) -> None:
         """Show a notice, its text as it is: `tui.widgets.plain` says why."""
         super().notify(message, title=title, severity=severity, timeout=timeout, markup=False)
+
+    if _PARTS["notices that are taken away"]:
+
+        def _refresh_notifications(self) -> None:
+            """Textual's own leaves the empty holder of every notice that is taken away before its time."""
+            super()._refresh_notifications()
+            self.call_later(self._drop_holders)
+
+        def _drop_holders(self) -> None:
+            kept = {ToastRack._toast_id(notification) for notification in self._notifications}
+            for rack in self.screen.children if self.screen_stack else ():
+                for holder in rack.children if isinstance(rack, ToastRack) else ():
+                    if holder.id not in kept:
+                        holder.remove()
 
     def paint_little(self, *, slowly: bool) -> None:
         """Send nothing that the terminal shows already, every piece to its place; over a slow line pictures by and by.

@@ -54,4 +54,4 @@ asyncio.run(main())
 
 def test_the_program_works_without_it() -> None:
     ended = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True)
-    assert ended.stdout.split() == ["9", "int4", "paper", "True"]
+    assert ended.stdout.split() == ["10", "int4", "paper", "True"]
