@@ -110,7 +110,7 @@ class TerminalDriver(LinuxDriver):
 
         with selectors.SelectSelector() as selector:
             selector.register(self.fileno, selectors.EVENT_READ)
-            while not (self._app.takes_input or self.exit_event.wait(_LOOK_FIRST)):
+            while not (getattr(self._app, "takes_input", True) or self.exit_event.wait(_LOOK_FIRST)):
                 pass  # what is typed before there is a field waits for it
             last = time.monotonic()
             hand_on(input_.feed(typed_early()))
