@@ -6,7 +6,7 @@ XXH3 of 128 bits hashes 17 GB/s on one core of an EPYC where SHA-256 hashes 1.6,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import mmap
 from pathlib import Path
 
 import xxhash
@@ -20,11 +20,6 @@ def digest(*parts: bytes | memoryview | str) -> str:
     for part in parts:
         state.update(part.encode() if isinstance(part, str) else part)
     return state.hexdigest()
-
-
-def combined(digests: Iterable[str]) -> str:
-    """One digest for those of pieces, which were made on several threads."""
-    return digest(",".join(digests))
 
 
 def sealed(name: str, data: bytes) -> bytes:
@@ -53,5 +48,12 @@ def is_sealed(file: Path) -> bool:
     Raises:
         OSError: if it can't be read.
     """
-    content = memoryview(file.read_bytes())
-    return digest(file.name, "\n", content[:-HEX_DIGITS]).encode() == bytes(content[-HEX_DIGITS:])
+    if file.stat().st_size < HEX_DIGITS:
+        return False
+    with (
+        file.open("rb") as opened,
+        mmap.mmap(opened.fileno(), 0, prot=mmap.PROT_READ) as content,
+        memoryview(content) as whole,
+        whole[:-HEX_DIGITS] as data,
+    ):
+        return digest(file.name, "\n", data).encode() == content[-HEX_DIGITS:]

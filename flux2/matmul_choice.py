@@ -29,6 +29,7 @@ from flux2.cuda_kernels import dequantize
 from flux2.mlx_backend import mx, this_chip
 from flux2.models.layers import fused
 from flux2.paths import cache_dir
+from flux2.private import make_private, read_own
 
 SECONDS = 1.0
 """That all measuring of a run may take; what was not reached is multiplied in the first way."""
@@ -205,7 +206,7 @@ def _file() -> Path:
 def _read(file: Path) -> dict[Multiplication, str]:
     """What was measured before; nothing where the file is not there, or is damaged."""
     try:
-        entries = json.loads(file.read_text(encoding="utf-8"))
+        entries = json.loads(read_own(file))
         return {Multiplication(*entry): way for *entry, way in entries if way in WAYS}
     except (OSError, ValueError, TypeError, RecursionError):
         return {}
@@ -214,5 +215,5 @@ def _read(file: Path) -> dict[Multiplication, str]:
 def _write(file: Path) -> None:
     """Keep it for later runs; a cache folder that can't be written costs a second the next time, no more."""
     with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_private(file.parent)
         write_atomically(file, json.dumps([[*found, way] for found, way in _known.items()]).encode())

@@ -44,10 +44,15 @@ def cache_dir() -> Path:
     return _folder("cache")
 
 
+def quantized_root() -> Path:
+    """What `flux2 quantize` makes, or links to, lies in here."""
+    return cache_dir() / "quantized"
+
+
 def quantized_folder(transformer: Path, quantization: str) -> Path:
     """Where `flux2 quantize` puts the weights of this transformer: known by its folder, so that a changed one is."""
     digest = hashlib.sha256(os.fsencode(transformer.resolve())).hexdigest()[:16]
-    return cache_dir() / "quantized" / f"{digest}-{quantization}"
+    return quantized_root() / f"{digest}-{quantization}"
 
 
 def state_dir() -> Path:

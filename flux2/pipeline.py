@@ -9,13 +9,15 @@ last prompt stay for the next call, until `unload`.
 
 from __future__ import annotations
 
+import functools
 import secrets
+import threading
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from os import PathLike, fspath
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +50,29 @@ from flux2.transformer_loading import TransformerLoader
 
 LARGE_NETWORK = 1 << 30  # bytes of the transformer as stored, above which several threads pay (CPU backend only)
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+_one_at_a_time = threading.RLock()
+"""Held by whoever computes: MLX's memory and cache are the process's, and two threads that evaluate while one of them
+empties the cache hang or abort (MLX 0.32.4)."""
+
 StepCallback = Callable[["Flux2Pipeline", int, float, dict[str, mx.array]], Any]
+
+
+def _alone(method: Callable[_P, _R]) -> Callable[_P, _R]:
+    """The method, waiting for other threads that compute."""
+
+    @functools.wraps(method)
+    def alone(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with _one_at_a_time:
+            try:
+                return method(*args, **kwargs)
+            finally:
+                if threading.current_thread() is not threading.main_thread():
+                    mx.clear_streams()  # this thread's own, whose threads would else abort the process at its exit
+
+    return alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +89,8 @@ class Flux2PipelineOutput:
 
 
 class Flux2Pipeline:
-    """FLUX.2 Klein, distilled or base, and Dev. Made by `from_pretrained`; not to be used from two threads at once."""
+    """FLUX.2 Klein, distilled or base, and Dev. Made by `from_pretrained`; of several threads
+    one computes at a time, and the others wait."""
 
     def __init__(
         self,
@@ -191,6 +216,7 @@ class Flux2Pipeline:
         kept = {"encode": known, "load": self.transformer_loaded}
         return tuple(phase for phase in ev.PHASES if not kept.get(phase) and phase != "save")
 
+    @_alone
     def __call__(
         self,
         prompt: str,
@@ -293,6 +319,7 @@ class Flux2Pipeline:
             memory.free_cache()
         return Flux2PipelineOutput(images=[image], seed=seed, timings=report.timings, peaks=report.peaks)
 
+    @_alone
     def load_transformer(
         self, on_event: ev.EventHandler | None = None, should_cancel: Callable[[], bool] = lambda: False
     ) -> None:
@@ -305,6 +332,7 @@ class Flux2Pipeline:
         if self.residency == "resident":
             self._transformer.load(RunReport("", on_event or warn_aloud, should_cancel))
 
+    @_alone
     def unload(self) -> None:
         """Let go of everything that is kept between calls."""
         self._transformer.forget()

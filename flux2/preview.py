@@ -25,9 +25,11 @@ from PIL import Image
 
 from flux2.atomic import write_atomically
 from flux2.checkpoint.layout import Component
+from flux2.digest import sealed, unsealed
 from flux2.mlx_backend import mx
 from flux2.models.autoencoder import AutoencoderKLFlux2
 from flux2.paths import cache_dir
+from flux2.private import make_private, read_own
 from flux2.request import TOKEN_PIXELS
 
 Array = npt.NDArray[np.float32]
@@ -124,7 +126,9 @@ def load_projection(vae: Component) -> PreviewProjection | None:
     name = _file_name(vae)
     for folder in (_cache(), IN_PACKAGE):
         with contextlib.suppress(OSError, ValueError, EOFError, IndexError):
-            rows = np.load(folder / name, allow_pickle=False)
+            kept = folder / name
+            content = kept.read_bytes() if folder == IN_PACKAGE else unsealed(name, read_own(kept))
+            rows = np.load(io.BytesIO(content), allow_pickle=False)
             return PreviewProjection(rows[:-1], rows[-1])
     return None
 
@@ -135,8 +139,9 @@ def save_projection(vae: Component, projection: PreviewProjection, folder: Path 
     rows = io.BytesIO()
     np.save(rows, np.vstack([projection.matrix, projection.offset]))
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, rows.getvalue())
+        if folder is None:
+            make_private(path.parent)
+        write_atomically(path, sealed(path.name, rows.getvalue()) if folder is None else rows.getvalue())
 
 
 def _cache() -> Path:

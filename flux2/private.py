@@ -79,6 +79,11 @@ def check_own(file: Path, *, closed: bool = False) -> None:
     """
     for folder in _chain(file.parent):
         check_private(folder)
+    check_file(file, closed=closed)
+
+
+def check_file(file: Path, *, closed: bool = False) -> None:
+    """Do `check_own` for a file alone, which lies in a folder of the user's choice."""
     found = file.stat()
     if not stat.S_ISREG(found.st_mode):
         raise NotPrivateError(f"{file} is not a file; remove it.")

@@ -1,8 +1,9 @@
 """Prompt embeddings kept on the disk, so that the same prompt never needs the text encoder twice.
 
 An entry is found by everything that its numbers depend on: the prompt, its length in tokens, the tokenizer's files
-(with the chat template), the text encoder's files and config, and the dtype computed in. Nothing here is precious: a
-damaged entry is taken for a missing one, and the oldest go when there are too many.
+(with the chat template), the text encoder's files and config, and the dtype computed in. Nothing here is precious: an
+entry that is damaged, another prompt's or another user's is taken for a missing one, and the oldest go when there are
+too many.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,16 +18,21 @@ from typing import Any
 
 import numpy as np
 
-from flux2.checkpoint.safetensors_file import read_header, read_tensor
+from flux2.atomic import put_aside, replacing
+from flux2.checkpoint.safetensors_file import dtype_name, read_header, read_metadata, read_tensor
+from flux2.checkpoint.safetensors_writer import write
 from flux2.errors import CheckpointError
 from flux2.mlx_backend import mx
 from flux2.paths import cache_dir
+from flux2.private import check_own, make_private
 
-FORMAT = 1
+FORMAT = 2
 """Counted up when the same prompt would give other numbers, or be stored in another way."""
 MAX_BYTES = 512 * 1024**2
 """Of all entries together: 34 of Dev's, 68 of Klein 4B's."""
 _EMBEDDINGS, _DROPPED = "prompt_embeds", "dropped_tokens"
+_KEY = "key"
+"""In the metadata: what the file is called, so that none is taken for another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +68,12 @@ class PromptCache:
         """The embeddings of a prompt of so many tokens; None if they are not there or can't be read."""
         path = self._path(prompt, length)
         try:
+            check_own(path)
             tensors = read_header(path)
+            if read_metadata(path).get(_KEY) != path.stem or not all(info.digest for info in tensors.values()):
+                return None
             found = EncodedPrompt(read_tensor(tensors[_EMBEDDINGS]), int(np.array(read_tensor(tensors[_DROPPED]))))
-        except (CheckpointError, KeyError, TypeError):
+        except (CheckpointError, OSError, KeyError, TypeError, ValueError):
             return None
         with contextlib.suppress(OSError):
             path.touch()  # used last, dropped last
@@ -74,15 +82,14 @@ class PromptCache:
     def keep(self, prompt: str, length: int | None, encoded: EncodedPrompt) -> None:
         """Store them, and drop the oldest where there are too many. A disk that is full or read-only is no failure."""
         path = self._path(prompt, length)
-        partial = path.with_name(f".{secrets.token_hex(8)}.safetensors")
-        tensors = {_EMBEDDINGS: encoded.embeddings, _DROPPED: mx.array(encoded.dropped)}
-        with contextlib.suppress(OSError, RuntimeError):  # MLX raises RuntimeError where it can't write
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            try:
-                mx.save_safetensors(str(partial), tensors)
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
+        arrays = {_EMBEDDINGS: encoded.embeddings, _DROPPED: mx.array(encoded.dropped)}
+        stored = {name: (dtype_name(array.dtype), tuple(array.shape)) for name, array in arrays.items()}
+        with contextlib.suppress(OSError):
+            make_private(self.folder)
+            if path.is_dir():
+                put_aside(path)
+            with replacing(path) as draft:
+                write(draft, stored, {_KEY: path.stem}, iter(arrays.items()))
             self._drop_oldest()
 
     def _path(self, prompt: str, length: int | None) -> Path:
@@ -94,8 +101,9 @@ class PromptCache:
         for _, size, path in entries:
             if used <= self.max_bytes:
                 return
-            path.unlink(missing_ok=True)
-            used -= size
+            with contextlib.suppress(OSError):  # what somebody else put there
+                path.unlink()
+                used -= size
 
 
 def _digest(*facts: Any) -> str:

@@ -17,17 +17,19 @@ from pathlib import Path
 import psutil
 
 from flux2 import __version__
+from flux2.atomic import flush_folder, write_atomically
 from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.loading import KEEP_IN_CACHE, OnBytes, WeightPlan, layer_of
 from flux2.checkpoint.networks import TRANSFORMER, NetworkSource
 from flux2.checkpoint.prequantized import LINEAR_PARTS, STEM, cause, describe, find_prequantized, layout
-from flux2.checkpoint.safetensors_file import read_metadata
+from flux2.checkpoint.safetensors_file import check_tensor, read_metadata
 from flux2.checkpoint.safetensors_writer import Stored, header, nbytes, write
 from flux2.checkpoint.source import find_checkpoint
 from flux2.errors import CheckpointError, Flux2Error, RequestError
 from flux2.humanize import size
 from flux2.mlx_backend import mx
-from flux2.paths import quantized_folder
+from flux2.paths import quantized_folder, quantized_root
+from flux2.private import make_private
 from flux2.quantization import Quantization, QuantizedLinear, find_mode
 
 MAX_SHARD = 4 * 2**30
@@ -77,7 +79,7 @@ def quantize_transformer(
     source.plan.check_quantization(mode)
     known = quantized_folder(source.component.folder, quantization)
     folder = output.absolute() if output else known.readlink() if known.is_symlink() and known.exists() else known
-    if _is_current(source, mode, known, folder, say):
+    if _is_current(source, mode, known, folder, say, on_start, on_bytes):
         return QuantizedFiles(folder, _size(folder), made=False)
 
     if folder != known:
@@ -85,6 +87,7 @@ def quantize_transformer(
     metadata = {**describe(source.component, mode), "program": f"flux2-tui {__version__}"}
     shards = list(_shards(dict(layout(source.plan, mode)), MAX_SHARD))
     try:
+        make_private(quantized_root())
         folder.parent.mkdir(parents=True, exist_ok=True)
         _forget_abandoned(folder)
         _check_room(folder, sum(len(header(shard, metadata)) + _data_bytes(shard) for shard in shards))
@@ -122,11 +125,23 @@ def quantized_tensors(
 
 
 def _is_current(
-    source: NetworkSource, mode: Quantization, known: Path, folder: Path, say: Callable[[str], None]
+    source: NetworkSource,
+    mode: Quantization,
+    known: Path,
+    folder: Path,
+    say: Callable[[str], None],
+    on_start: Callable[[int], None],
+    on_bytes: OnBytes | None,
 ) -> bool:
-    """Whether the pipeline would find in `folder` what is about to be made."""
+    """Whether the pipeline would find in `folder` what is about to be made, to the last byte."""
     try:
-        return find_prequantized(source, mode) is not None and known.resolve() == folder.resolve()
+        found = find_prequantized(source, mode)
+        if found is None or known.resolve() != folder.resolve():
+            return False
+        on_start(found.nbytes)
+        for info in found.tensors.values():
+            check_tensor(info, on_bytes)
+        return True
     except CheckpointError as error:
         say(f"{cause(error)}; quantizing it again.")
         return False
@@ -148,7 +163,7 @@ def _shards(tensors: Shard, limit: int) -> Iterator[Shard]:
 def _write(folder: Path, shards: list[Shard], metadata: dict[str, str], arrays: Iterator[tuple[str, mx.array]]) -> None:
     """Write all shards into a folder of its own, then give it its name."""
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    partial.mkdir()
+    partial.mkdir(mode=0o700)
     try:
         if len(shards) == 1:
             write(partial / f"{STEM}.safetensors", shards[0], metadata, arrays)
@@ -159,8 +174,10 @@ def _write(folder: Path, shards: list[Shard], metadata: dict[str, str], arrays: 
                 write(partial / name, shard, metadata, arrays)
                 weight_map |= dict.fromkeys(shard, name)
             index = {"metadata": {"total_size": sum(map(_data_bytes, shards))}, "weight_map": weight_map}
-            (partial / f"{STEM}.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
+            write_atomically(partial / f"{STEM}.safetensors.index.json", json.dumps(index, indent=2).encode() + b"\n")
+        flush_folder(partial)
         _replace(folder, partial)
+        flush_folder(folder.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -183,7 +200,6 @@ def _replace(folder: Path, partial: Path) -> None:
 
 def _link(known: Path, folder: Path) -> None:
     """Make files that lie elsewhere known to the pipeline."""
-    known.parent.mkdir(parents=True, exist_ok=True)
     link = known.with_name(f".{known.name}.{os.getpid()}.link")
     link.unlink(missing_ok=True)
     link.symlink_to(folder, target_is_directory=True)

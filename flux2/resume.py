@@ -22,10 +22,13 @@ from safetensors.numpy import save
 from flux2 import __version__
 from flux2.atomic import write_atomically
 from flux2.checkpoint.safetensors_file import read_header, read_metadata, read_tensor
+from flux2.cpu import blas
 from flux2.denoising import unpack
+from flux2.digest import digest
 from flux2.errors import CheckpointError, Flux2Error
 from flux2.mlx_backend import mx
 from flux2.pipeline import Flux2Pipeline, StepCallback
+from flux2.private import check_own, make_private
 from flux2.reporting import RunReport
 from flux2.request import GenerationRequest
 
@@ -90,18 +93,23 @@ class RunState:
         Raises:
             CheckpointError: if it is damaged, or of another request, model or version; the run must begin anew.
         """
-        if not self.path.exists():
+        try:
+            check_own(self.path)
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            raise CheckpointError(f"What was kept of this run can't be used: {str(error).rstrip('.')}") from error
         found = read_metadata(self.path)
         if found.get("identity") != self.identity:
-            raise CheckpointError("What was kept of this run does not fit its request, model or version any more")
+            raise CheckpointError("What was kept of this run is of another request, model, version or processor")
         tensors = read_header(self.path)
         if set(tensors) != {"latents"} or not str(found.get("step", "")).isdigit():
             raise CheckpointError("What was kept of this run is damaged")
         latents = np.array(read_tensor(tensors["latents"]))
-        if found.get("digest") != _digest(latents):
+        step = int(found["step"])
+        if found.get("digest") != _digest(step, latents):
             raise CheckpointError("What was kept of this run is damaged")
-        return Progress(int(found["step"]), latents)
+        return Progress(step, latents)
 
     def keep(self, step: int, latents: mx.array, height: int, width: int) -> None:
         """Keep packed latents, if it is time to: whole, or not at all.
@@ -114,10 +122,10 @@ class RunState:
             return
         self._kept_at = now
         array = np.ascontiguousarray(unpack(latents, height, width))  # safetensors takes no notice of strides
-        metadata = {"identity": self.identity, "step": str(step), "digest": _digest(array)}
+        metadata = {"identity": self.identity, "step": str(step), "digest": _digest(step, array)}
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.path, save({"latents": array}, metadata), durable=True)
+            make_private(self.path.parent)
+            write_atomically(self.path, save({"latents": array}, metadata))
         except OSError as error:
             raise Flux2Error(f"Step {step} can't be kept in {self.path} ({error}); free some disk space.") from error
 
@@ -132,11 +140,12 @@ def identify(request: GenerationRequest, pipeline: Flux2Pipeline) -> str:
     decisive |= {
         "dtype": pipeline.dtype,
         "device": str(mx.default_device()),
+        "processor": [str(mx.device_info().get("device_name")), blas.kernels()],
         "files": pipeline.checkpoint.stamps(),
         "versions": [__version__, version("mlx")],
     }
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
-def _digest(array: npt.NDArray[np.float32]) -> str:
-    return hashlib.sha256(array.tobytes()).hexdigest()
+def _digest(step: int, array: npt.NDArray[np.float32]) -> str:
+    return digest(json.dumps([step, array.shape]), np.ascontiguousarray(array).data.cast("B"))

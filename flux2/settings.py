@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -153,8 +154,10 @@ def read_settings(path: Path | None = None) -> SettingsFile:
     """Read the file; where there is none, the defaults."""
     path = path or settings_path()
     try:
-        stamp = path.stat().st_mtime_ns
-        return _read(path, stamp)
+        found = path.stat()
+        if found.st_uid not in (os.geteuid(), 0) or found.st_mode & stat.S_IWOTH:
+            return SettingsFile(complaints=(f"{path} can be written by other users; the defaults are used.",))
+        return _read(path, found.st_mtime_ns)
     except FileNotFoundError:
         return SettingsFile()
     except (OSError, UnicodeDecodeError) as error:
@@ -252,16 +255,19 @@ def write_setting(name: str, value: str | int | bool, path: Path | None = None) 
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
-    from flux2.atomic import write_atomically
+    from flux2.atomic import changing, write_atomically
+    from flux2.private import make_private
 
     path = (path or settings_path()).resolve()  # a link stays one, to somebody's dotfiles
     try:
-        text = path.read_text("utf-8") if path.exists() else template()
-        text = re.sub(rf"(?m)^# {name} = .*$", lambda _: f"{name} = {_toml(value)}", text, count=1)
-        document = tomlkit.parse(text)
-        document[name] = value
+        make_private(config_dir())
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, tomlkit.dumps(document).encode())
+        with changing(path):
+            text = path.read_text("utf-8") if path.exists() else template()
+            text = re.sub(rf"(?m)^# {name} = .*$", lambda _: f"{name} = {_toml(value)}", text, count=1)
+            document = tomlkit.parse(text)
+            document[name] = value
+            write_atomically(path, tomlkit.dumps(document).encode())
     except (TOMLKitError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} can't be changed, for it is no TOML ({error}); correct it first.") from error
     except OSError as error:

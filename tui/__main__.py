@@ -81,6 +81,7 @@ def _start_worker_early(path: Path) -> Popen[bytes] | None:
 def _run(options: argparse.Namespace, graphics: str, early: Popen[bytes] | None, notes: Sequence[str]) -> int:
     from tui.app import Flux2App, Options
     from tui.glyphs import GLYPHS, best_glyphs
+    from tui.picture import bearable
 
     def make_backend() -> Backend:
         from tui.worker_backend import WorkerBackend
@@ -93,7 +94,7 @@ def _run(options: argparse.Namespace, graphics: str, early: Popen[bytes] | None,
         Options(
             theme=options.theme,
             model=options.model,
-            graphics=graphics,
+            graphics=bearable(graphics),
             glyphs=GLYPHS.get(options.glyphs) or best_glyphs(),
             remote=is_remote(),
             notes=notes,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from flux2.architecture.catalog import ModelCard, find_card
-from flux2.atomic import put_aside
+from flux2.atomic import put_aside, write_atomically
+from flux2.private import make_private, read_own
 from flux2.request import AUTO, MAX_SEED, GenerationRequest
 from flux2.settings import Settings
 
@@ -164,7 +163,7 @@ def load_choices(path: Path, first: Choices | None = None, notes: list[str] | No
     """
     first = first or Choices()
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = json.loads(read_own(path))
     except OSError:
         return first
     except (ValueError, RecursionError):
@@ -200,12 +199,7 @@ def save_choices(path: Path, choices: Choices) -> None:
     Raises:
         OSError: if the folder can't be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:  # as JSON writes surrogates
-            json.dump(asdict(choices), file, ensure_ascii=False, indent=1)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    make_private(path.parent)
+    content = json.dumps(asdict(choices), ensure_ascii=False, indent=1)
+    # Half of a surrogate pair as JSON writes it. Not durable, for nobody shall wait for the disk between two keys.
+    write_atomically(path, content.encode("utf-8", "backslashreplace"), durable=False)

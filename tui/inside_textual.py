@@ -17,6 +17,7 @@ from textual.app import App
 from textual.await_complete import AwaitComplete
 from textual.binding import BindingsMap
 from textual.dom import DOMNode
+from textual.errors import NoWidget
 from textual.keys import key_to_character
 from textual.message import Message
 from textual.message_pump import MessagePump
@@ -24,6 +25,7 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen, ScreenResultType
 from textual.timer import Timer
 from textual.widgets import Input, OptionList
+from textual.widgets._toast import ToastRack
 
 try:
     from textual._compositor import ChopsUpdate, LayoutUpdate
@@ -80,6 +82,8 @@ _PARTS = {
     "clicks on what has just gone": _takes(Screen, "_forward_event", "self", "event"),
     "choices that come late": _takes(MessagePump, "_on_message", "self", "message"),
     "timers that have run out": getattr(message_pump, "Timer", None) is Timer,
+    "notices that are taken away": _takes(App, "_refresh_notifications", "self")
+    and callable(getattr(ToastRack, "_toast_id", None)),
     "faults as a sentence": _takes(App, "_handle_exception", "self", "error"),
     "a theme that is changed while it is worn": _takes(App, "_watch_theme", "self", "theme_name"),
 }
@@ -132,9 +136,15 @@ class SteadyScreen(Screen[ScreenResultType]):
 
         def _forward_event(self, event: events.Event) -> None:
             """Textual's own asks for the place of what is clicked, be it gone by then, as a notice after its click."""
-            if isinstance(event, events.MouseEvent) and not self.get_widget_at(event.x, event.y)[0].is_attached:
-                return
-            super()._forward_event(event)
+            if not isinstance(event, events.MouseEvent) or self.app.mouse_captured or self._hits(event):
+                super()._forward_event(event)
+
+        def _hits(self, event: events.MouseEvent) -> bool:
+            """Whether something is there; a terminal that has just shrunk may still tell of places outside."""
+            try:
+                return self.get_widget_at(event.x, event.y)[0].is_attached
+            except NoWidget:
+                return False
 
 
 class UserKeysScreen(SteadyScreen[None]):
@@ -204,6 +214,20 @@ class InsideApp(App[None]):
     ) -> None:
         """Show a notice, its text as it is: `tui.widgets.plain` says why."""
         super().notify(message, title=title, severity=severity, timeout=timeout, markup=False)
+
+    if _PARTS["notices that are taken away"]:
+
+        def _refresh_notifications(self) -> None:
+            """Textual's own leaves the empty holder of every notice that is taken away before its time."""
+            super()._refresh_notifications()
+            self.call_later(self._drop_holders)
+
+        def _drop_holders(self) -> None:
+            kept = {ToastRack._toast_id(notification) for notification in self._notifications}
+            for rack in self.screen.children if self.screen_stack else ():
+                for holder in rack.children if isinstance(rack, ToastRack) else ():
+                    if holder.id not in kept:
+                        holder.remove()
 
     def paint_little(self, *, slowly: bool) -> None:
         """Send nothing that the terminal shows already, every piece to its place; over a slow line pictures by and by.

@@ -21,20 +21,39 @@ if TYPE_CHECKING:
 Source = bytes | Path
 """A PNG, or the path of one."""
 Rgb = tuple[int, int, int]
+SHARP = ("kitty", "sixel")
+"""Graphics that a terminal draws itself, by textual-image."""
 
 
-def quiet_textual_image() -> None:
+def quiet_textual_image() -> bool:
     """Make textual-image take the cell size as given and query no terminal when it is imported.
 
     By itself it writes queries and reads standard input, which belongs to Textual by then.
+
+    Returns:
+        Whether it could be done: another version may have other insides, and must not be imported then.
     """
-    from textual_image import _terminal
+    try:
+        from textual_image import _terminal
+    except ImportError:
+        return False
+    size = getattr(_terminal, "get_cell_size", None)
+    code = getattr(size, "__code__", None)
+    names = ("capture_terminal_response", "CellSize", "TerminalError")
+    if code is None or "_result" not in code.co_names + code.co_consts or not all(hasattr(_terminal, n) for n in names):
+        return False
 
     def refuse(*_: Any, **__: Any) -> Any:
         raise _terminal.TerminalError("The terminal is in use.")
 
     _terminal.capture_terminal_response = refuse
     _terminal.get_cell_size._result = _terminal.CellSize(*cell_pixels())
+    return True
+
+
+def bearable(graphics: str) -> str:
+    """These graphics, or half-cells where the installed textual-image can't be kept from asking the terminal."""
+    return "halfcell" if graphics in SHARP and not quiet_textual_image() else graphics
 
 
 def open_picture(source: Source) -> Image.Image:

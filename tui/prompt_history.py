@@ -6,6 +6,9 @@ import json
 import os
 from pathlib import Path
 
+from flux2.atomic import changing
+from flux2.private import make_private, read_own
+
 KEPT = 1000
 """Prompts offered; the file keeps all of them."""
 
@@ -48,11 +51,12 @@ class PromptHistory:
             entries.append(prompt)
         self._place, self._draft = len(entries), ""
         if is_new:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_private(self._path.parent)
             record = {"prompt": prompt} | ({"resolved": resolved} if resolved not in ("", prompt) else {})
             # Half of a surrogate pair becomes its JSON escape; a line that was cut off must not swallow this one.
             line = json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
-            with self._path.open("a+b") as file:
+            descriptor = lambda name, flags: os.open(name, flags, 0o600)  # noqa: E731
+            with changing(self._path), open(self._path, "a+b", opener=descriptor) as file:
                 if file.tell():
                     file.seek(-1, os.SEEK_END)
                     line = line if file.read(1) == b"\n" else b"\n" + line
@@ -79,7 +83,7 @@ class PromptHistory:
 
 def _read(path: Path) -> list[str]:
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = read_own(path).split(b"\n")
     except OSError:
         return []
     prompts: list[str] = []

@@ -7,17 +7,14 @@ import re
 import select
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, TextIO
 
 REMOTE_FPS = 15
 _CANT_DRAW = ("dumb", "unknown")
 """Values of TERM of what knows no escape sequences, like Emacs' shell."""
-_TEXTUAL_VARIABLES = {
-    "TEXTUAL_COLOR_SYSTEM": "auto|standard|256|truecolor|windows",
-}
-"""Variables of Textual's that end it with a traceback where they are none of these."""
 _KITTY_QUERY = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"
 _ATTRIBUTES_QUERY = "\x1b[c"
 _ATTRIBUTES_REPLY = re.compile(rb"\x1b\[\?([\d;]*)c")
@@ -50,6 +47,19 @@ def _is_terminal(stream: TextIO | None) -> bool:
     return False
 
 
+def _can_be_written(path: str) -> bool:
+    with suppress(OSError, ValueError), Path(path).open("a"):
+        return True
+    return False
+
+
+_TEXTUAL_VARIABLES: dict[str, Callable[[str], bool]] = {
+    "TEXTUAL_COLOR_SYSTEM": ("auto", "standard", "256", "truecolor", "windows").__contains__,
+    "TEXTUAL_LOG": _can_be_written,
+}
+"""Variables of Textual's own, of which other values end the program, and which values do not."""
+
+
 def prepare_environment(fps: int = 0) -> list[str]:
     """Set what Textual reads from the environment when it is imported; what the user has set there stays.
 
@@ -57,15 +67,15 @@ def prepare_environment(fps: int = 0) -> list[str]:
         fps: most redraws per second; 0 for what suits the terminal.
 
     Returns:
-        A sentence for each variable that makes no sense and was therefore taken away.
+        A sentence for each variable that can't be used, and was taken away.
     """
     defaults = {"TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0"}
     notes = []
-    for name, allowed in _TEXTUAL_VARIABLES.items():
+    for name, bears in _TEXTUAL_VARIABLES.items():
         value = os.environ.get(name)
-        if value is not None and not re.fullmatch(allowed, value):
+        if value is not None and not bears(value):
             del os.environ[name]
-            notes.append(f"{name} is {value[:40]!r}, which makes no sense, and was not used; correct it or unset it.")
+            notes.append(f"{name} is {value[:60]!r}, which can't be used; correct it or unset it.")
     if fps or is_remote():
         defaults["TEXTUAL_FPS"] = str(fps or REMOTE_FPS)
     for name, value in defaults.items():

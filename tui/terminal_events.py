@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -51,6 +52,8 @@ class TerminalEvents:
         match token:
             case Paste(text):
                 yield events.Paste(text)
+            case Character(text) if unicodedata.category(text) == "Cf":
+                yield events.Paste(text)  # joins emoji, parts words in Persian; a field takes no such key
             case Character(text):
                 yield from self._keys(text)
             case Sequence(text) if len(text) <= 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from flux2.checkpoint.remedies import complete
@@ -43,8 +44,9 @@ def explain_missing(path: Path, stem: str = "") -> str:
     names = sorted(entry.name for entry in folder.iterdir())
     if unfinished := _unfinished(path, names):
         return f"{path} is missing: its download was not finished ({unfinished} is there); {_go_on(path)}."
-    if stem and (found := other_forms(names, stem)):
-        return f"{path} is missing; there is {found}."
+    what, remedy = other_forms(names, stem) if stem else ("", "")
+    if what:
+        return f"{path} is missing; there is {what}; {remedy}."
     return f"{path} is missing; {complete(path)}."
 
 
@@ -82,22 +84,20 @@ def _go_on(path: Path) -> str:
     return complete(path)
 
 
-def other_forms(names: list[str], stem: str) -> str:
-    """The weights that lie there in another form, why that is not read, and what helps; "" where there are none."""
-    others = [name for name in names if name.endswith(".safetensors")]
-    variants = [name for name in others if name.startswith(f"{stem}.")]
-    if variants:
-        return f"{_some(variants)}, a variant that is not read here; use bfloat16, float16 or float32 files"
-    shards = [name for name in others if name.startswith(f"{stem}-")]
-    if shards:
+def other_forms(names: Collection[str], stem: str) -> tuple[str, str]:
+    """Weights among the names of a folder in another form than is read: which and why, and what helps; "" for none."""
+    weights = sorted(name for name in names if name.endswith(".safetensors"))
+    if variants := [name for name in weights if name.startswith(f"{stem}.")]:
+        return f"{_some(variants)}, a variant that is not read here", "use bfloat16, float16 or float32 files"
+    if shards := [name for name in weights if name.startswith(f"{stem}-")]:
         total = shards[0].partition("-of-")[2].partition(".")[0].lstrip("0")
-        return f"only {len(shards)} of {total or '?'} shards ({_some(shards)}): copy the others there, too"
+        return f"only {len(shards)} of {total or '?'} shards ({_some(shards)})", "copy the others there, too"
     for ending, format_name in _OTHER_FORMATS.items():
-        if found := [name for name in names if name.endswith(ending)]:
-            return f"{_some(found)} in {format_name}; {_SAVE_ANEW}"
-    if others:
-        return f"{_some(others)}; rename it if it holds these weights under diffusers' names"
-    return ""
+        if found := sorted(name for name in names if name.endswith(ending)):
+            return f"{_some(found)} in {format_name}", _SAVE_ANEW
+    if weights:
+        return _some(weights), "rename it if it holds these weights under diffusers' names"
+    return "", ""
 
 
 def _some(names: list[str]) -> str:

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from flux2.checkpoint.layout import Component, open_weights
@@ -20,12 +21,13 @@ from flux2.checkpoint.safetensors_file import TensorInfo, read_metadata
 from flux2.checkpoint.safetensors_writer import Stored
 from flux2.errors import CheckpointError
 from flux2.mlx_backend import mx
-from flux2.paths import quantized_folder
+from flux2.paths import quantized_folder, quantized_root
+from flux2.private import check_file, check_own, check_private
 from flux2.quantization import Quantization, QuantizedLinear
 
 STEM = "diffusion_pytorch_model"
 """Of the files' names, as in a checkpoint."""
-FORMAT = "2"
+FORMAT = "3"
 """Counted up when the same checkpoint would be quantized to other numbers or stored in another way."""
 LINEAR_PARTS = ("weight", "scales", "biases")
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
@@ -89,14 +91,29 @@ def find_prequantized(source: NetworkSource, mode: Quantization) -> Prequantized
     tensors = open_weights(folder, STEM)
     expected = describe(source.component, mode)
     for path in {info.path for info in tensors.values()}:
+        _check_own(path)
         found = read_metadata(path)
         if found.get("fingerprint") != expected["fingerprint"]:
             raise CheckpointError(f"{path} is of another state of {source.component.folder}; quantize it again.")
         if any(found.get(key) != value for key, value in expected.items()):
             raise CheckpointError(f"{path} was made by another version of this program; quantize it again.")
+    if not all(info.digest for info in tensors.values()):
+        raise CheckpointError(f"{folder} does not say how its tensors are to be checked; quantize it again.")
     if {name: (info.dtype, info.shape) for name, info in tensors.items()} != dict(layout(source.plan, mode)):
         raise CheckpointError(f"{folder} holds other tensors than the transformer has; quantize it again.")
     return Prequantized(source, mode, tensors)
+
+
+def _check_own(path: Path) -> None:
+    """Raises CheckpointError if the file, or its way out of the cache folder, is another user's or open to others."""
+    try:
+        check_private(quantized_root())
+        if path.parent.is_symlink():  # to a folder of the user's choice
+            check_file(path)
+        else:
+            check_own(path)
+    except OSError as error:
+        raise CheckpointError(f"{str(error).rstrip('.')}; quantize it again.") from error
 
 
 def layout(plan: WeightPlan, mode: Quantization) -> Iterator[tuple[str, Stored]]:

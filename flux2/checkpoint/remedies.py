@@ -8,10 +8,15 @@ from flux2.architecture.catalog import find_card
 from flux2.hub.manifest import Manifest, repository_of_snapshot
 from flux2.paths import pocket_checkpoint
 
+_COMPARED = 1 << 30
+"""Bytes up to which a file is compared with the Hub's digest to choose a remedy: some seconds."""
+
 
 def fetch_again(path: Path) -> str:
     """The remedy for a file that is here and damaged, to end a sentence with."""
     if snapshot := _snapshot_of(path):
+        if _is_as_published(snapshot, path):
+            return f"{_name(snapshot)} has it so on the Hub: choose another model"
         return f"`flux2 models download {_name(snapshot)}` brings it again"
     if path.is_relative_to(pocket_checkpoint()):
         return "install flux2-tui again"
@@ -22,6 +27,8 @@ def fetch_anew(path: Path) -> str:
     """The remedy for a file that is as long as it has to be and holds what it can't, to end a sentence with."""
     if snapshot := _snapshot_of(path):
         name = _name(snapshot)
+        if _is_as_published(snapshot, path):
+            return fetch_again(path)
         return f"`flux2 models delete {name}`, then `flux2 models download {name}`, brings it again"
     return fetch_again(path)
 
@@ -36,6 +43,16 @@ def complete(path: Path) -> str:
     if path.is_relative_to(pocket_checkpoint()):
         return "install flux2-tui again"
     return "put it there from where the folder came, or name the model by its Hub repository"
+
+
+def _is_as_published(snapshot: Path, path: Path) -> bool:
+    """Whether a file of a snapshot is, bit for bit, what the Hub has, so that fetching it changes nothing."""
+    manifest, name = Manifest.of_snapshot(snapshot), path.relative_to(snapshot).as_posix()
+    known = next((file for file in manifest.files if file.path == name), None) if manifest else None
+    try:
+        return known is not None and known.size <= _COMPARED and known.is_in(path)
+    except OSError:
+        return False
 
 
 def _snapshot_of(path: Path) -> Path | None:

@@ -6,9 +6,10 @@ Here the header is checked against the file's size, and every read is either com
 
 from __future__ import annotations
 
+import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import cache
@@ -22,13 +23,14 @@ import numpy.typing as npt
 from flux2.checkpoint.header import METADATA, read_json_header
 from flux2.checkpoint.remedies import fetch_again, fetch_anew
 from flux2.cpu.blank_memory import blank
+from flux2.digest import digest
 from flux2.errors import CheckpointError
 from flux2.mlx_backend import mx
 
 OnBytes = Callable[[int], None]
 """Told how many bytes were read since the last call; may raise, to stop the reading."""
 
-_PIECE = 4 * 1024**2  # bytes read at a time, between which progress is told and a cancel is heard
+PIECE = 4 * 1024**2  # bytes read at a time, between which progress is told and a cancel is heard
 _READERS = 8
 """Threads that read the pieces of a large tensor: a solid-state disk answers several requests at a time, and new memory
 is given out page by page. 7.2 GiB out of the page cache took 2.2 s with four and pieces of 16 MiB, 1.6 s with these
@@ -49,11 +51,20 @@ _MLX_DTYPES = {
     "BOOL": mx.bool_,
 }
 _ITEM_BYTES = {name: dtype.size for name, dtype in _MLX_DTYPES.items()} | {"F64": 8, "F8_E4M3": 1, "F8_E5M2": 1}
+DIGESTS = "flux2_digests"
+"""Where, in the metadata of files of our own, a JSON object holds each tensor's `tensor_digest` by its name."""
+_checked: set[TensorInfo] = set()
+"""Large tensors that were found whole: what is read in every step is checked once in a process."""
 
 
 @cache
 def _readers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_READERS, thread_name_prefix="reading")
+
+
+def dtype_name(dtype: mx.Dtype) -> str:
+    """The format's name of one of MLX's types."""
+    return next(name for name, known in _MLX_DTYPES.items() if known == dtype)
 
 
 def item_bytes(dtype: str) -> int:
@@ -73,6 +84,8 @@ class TensorInfo:
     offset: int
     """Of its first byte in the file."""
     nbytes: int
+    digest: str = ""
+    """`tensor_digest` of its bytes, where this program wrote the file; every reading is checked against it."""
 
     @property
     def mlx_dtype(self) -> mx.Dtype:
@@ -93,8 +106,9 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
     """
     header = read_json_header(path)
     try:
+        digests = _digests(header.entries.get(METADATA))
         tensors = {
-            name: _tensor(path, name, entry, header.data_start)
+            name: replace(_tensor(path, name, entry, header.data_start), digest=digests.get(name, ""))
             for name, entry in header.entries.items()
             if name != METADATA
         }
@@ -102,6 +116,20 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
         raise CheckpointError(f"{path} has a damaged header ({_sentence(error)}); {fetch_anew(path)}.") from error
     _check_extent(path, header.size, header.data_start, tensors)
     return tensors
+
+
+def _digests(metadata: object) -> dict[str, str]:
+    """By tensor; one that is damaged fits no tensor."""
+    said = metadata.get(DIGESTS) if isinstance(metadata, dict) else None
+    if not isinstance(said, str):
+        return {}
+    found = json.loads(said)
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
+
+
+def tensor_digest(dtype: str, shape: Sequence[int], pieces: Iterable[str]) -> str:
+    """The digest of a tensor, for its type, its shape, and the digests of its pieces of `PIECE` bytes."""
+    return digest(json.dumps([dtype, list(shape), *pieces]))
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -140,7 +168,7 @@ def read_rows(info: TensorInfo, rows: npt.NDArray[np.integer[Any]]) -> mx.array:
         raise IndexError(f"{info.name} has rows 0 to {info.shape[0] - 1}; asked for {wanted[0]} to {wanted[-1]}")
     row_bytes = info.nbytes // info.shape[0]
     offsets = [info.offset + int(row) * row_bytes for row in wanted]
-    found = replace(info, shape=(len(wanted), *info.shape[1:]), nbytes=len(wanted) * row_bytes)
+    found = replace(info, shape=(len(wanted), *info.shape[1:]), nbytes=len(wanted) * row_bytes, digest="")
     buffer = TensorBuffer(found, offsets)
     buffer.fill()
     return buffer.array()[mx.array(where.reshape(np.shape(rows)))]
@@ -159,19 +187,24 @@ class TensorBuffer:
 
     def fill(self, on_bytes: OnBytes | None = None) -> None:
         """Read the bytes; see `read_tensor`."""
-        for count in self._read():
+        checked = bool(self._info.digest) and self._info not in _checked
+        digests: list[str] = []
+        for count, found in self._read(checked):
+            digests.append(found)
             if on_bytes:
                 on_bytes(count)  # outside of the reading: an OSError of its own is not the disk's
+        if checked:
+            _check(self._info, digests)
 
-    def _read(self) -> Iterator[int]:
-        """Read all, telling the length of each piece."""
+    def _read(self, checked: bool) -> Iterator[tuple[int, str]]:
+        """Read all, telling the length of each piece and, where it is to be checked, its digest."""
         pieces = list(self._pieces())
         try:
             with self._info.path.open("rb", buffering=0) as file:
                 if len(pieces) < 2:
-                    yield from (_read_piece(self._info, file, offset, [view]) for offset, view in pieces)
+                    yield from (_read_piece(self._info, file, offset, [view], checked) for offset, view in pieces)
                 else:
-                    yield from _read_at_once(self._info, file, pieces)
+                    yield from _read_at_once(self._info, file, pieces, checked)
         except OSError as error:
             raise CheckpointError(
                 f"{self._info.path}: reading tensor {self._info.name} failed ({error.strerror or error}); "
@@ -185,9 +218,9 @@ class TensorBuffer:
         view = np.asarray(self._storage).data
         length = self._info.nbytes // len(self._offsets)
         for number, offset in enumerate(self._offsets):
-            for done in range(0, length, _PIECE):
+            for done in range(0, length, PIECE):
                 begin = number * length + done
-                yield offset + done, view[begin : begin + min(_PIECE, length - done)]
+                yield offset + done, view[begin : begin + min(PIECE, length - done)]
 
     def array(self) -> mx.array:
         """The tensor, once it was filled."""
@@ -196,9 +229,11 @@ class TensorBuffer:
         return self._storage.view(self._dtype).reshape(self._info.shape)
 
 
-def _read_at_once(info: TensorInfo, file: FileIO, pieces: Sequence[tuple[int, memoryview]]) -> Iterator[int]:
+def _read_at_once(
+    info: TensorInfo, file: FileIO, pieces: Sequence[tuple[int, memoryview]], checked: bool
+) -> Iterator[tuple[int, str]]:
     """Several pieces at a time."""
-    readings = [_readers().submit(_read_piece, info, file, offset, [view]) for offset, view in pieces]
+    readings = [_readers().submit(_read_piece, info, file, offset, [view], checked) for offset, view in pieces]
     try:
         for reading in readings:
             yield reading.result()
@@ -208,7 +243,9 @@ def _read_at_once(info: TensorInfo, file: FileIO, pieces: Sequence[tuple[int, me
         wait(readings)
 
 
-def _read_piece(info: TensorInfo, file: FileIO, offset: int, handed_over: list[memoryview]) -> int:
+def _read_piece(
+    info: TensorInfo, file: FileIO, offset: int, handed_over: list[memoryview], checked: bool
+) -> tuple[int, str]:
     """Fill the one view in the list, which is taken out of it: threads keep a task's arguments for a while after it."""
     view, done = handed_over.pop(), 0
     while done < len(view):
@@ -216,7 +253,34 @@ def _read_piece(info: TensorInfo, file: FileIO, offset: int, handed_over: list[m
         if not count:
             raise CheckpointError(f"{info.path} ends inside tensor {info.name}; {fetch_again(info.path)}.")
         done += count
-    return done
+    return done, digest(view) if checked else ""
+
+
+def check_tensor(info: TensorInfo, on_bytes: OnBytes | None = None) -> None:
+    """Read a tensor of a file of our own, a piece at a time, only to see whether it is whole.
+
+    Raises:
+        CheckpointError: if it is damaged, has no digest, or can't be read.
+    """
+    piece, digests = memoryview(bytearray(min(PIECE, info.nbytes))), []
+    try:
+        with info.path.open("rb", buffering=0) as file:
+            for done in range(0, info.nbytes, PIECE):
+                count, found = _read_piece(info, file, info.offset + done, [piece[: info.nbytes - done]], True)
+                digests.append(found)
+                if on_bytes:
+                    on_bytes(count)
+    except OSError as error:
+        raise CheckpointError(f"{info.path} can't be read ({error.strerror or error}); check the disk.") from error
+    _check(info, digests)
+
+
+def _check(info: TensorInfo, digests: list[str]) -> None:
+    """Raises CheckpointError if these are not the digests of the tensor's pieces."""
+    if tensor_digest(info.dtype, info.shape, digests) != info.digest:
+        raise CheckpointError(f"{info.path} is damaged: tensor {info.name} is not as it was written; make it again.")
+    if info.nbytes > PIECE:
+        _checked.add(info)
 
 
 def _tensor(path: Path, name: str, entry: dict[str, Any], data_start: int) -> TensorInfo:

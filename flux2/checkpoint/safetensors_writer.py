@@ -1,4 +1,5 @@
-"""Safetensors files written one tensor at a time: the header first, for every type and shape is known beforehand."""
+"""Safetensors files of our own, written one tensor at a time: the header first, for every type and shape is known
+beforehand, and once more at the end, with the digests by which they are checked when they are read."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from flux2.checkpoint.safetensors_file import item_bytes
+from flux2.checkpoint.safetensors_file import DIGESTS, PIECE, item_bytes, tensor_digest
+from flux2.digest import HEX_DIGITS, digest
 from flux2.mlx_backend import mx
 
 _ALIGNMENT = 8  # bytes; of the header's end
@@ -24,9 +26,15 @@ def nbytes(stored: Stored) -> int:
     return math.prod(shape) * item_bytes(dtype)
 
 
-def header(tensors: Mapping[str, Stored], metadata: Mapping[str, str]) -> bytes:
-    """What a file of these tensors begins with. https://github.com/huggingface/safetensors#format"""
-    entries: dict[str, object] = {"__metadata__": {"format": "mlx", **metadata}}
+def header(
+    tensors: Mapping[str, Stored], metadata: Mapping[str, str], digests: Mapping[str, str] | None = None
+) -> bytes:
+    """What a file of these tensors begins with; as long without digests as with them.
+
+    https://github.com/huggingface/safetensors#format
+    """
+    known = digests or dict.fromkeys(tensors, "0" * HEX_DIGITS)
+    entries: dict[str, object] = {"__metadata__": {"format": "mlx", **metadata, DIGESTS: json.dumps(known)}}
     end = 0
     for name, stored in tensors.items():
         begin, end = end, end + nbytes(stored)
@@ -39,17 +47,23 @@ def header(tensors: Mapping[str, Stored], metadata: Mapping[str, str]) -> bytes:
 def write(
     path: Path, tensors: Mapping[str, Stored], metadata: Mapping[str, str], arrays: Iterator[tuple[str, mx.array]]
 ) -> None:
-    """Write a file, taking its arrays as they come, in the order of `tensors`, and flush it to the disk.
+    """Write a file that nobody else can read, taking its arrays as they come, in the order of `tensors`, and flush it.
 
     Raises:
         OSError: if the disk is full or fails; part of the file is there then.
     """
-    with path.open("wb") as file:
+    digests: dict[str, str] = {}
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(header(tensors, metadata))
         for name, stored in tensors.items():
             found, array = next(arrays)
             assert found == name and array.shape == stored[1] and array.nbytes == nbytes(stored), (found, name)
-            file.write(np.asarray(array.reshape(-1).view(mx.uint8)).data)
-            del array  # before the next one comes
+            data = np.asarray(array.reshape(-1).view(mx.uint8)).data
+            pieces = (digest(data[done : done + PIECE]) for done in range(0, len(data), PIECE))
+            digests[name] = tensor_digest(*stored, pieces)
+            file.write(data)
+            del array, data  # before the next one comes
+        file.seek(0)
+        file.write(header(tensors, metadata, digests))
         file.flush()
         os.fsync(file.fileno())

@@ -24,7 +24,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from flux2.atomic import write_atomically
+from flux2.digest import is_sealed, sealed
 from flux2.paths import cache_dir
+from flux2.private import check_own, make_private
 
 _Matrix = npt.NDArray[np.float32]
 
@@ -79,6 +82,17 @@ def threads() -> int:
     return int(_Library.loaded.scipy_openblas_get_num_threads()) if _Library.loaded else 1
 
 
+def kernels() -> str:
+    """By what matrices are multiplied, as far as it decides the last bits: OpenBLAS's version and the processor's type
+    that it chose or was told (OPENBLAS_CORETYPE), and its threads; "" where it is not there."""
+    if not _Library.loaded:
+        return ""
+    for name in ("scipy_openblas_get_config", "scipy_openblas_get_corename"):
+        getattr(_Library.loaded, name).restype = ctypes.c_char_p
+    config, core = _Library.loaded.scipy_openblas_get_config(), _Library.loaded.scipy_openblas_get_corename()
+    return f"{config.decode()} {core.decode()} {os.environ.get('OPENBLAS_NUM_THREADS') or _usable_cores()}"
+
+
 def add_product(sums: _Matrix, a: _Matrix, b: _Matrix) -> None:
     """sums += a · bᵀ; float32 matrices whose rows' own numbers lie side by side, and the rows at any distance."""
     if _Library.loaded is None:
@@ -109,25 +123,33 @@ def _renamed_copy() -> Path:
 
     Raises:
         ImportError: if one of the two packages is not installed.
-        OSError: if the copy can't be written.
+        OSError: if the copy can't be written, or the cache folder is not this user's alone.
         subprocess.SubprocessError: if patchelf fails.
     """
     version = importlib.metadata.version("scipy-openblas32")
-    copy = cache_dir() / "blas" / f"libopenblas-{version}-{'-'.join(_FUNCTIONS)}.so"
-    if copy.exists():
+    copy = make_private(cache_dir() / "blas") / f"libopenblas-{version}-{'-'.join(_FUNCTIONS)}.so"
+    if _is_usable(copy):
         return copy
     spec = importlib.util.find_spec("scipy_openblas32")
     if spec is None or spec.origin is None:
         raise ImportError("scipy_openblas32 has no files")
     original = Path(spec.origin).parent / "lib" / "libscipy_openblas.so"
-    copy.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=copy.parent) as folder:
         names, renamed = Path(folder) / "names", Path(folder) / copy.name
         names.write_text("".join(f"{_PREFIX}{name} {name}\n" for name in _FUNCTIONS))
         command: list[str | Path] = [_patchelf(), "--rename-dynamic-symbols", names, "--output", renamed, original]
         subprocess.run(command, check=True, capture_output=True, timeout=60)
-        renamed.replace(copy)
+        write_atomically(copy, sealed(copy.name, renamed.read_bytes()))
     return copy
+
+
+def _is_usable(copy: Path) -> bool:
+    """Whether a copy is there, whole and of nobody else's making: what it holds is run."""
+    try:
+        check_own(copy, closed=True)
+        return is_sealed(copy)
+    except OSError:
+        return False
 
 
 def _patchelf() -> Path:

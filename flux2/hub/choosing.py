@@ -59,15 +59,18 @@ def _unread(repo: str, part: Part, files: Sequence[HubFile], place: str) -> set[
     Raises:
         CheckpointError: if there are weights, and none in a form that is read.
     """
-    names = [file.path.removeprefix(place) for file in files if file.path.startswith(place)]
+    inside = (file.path.removeprefix(place) for file in files if file.path.startswith(place))
+    names = [name for name in inside if "/" not in name]
     if place + part.config not in {file.path for file in files}:
         return set()
     forms = weight_forms(names, part.weights)
     chosen = readable_form(names, part.weights) or _of_unknown_shards(forms)
     if chosen is None:
-        found = other_forms(names, part.weights) or "no file of its weights"
+        found = other_forms(names, part.weights)[0] or "no file of its weights"
+        where = f"in {place}" if place else "at its top"
         raise CheckpointError(
-            f"{repo} can't be read here: in {place or 'it'} there is {found}. Nothing was downloaded."
+            f"{repo} can't be read here, and nothing of it was downloaded: {where} there is {found}; "
+            "choose a repository with bfloat16 safetensors files."
         )
     read = {chosen.index, *chosen.files}
     return {place + name for form in forms for name in (form.index, *form.files) if name and name not in read}

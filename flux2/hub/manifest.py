@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from flux2.atomic import write_atomically
 from flux2.paths import cache_dir, models_dir
+from flux2.private import make_private, read_own
 
 _DIGEST = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 _PREFIX = "models--"
+_PIECE = 1 << 20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,20 @@ class HubFile:
         if len(self.digest) == hashlib.sha256().digest_size * 2:
             return hashlib.sha256()
         return hashlib.sha1(b"blob %d\0" % self.size, usedforsecurity=False)  # https://git-scm.com/book: Git Objects
+
+    def is_in(self, path: Path) -> bool:
+        """Whether that file holds it, bit for bit.
+
+        Raises:
+            OSError: if it can't be read.
+        """
+        if path.stat().st_size != self.size:
+            return False
+        hasher = self.hasher()
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                hasher.update(piece)
+        return bool(hasher.hexdigest() == self.digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +111,8 @@ class Manifest:
     def save(self) -> None:
         """Write it down whole or not at all."""
         path = _note(self.repo)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(asdict(self), file)
-        Path(temporary).replace(path)
+        make_private(path.parent)
+        write_atomically(path, json.dumps(asdict(self)).encode())
 
     @classmethod
     def of_snapshot(cls, folder: Path) -> Manifest | None:
@@ -113,7 +125,7 @@ class Manifest:
     def last(cls, repo: str) -> Manifest | None:
         """As it was when the repository was last downloaded, wholly or in part, by this program."""
         try:
-            data = json.loads(_note(repo).read_text("utf-8"))
+            data = json.loads(read_own(_note(repo)))
             files = tuple(HubFile(str(f["path"]), int(f["size"]), str(f["digest"])) for f in data["files"])
             return cls(repo, str(data["commit"]), files)
         except (OSError, ValueError, LookupError, TypeError, RecursionError):

@@ -184,7 +184,13 @@ def _refuse_unknown_pipeline(manifest: Manifest, tally: Tally) -> None:
         if file.path == INDEX_FILE:
             fetch(manifest, file, advance=tally.advance, on_pause=tally.on_pause)
             place = next(path for path in (manifest.blob(file), manifest.snapshot_path(file)) if path.exists())
-            named = read_json(place, "try again.").get("_class_name")
+            try:
+                named = read_json(place).get("_class_name")
+            except CheckpointError as error:
+                raise CheckpointError(
+                    f"The {INDEX_FILE} of {manifest.repo} is no JSON object, so that nobody knows what the repository "
+                    "holds; choose another one."
+                ) from error
             check_class(Path(manifest.repo) / INDEX_FILE, named, PIPELINES)
 
 

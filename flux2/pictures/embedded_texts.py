@@ -155,7 +155,7 @@ def _unpack_itxt(rest: bytes) -> str:
     text = after.split(b"\0", 2)[-1]
     if packed == b"\1":
         text = _inflated(method + text)
-    return text.decode("utf-8")
+    return _utf8_or_latin(text)
 
 
 def _inflated(rest: bytes) -> bytes:
@@ -221,7 +221,10 @@ def _add_xmp(found: EmbeddedTexts, packet: str) -> None:
     """Every property of the packet by its plain name, whether it was written as an attribute or as an element."""
     try:
         root = ElementTree.fromstring(packet.strip("\0\ufeff \t\r\n"))
-    except (ElementTree.ParseError, DefusedXmlException, ValueError, RecursionError) as error:
+    except DefusedXmlException:
+        found.damaged.append("XMP (it has entities of its own, which are not read)")
+        return
+    except (ElementTree.ParseError, ValueError, RecursionError) as error:
         found.damaged.append(f"XMP ({error})")
         return
     for element in root.iter():

@@ -9,14 +9,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from flux2.atomic import put_aside, write_atomically
+from flux2.atomic import changing, put_aside, write_atomically
 from flux2.errors import Flux2Error
 from flux2.paths import state_dir
 from flux2.pictures.gallery import Picture
+from flux2.private import make_private, read_own
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,29 +49,25 @@ class Favourites:
         Raises:
             Flux2Error: if it can't be read, or the marks can't be written.
         """
-        self._marks = _read(self._file)
-        marked = picture not in self
-        if marked:
-            self._mark(picture, _digest(picture.path))
-        else:
-            del self._marks[str(picture.path)]
-        try:
-            self._write()
-        except Flux2Error:
-            self._marks = _read(self._file)
-            raise
+        digest = _digest(picture.path)
+        with self._changing():
+            marked = picture not in self
+            if marked:
+                self._mark(picture, digest)
+            else:
+                del self._marks[str(picture.path)]
         return marked
 
     def follow(self, pictures: Iterable[Picture]) -> None:
         """Find marked pictures that were renamed, moved or touched. Only files of a lost picture's size are read."""
         self._marks = _read(self._file)
+        found: list[tuple[_Mark, Picture]] = []
         pictures = list(pictures)
         there = {str(picture.path) for picture in pictures if picture in self}
         lost = [mark for path, mark in self._marks.items() if path not in there]
         by_size: dict[int, dict[str, _Mark]] = {}
         for mark in lost:
             by_size.setdefault(mark.size, {})[mark.sha256] = mark
-        found = False
         for picture in pictures:
             candidates = by_size.get(picture.size)
             if not candidates or str(picture.path) in there:
@@ -78,30 +75,41 @@ class Favourites:
             with contextlib.suppress(Flux2Error):
                 digest = _digest(picture.path)
                 if digest in candidates:
-                    del self._marks[candidates.pop(digest).path]
-                    self._mark(picture, digest)
-                    found = True
+                    found.append((candidates.pop(digest), picture))
         if found:
-            with contextlib.suppress(Flux2Error):  # it is found again next time
-                self._write()
+            with contextlib.suppress(Flux2Error), self._changing():  # else it is found again next time
+                for mark, picture in found:
+                    if self._marks.pop(mark.path, None):  # unless another screen took it away meanwhile
+                        self._mark(picture, mark.sha256)
 
     def _mark(self, picture: Picture, digest: str) -> None:
         path = str(picture.path)
         self._marks[path] = _Mark(digest, path, picture.size, picture.changed)
 
-    def _write(self) -> None:
-        """All marks, whole or not at all."""
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """The marks as they are on the disk now, to be changed by nobody else; all are written at the end.
+
+        Raises:
+            Flux2Error: if they can't be written; they are then as they are on the disk.
+        """
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._file, json.dumps([asdict(mark) for mark in self._marks.values()], indent=1).encode())
+            make_private(self._file.parent)
+            with changing(self._file):
+                self._marks = _read(self._file)
+                yield
+                content = json.dumps([asdict(mark) for mark in self._marks.values()], indent=1)
+                write_atomically(self._file, content.encode())
         except OSError as error:
-            raise Flux2Error(f"The favourites can't be written to {self._file}: {error.strerror}.") from error
+            self._marks = _read(self._file)
+            why = error.strerror or error
+            raise Flux2Error(f"The favourites can't be written to {self._file}: {why}.") from error
 
 
 def _read(file: Path) -> dict[str, _Mark]:
     """By path. A damaged file is put aside, not lost; a damaged entry is passed over."""
     try:
-        entries = json.loads(file.read_text("utf-8"))
+        entries = json.loads(read_own(file))
     except OSError:
         return {}
     except (ValueError, RecursionError):

@@ -46,6 +46,11 @@ _SETTINGS = {
     *("exif usercomment", "xmp usercomment", "jpeg comment", "exif xpcomment", CHUNK),
 }
 """Where programs write settings, in lower case: a text there that nobody reads is named."""
+_NO_SETTINGS = {
+    *("software", "author", "copyright", "creation time", "title", "source", "warning", "disclaimer", "date:create"),
+    *("date:modify", "date:timestamp", "exif make", "exif model", "exif software", "xmp creatortool"),
+}
+"""Where no program writes settings, in lower case."""
 _QUOTED = 40
 """Characters of a text that is named."""
 
@@ -75,7 +80,8 @@ def read_settings_of(path: Path) -> FoundSettings:
         best = readings[0][1]
         best.not_understood += not_understood
         return best
-    said = [*(word for _, found in readings for word in found.not_understood), *not_understood]
+    said = [str(word) for _, found in readings for word in (*found.not_understood, *found.left_out)] + not_understood
+    said = said or [f"{name} “{_quoted(text)}”" for name, text in embedded.texts if name.lower() not in _NO_SETTINGS]
     if not said:
         raise Flux2Error(f"{path} says nothing about how it was made; choose a picture with its settings in it.")
     listed = printable("; ".join(said[:4]))

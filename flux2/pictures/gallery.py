@@ -25,13 +25,15 @@ from typing import Any
 
 from PIL import Image
 
+from flux2.digest import digest
 from flux2.errors import Flux2Error
 from flux2.paths import cache_dir, pictures_dir
 from flux2.pictures.image_metadata import ImageMetadata
 from flux2.pictures.images import read_header, read_pixels
+from flux2.private import check_own, make_private
 from flux2.request import GenerationRequest
 
-FORMAT = 1
+FORMAT = 2
 """Counted up when the tables change."""
 THUMBNAIL_SIDE = 192
 """Pixels of the longer side: enough for half-cells of 96 × 96, and about 9 KB as JPEG."""
@@ -45,7 +47,7 @@ CREATE TABLE IF NOT EXISTS pictures (
     path BLOB PRIMARY KEY, size INTEGER, changed INTEGER,
     width INTEGER, height INTEGER, created REAL, request TEXT, problem TEXT
 );
-CREATE TABLE IF NOT EXISTS thumbnails (path BLOB PRIMARY KEY, size INTEGER, changed INTEGER, jpeg BLOB);
+CREATE TABLE IF NOT EXISTS thumbnails (path BLOB PRIMARY KEY, size INTEGER, changed INTEGER, jpeg BLOB, digest TEXT);
 """
 
 
@@ -158,16 +160,17 @@ class Gallery:
         """
         key = (os.fsencode(picture.path), picture.size, picture.changed)
         with self._lock:
-            rows = self._ask("SELECT jpeg FROM thumbnails WHERE path = ? AND size = ? AND changed = ?", key)
-        if rows and (kept := _decoded(rows[0][0])):
+            rows = self._ask("SELECT jpeg, digest FROM thumbnails WHERE path = ? AND size = ? AND changed = ?", key)
+        if rows and digest(bytes(rows[0][0])) == rows[0][1] and (kept := _decoded(rows[0][0])):
             return kept
         image = read_pixels(picture.path)
         image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
         file = io.BytesIO()
         image.save(file, "JPEG", quality=85)
+        jpeg = file.getvalue()
         with self._lock:
-            self._ask("INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?, ?)", (*key, file.getvalue()))
-        return _decoded(file.getvalue()) or image  # as it will look next time
+            self._ask("INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?, ?, ?)", (*key, jpeg, digest(jpeg)))
+        return _decoded(jpeg) or image  # as it will look next time
 
     def close(self) -> None:
         with self._lock:
@@ -288,10 +291,9 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    """The database at `path`, begun anew where it is of no use; in memory where the disk can't be written."""
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for _ in range(2):
+    """The database at `path`, which nobody else can read, begun anew where it is of no use; in memory where the disk
+    can't be written, or another user's file is in its place."""
+    for _ in range(2 if _made(path) else 0):
         try:
             return _prepared(sqlite3.connect(path, timeout=2.0, check_same_thread=False))
         except sqlite3.OperationalError:
@@ -299,6 +301,19 @@ def _open(path: Path) -> sqlite3.Connection:
         except sqlite3.DatabaseError:
             path.unlink(missing_ok=True)
     return _prepared(sqlite3.connect(":memory:", check_same_thread=False))
+
+
+def _made(path: Path) -> bool:
+    """Whether there is a file of our own now for the database; SQLite's others beside it have its mode."""
+    try:
+        make_private(path.parent)
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        check_own(path)
+        path.chmod(0o600)
+    except OSError:
+        return False
+    return True
 
 
 def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:

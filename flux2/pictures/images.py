@@ -19,6 +19,7 @@ from PIL import Image
 
 from flux2 import events as ev
 from flux2.architecture.catalog import label
+from flux2.atomic import write_new
 from flux2.errors import Flux2Error, PictureNotSavedError, RequestError
 from flux2.paths import expand, state_dir
 from flux2.pictures.image_metadata import CHUNK, ImageMetadata, text_chunks
@@ -80,8 +81,9 @@ def check_writable(path: Path) -> None:
     """
     with _told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _temporary(path) as temporary:
-            os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        trial = path.with_name(f".{path.stem[:40]}.{secrets.token_hex(4)}.part")
+        os.close(os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        trial.unlink()
 
 
 def save_png(image: Image.Image, path: Path, metadata: ImageMetadata | None) -> Path:
@@ -141,15 +143,7 @@ def save_file(png: bytes, path: Path) -> Path:
 def _save_file(png: bytes, path: Path) -> Path:
     with _told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _temporary(path) as temporary:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(png)
-                file.flush()
-                os.fsync(file.fileno())
-            saved = next(name for name in _names(path) if _publish(temporary, name))
-        _flush_folder(path.parent)
-    return saved
+        return write_new(_names(path), png)
 
 
 def read_metadata(path: Path) -> ImageMetadata:
@@ -201,49 +195,6 @@ def _names(path: Path) -> Iterator[Path]:
     yield path
     for number in count(2):
         yield path.with_name(f"{path.stem}-{number}{path.suffix}")
-
-
-@contextlib.contextmanager
-def _temporary(path: Path) -> Iterator[Path]:
-    """A hidden name beside `path`; whatever stands under it afterwards is removed."""
-    temporary = path.with_name(f".{path.stem[:40]}.{secrets.token_hex(4)}.part")
-    try:
-        yield temporary
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-
-
-def _publish(temporary: Path, path: Path) -> bool:
-    """Give the file its name, unless another file has it."""
-    try:
-        os.link(temporary, path)  # unlike rename, fails where the name is taken
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
-            raise
-        # exFAT and some network shares know no hard links: take the name first, then move over it.
-        try:
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-        except FileExistsError:
-            return False
-        try:
-            temporary.replace(path)
-        except OSError:
-            path.unlink()
-            raise
-    return True
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make the new name last through a power cut, where the file system can be asked to."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 _REMEDIES = {

@@ -12,10 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from flux2 import __version__
-from flux2.atomic import write_atomically
+from flux2.atomic import changing, write_atomically
 from flux2.events import PHASES
 from flux2.paths import state_dir
 from flux2.planning.planner import MemoryPlan
+from flux2.private import make_private, read_own
 from flux2.request import GenerationRequest
 
 MOST_RUNS = 500
@@ -31,17 +32,18 @@ def remember_peaks(request: GenerationRequest, plan: MemoryPlan, peaks: Mapping[
     A phase that the run went through with a transformer from an earlier one is not what a first run takes, so that
     encoding counts only together with loading.
     """
-    known = _read()
     key = _key(request, plan)
     fresh: dict[str, int] = {phase: count for phase, count in peaks.items() if phase in _PLANNED}
     encoding = fresh.pop("encode", None)
-    if encoding is not None and "load" in fresh:
-        known[_encoding_key(request, plan)] = {"encode": encoding}
-    known[key] = {**known.pop(key, {}), **fresh}
-    kept = dict(list(known.items())[-MOST_RUNS:])
     with contextlib.suppress(OSError):
-        _path().parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(_path(), json.dumps({"version": __version__, "peaks": kept}, indent=0).encode())
+        make_private(_path().parent)
+        with changing(_path()):
+            known = _read()
+            if encoding is not None and "load" in fresh:
+                known[_encoding_key(request, plan)] = {"encode": encoding}
+            known[key] = {**known.pop(key, {}), **fresh}
+            kept = dict(list(known.items())[-MOST_RUNS:])
+            write_atomically(_path(), json.dumps({"version": __version__, "peaks": kept}, indent=0).encode())
 
 
 def measured_peak(request: GenerationRequest, plan: MemoryPlan) -> int | None:
@@ -67,7 +69,7 @@ def _encoding_key(request: GenerationRequest, plan: MemoryPlan) -> str:
 
 def _read() -> _Peaks:
     try:
-        content = json.loads(_path().read_text("utf-8"))
+        content = json.loads(read_own(_path()))
         if content["version"] != __version__:
             return {}
         return {

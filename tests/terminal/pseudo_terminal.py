@@ -102,8 +102,8 @@ class PseudoTerminal:
 
     def forget(self) -> None:
         """What was written so far no longer counts for `wait_for`."""
-        while select.select([self._main], [], [], 0.05)[0]:
-            self._read()
+        while select.select([self._main], [], [], 0.05)[0] and self._read():
+            pass
         self._seen = b""
 
     @property

@@ -20,6 +20,7 @@ from tests.terminal.test_screen import SCREEN, worker  # noqa: F401 — a fixtur
 from tests.tui.terminal_replies import REPLIES
 from tests.worker.conftest import home  # noqa: F401 — a fixture
 from tui.choices import load_choices
+from tui.terminal import prepare_environment
 
 QUIT = b"\x11"
 FAILING = """
@@ -145,3 +146,13 @@ def test_closed_streams_are_no_terminal() -> None:
     code = "import os, sys; os.close(0); os.execv(sys.executable, [sys.executable, '-m', 'tui'])"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path.cwd(), env=os.environ)
     assert (ended.returncode, ended.stderr[:26]) == (2, "flux2-tui needs a terminal")
+
+
+def test_a_variable_that_can_not_be_used_costs_that_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"TEXTUAL_COLOR_SYSTEM": "foo", "TEXTUAL_LOG": str(tmp_path / "no" / "log")})
+    assert [note.split(" is ")[0] for note in prepare_environment()] == ["TEXTUAL_COLOR_SYSTEM", "TEXTUAL_LOG"]
+    assert not {"TEXTUAL_COLOR_SYSTEM", "TEXTUAL_LOG"} & set(os.environ)
+    usable = {"TEXTUAL_COLOR_SYSTEM": "256", "TEXTUAL_LOG": str(tmp_path / "log"), "TEXTUAL_FPS": "nonsense"}
+    monkeypatch.setattr(os, "environ", dict(usable))
+    assert prepare_environment() == []
+    assert usable.items() <= os.environ.items()

@@ -38,7 +38,7 @@ def test_what_was_saved_comes_back(tmp_path: Path) -> None:
 def test_a_failed_save_leaves_the_old_choices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "screen.json"
     save_choices(path, SOME)
-    monkeypatch.setattr("json.dump", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr("flux2.atomic._write", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         save_choices(path, replace(SOME, prompt="lost"))
     assert load_choices(path) == SOME

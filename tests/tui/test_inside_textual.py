@@ -5,11 +5,23 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+from textual_image import _terminal
+
 from tui.inside_textual import missing
+from tui.picture import bearable
 
 
 def test_this_version_of_textual_bears_all_of_it() -> None:
     assert missing() == []
+
+
+def test_a_textual_image_that_asks_the_terminal_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bearable("kitty") == "kitty"
+    monkeypatch.setattr(_terminal, "get_cell_size", lambda: (10, 20))  # one that keeps no result
+    assert [bearable(graphics) for graphics in ("kitty", "sixel", "none")] == ["halfcell", "halfcell", "none"]
+    monkeypatch.delattr(_terminal, "get_cell_size")
+    assert bearable("kitty") == "halfcell"
 
 
 WITHOUT = """
@@ -17,7 +29,7 @@ import asyncio, sys, types
 from pathlib import Path
 
 source = Path("tui/inside_textual.py").read_text()
-for test in ("code is not None and", "isinstance(vars(", "getattr(message_pump"):
+for test in ("code is not None and", "isinstance(vars(", "getattr(message_pump", "all(name in owner"):
     assert test in source
     source = source.replace(test, "False and " + test)
 module = types.ModuleType("tui.inside_textual")
@@ -42,4 +54,4 @@ asyncio.run(main())
 
 def test_the_program_works_without_it() -> None:
     ended = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True)
-    assert ended.stdout.split() == ["9", "int4", "paper", "True"]
+    assert ended.stdout.split() == ["10", "int4", "paper", "True"]

@@ -246,6 +246,10 @@ async def test_a_picture_without_a_prompt_leaves_ours(tmp_path: Path) -> None:
         app.post_message(events.Paste(str(tmp_path / "dog.jpg")))
         await _until(pilot, app, "Not taken: prompt (the picture has none).")
         assert (app.choices.prompt, app.choices.steps, app.choices.seed) == ("a cat", 9, 5)
+        assert "without no" in text_of(app).splitlines()[1]
+        app.choose(replace(app.choices, negative_prompt=None))
+        await settled(pilot)
+        assert "without" not in text_of(app).splitlines()[1]
 
 
 async def test_earlier_prompts_are_found_by_a_few_letters() -> None:

@@ -59,6 +59,7 @@ def keys_of(*sent: bytes | None) -> list[str]:
         (b"\x11", ["ctrl+q"]),
         ("£é🦊".encode(), ["pound_sign", "é", "fox_face"]),
         (b"m", ["m"]),
+        ("👩\u200d👧".encode(), ["woman", "'\\u200d'", "girl"]),  # what joins is text, though no key
     ],
 )
 def test_keys(sent: bytes, keys: list[str]) -> None:

@@ -408,3 +408,20 @@ def test_a_reader_that_leaves_early_is_no_failure() -> None:
 )
 def test_numbers_as_people_read_them(shown: str, expected: str) -> None:
     assert shown == expected
+
+
+def test_ctrl_c_before_anything_has_begun_is_no_traceback() -> None:
+    """While modules are imported."""
+    program = """
+import builtins, os, signal
+from flux2.__main__ import main
+real = builtins.__import__
+def interrupted(name, *rest):
+    if name == "flux2.cli":
+        os.kill(os.getpid(), signal.SIGINT)
+    return real(name, *rest)
+builtins.__import__ = interrupted
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")

@@ -87,6 +87,11 @@ CUSTOM = {
     ("graph", "values", "named"),
     [
         (BASE, {}, []),
+        (
+            {**BASE, **CUSTOM, "21": node("BasicGuider", model=["12", 0], conditioning=["6", 0])},
+            {"guidance": 1.0, "negative_prompt": None},
+            [],
+        ),
         ({**BASE, "3": CUSTOM["3"], **CUSTOM}, {}, []),
         (
             {

@@ -136,3 +136,22 @@ def test_a_folder_of_the_hub_cache_is_opened_at_its_snapshot(capsys: pytest.Capt
     assert "folder" in fetch_all(capsys)
     assert find_local(str(storage(REPO))) == storage(REPO) / "snapshots" / COMMIT
     assert find_checkpoint(str(storage(REPO))) == storage(REPO) / "snapshots" / COMMIT
+
+
+def test_what_the_repository_has_damaged_is_not_to_be_downloaded_again(
+    hub: Hub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.files["vae/config.json"] = b"{"
+    assert "folder" in fetch_all(capsys)
+    folder = find_local(REPO)
+    assert folder
+    with pytest.raises(
+        CheckpointError, match=f"is not valid JSON .*; {REPO} has it so on the Hub: choose another model"
+    ):
+        open_checkpoint(folder)
+    (folder / "vae/config.json").unlink()
+    (folder / "vae/config.json").write_text("}")
+    with pytest.raises(CheckpointError, match=f"`flux2 models download {REPO}` brings it again"):
+        open_checkpoint(folder)
+    hub.files["model_index.json"] = b"["
+    assert f"The model_index.json of {REPO} is no JSON object" in str(fetch_all(capsys)["error"])

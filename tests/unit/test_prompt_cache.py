@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flux2 import prompt_cache
 from flux2.mlx_backend import mx
 from flux2.prompt_cache import EncodedPrompt, PromptCache, fingerprint
 
@@ -84,10 +85,10 @@ def test_a_disk_that_cannot_be_written_is_no_failure(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_leaves_nothing(cache: PromptCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    def half_written(path: str, *_: object) -> None:
-        Path(path).write_bytes(b"half")
-        raise RuntimeError("no space left")
+    def half_written(path: Path, *_: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(mx, "save_safetensors", half_written)
+    monkeypatch.setattr(prompt_cache, "write", half_written)
     cache.keep("a fox", None, encoded())
     assert list(cache.folder.iterdir()) == []

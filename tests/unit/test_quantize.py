@@ -202,6 +202,18 @@ def other_version(folder: Path) -> None:
     write_raw(folder / FILE, {"__metadata__": {**metadata, "layout": "0"}, **entries}, data)
 
 
+def flipped(folder: Path) -> None:
+    data = bytearray((folder / FILE).read_bytes())
+    data[len(data) // 3] ^= 0x40
+    (folder / FILE).write_bytes(data)
+
+
+def holed(folder: Path) -> None:
+    data = bytearray((folder / FILE).read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 4096] = bytes(4096)
+    (folder / FILE).write_bytes(data)
+
+
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
@@ -210,6 +222,8 @@ def other_version(folder: Path) -> None:
         (other_shape, "holds other tensors"),
         (lost, "is missing"),
         (other_version, "another version of this program"),
+        (flipped, "is damaged"),
+        (holed, "is damaged"),
     ],
 )
 def test_a_damaged_file_is_noticed_said_and_made_anew(damage: Any, sentence: str) -> None:
@@ -280,7 +294,7 @@ def test_a_disk_that_is_too_small_is_refused_before_any_work(monkeypatch: pytest
     usage = type("Usage", (), {"free": 7 * 10**6})
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     told: list[int] = []
-    with pytest.raises(Flux2Error, match=r"would take 6\.84 MiB, but its disk has 6\.68 MiB left"):
+    with pytest.raises(Flux2Error, match=r"would take 6\.85 MiB, but its disk has 6\.68 MiB left"):
         quantize_transformer("pocket", "int4", on_bytes=told.append)
     assert not told and not list((cache_dir() / "quantized").iterdir())
 
@@ -373,7 +387,7 @@ def test_the_command_prints_the_folder_and_models_shows_it(capsys: pytest.Captur
     assert main(arguments) == 0
     out, err = capsys.readouterr()
     assert out == f"{quantized_folder(pocket_checkpoint() / 'transformer', 'int4')}\n"
-    assert "6.84 MiB · in " in err
+    assert "6.85 MiB · in " in err
     assert main([*arguments, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["made"], facts["bytes"]) == (False, (Path(facts["folder"]) / FILE).stat().st_size)

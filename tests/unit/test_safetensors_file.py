@@ -148,7 +148,7 @@ def test_tells_of_bytes_and_lets_the_listener_stop_it(tmp_path: Path) -> None:
 
 
 def test_large_tensors_are_read_by_several_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(safetensors_file, "_PIECE", 1000)
+    monkeypatch.setattr(safetensors_file, "PIECE", 1000)
     array = np.random.default_rng(0).standard_normal((37, 101)).astype(np.float32)
     save_file({"before": np.ones(3, np.float32), "large": array}, tmp_path / "a.safetensors")
     info = read_header(tmp_path / "a.safetensors")["large"]

@@ -87,6 +87,7 @@ class Dashboard(UserKeysScreen):
 
     def on_mount(self) -> None:
         self._arrange_for(self.app.size)  # so that the first frame is right already
+        self.prompt.show_negative(self.app.choices.negative_prompt)
         self.prompt.editor.focus()
         self.set_interval(1.0, self._tick)
 
@@ -124,6 +125,7 @@ class Dashboard(UserKeysScreen):
         if choices.model != self.settings.form.choices.model:
             self._count_tokens()
         self.settings.form.choices = choices
+        self.prompt.show_negative(choices.negative_prompt)
 
     def _tick(self) -> None:
         """Elapsed time and ETA, once a second; nothing else moves by itself."""
@@ -367,6 +369,11 @@ class Dashboard(UserKeysScreen):
         self.set_class(alone is not None, "-alone")
         for pane in self.panes:
             pane.set_class(pane is alone, "-shown")
+
+    def on_descendant_focus(self) -> None:
+        """A pane alone gives way to one that gets the focus: what is written must be seen."""
+        if self.has_class("-alone") and not any(pane.has_focus_within for pane in self.query(".-shown")):
+            self._show_alone(None)
 
     def action_graph_window(self) -> None:
         graph = self.memory.graph

@@ -11,7 +11,6 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.timer import Timer
-from textual.widgets import Input
 
 from flux2.errors import Flux2Error
 from tui.bindings import bindings
@@ -19,6 +18,7 @@ from tui.fuzzy import matcher
 from tui.keymap import BROWSER_KEYS, GALLERY_KEYS, Key
 from tui.picture_details import details
 from tui.screens.picture_screen import PictureScreen
+from tui.widgets.fields import Field
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.pane import Heading
 from tui.widgets.picture_browser import PictureBrowser
@@ -46,7 +46,7 @@ class GalleryScreen(PictureScreen):
         self._options = options
         self.heading = Heading("Gallery")
         self.browser: PictureBrowser
-        self.filter = Input(placeholder="letters of prompt, model, quantization, seed or name", compact=True)
+        self.filter = Field(placeholder="letters of prompt, model, quantization, seed or name", compact=True)
         self.thumbnail = PictureView("none" if options.graphics == "none" else "halfcell", id="gallery-thumbnail")
         self._words = Static(id="gallery-words")
         self._only_favourites = False

@@ -14,6 +14,7 @@ from textual.widgets import Input
 from tui.fuzzy import matcher
 from tui.screens.dialog import Dialog
 from tui.text import ellipsis
+from tui.widgets.fields import Field
 from tui.widgets.plain import Label, Option, OptionList
 
 SHOWN = 100
@@ -42,7 +43,7 @@ class HistorySearch(Dialog[str]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog-box"):
             yield Label("Earlier prompts", classes="dialog-title")
-            yield Input(placeholder="a few letters of it", compact=True)
+            yield Field(placeholder="a few letters of it", compact=True)
             yield OptionList(compact=True)
             with Vertical(classes="dialog-foot"):
                 yield Label("type to narrow down, ↑ ↓, enter, esc", classes="dialog-hint")

@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.widgets import Input
 
 from tui.screens.dialog import Dialog
+from tui.widgets.fields import Field
 from tui.widgets.plain import Label, Option, OptionList
 
 _NOTHING = Content("")
@@ -82,7 +83,7 @@ class Menu(Dialog[str]):
             yield OptionList(*self._options(), compact=True)
             with Vertical(classes="dialog-foot"):
                 if self._typed:
-                    yield Input(placeholder=self._typed, compact=True)
+                    yield Field(placeholder=self._typed, compact=True)
                     yield Label("", classes="dialog-complaint")
                 yield Label(self._hint(), classes="dialog-hint")
 

@@ -15,6 +15,7 @@ from flux2.errors import RequestError
 from flux2.request import GenerationRequest
 from tui.choices import SEED_MODES, Choices
 from tui.screens.dialog import Dialog
+from tui.widgets.fields import Field
 from tui.widgets.plain import Label
 
 _NUMBERS = {"steps": int, "guidance": float, "seed": int}
@@ -62,7 +63,7 @@ class SamplingDialog(Dialog[Choices]):
         value = getattr(self._choices, name)
         if name == "seed" and self._choices.seed_mode == "random":
             value = None
-        return Input("" if value is None else str(value), placeholder=placeholder, id=name, compact=True)
+        return Field("" if value is None else str(value), placeholder=placeholder, id=name, compact=True)
 
     def _modes(self) -> Content:
         current = self._choices.seed_mode

@@ -17,6 +17,7 @@ from flux2.paths import expand
 from flux2.pictures.images import OTHER_FORMATS
 from tui.screens.dialog import Dialog
 from tui.terminal import is_remote
+from tui.widgets.fields import Field
 from tui.widgets.plain import Label
 
 _LONGEST = 4096
@@ -99,7 +100,7 @@ class TextDialog(Dialog[str]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog-box"):
             yield Label(self._title, classes="dialog-title")
-            yield Input(self._value, placeholder=self._placeholder, compact=True)
+            yield Field(self._value, placeholder=self._placeholder, compact=True)
             with Vertical(classes="dialog-foot"):
                 yield Label("", classes="dialog-complaint")
                 yield Label("enter, esc", classes="dialog-hint")

@@ -11,7 +11,7 @@ from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.picture import fit, half_cells, in_whole_cells
+from tui.picture import SHARP, fit, half_cells, in_whole_cells
 from tui.terminal import cell_pixels
 from tui.widgets.cell_picture import CellPicture
 from tui.widgets.plain import Static
@@ -19,7 +19,6 @@ from tui.widgets.plain import Static
 if TYPE_CHECKING:
     from PIL import Image
 
-SHARP = ("kitty", "sixel")
 _MOVE = 4
 """A key moves by this part of the room."""
 

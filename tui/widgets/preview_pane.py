@@ -12,7 +12,7 @@ from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.picture import Source, fit, half_cells, in_whole_cells, open_picture
+from tui.picture import SHARP, Source, fit, half_cells, in_whole_cells, open_picture
 from tui.session import Session, Topic
 from tui.terminal import cell_pixels
 from tui.widgets.cell_picture import CellPicture
@@ -119,7 +119,7 @@ class PreviewPane(Pane, can_focus=True):
         source = _best(session)
         self.heading.title = "Picture" if session.picture else "Preview"
         self.heading.detail = self._detail(session)
-        sharp = isinstance(source, Path) and self._graphics in ("kitty", "sixel")
+        sharp = isinstance(source, Path) and self._graphics in SHARP
         self._hint.display = source is None or self._graphics == "none"
         self.cells.display = source is not None and not sharp and self._graphics != "none"
         if self._graphics == "none":

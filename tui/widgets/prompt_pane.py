@@ -9,13 +9,14 @@ from textual import events
 from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import TextArea
 
 from flux2.architecture.limits import MAX_TEXT_TOKENS
+from flux2.humanize import printable
 from flux2.wildcards import count, has_wildcards
 from tui.bindings import bindings
 from tui.keymap import PROMPT_KEYS
 from tui.prompt_history import PromptHistory
+from tui.widgets.fields import Editor
 from tui.widgets.pane import Pane
 
 EXAMPLE = "a fluffy orange tabby cat sitting on a windowsill at sunset"
@@ -24,11 +25,13 @@ _CHARACTERS_PER_TOKEN = 4.3
 """Of English prose in the models' vocabularies, for the estimate before the worker has counted."""
 _TEMPLATE_TOKENS = 12
 """That the chat template adds."""
+_NEGATIVE_SHOWN = 24
+"""Characters of the negative prompt beside the heading."""
 _MAX_COUNTED = 20_000
 """Characters of a text in which wildcards are looked for while one types."""
 
 
-class PromptEditor(TextArea):
+class PromptEditor(Editor):
     BINDINGS: ClassVar[list[BindingType]] = bindings(PROMPT_KEYS)
 
     class Browsed(Message):
@@ -104,6 +107,7 @@ class PromptPane(Pane):
         self.editor = PromptEditor(history)
         self._counted: tuple[str, int] | None = None
         self._limit = MAX_TEXT_TOKENS  # until the worker has said how many this model reads
+        self._negative = ""
         super().__init__(self.editor, id="prompt")
 
     def put(self, prompt: str) -> None:
@@ -120,6 +124,12 @@ class PromptPane(Pane):
             self._counted = (text, counted[0])
         self._say()
 
+    def show_negative(self, negative: str | None) -> None:
+        """What the picture is to stay away from, which stands in no field of this pane."""
+        if (said := " ".join((negative or "").split())) != self._negative:
+            self._negative = said
+            self._say()
+
     @property
     def is_counted(self) -> bool:
         return self._counted is not None and self._counted[0] == self.editor.text
@@ -133,6 +143,8 @@ class PromptPane(Pane):
     def _say(self) -> None:
         text = self.editor.text
         parts: list[tuple[str, str]] = []
+        if self._negative:
+            parts.append((f"without {printable(self._negative[:_NEGATIVE_SHOWN])}", "$muted"))
         if position := self.editor.prompts.position:
             parts.append((f"history {position[0]} of {position[1]}", "$muted"))
         if len(text) <= _MAX_COUNTED and has_wildcards(text):

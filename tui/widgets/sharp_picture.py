@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual.app import RenderResult
 from textual.containers import Vertical
@@ -11,9 +11,12 @@ from textual.containers import Vertical
 from tui.picture import quiet_textual_image
 from tui.terminal import cell_pixels
 
-quiet_textual_image()
+if not quiet_textual_image():
+    raise ImportError("This version of textual-image can't be kept from asking the terminal.")
 
-from textual_image.widget import SixelImage, TGPImage  # noqa: E402 — must come after it was kept quiet
+# They must come after it was kept quiet.
+from textual_image.renderable.tgp import Image as KittyRenderable
+from textual_image.widget import SixelImage, TGPImage
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -24,7 +27,7 @@ _BAND = 16_000
 """Pixels of what is sent at once over a slow line: some 10 KB, more only of noise."""
 
 
-class KittyImage(TGPImage, Renderable=TGPImage._Renderable):  # type: ignore[call-arg]
+class KittyImage(TGPImage, Renderable=KittyRenderable):  # type: ignore[call-arg]
     """textual-image's, but the terminal's copy is really freed, and without an answer into our input.
 
     Its own clean-up deletes placements, which leaves the pixels in the terminal's memory for good.
@@ -41,7 +44,7 @@ class KittyImage(TGPImage, Renderable=TGPImage._Renderable):  # type: ignore[cal
         self._free()
 
     def _free(self) -> None:
-        renderable = self._renderable
+        renderable: Any = getattr(self, "_renderable", None)
         number = getattr(renderable, "terminal_image_id", None)
         if number:
             self.app.tell_terminal(f"\x1b_Ga=d,d=I,i={number},q=2\x1b\\")

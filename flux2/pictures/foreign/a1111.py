@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from flux2.pictures.foreign.candidate import Candidate
-from flux2.pictures.foreign.found import NO_LORAS, NO_PICTURES, OWN_SAMPLER, FoundSettings, number
+from flux2.pictures.foreign.found import NO_COUNTERPART, NO_LORAS, NO_PICTURES, OWN_SAMPLER, FoundSettings, number
 
+_DRAW_THINGS = "Draw Things"
 _PROGRAMS = (
     ("app", "SD.Next", "SD.Next"),
     ("version", "flux2-tui", "flux2-tui"),
@@ -24,6 +25,7 @@ _PROGRAMS = (
     ("version", "f", "Forge"),  # f2.0.1v1.10.1
     ("version", "neo", "Forge"),
     ("civitai resources", "", "Civitai"),
+    ("seed mode", "", _DRAW_THINGS),
 )
 """Name in lower case, the beginning of its value, and whose text it is then."""
 _STEPS, _SIZE, _SEED = ("steps",), ("size",), ("seed",)
@@ -33,27 +35,31 @@ _MODEL = ("model", "base model", "model name")
 _KNOWN = {*_STEPS, *_SIZE, *_SEED, *_CFG, *_EMBEDDED, *_MODEL, "sampler", "negative prompt"}
 _REASONS = {
     **dict.fromkeys(("sampler", "scheduler", "schedule type", "sampling method", "shift", "eta"), OWN_SAMPLER),
-    **dict.fromkeys(("denoising strength", "mask blur", "inpaint area", "init image hash"), NO_PICTURES),
+    **dict.fromkeys(("denoising strength", "strength", "mask blur", "inpaint area", "init image hash"), NO_PICTURES),
     **dict.fromkeys(("template", "negative template"), "the prompt is what was drawn from it"),
     **dict.fromkeys(("lora", "lora hashes", "addnet enabled"), NO_LORAS),
 }
 _SILENT = {
     *("version", "app", "model hash", "base model hash", "vae hash", "created date", "civitai metadata", "hashes"),
     *("lora hashes", "civitai resources", "quantization", "parser", "backend", "pipeline", "operations", "user"),
-    *("raw prompt", "raw negative prompt", "metadata scheme", "cfg rescale", "rng"),
+    *("raw prompt", "raw negative prompt", "metadata scheme", "cfg rescale", "rng", "seed mode"),
 }
+_LORA_TYPES = ("lora", "lycoris", "locon", "dora")
 _MAX_NAME = 60
+_NEGATIVE = "Negative prompt:"
 
 
 def read_a1111(candidate: Candidate) -> FoundSettings | None:
     """Settings of a text in this form; None where no line of pairs or negative prompt shows it to be one."""
-    if candidate.data or candidate.problem:
+    if candidate.data:
         return None
-    prompt, negative, pairs = _parts(candidate.text.replace("\r\n", "\n").strip().split("\n"))
+    prompt, negative, pairs = _parts(_lines(candidate.text))
     settings = {name.lower(): value for name, value in pairs.items()}
     if not _KNOWN.intersection(settings) and negative is None:
         return None
     found = FoundSettings(_program(settings))
+    if found.program == _DRAW_THINGS and negative is None:  # whose negative prompt is a line that begins with a dash
+        prompt, _, negative = f"\n{prompt}".partition("\n-")
     found.take_prompts(prompt, negative)
     _take_resources(found, settings)
     found.take("steps", _popped(settings, _STEPS))
@@ -84,6 +90,24 @@ def _popped(settings: dict[str, str], names: tuple[str, ...]) -> str | None:
 # --- lines ------------------------------------------------------------------------------------------------------------
 
 
+def _lines(text: str) -> list[str]:
+    """The lines of the text; of one that came on a single line, or whose negative prompt is empty, made anew."""
+    lines = text.replace("\r\n", "\n").strip().split("\n")
+    last = next((place for place in range(len(lines) - 1, -1, -1) if "Steps: " in lines[place]), None)
+    if last is None or any(map(_is_settings, lines)):
+        return lines
+    words, _, settings = lines[last].rpartition("Steps: ")
+    if not _is_settings(settings := f"Steps: {settings}"):
+        return lines
+    before, negative, after = words.partition(_NEGATIVE)
+    return [
+        *lines[:last],
+        *filter(None, (before.strip(), negative and f"{negative}{after}".strip())),
+        settings,
+        *lines[last + 1 :],
+    ]
+
+
 def _parts(lines: list[str]) -> tuple[str, str | None, dict[str, str]]:
     """Prompt, negative prompt (None where there is none), and the pairs of all lines that have some."""
     first, last = _settings_lines(lines)
@@ -93,17 +117,22 @@ def _parts(lines: list[str]) -> tuple[str, str | None, dict[str, str]]:
     behind: dict[str, list[str]] = {}
     name = "lines behind the settings"
     for line in lines[last:]:  # each is one setting, whatever stands in it; templates go over several lines
+        if line.lstrip().startswith(","):  # a value with the end of a line in it was the last
+            pairs.update(_pairs(line.lstrip(" ,")))
+            continue
         before, colon, value = line.partition(":")
         if colon and _is_name(before):
             name, line = before.strip(), value.strip()
         behind.setdefault(name, []).append(line)
-    pairs = {name: "\n".join(texts) for name, texts in behind.items()} | pairs
+    for name, texts in behind.items():
+        pairs.setdefault(name, "\n".join(texts))
     words = lines[:first]
-    start = next((number for number, line in enumerate(words) if line.startswith("Negative prompt:")), None)
+    start = next(
+        (place for place, line in enumerate(words) if line[: len(_NEGATIVE)].lower() == _NEGATIVE.lower()), None
+    )
     if start is None:
         return "\n".join(words), None, pairs
-    negative = "\n".join(words[start:]).removeprefix("Negative prompt:")
-    return "\n".join(words[:start]), negative, pairs
+    return "\n".join(words[:start]), "\n".join(words[start:])[len(_NEGATIVE) :], pairs
 
 
 def _settings_lines(lines: list[str]) -> tuple[int, int]:
@@ -121,7 +150,7 @@ def _is_settings(line: str) -> bool:
     """Whether a line is one of pairs: it begins with `Steps: 4`, or has two names that all use, one with a number."""
     name, colon, value = line.partition(":")
     name = name.strip().lower()
-    if not colon or name == "negative prompt" or not _is_name(name):
+    if not colon or name.endswith("negative prompt") or "," in name or not _is_name(name):
         return False
     if name == "steps" and value.strip()[:1].isdecimal():
         return True
@@ -200,11 +229,14 @@ def _take_resources(found: FoundSettings, settings: dict[str, str]) -> None:
     for one in resources if isinstance(resources, list) else ():
         if not isinstance(one, dict):
             continue
-        name = one.get("modelName") or f"version {one.get('modelVersionId')}"
-        if str(one.get("type", "")).lower() == "checkpoint":
+        kind, address = str(one.get("type", "")).lower(), str(one.get("air", ""))
+        name = one.get("modelName") or address or f"version {one.get('modelVersionId')}"
+        if kind == "checkpoint":
             settings.setdefault("model", str(name))
-        else:
+        elif kind in _LORA_TYPES or ":lora:" in address:
             found.take_lora(name, number(one.get("weight")))
+        else:
+            found.leave_out(kind or "resource", name, NO_COUNTERPART)
 
 
 def _take_lora_once(found: FoundSettings, name: str) -> None:

@@ -21,6 +21,8 @@ _ONE_PASS = "a picture is made in one pass here"
 def read_comfyui(candidate: Candidate) -> FoundSettings | None:
     """Settings of a picture by ComfyUI: those of the sampler whose output was saved."""
     data = candidate.data
+    if isinstance(data.get("prompt"), dict):  # as it is sent to ComfyUI's server
+        data = data["prompt"]
     if isinstance(data.get("nodes"), list) and "links" in data:
         return _explained(candidate)
     if not any(isinstance(node, dict) and "class_type" in node for node in data.values()):
@@ -234,6 +236,8 @@ class _Reading:
         names = known.LATENTS.get(node.kind, ("width", "height") if node is self._sigmas else None)
         if names is None:
             raise UnknownNodeError(node)
+        if number(node.inputs.get("batch_size")) not in (None, 1):
+            self._found.leave_out("batch size", node.inputs["batch_size"], "one picture is made at a time")
         if len(names) == 1:
             self._found.take_size_text(self._graph.value(node, *names))
         else:
@@ -273,7 +277,8 @@ class _Reading:
         self._found.take_model(self._graph.value(node, known.MODELS[node.kind]))
 
     def _take_guidance(self) -> None:
-        cfg = self._graph.value(self._guider, "cfg", "true_gs")
+        one_pass = self._guider.kind == "BasicGuider"
+        cfg = 1 if one_pass else self._graph.value(self._guider, "cfg", "true_gs")
         embedded = self._graph.value(self._guidance, "guidance") if self._guidance else None
         self._found.take_guidance(cfg, embedded, cfg_may_be_embedded=False)
 
@@ -284,10 +289,8 @@ class _Reading:
         for node in self._graph.passed.values():
             if (hands_on := known.HANDS_ON.get(node.kind)) and hands_on.does:
                 self._found.leave_out(hands_on.does, f"({node.kind})", "it is not done here")
-        chosen = self._sampler
-        link = chosen.inputs.get("sampler")
-        if is_link(link):
-            chosen = self._graph.nodes.get(str(link[0]), chosen)
+        link = self._sampler.inputs.get("sampler")
+        chosen = self._graph.nodes.get(str(link[0]), self._sampler) if is_link(link) else self._sampler
         said = {
             "sampler": chosen.inputs.get("sampler_name"),
             "scheduler": self._sigmas.inputs.get("scheduler"),

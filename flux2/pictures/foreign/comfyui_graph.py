@@ -94,6 +94,9 @@ class Graph:
             if not isinstance(chosen, bool):
                 raise UnknownNodeError(node)
             return where_true if chosen else where_false
+        if node.kind in known.NUMBERED:
+            choice, name = known.NUMBERED[node.kind]
+            return f"{name}{self.source(node.inputs.get(choice))}"
         if node.kind in known.FIRST_OF:
             return next((name for name, value in node.inputs.items() if is_link(value)), "")
         if hands_on := known.HANDS_ON.get(node.kind):

@@ -87,6 +87,9 @@ SWITCHES: dict[str, tuple[str, str, str]] = {
 }
 """By class: the input that chooses, and what is handed on where it is true and where it is false."""
 
+NUMBERED = {"ImpactSwitch": ("select", "input")}
+"""By class: the input with the number of the one that is handed on, and how these are called before their number."""
+
 FIRST_OF = ("Any Switch (rgthree)",)
 """Classes that hand on the first of their inputs that has something."""
 
@@ -119,6 +122,7 @@ JOINED = {
     "StringConcatenate": (("string_a", "string_b"), "delimiter", ""),
     "Text Concatenate": (("text_a", "text_b", "text_c", "text_d"), "delimiter", ", "),
     "JoinStrings": (("string1", "string2"), "delimiter", " "),
+    "JoinStringMulti": (tuple(f"string_{place}" for place in range(1, 11)), "delimiter", " "),
     "ConcatStringSingle": (("string_a", "string_b"), "", ""),
 }
 """What makes one text of several: their inputs, the one with the text between, and that text where there is none."""

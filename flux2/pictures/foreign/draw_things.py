@@ -28,7 +28,8 @@ def read_draw_things(candidate: Candidate) -> FoundSettings | None:
     embedded = whole.get("guidanceEmbed") if whole.get("speedUpWithGuidanceEmbed") is False else None
     found.take_guidance(settings.pop("scale", whole.get("guidanceScale")), embedded)
     for lora in data.get("lora") or whole.get("loras") or ():
-        found.take_lora(lora.get("model") or lora.get("file") or "without a name", lora.get("weight"))
+        named = lora if isinstance(lora, dict) else {"file": lora}
+        found.take_lora(named.get("model") or named.get("file") or "without a name", named.get("weight"))
     if settings.get("strength") == 1:
         del settings["strength"]
     found.leave_out_rest(settings, _REASONS, _SILENT)

@@ -20,13 +20,15 @@ _SILENT = {
     *("loras", "prompt_expansion"),
 }
 
+_MARKS = {"resolution", "metadata_scheme", "base_model"}
+
 
 def read_fooocus(candidate: Candidate) -> FoundSettings | None:
     """Settings of a picture by Fooocus or RuinedFooocus."""
     data = candidate.data
     if data.get("software") == "RuinedFooocus":
         names = {"prompt": "Prompt", "negative": "Negative", "guidance": "cfg", "model": "base_model_name"}
-    elif "prompt" in data and ("resolution" in data or data.get("metadata_scheme") == "fooocus"):
+    elif "prompt" in data and data.keys() & _MARKS:
         names = {"negative": "negative_prompt", "guidance": "guidance_scale", "model": "base_model"}
     else:
         return None

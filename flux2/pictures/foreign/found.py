@@ -12,6 +12,7 @@ from flux2.errors import RequestError
 from flux2.model_names import catalog_name, read_name
 from flux2.pictures.foreign.prompt_tags import without_tags
 from flux2.request import MAX_SEED, MAX_SIZE, MIN_SIZE, SIZE_MULTIPLE, GenerationRequest
+from flux2.wildcards import has_wildcards
 
 NO_COUNTERPART = "there is no such setting here"
 OWN_SAMPLER = "FLUX.2 is sampled with Euler steps on its own schedule here"
@@ -56,7 +57,10 @@ class FoundSettings:
 
     def take(self, name: str, value: Any) -> None:
         """Take a value over if a request may have it; else name it. Numbers may be written as texts."""
-        if value is None or value == "" or (name == "seed" and number(value) == -1):  # -1 is "any" in most programs
+        if value is None or value == "":
+            return
+        if name == "seed" and number(value) == -1:
+            self.leave_out("seed", value, "it says any, not which")
             return
         if name == "seed" and (number(value) or 0) > MAX_SEED:
             self.leave_out("seed", value, f"above {MAX_SEED}")
@@ -93,6 +97,8 @@ class FoundSettings:
             self.take_lora(lora, weight)
         for tag in others:
             self.leave_out(tag, "", "it is a command of the other program's, not words")
+        if has_wildcards(plain):
+            self.leave_out(f"braces in the {_NAMES.get(name, name)}", "", "of {one|two} the seed draws one here")
 
     def take_size(self, width: Any, height: Any) -> None:
         """Take a size over, in pixels, rounded to what the models can do; what is rounded is named."""
@@ -128,7 +134,7 @@ class FoundSettings:
         if card:
             self.values["model"] = card
         elif named.base:
-            self.leave_out("model", name, f"it is made of {named.base}, and another one")
+            self.leave_out("model", name, f"it is made of {named.base}, but is not it")
         else:
             self.leave_out("model", name, f"{named.family or 'it'} is none of `flux2 models`")
 
@@ -177,7 +183,7 @@ class FoundSettings:
         """
         for name, value in values.items():
             plain = str(name).lower()
-            if plain in silent or value in (None, "", False, [], {}, "None", "none"):
+            if plain in silent or _says_nothing(value):
                 continue
             why = reasons.get(plain, NO_COUNTERPART)
             if why != OWN_SAMPLER or str(value).lower() not in OWN_SAMPLERS:
@@ -196,6 +202,12 @@ def number(value: Any) -> int | float | None:
     if not -_LARGEST < value < _LARGEST:  # false of NaN, too
         return None
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _says_nothing(value: Any) -> bool:
+    if isinstance(value, dict):
+        return not any(value.values())
+    return value in (None, "", False, [], "None", "none")
 
 
 def _clause(error: RequestError) -> str:

@@ -57,6 +57,9 @@ def _read(data: dict[str, Any], prompt: Any, negative: Any, model: Any) -> Found
     found.take_model(model)
     found.take_guidance(settings.pop("cfg_scale", None), settings.pop("guidance", None))
     for lora in settings.get("loras") or ():
+        if not isinstance(lora, dict):
+            found.take_lora(lora)
+            continue
         named = lora.get("model") or lora.get("lora") or {}
         name = named.get("name") or named.get("model_name") if isinstance(named, dict) else named
         found.take_lora(name or "without a name", lora.get("weight"))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from flux2.pictures.foreign.candidate import Candidate
-from flux2.pictures.foreign.found import NO_COUNTERPART, NO_PICTURES, FoundSettings
+from flux2.pictures.foreign.found import NO_COUNTERPART, NO_PICTURES, FoundSettings, number
 
-_LEVELS = {4: "int4", 8: "qint8"}
+_LEVELS: dict[int | float | None, str] = {4: "int4", 8: "qint8"}
 _REASONS = {
     **dict.fromkeys(("image_path", "image_paths", "image_strength", "init_image", "masked_image_path"), NO_PICTURES),
     **dict.fromkeys(("depth_image_path", "redux_image_paths", "controlnet_image_path"), NO_PICTURES),
 }
 _SILENT = {
     *("mflux_version", "generation_time_seconds", "generation_time", "created_at", "precision", "base_model"),
-    *("lora_scales", "image_strength", "controlnet_strength", "controlnet_save_canny", "redux_image_strengths"),
+    *("image_strength", "controlnet_strength", "controlnet_save_canny", "redux_image_strengths"),
 }
 
 
@@ -29,12 +29,14 @@ def read_mflux(candidate: Candidate) -> FoundSettings | None:
     found.take_model(settings.pop("model", None) or settings.get("base_model"))
     found.take_guidance(settings.pop("guidance", None))
     bits = settings.pop("quantize", None)
-    if bits in _LEVELS:
-        found.take("quantization", _LEVELS[bits])
+    if level := _LEVELS.get(number(bits)):
+        found.take("quantization", level)
     elif bits:
         found.leave_out("quantize", bits, NO_COUNTERPART)
-    scales = settings.get("lora_scales") or []
-    for place, path in enumerate(settings.pop("lora_paths", None) or ()):
-        found.take_lora(str(path).rpartition("/")[2], scales[place] if place < len(scales) else None)
+    paths, scales = (settings.pop(name, None) or [] for name in ("lora_paths", "lora_scales"))
+    for place, path in enumerate(paths if isinstance(paths, list) else [paths]):
+        found.take_lora(
+            str(path).rpartition("/")[2], scales[place] if isinstance(scales, list) and place < len(scales) else None
+        )
     found.leave_out_rest(settings, _REASONS, _SILENT)
     return found

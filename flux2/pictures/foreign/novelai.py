@@ -50,5 +50,6 @@ def read_novelai(candidate: Candidate) -> FoundSettings | None:
 
 def _characters(prompt: Any) -> str:
     """The prompts of single characters, which stand beside the picture's."""
-    captions = prompt.get("caption", {}).get("char_captions", []) if isinstance(prompt, dict) else []
-    return "; ".join(str(one.get("char_caption", "")) for one in captions)
+    caption = prompt.get("caption") if isinstance(prompt, dict) else None
+    captions = caption.get("char_captions") if isinstance(caption, dict) else None
+    return "; ".join(str(one.get("char_caption", "")) for one in captions or () if isinstance(one, dict))

@@ -12,7 +12,7 @@ from flux2.pictures.foreign.candidate import Candidate
 from flux2.pictures.foreign.found import NO_PICTURES, OWN_SAMPLER, FoundSettings
 
 _REASONS = {
-    **dict.fromkeys(("sampler", "scheduler", "sigmashift"), OWN_SAMPLER),
+    **dict.fromkeys(("sampler", "scheduler", "sigmashift", "comfyuisampler", "comfyuischeduler"), OWN_SAMPLER),
     **dict.fromkeys(("initimage", "initimagecreativity", "promptimages", "maskimage"), NO_PICTURES),
 }
 _SILENT = {
