@@ -57,7 +57,7 @@ def edit_elsewhere(app: Flux2App) -> None:
     try:
         command = editor_command()
         with app.suspend():
-            text = edit(editor.text, command)
+            text = _edited(editor.text, command)
     except SuspendNotSupported:
         app.say("warning", "An editor needs the terminal, which this screen does not have.")
         return
@@ -66,10 +66,23 @@ def edit_elsewhere(app: Flux2App) -> None:
         return
     finally:
         app.refresh(layout=True)
+    if isinstance(text, EditorError):
+        app.say("error", str(text))
+        return
     if text != editor.text:
         editor.text = text
         editor.move_cursor(editor.document.end)
     editor.focus()
+
+
+def _edited(text: str, command: list[str]) -> str | EditorError:
+    """The editor's text, or its error: an exception would keep Textual from taking the terminal back."""
+    try:
+        return edit(text, command)
+    except EditorError as error:
+        return error
+    except OSError as error:
+        return EditorError(f"The prompt can't be handed to an editor: {error}.")
 
 
 def search_history(app: Flux2App) -> None:
