@@ -195,6 +195,8 @@ class InsideApp(App[None]):
     shown: Shown | None = None
     """What the terminal shows; None where it is sent all that Textual paints."""
     _paying = False
+    takes_input = True
+    """Whether the screen is there, so that keys would reach what they are meant for."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         if _PARTS["timers that have run out"]:
