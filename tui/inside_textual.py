@@ -17,6 +17,7 @@ from textual.app import App
 from textual.await_complete import AwaitComplete
 from textual.binding import BindingsMap
 from textual.dom import DOMNode
+from textual.errors import NoWidget
 from textual.keys import key_to_character
 from textual.message import Message
 from textual.message_pump import MessagePump
@@ -135,9 +136,15 @@ class SteadyScreen(Screen[ScreenResultType]):
 
         def _forward_event(self, event: events.Event) -> None:
             """Textual's own asks for the place of what is clicked, be it gone by then, as a notice after its click."""
-            if isinstance(event, events.MouseEvent) and not self.get_widget_at(event.x, event.y)[0].is_attached:
-                return
-            super()._forward_event(event)
+            if not isinstance(event, events.MouseEvent) or self.app.mouse_captured or self._hits(event):
+                super()._forward_event(event)
+
+        def _hits(self, event: events.MouseEvent) -> bool:
+            """Whether something is there; a terminal that has just shrunk may still tell of places outside."""
+            try:
+                return self.get_widget_at(event.x, event.y)[0].is_attached
+            except NoWidget:
+                return False
 
 
 class UserKeysScreen(SteadyScreen[None]):
@@ -188,6 +195,8 @@ class InsideApp(App[None]):
     shown: Shown | None = None
     """What the terminal shows; None where it is sent all that Textual paints."""
     _paying = False
+    takes_input = True
+    """Whether the screen is there, so that keys would reach what they are meant for."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         if _PARTS["timers that have run out"]:

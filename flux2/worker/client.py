@@ -62,7 +62,7 @@ START_TIMEOUT = 120.0
 """Seconds a new worker has to answer, as long as its process lives: a loaded machine takes its time."""
 
 _GREETING_TIMEOUT = 10.0
-_REPLY_TIMEOUT = 10.0
+_REPLY_TIMEOUT = 60.0
 _ALIVE_CHECK = 0.5  # seconds between looks at the worker's process
 _EXIT_STATUS_WAIT = 0.5  # seconds for a dead child's exit status to be there
 _UNREAD_EVENTS = 4096  # beyond which the socket is not read until some have been taken
@@ -220,11 +220,7 @@ class WorkerClient:
         await self._ask("hold", on=on)
 
     async def resume(self, run: str) -> str:
-        """Take an unfinished run up before all others, from its last kept step.
-
-        Returns:
-            The id of the run that it becomes.
-        """
+        """Take an unfinished run up before all others, from its last kept step; the id of the run that it becomes."""
         return str((await self._ask("resume", run=run))["run"])
 
     async def discard(self, run: str) -> None:
@@ -295,7 +291,10 @@ class WorkerClient:
             async with asyncio.timeout(_REPLY_TIMEOUT):
                 return await answer
         except TimeoutError as error:
-            raise WorkerError(f"The worker did not answer within {_REPLY_TIMEOUT:.0f} seconds.") from error
+            raise WorkerError(
+                f"The worker has not answered for {_REPLY_TIMEOUT:.0f} seconds and may yet do what it was asked; look "
+                "at its queue before you ask again."
+            ) from error
         finally:
             self._replies.pop(number, None)
 

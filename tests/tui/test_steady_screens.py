@@ -126,3 +126,14 @@ async def test_a_key_that_is_typed_twice_at_once_opens_one_screen(way: str, keys
             await settled(pilot)
             assert len(app.screen_stack) <= before + 1, key
             app.desk.open_dashboard()
+
+
+@pytest.mark.parametrize("key", ["escape", "m"])
+async def test_a_click_beyond_a_terminal_that_has_just_shrunk(key: str) -> None:
+    async with running(worker(), size=(80, 24)) as (app, pilot):
+        await pilot.press("escape", key)
+        await settled(pilot)
+        shown, focused = app.screen, app.focused
+        write(app, click(100, 30))
+        await settled(pilot)
+        assert (app.screen, app.focused) == (shown, focused)
