@@ -21,7 +21,7 @@ def read_easy_diffusion(candidate: Candidate) -> FoundSettings | None:
     """Settings of a picture by Easy Diffusion."""
     if all(mark in candidate.data for mark in _MARKS):
         settings: dict[str, Any] = candidate.data
-    elif candidate.name == "prompt" and not candidate.data and number(candidate.others.get(_MARKS[0])) is not None:
+    elif candidate.name == "prompt" and candidate.text[:1] not in "{[" and number(candidate.others.get(_MARKS[0])):
         settings = {**candidate.others, "prompt": candidate.text}
     else:
         return None
