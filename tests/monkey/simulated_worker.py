@@ -45,8 +45,8 @@ class SimulatedWorker(ReplayBackend):
     _numbers: int = 0
     begun: bool = False
     """Whether the run under way has said so."""
-    told: list[ev.Event] = field(default_factory=list)
-    """Of the run under way, for whoever comes late."""
+    told: dict[str, list[ev.Event]] = field(default_factory=dict)
+    """Of each run so far, for whoever comes late."""
     _story: Iterator[list[ev.Event]] | None = None
 
     # --- what it is, as the status command says ----------------------------------------------------------------------
@@ -78,7 +78,6 @@ class SimulatedWorker(ReplayBackend):
             self._end_of_run()
         else:
             self.begun = True
-            self.told += events
             self._tell(*events)
 
     def fail(self) -> None:
@@ -104,7 +103,8 @@ class SimulatedWorker(ReplayBackend):
             self.alive = False
             if self.job is not None:
                 self._offer("The worker's process died.", self.chance.randint(0, 3))
-            self.job, self._story, self.begun, self.told = None, None, False, []
+                self._tell(ev.RunFailed(run=self.job.id, time=self.clock(), message=_DIED))
+            self.job, self._story, self.begun = None, None, False
             self.die(_DIED)
 
     def come_back(self) -> None:
@@ -150,7 +150,7 @@ class SimulatedWorker(ReplayBackend):
             self._story = story(self.job, self.clock, self.pictures)
 
     def _end_of_run(self) -> None:
-        self.job, self._story, self.begun, self.told = None, None, False, []
+        self.job, self._story, self.begun = None, None, False
         self._queue_changed()
 
     def _offer(self, reason: str, step: int) -> None:
@@ -160,6 +160,9 @@ class SimulatedWorker(ReplayBackend):
         self._tell_offers()
 
     def _tell(self, *events: ev.Event) -> None:
+        for event in events:
+            if event.run and not isinstance(event, ev.MemorySampled):
+                self.told.setdefault(event.run, []).append(event)
         if self.alive and self.attached:
             self.feed(*events)
 
@@ -176,7 +179,7 @@ class SimulatedWorker(ReplayBackend):
         while not self._updates.empty():
             self._updates.get_nowait()
         info = replace(INFO, model="pocket bf16")
-        runs = (RunRecord(run=self.job.id, events=tuple(self.told)),) if self.job and self.told else ()
+        runs = tuple(RunRecord(run=run, events=tuple(events)) for run, events in self.told.items())
         return Snapshot(worker=info, queue=self.items(), held=self.on_hold, runs=runs, unfinished=tuple(self.offers))
 
     async def restart(self, *, end_other: bool = False) -> Snapshot:  # noqa: ARG002
