@@ -29,8 +29,9 @@ _LOOK_FIRST = 0.01
 """The same before the screen is there."""
 _AT_ONCE = 16_384
 """Bytes that are read at once."""
-_LARGEST = 1000, 500
-"""Columns and rows that are drawn: nobody's eyes have more, and 65,535 × 65,535 cells are more than the memory has."""
+_LARGEST, _ASSUMED = (800, 300), (80, 24)
+"""Columns and rows that are believed, for no screen has more of them, and what is assumed where there are more: as many
+cells as a terminal may claim, 65,535 × 65,535, no memory has."""
 
 
 def hang_up() -> None:
@@ -89,7 +90,7 @@ class TerminalDriver(LinuxDriver):
 
     def _get_terminal_size(self) -> tuple[int, int]:
         width, height = super()._get_terminal_size()
-        return min(width, _LARGEST[0]), min(height, _LARGEST[1])
+        return (width, height) if width <= _LARGEST[0] and height <= _LARGEST[1] else _ASSUMED
 
     def _run_input_thread(self) -> None:
         try:
