@@ -50,6 +50,9 @@ _MOST_COUNTED = 20_000
 """Characters; a message to the worker has a limit. Of a longer prompt its beginning tells how many tokens the model
 reads, and its own number stays an estimate."""
 
+_HAS_AN_ENTER = (PromptEditor, SettingsForm, QueueList)
+"""What does something of its own with that key."""
+
 
 class Dashboard(UserKeysScreen):
     KEYS: ClassVar[tuple[Key, ...]] = KEYS
@@ -146,7 +149,7 @@ class Dashboard(UserKeysScreen):
             case "restart_worker":
                 return bool(session.trouble) or (session.strange is not None and not session.retiring)
             case "edit_prompt":
-                return self.focused is None
+                return not isinstance(self.focused, _HAS_AN_ENTER)
             case "reject" | "more":
                 return session.worker is not None and session.run is not None and bool(session.run.request)
             case "give_up_edit":
