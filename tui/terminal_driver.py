@@ -18,7 +18,7 @@ from typing import Any
 
 from textual.drivers.linux_driver import LinuxDriver
 
-from tui.terminal import original_attributes, typed_early
+from tui.terminal import ASSUMED, LARGEST, original_attributes, typed_early
 from tui.terminal_events import TerminalEvents
 from tui.terminal_input import LONGEST_PASTE, Paste, TerminalInput, Token
 from tui.terminal_output import TerminalOutput
@@ -29,9 +29,6 @@ _LOOK_FIRST = 0.01
 """The same before the screen is there."""
 _AT_ONCE = 16_384
 """Bytes that are read at once."""
-_LARGEST, _ASSUMED = (800, 300), (80, 24)
-"""Columns and rows that are believed, for no screen has more of them, and what is assumed where there are more: as many
-cells as a terminal may claim, 65,535 × 65,535, no memory has."""
 
 
 def hang_up() -> None:
@@ -90,7 +87,7 @@ class TerminalDriver(LinuxDriver):
 
     def _get_terminal_size(self) -> tuple[int, int]:
         width, height = super()._get_terminal_size()
-        return (width, height) if width <= _LARGEST[0] and height <= _LARGEST[1] else _ASSUMED
+        return (width, height) if width <= LARGEST[0] and height <= LARGEST[1] else ASSUMED
 
     def _run_input_thread(self) -> None:
         try:
