@@ -32,7 +32,7 @@ class Networks:
     vae: AutoencoderConfig
     guidance: Guidance
     text_tokens: int = MAX_TEXT_TOKENS
-    """That it was trained with."""
+    """Text tokens that it was trained with."""
     prepared: frozenset[str] = frozenset()
     """The levels that `flux2 quantize` has made files of."""
 

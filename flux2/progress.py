@@ -126,6 +126,11 @@ class RunProgress:
             return None
         return statistics.median(self.step_seconds[1:] or self.step_seconds)
 
+    @property
+    def last_step(self) -> float | None:
+        """Seconds of the last step; None before one was seen, as in a run that was taken up after some."""
+        return self.step_seconds[-1] if self.step_seconds else None
+
     def elapsed(self, now: float) -> float:
         """Seconds since the run began, up to `now` or its end."""
         return self.since_start(self.ended or now) if self.started else 0.0

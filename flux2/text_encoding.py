@@ -30,7 +30,7 @@ class PromptEncoder:
     """The text encoder, where it is resident and was needed."""
     _tokenizer: Tokenizer | None = None
     _kept: dict[tuple[str, int | None], EncodedPrompt] = field(default_factory=dict)
-    """Of the last call, by prompt and length asked for."""
+    """Embeddings of the last call, by prompt and length asked for."""
 
     def knows(self, prompts: list[str], max_sequence_length: int | None) -> bool:
         """Whether all of them can be had without the text encoder."""

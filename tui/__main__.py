@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tui.backend import Backend
 
 EXIT_NO_TERMINAL = 2
+EXIT_CANCELLED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(missing, file=sys.stderr)
         return EXIT_NO_TERMINAL
     with without_echo():
-        return _show(options)
+        try:
+            return _show(options)
+        except KeyboardInterrupt:
+            return EXIT_CANCELLED
+        except Exception as error:
+            from tui.endings import could_not_start
+
+            return could_not_start(error)
 
 
 def _show(options: argparse.Namespace) -> int:

@@ -22,7 +22,7 @@ from tui.backend import Backend
 from tui.bindings import bindings
 from tui.choices import Choices, load_choices, save_choices
 from tui.echo import Echo
-from tui.endings import Endings
+from tui.endings import LOG, Endings
 from tui.glyphs import Glyphs, best_glyphs
 from tui.keymap import ALL_KEYS, REDRAW, Key
 from tui.link import WorkerLink
@@ -95,11 +95,12 @@ class Flux2App(TypeAheadApp):
         self._palette = Palette256()
         self._stale, self._redraw_timer, self._save_timer = Topic(0), False, False
         self._redrawn = 0.0
+        self.takes_input = False
         self._told_unfinished: set[str] = set()
         self._told_strange = 0
         self.window_title = WindowTitle(self.tell_terminal)
         self.echo = Echo(self.tell_terminal)
-        self.endings = Endings(self, options.state / "screen-crash.log", self._save_now)
+        self.endings = Endings(self, options.state / LOG, self._save_now)
         if options.remote or options.graphics == "sixel":
             self.paint_little(slowly=options.remote)
 
@@ -114,7 +115,11 @@ class Flux2App(TypeAheadApp):
             self.say("warning", note)
         self.set_interval(LOOK_EVERY, self.preferences.look)
         self.app_resume_signal.subscribe(self, lambda _: self._paint_anew())
-        self.call_after_refresh(self.attach)
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self.takes_input = True
+        self.attach()
 
     async def action_quit(self) -> None:
         self._save_now()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,9 +16,12 @@ from types import FrameType
 from typing import Final
 
 from flux2 import __version__
+from flux2.paths import state_dir
 from tui.inside_textual import InsideApp
 
 EXIT_FAILED: Final = 1
+LOG: Final = "screen-crash.log"
+"""In the folder of the screen's state."""
 _LOG_KEEPS = 100_000
 """Bytes of older entries."""
 _NEVER_DEADLY = {"SIGCHLD", "SIGCONT", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGWINCH", "SIGINFO"}
@@ -66,8 +70,7 @@ class Endings:
         return EXIT_FAILED
 
     def _keep(self, error: BaseException) -> str:
-        what = f"{type(error).__name__}: {error}".rstrip(": ")
-        return f"The screen failed ({what}); {self._keep_all(''.join(traceback.format_exception(error)))}"
+        return f"The screen failed ({_named(error)}); {self._keep_all(''.join(traceback.format_exception(error)))}"
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         """End here and now: the terminal may be gone or stalled, and nothing must wait for it.
@@ -85,11 +88,27 @@ class Endings:
         """Write down what is typed and what happened; half a sentence about it."""
         with suppress(Exception):
             self._save()
-        try:
-            add_entry(self._log, happened)
-        except OSError as error:
-            return f"the worker goes on. {self._log} can't be written ({error.strerror})."
-        return f"the worker goes on. Details: {self._log}"
+        return f"the worker goes on. {_logged(self._log, happened)}"
+
+
+def could_not_start(error: Exception) -> int:
+    """Say why there is no screen; the exit code."""
+    where = _logged(state_dir() / LOG, "".join(traceback.format_exception(error)))
+    print(f"flux2-tui could not start ({_named(error)}). {where}", file=sys.stderr)
+    return EXIT_FAILED
+
+
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(": ")
+
+
+def _logged(log: Path, happened: str) -> str:
+    """Where to read about it, in a sentence."""
+    try:
+        add_entry(log, happened)
+    except OSError as error:
+        return f"{log} can't be written ({error.strerror})."
+    return f"Details: {log}"
 
 
 def add_entry(log: Path, happened: str) -> None:

@@ -127,6 +127,11 @@ PROMPT_KEYS: tuple[Key, ...] = (
 )
 """What the prompt editor adds to a text area's own keys."""
 
+PANE_KEYS: tuple[Key, ...] = (
+    Key("leave-pane", "escape", "leave_pane", "Look", "", "Leave the pane: no pane has the focus"),
+)
+"""Of every pane; the prompt has its own."""
+
 QUEUE_KEYS: tuple[Key, ...] = (
     Key("sooner", "plus", "move(-1)", "Queue", "", "Make the picture sooner", "sooner"),
     Key("later", "minus", "move(1)", "Queue", "", "Make it later", "later"),
@@ -243,6 +248,7 @@ MODELS_KEYS: tuple[Key, ...] = (
 
 SCREENS: tuple[tuple[Key, ...], ...] = (
     (*KEYS, *QUEUE_KEYS),
+    PANE_KEYS,
     (*KEYS, *PROMPT_KEYS),
     (*GALLERY_KEYS, *BROWSER_KEYS),
     VIEWER_KEYS,

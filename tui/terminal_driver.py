@@ -25,6 +25,8 @@ from tui.terminal_output import TerminalOutput
 
 _LOOK_EVERY = 0.1
 """Seconds between looks whether to end."""
+_LOOK_FIRST = 0.01
+"""The same before the screen is there."""
 _AT_ONCE = 16_384
 """Bytes that are read at once."""
 _LARGEST = 1000, 500
@@ -108,6 +110,8 @@ class TerminalDriver(LinuxDriver):
 
         with selectors.SelectSelector() as selector:
             selector.register(self.fileno, selectors.EVENT_READ)
+            while not (getattr(self._app, "takes_input", True) or self.exit_event.wait(_LOOK_FIRST)):
+                pass  # what is typed before there is a field waits for it
             last = time.monotonic()
             hand_on(input_.feed(typed_early()))
             while not self.exit_event.is_set():

@@ -22,23 +22,29 @@ def gigabytes(count: float) -> str:
     return f"{value:.{decimals}f}"
 
 
+def room(whole: int, *taken: int, least: int = 1) -> int:
+    """Cells that are left of `whole` beside those that are taken: `least` where there are fewer, in small terminals."""
+    return max(least, whole - sum(taken))
+
+
 def ellipsis(text: str, width: int) -> str:
     """The text on one line, cut with … where it is longer than `width` characters."""
     line = " ".join(text.split())
-    return line if len(line) <= width else line[: max(0, width - 1)].rstrip() + "…"
+    return line if len(line) <= width else line[: room(width, 1, least=0)].rstrip() + "…"
 
 
 def fitted(text: str, width: int) -> str:
     """Text from anywhere in exactly `width` cells: on one line, nothing that a terminal obeys, cut with … or padded."""
     line = printable(" ".join(text.split()))
     if cell_len(line) > width:
-        line = set_cell_size(line, max(0, width - 1)).rstrip() + "…"
+        line = set_cell_size(line, room(width, 1, least=0)).rstrip() + "…"
     return set_cell_size(line, max(0, width))
 
 
 def wrapped(text: str, width: int) -> Iterator[str]:
     """Its lines in at most so many cells each, with nothing that a terminal obeys: broken at spaces, paths between
-    folders, long names at hyphens."""
+    folders, long names at hyphens. Two cells at least: some characters take as many."""
+    width = max(2, width)
     for paragraph in printable(text).split("\n"):
         line = ""
         for piece in _pieces(paragraph, width):

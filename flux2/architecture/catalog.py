@@ -21,7 +21,7 @@ class ModelCard:
     licence: str
     gated: bool
     parameters: float
-    """Of the transformer, in 1e9."""
+    """Parameters of the transformer, in 1e9."""
     steps: int
     guidance: float
     size: tuple[int, int]

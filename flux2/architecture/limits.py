@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 DeviceType = Literal["cpu", "gpu"]
-"""Of MLX's backends the CPU's, or one of the GPUs'."""
+"""What MLX computes on, as far as limits depend on it: its CPU backend, or one of its GPU backends."""
 
 MAX_TEXT_TOKENS = 512
 """Text tokens that FLUX.2 was trained with, padding included (diffusers' `max_sequence_length`)."""

@@ -202,11 +202,11 @@ ARCHITECTURES: dict[str, Architecture] = {
         scheduler=_SCHEDULER,
     ),
 }
-"""By catalog name; the embedded model is not among them, its config files are in the package."""
+"""Config files by catalog name; the embedded model is not among them, its config files are in the package."""
 
 
 def scaled_down(architecture: Architecture, divisor: int) -> Architecture:
-    """The same networks with widths, heads, layers and vocabulary divided by `divisor`, for quick tests.
+    """An architecture with widths, heads, layers and vocabulary divided by `divisor`, for quick tests.
 
     Every Linear's inputs stay a multiple of 64 and the text encoder keeps the layers whose hidden states are taken, so
     that whatever runs on the large one runs on the small one.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 Shapes = dict[str, tuple[int, ...]]
-"""By name, in PyTorch's order: a Linear is [outputs, inputs], a convolution [outputs, inputs, height, width]."""
+"""Shapes by name, in PyTorch's order: a Linear is [outputs, inputs], a convolution [outputs, inputs, height, width]."""
 
 
 def repeated(prefix: str, count: int, block: Shapes) -> Shapes:

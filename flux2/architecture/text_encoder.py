@@ -156,7 +156,7 @@ TEXT_ENCODERS = {
         ),
     )
 }
-"""By the class that a checkpoint's config names."""
+"""Rows by the class that a checkpoint's config names."""
 
 
 def find_text_encoder(values: Mapping[str, Any], file: str = "text_encoder/config.json") -> TextEncoder:

@@ -48,7 +48,7 @@ def main(mib: int) -> None:
 
         alone = _least(check)
     print(f"{count * _TENSOR_MIB / 1024:g} GiB out of the page cache: read in {plain:.2f} s, read and checked in")
-    print(f"{with_digests:.2f} s ({with_digests / plain - 1:+.0%}); checked alone, by `flux2 quantize`: {alone:.2f} s")
+    print(f"{with_digests:.2f} s ({with_digests / plain - 1:+.0%}); alone, as `flux2 quantize` checks, {alone:.2f} s")
 
 
 def _least(work: Callable[[], object], times: int = 5) -> float:

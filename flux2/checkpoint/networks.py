@@ -34,7 +34,7 @@ class NetworkKind:
     """(prefix in the files, prefix of the same tensors in the network), the first that fits."""
 
     def name_in_network(self, name: str) -> str:
-        """Of a tensor that has this name in the files."""
+        """The network's name of a tensor that has this name in the files."""
         old, new = next((pair for pair in self.renamed if name.startswith(pair[0])), ("", ""))
         return new + name.removeprefix(old)
 
@@ -83,7 +83,7 @@ class NetworkSource:
 
     @classmethod
     def check_text_encoder(cls, checkpoint: Checkpoint) -> NetworkSource:
-        """The same for the text encoder, whichever it is."""
+        """The text encoder, whichever it is, matched with its files; see `check`."""
         component = checkpoint.text_encoder
         row = find_text_encoder(component.config, str(component.folder / "config.json"))
         return cls.check(checkpoint, text_encoder_kind(row))

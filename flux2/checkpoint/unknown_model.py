@@ -59,17 +59,18 @@ def _single_file(path: Path, wanted: str) -> str:
     instead = f"--model {meant}" if meant else f"one of {_choices()}"
     if wanted != "a model":
         instead = "a folder or Hub repository of one, with its config.json"
-    return f"{path} is a single file with {_contents(path)}, and {wanted} is read from a folder; use {instead}."
+    contents = f" with {what}" if (what := _contents(path)) else ""
+    return f"{path} is a single file{contents}, and {wanted} is read from a folder; use {instead}."
 
 
 def _contents(path: Path) -> str:
-    """What a file of weights holds, by the names in its header."""
+    """What a file of weights holds, by the names in its header; "" for a file of something else."""
     if path.suffix.lower() == ".gguf":
         return "a network in the format of llama.cpp"
     try:
         names = list(read_json_header(path).entries)
     except CheckpointError:
-        return "something"
+        return ""
     for part, what in _CONTENTS:
         if any(part in name for name in names):
             return what

@@ -53,7 +53,9 @@ def in_words(error: Exception, repo: str) -> str:
     if status:
         return f"The Hub can't deliver {repo} now (HTTP {status}); try again later. {_KEPT}"
     if isinstance(error, OfflineModeIsEnabled):
-        return f"{repo} is not on this machine, and HF_HUB_OFFLINE forbids to fetch it; unset it, or choose pocket."
+        return (
+            f"{repo} is not wholly on this machine, and HF_HUB_OFFLINE forbids to fetch it; unset it, or choose pocket."
+        )
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"The disk is full. {_KEPT} Make room and try again to go on."
     if isinstance(error, OSError) and error.errno:

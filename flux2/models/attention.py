@@ -45,7 +45,7 @@ def _attend_by_chunks(q: mx.array, k: mx.array, v: mx.array, mask: mx.array | No
 
 
 def _attend(q: mx.array, keys: mx.array, values: mx.array, mask: mx.array | None) -> mx.array:
-    """Of scaled queries to keys whose last two axes are swapped."""
+    """Attention of scaled queries to keys whose last two axes are swapped."""
     scores = q @ keys
     if mask is not None:
         scores = mx.where(mask, scores, mx.finfo(scores.dtype).min)

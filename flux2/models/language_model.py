@@ -82,7 +82,7 @@ class LayerState(NamedTuple):
     hidden_states: mx.array
     """[batch, tokens, hidden_size]"""
     normalised: mx.array | None = None
-    """The same after the feed-forward's norm, while the feed-forward needs it."""
+    """The hidden states after the feed-forward's norm, while the feed-forward needs it."""
     gate: mx.array | None = None
     """[batch, tokens, intermediate_size]"""
     widened: mx.array | None = None
@@ -93,7 +93,7 @@ class Stage(NamedTuple):
     """A piece of a layer's work: a stage and its weights fit in memory where the layer would not."""
 
     children: tuple[str, ...]
-    """Whose parameters it needs."""
+    """The layer's children whose parameters it needs."""
     run: Callable[[LayerState, Attendable], LayerState]
 
 

@@ -37,7 +37,7 @@ class Conditioning(NamedTuple):
     texts: list[mx.array]
     """One projected prompt per pass, [batch, text tokens, width]; their dtype is the one computed in."""
     rotation: PairRotation
-    """Of text and image tokens, in this order."""
+    """The rotation of text and image tokens, in this order."""
     modulations: list[Modulation]
     """One per step."""
 
@@ -46,7 +46,7 @@ class Flux2Transformer2DModel(nn.Module):
     """`condition` once per run, then call once per step."""
 
     weights_of: WeightsOf
-    """By default all weights are there all the time."""
+    """How the weights of a part come; by default all are there all the time."""
 
     def __init__(self, config: Flux2TransformerConfig) -> None:
         super().__init__()

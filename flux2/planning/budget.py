@@ -15,9 +15,9 @@ Verdict = Literal["fits", "tight", "does not fit"]
 VERDICTS: tuple[Verdict, ...] = ("fits", "tight", "does not fit")
 
 BUDGET_VARIABLE = "FLUX2_MEMORY_BUDGET"
-"""Of the environment: what runs may take, in place of what the device recommends."""
+"""Environment variable that says what runs may take, in place of what the device recommends."""
 COMFORTABLE = 0.9
-"""Of what there is: above, other programs have to give way."""
+"""Share of what there is, above which other programs have to give way."""
 
 MACHINES = (8, 16, 24, 32, 48, 64, 96, 128)
 """GB of memory that machines are sold with."""

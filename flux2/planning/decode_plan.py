@@ -12,9 +12,9 @@ from flux2.planning.run_setting import FILE_BYTES, Setting
 DECODE_CHUNKS = 3.0
 """Copies of a chunk's attention scores."""
 BAND_COPIES: dict[DeviceType, float] = {"cpu": 3, "gpu": 10.1}
-"""Of a band beside the activations."""
+"""Copies of a band beside the activations."""
 WHOLE_COPIES: dict[DeviceType, tuple[float, float]] = {"cpu": (2, 2.1), "gpu": (4, 2)}
-"""Of a residual block's input and of its output, where the picture is one band."""
+"""Copies of a residual block's input and of its output, where the picture is one band."""
 BAND_ROWS = 14
 """Rows of a picture, for the bands' overlaps."""
 

@@ -16,7 +16,7 @@ from flux2.planning.run_setting import Engine, Setting
 from flux2.request import AUTO, MIN_SIZE, QUANTIZATIONS, RESIDENCIES, SIZE_MULTIPLE, GenerationRequest
 
 SMALLER = (3 / 4, 1 / 2, 3 / 8, 1 / 4)
-"""Of a picture's sides: what is offered where nothing fits at the size asked for."""
+"""Shares of a picture's sides that are offered where nothing fits at the size asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Fit:
     plan: MemoryPlan
     budget: Budget
     smaller: bool = False
-    """Of an alternative: whether it is one of a smaller picture."""
+    """Whether it is an alternative with a smaller picture."""
 
     @property
     def verdict(self) -> Verdict:
@@ -95,7 +95,7 @@ def machines(networks: Networks, setting: Setting) -> list[int]:
 
 
 def best_fit(plans: Iterable[MemoryPlan], budget: Budget) -> MemoryPlan | None:
-    """Of plans, best first: one whose weights stay in memory before any that streams; None if none fits.
+    """The best of plans, best first: one whose weights stay in memory before any that streams; None if none fits.
 
     Among those, the first that fits, else the smallest that is tight. Where it is tight, other programs give way once,
     while it loads, and to the smallest the least; streaming is paid for in every step of every picture, and the disk's

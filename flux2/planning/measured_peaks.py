@@ -20,7 +20,7 @@ from flux2.private import make_private, read_own
 from flux2.request import GenerationRequest
 
 MOST_RUNS = 500
-"""That are remembered; the oldest go first."""
+"""Runs that are remembered; the oldest go first."""
 _PLANNED = PHASES[:-1]  # saving holds nothing
 
 _Peaks = dict[str, dict[str, int]]

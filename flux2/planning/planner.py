@@ -36,11 +36,12 @@ QUANTIZING_BYTES = 2
 """Bytes for each number of a weight that a GPU quantizes to qint8 at a time. On the CPU NumPy finds the codes, in
 memory of its own."""
 ENCODE_HELD = 4
-"""Activations of a language model's layer: so many times the hidden size, of which two are hidden states taken."""
+"""Activations of a language model's layer, as so many times the hidden size for every token; two of them are the
+hidden states that were taken from earlier layers."""
 ENCODE_ATTENDING: dict[DeviceType, float] = {"cpu": 9.7, "gpu": 23}
-"""Of its attention beside these: so many times the queries' width."""
+"""Activations of its attention beside these, as so many times the queries' width for every token."""
 ENCODE_MULTIPLYING = 2
-"""Of its feed-forward beside these: so many times its width."""
+"""Activations of its feed-forward beside these, as so many times its width for every token."""
 BLOCK_WIDTHS = 18.5
 """Activations of a single-stream block on the CPU: so many times its width for every token."""
 STREAMED_WIDTHS, PART_WIDTHS, TWO_PARTS_WIDTHS = 15.5, 12, 21
@@ -50,9 +51,9 @@ TAKEN_ROOM = 0.8
 """Share of `limits.HEAD_START_ROOM` that is taken when the largest part is given to a GPU; all of it would be the
 bound. Measured on an H200, 35 runs of klein-4b, klein-9b and dev at 1024²: every peak within 4 % of what follows."""
 PROJECTED_WIDTHS, ATTENDING_WIDTHS = 14, 8.5
-"""The same on the CPU, while a weight is widened for its multiplication, and while it attends."""
+"""Activations of such a block while a weight is widened for its multiplication, and while the block attends."""
 ROTATION_FLOATS = 1.5
-"""Of every token's rotation, for each feature of a head."""
+"""Numbers of every token's rotation, for each feature of a head."""
 LATENTS = 3
 """Copies of the latents in float32."""
 BLOCK_CHUNKS = 3.0
@@ -65,16 +66,17 @@ class MemoryPlan:
 
     setting: Setting
     weights: int
-    """Of the transformer, held while it computes: all of them, or where it is streamed, what is used and read ahead."""
+    """Bytes of the transformer's weights held while it computes: of all, or where it is streamed, of what is used and
+    read ahead."""
     kept: int
-    """Of these, what stays for the decode and the next run."""
+    """Bytes of these that stay for the decode and the next run."""
     embeddings: int
-    """The prompt's, held from the first phase to the last."""
+    """Bytes of the prompt's embeddings, held from the first phase to the last."""
     peaks: dict[Phase, int]
     read_per_step: int = 0
-    """From the disk, where the transformer is streamed."""
+    """Bytes read from the disk in a step, where the transformer is streamed."""
     read_if_prepared: int = 0
-    """The same from the files of `flux2 quantize`; 0 where they are there, or nothing is quantized."""
+    """Bytes it would read of `flux2 quantize`'s files; 0 where they are there, or nothing is quantized."""
     drops_transformer: bool = False
     """Whether it is let go before the decode, and has to be loaded again for the next picture."""
 
@@ -95,7 +97,7 @@ class MemoryPlan:
         return peaks
 
     def without_transformer(self) -> MemoryPlan:
-        """The same run, with the transformer let go before the decode."""
+        """A plan of the run with the transformer let go before the decode."""
         peaks: dict[Phase, int] = {**self.peaks, "decode": self.peaks["decode"] - self.kept}
         return replace(self, kept=0, peaks=peaks, drops_transformer=self.kept > 0)
 
@@ -213,7 +215,7 @@ def _block(config: Flux2TransformerConfig, shapes: Shapes, setting: Setting) -> 
 
 
 def _block_on_gpu(activation: int, weights: list[int], setting: Setting) -> float:
-    """The same there, where a quantized weight is written out before it is multiplied with.
+    """The activations of one block on a GPU, and the weights that are written out before they are multiplied with.
 
     Args:
         weights: numbers in each weight of the blocks, the smallest first.
@@ -261,9 +263,9 @@ class _Part:
     """Weights that are read together (`flux2.streamed_transformer`), bytes."""
 
     read: int
-    """As they lie in the file."""
+    """Bytes of the weights as they lie in the file."""
     kept: int
-    """As they are computed with."""
+    """Bytes of the weights as they are computed with."""
     converting: int
     """At most while they are made out of what was read, which goes tensor by tensor."""
 
@@ -281,7 +283,7 @@ class _Streamed:
     """What a streamed transformer takes, bytes."""
 
     weights: int
-    """Of its weights at most at a time: a part in use, and the next as far as it was read."""
+    """Bytes of its weights at most at a time: of a part in use, and of the next as far as it was read."""
     converting: int
     """At most while a part is made out of what was read."""
     load: int

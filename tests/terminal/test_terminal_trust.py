@@ -156,3 +156,32 @@ def test_a_variable_that_can_not_be_used_costs_that_variable(tmp_path: Path, mon
     monkeypatch.setattr(os, "environ", dict(usable))
     assert prepare_environment() == []
     assert usable.items() <= os.environ.items()
+
+
+@pytest.mark.usefixtures("worker")
+async def test_an_editor_that_is_broken_off_gives_the_terminal_back() -> None:
+    with PseudoTerminal(SCREEN, environment={**os.environ, "EDITOR": "sh -c 'echo in it; read line' sh"}) as screen:
+        screen.send(b"typed early, ")
+        screen.wait_for("ready")
+        screen.send(b"a red fox")
+        screen.wait_for("red fox")
+        screen.send(b"\x1bOS")  # f4
+        screen.wait_for("in it")
+        screen.send(b"\x03")  # to the editor, as to all that the terminal runs
+        screen.wait_for("ended with an error")
+        screen.send(b" in the snow")
+        screen.wait_for("the snow")
+        screen.send(QUIT)
+        assert screen.wait() == 0
+        assert_given_back(screen)
+    assert prompt() == "typed early, a red fox in the snow"
+
+
+def test_a_screen_that_can_not_start_says_so_in_a_sentence() -> None:
+    code = "import sys, tui.app; del tui.app.Flux2App; from tui.__main__ import main; sys.exit(main([]))"
+    with PseudoTerminal(["-c", code]) as screen:
+        assert screen.wait() == 1
+        assert "Traceback" not in screen.text
+        assert screen.text.splitlines()[-1].startswith("flux2-tui could not start (ImportError: ")
+        assert screen.attributes == screen.attributes_before
+    assert "Traceback" in log()

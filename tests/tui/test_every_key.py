@@ -30,9 +30,9 @@ class Case:
 
 
 def busy() -> ReplayBackend:
-    """A worker in the middle of a run, with two more waiting and a model loaded."""
+    """A worker in the middle of a run, with three more waiting and a model loaded."""
     info = replace(INFO, model="klein-9b int4")
-    return ReplayBackend(past=tuple(events_of_a_run(7)), queue=queue_of("one", "two", "three"), info=info)
+    return ReplayBackend(past=tuple(events_of_a_run(7)), queue=queue_of("one", "two", "three", "four"), info=info)
 
 
 def finished() -> ReplayBackend:

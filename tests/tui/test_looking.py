@@ -124,7 +124,7 @@ async def test_broken_theme_files_are_listed_once() -> None:
 
 @pytest.mark.parametrize("key", ["question_mark", "f1"])
 async def test_help_lists_every_key(key: str) -> None:
-    async with running(ReplayBackend(), size=(120, 80)) as (app, pilot):
+    async with running(ReplayBackend(), size=(120, 100)) as (app, pilot):
         await pilot.press("escape", key)
         await settled(pilot)
         assert isinstance(app.screen, Help)

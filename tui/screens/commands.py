@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.actions import parse
 from textual.app import SystemCommand
-from textual.command import CommandPalette
+from textual.command import CommandList, CommandPalette
 from textual.markup import escape
 from textual.screen import Screen
 
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 class Commands(CommandPalette, SteadyScreen[None]):
     """Textual's palette, whose styles and keys Textual looks for in the first of the two alone."""
+
+    def _action_command_list(self, action: str) -> None:
+        """Textual's own asks where lines are that are not laid out, in a list without room."""
+        if self.query_one(CommandList).scrollable_content_region:
+            super()._action_command_list(action)
 
 
 def commands_of(app: Flux2App, screen: Screen[Any]) -> Iterator[SystemCommand]:

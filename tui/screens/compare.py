@@ -126,13 +126,16 @@ class CompareScreen(PictureScreen):
         return ours is not None and reference is not None and ours is not reference and ours.size == reference.size
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        reference = self.comparison.reference
         match action:
             case "flicker":
-                return self.entry.pixels is not None and self.comparison.reference.pixels is not None
+                return None not in (self.entry.pixels, reference.pixels) and self.entry is not reference
             case "difference":
                 return self.difference_ready
             case "amplify":
                 return self._mode == "difference"
+            case "select":
+                return len(self.columns) > 1
             case "retry":
                 return any(entry.is_missing and entry.request for entry in self.comparison.entries)
             case "sheet":

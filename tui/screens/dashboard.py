@@ -14,7 +14,7 @@ from textual.containers import Container
 from textual.geometry import Size
 from textual.widgets import TextArea
 
-from flux2.errors import Flux2Error, RequestError
+from flux2.errors import Flux2Error
 from flux2.request import GenerationRequest
 from flux2.wildcards import resolve
 from tui.bindings import bindings
@@ -49,6 +49,9 @@ COUNT_AFTER = 0.4
 _MOST_COUNTED = 20_000
 """Characters; a message to the worker has a limit. Of a longer prompt its beginning tells how many tokens the model
 reads, and its own number stays an estimate."""
+
+_HAS_AN_ENTER = (PromptEditor, SettingsForm, QueueList)
+"""What does something of its own with that key."""
 
 
 class Dashboard(UserKeysScreen):
@@ -146,7 +149,7 @@ class Dashboard(UserKeysScreen):
             case "restart_worker":
                 return bool(session.trouble) or (session.strange is not None and not session.retiring)
             case "edit_prompt":
-                return self.focused is None
+                return not isinstance(self.focused, _HAS_AN_ENTER)
             case "reject" | "more":
                 return session.worker is not None and session.run is not None and bool(session.run.request)
             case "give_up_edit":
@@ -169,33 +172,7 @@ class Dashboard(UserKeysScreen):
     @work(group="command")
     async def action_run(self) -> None:
         async with self._asking:  # the seed of the next one may follow from this one's
-            await self._run()
-
-    async def _run(self) -> None:
-        from tui.screens.fit_question import settle
-
-        choices = replace(self.app.choices, prompt=self.prompt.editor.text)
-        try:
-            request = choices.request()
-        except RequestError as error:
-            self.app.say("warning", str(error))
-            return
-        request = replace(request, keep_text_encoder=self.app.preferences.settings.keep_text_encoder)
-        settled = await settle(self.app, request)
-        if settled is None:
-            return
-        request = settled
-        if self.edited.run:
-            await self.edited.put_back(request)
-        elif await self.app.ask_worker(self.app.backend.enqueue(request)):
-            self._remember_prompt(request)
-            self.app.choose(self.app.choices.after(request))
-
-    def _remember_prompt(self, request: GenerationRequest) -> None:
-        try:
-            self.app.prompt_history.add(request.prompt_template or request.prompt, request.prompt)
-        except OSError as error:
-            self.app.say("warning", f"The prompt history can't be written: {error}")
+            await iterating.make_picture(self.app)
 
     def action_cancel(self) -> None:
         from tui.screens.confirm import Confirm

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from textwrap import wrap
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -12,20 +11,26 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 
-from tui.keymap import KEYS, PROMPT_KEYS, QUEUE_KEYS, SETTINGS_KEYS, Key
+from tui.keymap import KEYS, PANE_KEYS, PROMPT_KEYS, QUEUE_KEYS, SETTINGS_KEYS, Key
 from tui.screens.dialog import Dialog
+from tui.text import room, wrapped
 from tui.widgets.plain import Label, Static
 
 if TYPE_CHECKING:
     from tui.app import Flux2App
 
-_DASHBOARD = (*KEYS, *PROMPT_KEYS, *SETTINGS_KEYS, *QUEUE_KEYS)
+_DASHBOARD = (*KEYS, *PANE_KEYS, *PROMPT_KEYS, *SETTINGS_KEYS, *QUEUE_KEYS)
 
 _KEYS_WIDTH = 20
-_WIDTH = 76
+_INDENT = 2
+_WIDTH = 96
 """Of all lines, where there is room."""
 _FRAME = 6
 """Columns of a dialog's border, padding and scroll bar."""
+_NARROW = 20
+"""Columns beside the keys below which what they do goes under them."""
+
+_NAMES = "; names: for [keys] in settings.toml"
 
 
 class Help(Dialog[None]):
@@ -58,15 +63,15 @@ class Help(Dialog[None]):
             with VerticalScroll(can_focus=False):
                 yield Static(id="help-keys")
             with Vertical(classes="dialog-foot"):
-                yield Label("↑ ↓ scroll, esc closes", classes="dialog-hint")
+                yield Label(f"↑ ↓ scroll, esc closes{_NAMES}", classes="dialog-hint")
 
     def on_resize(self) -> None:
         self.query_one("#help-keys", Static).update(Content("\n").join(self._lines()))
 
     def _lines(self) -> Iterator[Content]:
         """A heading per group; what a key does stays in its column where it takes several lines."""
-        indent = _KEYS_WIDTH + 2
-        room = min(_WIDTH, self.app.size.width - _FRAME) - indent
+        width = min(_WIDTH, room(self.app.size.width, _FRAME))
+        beside = room(width, _INDENT, _KEYS_WIDTH)
         group = ""
         for key in self._keys:
             key = replace(key, keys=self.app.preferences.keys.get(key.id, key.keys))
@@ -75,9 +80,25 @@ class Help(Dialog[None]):
                     yield Content("")
                 group = key.group
                 yield Content.styled(group, "bold")
-            says = wrap(key.help, room)
-            yield Content.assemble((f"  {key.display:<{_KEYS_WIDTH}}", "$accent"), (says[0], "$foreground"))
-            yield from (Content.styled(" " * indent + line, "$foreground") for line in says[1:])
+            first = Content.styled(f"  {key.display:<{_KEYS_WIDTH}}", "$accent")
+            if beside >= _NARROW:
+                says = _said(key, beside)
+                yield first + says[0]
+                yield from (Content(" " * first.cell_length) + line for line in says[1:])
+            else:
+                yield first
+                yield from (Content(" " * 2 * _INDENT) + line for line in _said(key, room(width, 2 * _INDENT)))
 
     def action_scroll(self, lines: int) -> None:
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
+
+
+def _said(key: Key, width: int) -> list[Content]:
+    """What a key does in lines of this width, with the name by which it can be changed on the right of the last."""
+    lines = [Content.styled(line, "$foreground") for line in wrapped(key.help, width)]
+    if key.action:
+        if lines[-1].cell_length + len(key.id) + 2 > width:
+            lines.append(Content(""))
+        gap = room(width, lines[-1].cell_length, len(key.id), least=0)
+        lines[-1] = Content.assemble(lines[-1], " " * gap, (key.id, "$muted"))
+    return lines

@@ -13,12 +13,18 @@ from textual.widgets import Input
 
 from tui.fuzzy import matcher
 from tui.screens.dialog import Dialog
-from tui.text import ellipsis
+from tui.text import ellipsis, room
 from tui.widgets.fields import Field
 from tui.widgets.plain import Label, Option, OptionList
 
 SHOWN = 100
 """Prompts in the list; typing narrows it down."""
+
+
+class _Line(Option):
+    def __init__(self, prompt: str, width: int) -> None:
+        super().__init__(Content(ellipsis(prompt, width)))
+        self.prompt_text = prompt
 
 
 class HistorySearch(Dialog[str]):
@@ -62,15 +68,17 @@ class HistorySearch(Dialog[str]):
             self.dismiss(self._found[place])
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(self._found[event.option_index])
+        """The line's own prompt: what is typed meanwhile may have put another in its place, or none."""
+        assert isinstance(event.option, _Line)
+        self.dismiss(event.option.prompt_text)
 
     def _fill(self, query: str) -> None:
         found = matcher(query)
         self._found = [prompt for prompt in self._prompts if found(prompt)][:SHOWN]
-        width = max(20, self.app.size.width * 9 // 10 - 10)
+        width = room(self.app.size.width * 9 // 10, 10, least=20)
         options = self.query_one(OptionList)
         options.clear_options()
-        options.add_options([Option(Content(ellipsis(prompt, width))) for prompt in self._found])
+        options.add_options([_Line(prompt, width) for prompt in self._found])
         if self._found:
             options.highlighted = 0
 

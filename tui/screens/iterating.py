@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from textual.app import SuspendNotSupported
 
-from flux2.errors import Flux2Error, WorkerError
+from flux2.errors import Flux2Error, RequestError, WorkerError
 from flux2.humanize import printable
 from flux2.request import MAX_SEED, GenerationRequest
 from tui.editor import EditorError, edit, editor_command
@@ -24,13 +24,40 @@ _SAID = 6
 """Things left out that are named; the others are counted."""
 
 
+async def make_picture(app: Flux2App) -> None:
+    """What is chosen, queued, once the user has settled how it is to fit; or put back into its place in the queue."""
+    from tui.screens.fit_question import settle
+
+    choices = replace(app.choices, prompt=app.dashboard.prompt.editor.text)
+    try:
+        request = choices.request()
+    except RequestError as error:
+        app.say("warning", str(error))
+        return
+    settled = await settle(app, replace(request, keep_text_encoder=app.preferences.settings.keep_text_encoder))
+    if settled is None:
+        return
+    if app.dashboard.edited.run:
+        await app.dashboard.edited.put_back(settled)
+    elif await app.ask_worker(app.backend.enqueue(settled)):
+        _remember_prompt(app, settled)
+        app.choose(app.choices.after(settled))
+
+
+def _remember_prompt(app: Flux2App, request: GenerationRequest) -> None:
+    try:
+        app.prompt_history.add(request.prompt_template or request.prompt, request.prompt)
+    except OSError as error:
+        app.say("warning", f"The prompt history can't be written: {error}")
+
+
 def edit_elsewhere(app: Flux2App) -> None:
     """The prompt in the user's own editor, which has the terminal meanwhile. Runs go on."""
     editor = app.dashboard.prompt.editor
     try:
         command = editor_command()
         with app.suspend():
-            text = edit(editor.text, command)
+            text = _edited(editor.text, command)
     except SuspendNotSupported:
         app.say("warning", "An editor needs the terminal, which this screen does not have.")
         return
@@ -39,10 +66,23 @@ def edit_elsewhere(app: Flux2App) -> None:
         return
     finally:
         app.refresh(layout=True)
+    if isinstance(text, EditorError):
+        app.say("error", str(text))
+        return
     if text != editor.text:
         editor.text = text
         editor.move_cursor(editor.document.end)
     editor.focus()
+
+
+def _edited(text: str, command: list[str]) -> str | EditorError:
+    """The editor's text, or its error: an exception would keep Textual from taking the terminal back."""
+    try:
+        return edit(text, command)
+    except EditorError as error:
+        return error
+    except OSError as error:
+        return EditorError(f"The prompt can't be handed to an editor: {error}.")
 
 
 def search_history(app: Flux2App) -> None:

@@ -40,6 +40,14 @@ class Toggle(NamedTuple):
     """Makes the change; returns the lines as they are now."""
 
 
+class _Option(Option):
+    """Keeps its choice, for the lines may be others by the time that one is heard of."""
+
+    def __init__(self, choice: Choice, width: int) -> None:
+        super().__init__(_line(choice, width))
+        self.choice = choice
+
+
 def _line(choice: Choice, width: int) -> Content:
     line = Content.assemble(
         (f"{choice.letter or ' '}  ", "$accent" if choice.letter else ""),
@@ -87,9 +95,9 @@ class Menu(Dialog[str]):
                     yield Label("", classes="dialog-complaint")
                 yield Label(self._hint(), classes="dialog-hint")
 
-    def _options(self) -> list[Option]:
+    def _options(self) -> list[_Option]:
         width = max((len(choice.title) for choice in self._choices), default=0)
-        return [Option(_line(choice, width)) for choice in self._choices]
+        return [_Option(choice, width) for choice in self._choices]
 
     def _hint(self) -> str:
         further = f", {self._toggle.key} {self._toggle.label}" if self._toggle else ""
@@ -121,10 +129,10 @@ class Menu(Dialog[str]):
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         if self._on_highlight is not None:
-            self._on_highlight(self._choices[event.option_index].value)
+            self._on_highlight(_value(event.option))
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(self._choices[event.option_index].value)
+        self.dismiss(_value(event.option))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         complaint = self._check(event.value) if self._check and event.value else ""
@@ -133,3 +141,8 @@ class Menu(Dialog[str]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         if event.value and not (self._check and self._check(event.value)):
             self.dismiss(event.value)
+
+
+def _value(option: Option) -> str:
+    assert isinstance(option, _Option)
+    return option.choice.value

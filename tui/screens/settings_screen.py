@@ -14,7 +14,7 @@ from flux2.settings import SETTINGS, complaint_about, overridden, settings_path
 from tui.screens.dialog import Dialog
 from tui.screens.menu import Choice, Menu
 from tui.screens.text_dialog import TextDialog
-from tui.text import wrapped
+from tui.text import room, wrapped
 from tui.widgets.plain import Label, Option, OptionList
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ class SettingsScreen(Dialog[None]):
         self.query_one(OptionList).focus()
 
     def on_resize(self) -> None:
-        room = min(_WIDTH, self.app.size.width * 92 // 100) - _FRAME
-        hint = wrapped(f"enter changes it, esc; also in {settings_path()}", room)
+        width = room(min(_WIDTH, self.app.size.width * 92 // 100), _FRAME)
+        hint = wrapped(f"enter changes it, esc; also in {settings_path()}", width)
         self.query_one("#setting-hint", Label).update(Content("\n".join(hint)))
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:

@@ -19,6 +19,7 @@ from tui.picture import fit
 from tui.picture_details import details
 from tui.screens.picture_screen import PictureScreen
 from tui.terminal import cell_pixels
+from tui.text import room
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.pane import Heading
 from tui.widgets.picture_view import PictureView
@@ -114,10 +115,22 @@ class Viewer(PictureScreen):
         picture = self._picture
         pixels = (picture.width, picture.height) if picture is not None and picture.width else (1, 1)
         cell = cell_pixels()
-        beside = fit(pixels, (max(1, width - BESIDE), max(1, height - 2)), cell)
-        below = fit(pixels, (width, max(1, height - 2 - BELOW)), cell)
+        beside = fit(pixels, (room(width, BESIDE), room(height, 2)), cell)
+        below = fit(pixels, (width, room(height, 2, BELOW)), cell)
         self.set_class(below[0] * below[1] > beside[0] * beside[1], "-below")
         self.set_class(not self._with_settings, "-alone")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The first picture has none before it, the last none after it; only at 1:1 there is more to move to."""
+        match action, parameters:
+            case ("across", (int(), *_)) if self.view.actual:
+                return self.current is not None
+            case ("across" | "neighbour", (int(by), *_)):
+                return 0 <= self._place + by < len(self._pictures())
+            case ("down", _):
+                return self.view.actual
+            case _:
+                return super().check_action(action, parameters)
 
     # --- keys --------------------------------------------------------------------------------------------------------
 
@@ -139,6 +152,7 @@ class Viewer(PictureScreen):
     def action_actual_size(self) -> None:
         self.view.show_actual(not self.view.actual)
         self._show_place(len(self._pictures()))
+        self.refresh_bindings()
 
     def action_settings(self) -> None:
         self._with_settings = not self._with_settings

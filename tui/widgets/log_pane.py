@@ -11,7 +11,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui.session import LOG_LINES, LogLine, Session, Topic
-from tui.text import wrapped
+from tui.text import room, wrapped
 from tui.widgets.pane import Pane
 
 _STAMP = 9
@@ -61,7 +61,7 @@ class LogLines(ScrollView, can_focus=True):
     def _wrap(self, entry: LogLine) -> list[tuple[str, str, str]]:
         stamp = time.strftime("%H:%M:%S ", time.localtime(entry.time))
         level = entry.level if entry.level in _STYLES else "info"
-        lines = wrapped(entry.message, max(8, self.scrollable_content_region.width - _STAMP))
+        lines = wrapped(entry.message, room(self.scrollable_content_region.width, _STAMP, least=8))
         return [(" " * _STAMP if place else stamp, line, level) for place, line in enumerate(lines)]
 
     def render_line(self, y: int) -> Strip:

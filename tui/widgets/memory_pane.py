@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tui.glyphs import Glyphs
 from tui.memory_figures import allowed, in_heading, memory_figures
 from tui.session import Session, Topic
+from tui.text import room
 from tui.widgets.memory_graph import MemoryGraph
 from tui.widgets.pane import Pane
 from tui.widgets.plain import Static
@@ -45,7 +46,7 @@ class MemoryPane(Pane, can_focus=True):
         self.graph.update(session.history, allowed(session), session.running, planned)
         figures = memory_figures(session, self.graph.glyphs)
         width = self.content_size.width
-        heading, rest = in_heading(figures, width - len(self.heading.title) - _SHORTEST_RULE)
+        heading, rest = in_heading(figures, room(width, len(self.heading.title), _SHORTEST_RULE, least=0))
         self.heading.detail = heading
         self.rest.update(rest)
         self.rest.display = bool(rest) and self.size.height >= _TALL

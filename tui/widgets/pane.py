@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from textual.binding import BindingType
 from textual.containers import Container
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from tui.bindings import bindings
+from tui.keymap import PANE_KEYS
 from tui.session import Session, Topic
+from tui.text import room
 
 
 class Heading(Widget):
@@ -25,13 +29,13 @@ class Heading(Widget):
     def render(self) -> Content:
         width = self.size.width
         title, detail = self.title, self.detail
-        room = width - len(title) - 1
-        if detail.cell_length > room:
-            detail = detail.truncate(room, ellipsis=True) if room >= 6 else Content("")
-        rule = room - (detail.cell_length + 1 if detail else 0)
+        beside = room(width, len(title), 1, least=0)
+        if detail.cell_length > beside:
+            detail = detail.truncate(beside, ellipsis=True) if beside >= 6 else Content("")
+        rule = room(beside, detail.cell_length + 1 if detail else 0, least=0)
         style = "bold $accent" if self.parent is not None and self.parent.has_pseudo_class("focus-within") else "bold"
         parts: list[Content | tuple[str, str]] = [(title, style), (" ", "")]
-        if rule > 0:
+        if rule:
             parts += [("─" * rule, "$rule"), (" " if detail else "", "")]
         parts.append(detail)
         return Content.assemble(*parts)
@@ -44,6 +48,7 @@ class Pane(Container):
     """
 
     ALLOW_MAXIMIZE = True
+    BINDINGS: ClassVar[list[BindingType]] = bindings(PANE_KEYS)
     TITLE: ClassVar[str]
     HELP: ClassVar[str]
     """What it shows and what can be done there, for the help page."""
@@ -55,6 +60,9 @@ class Pane(Container):
 
     def show(self, session: Session) -> None:
         """Bring the pane up to date; called when one of its topics changed, at most a few times a second."""
+
+    def action_leave_pane(self) -> None:
+        self.screen.set_focus(None)
 
     def on_focus(self) -> None:
         self.heading.refresh()

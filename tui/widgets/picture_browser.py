@@ -31,7 +31,7 @@ from tui.inside_textual import Chosen
 from tui.keymap import BROWSER_KEYS
 from tui.picture import fit, half_cells
 from tui.terminal import cell_pixels
-from tui.text import fitted
+from tui.text import fitted, room
 
 if TYPE_CHECKING:
     from flux2.pictures.gallery import Picture
@@ -322,7 +322,7 @@ class PictureBrowser(Horizontal, can_focus=True):
         cursor = self.get_component_rich_style("browser--cursor")
         bar = Segment("▌" if is_current else " ", cursor)
         if grid.thumbnail is None:
-            return [bar, *self._caption(picture, is_current, grid.cell[0] - 1)]
+            return [bar, *self._caption(picture, is_current, room(grid.cell[0], 1))]
         columns, rows = grid.thumbnail
         if line >= rows:
             body = self._caption(picture, is_current, columns, line - rows)
@@ -355,14 +355,14 @@ class PictureBrowser(Horizontal, can_focus=True):
         what = f"{request.quantization} {request.model} {request.seed}" if request else picture.path.name
         if line == 0:
             marked = f"{marks} " if marks else ""
-            return [Segment(marked, mark), Segment(fitted(what, width - len(marked)), muted)]
+            return [Segment(marked, mark), Segment(fitted(what, room(width, len(marked), least=0)), muted)]
         level = request.quantization if request else ""
-        room = max(0, width - 16)
+        left = room(width, 16, least=0)
         text = request.prompt if request else f"{picture.path.name}: {_words_for(picture)}"
         return [
             Segment(f"{marks:<2} ", mark),
             Segment(f"{_when(picture.created)} {level:<5}  ", muted),
-            Segment(fitted(text, room), main),
+            Segment(fitted(text, left), main),
         ]
 
 

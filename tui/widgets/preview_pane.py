@@ -15,6 +15,7 @@ from textual.widget import Widget
 from tui.picture import SHARP, Source, fit, half_cells, in_whole_cells, open_picture
 from tui.session import Session, Topic
 from tui.terminal import cell_pixels
+from tui.text import room
 from tui.widgets.cell_picture import CellPicture
 from tui.widgets.pane import Pane
 from tui.widgets.plain import Static
@@ -142,8 +143,8 @@ class PreviewPane(Pane, can_focus=True):
         """Draw with the terminal's graphics protocol, scaled down first: the bytes go over the user's line."""
         if source is None or source == self._sharp_source:
             return
-        room = self.content_size.width, max(1, self.content_size.height - 1)
-        image = await asyncio.to_thread(lambda: in_whole_cells(open_picture(source), room, cell_pixels()))
+        there = self.content_size.width, room(self.content_size.height, 1)
+        image = await asyncio.to_thread(lambda: in_whole_cells(open_picture(source), there, cell_pixels()))
         from tui.widgets.sharp_picture import SharpPicture
 
         self._drop_sharp()

@@ -17,7 +17,7 @@ from tui.glyphs import Glyphs
 from tui.model_lines import pace
 from tui.phase_lines import Line, PhaseLines
 from tui.session import Session, Topic
-from tui.text import ellipsis, gigabytes, wrapped
+from tui.text import ellipsis, gigabytes, room, wrapped
 from tui.widgets.pane import Pane
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class ProgressBody(Widget):
         elif run.state == FAILED:
             yield from self._wrapped(run.error, "$error")
         elif run.state == FINISHED:
-            yield self._bar(1.0, "$success", "done", room=len("done"))
+            yield self._bar(1.0, "$success", "done", words=len("done"))
             yield from self._finished(run)
         elif run.state == CANCELLED:
             yield [("Cancelled after ", "$muted"), (clock(run.elapsed(self.session.now)), "$foreground")]
@@ -96,7 +96,8 @@ class ProgressBody(Widget):
     def _running_bar(self, run: RunProgress) -> Line:
         if run.phase == "denoise":
             step = min(run.step + 1, run.steps)
-            pace = f", {seconds(run.step_seconds[-1])} per step" if run.step and self.size.height < 3 else ""
+            taken = run.last_step if self.size.height < 3 else None
+            pace = f", {seconds(taken)} per step" if taken is not None else ""
             label = f"step {step} of {run.steps}{pace}"
             return self._bar(run.step / run.steps if run.steps else 0.0, "$accent", label)
         if run.phase_total:
@@ -104,25 +105,25 @@ class ProgressBody(Widget):
             return self._bar(run.phase_done / run.phase_total, "$accent", label)
         return self._bar(0.0, "$accent", run.phase or "…")
 
-    def _bar(self, fraction: float, style: str, label: str, room: int = 0) -> Line:
+    def _bar(self, fraction: float, style: str, label: str, words: int = 0) -> Line:
         """A label keeps its room while it changes, so that the bar doesn't jump."""
-        room = room or (20 if len(label) <= 20 else 34)
-        width = max(8, self.size.width - room - 2)
+        words = words or (20 if len(label) <= 20 else 34)
+        width = room(self.size.width, words, 2, least=8)
         cells = int(fraction * width * 2)
         full, half = cells // 2, cells % 2
         glyphs = self.glyphs
-        rest = width - full - half
+        rest = room(width, full, half, least=0)
         return [
             (glyphs.bar_full * full + glyphs.bar_half * half, style),
             (glyphs.bar_empty * rest, "$rule"),
-            (f"  {ellipsis(label, room):>{room}}", "$foreground"),
+            (f"  {ellipsis(label, words):>{words}}", "$foreground"),
         ]
 
     def _pace(self, run: RunProgress) -> Line:
         line: Line = []
-        median = run.median_step
-        if median is not None:
-            line += [(seconds(run.step_seconds[-1]), "$foreground"), (" per step", "$muted")]
+        median, last = run.median_step, run.last_step
+        if median is not None and last is not None:
+            line += [(seconds(last), "$foreground"), (" per step", "$muted")]
             line += [("   median ", "$muted"), (seconds(median), "$foreground")]
         if run.phase == "denoise" and run.step:
             line += [("   noise ", "$muted"), (f"{run.sigma:.2f}", "$foreground")]
@@ -135,7 +136,7 @@ class ProgressBody(Widget):
         if len(run.step_seconds) < 2:
             return
         label = f"  steps took {seconds(min(run.step_seconds))} to {seconds(max(run.step_seconds))}"
-        latest = run.step_seconds[-max(1, self.size.width - len(label)) :]
+        latest = run.step_seconds[-room(self.size.width, len(label)) :]
         lowest, slowest, levels = min(latest) * 0.75, max(latest), self.glyphs.levels
         unit = (slowest - lowest) / len(levels) or 1.0
         bars = "".join(levels[min(len(levels) - 1, int((seconds - lowest) / unit))] for seconds in latest)
@@ -143,11 +144,11 @@ class ProgressBody(Widget):
 
     def _finished(self, run: RunProgress) -> Iterator[Line]:
         path, width = Path(run.path), self.size.width
-        yield [("Saved ", "$muted"), (ellipsis(path.name, width - 6), "$foreground")]
+        yield [("Saved ", "$muted"), (ellipsis(path.name, room(width, 6)), "$foreground")]
         line: Line = [("seed ", "$muted"), (str(run.seed), "$foreground")]
         line += [("   peak ", "$muted"), (f"{gigabytes(run.peak)} GB", "$graph-peak")]
-        room = width - sum(len(text) for text, _ in line) - 6
-        yield [*line, ("   in ", "$muted"), (ellipsis(str(path.parent), room), "$foreground")]
+        left = room(width, *(len(text) for text, _ in line), 6)
+        yield [*line, ("   in ", "$muted"), (ellipsis(str(path.parent), left), "$foreground")]
 
     def _wrapped(self, text: str, style: str) -> Iterator[Line]:
         """Broken where one reads on; anywhere, where only that has room for all of it."""

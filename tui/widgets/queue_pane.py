@@ -14,7 +14,7 @@ from flux2.humanize import clock
 from tui.bindings import bindings
 from tui.keymap import QUEUE_KEYS
 from tui.session import QueueItem, Session, Topic
-from tui.text import fitted
+from tui.text import fitted, room
 from tui.widgets.pane import Pane
 from tui.widgets.plain import Option, OptionList
 
@@ -57,6 +57,16 @@ class QueueList(OptionList):
         """The highlighted item's id; "" for none, or one under way."""
         option = self.highlighted_option
         return option.id if option is not None and option.id and not option.disabled else ""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what would change something: nothing moves before the first that waits, nor behind the last."""
+        if action == "move" and self.highlighted is not None and self._item:
+            first = sum(option.disabled for option in self.options)
+            return (self.highlighted > first) if parameters == (-1,) else (self.highlighted < self.option_count - 1)
+        return bool(self._item) if action in ("move", "remove") else True
+
+    def on_option_list_option_highlighted(self) -> None:
+        self.screen.refresh_bindings()
 
     def action_remove(self) -> None:
         if self._item:
@@ -139,7 +149,7 @@ def _shared(requests: Sequence[Mapping[str, object]], names: tuple[str, ...]) ->
 
 def _line(item: QueueItem, facts: str, width: int) -> Content:
     """`▸ prompt  seed 1234  int4  1024×1024  in 6:12`, the prompt cut to what is left."""
-    prompt = fitted(str(item.request.get("prompt", "")), max(8, width - len(facts) - 4))
+    prompt = fitted(str(item.request.get("prompt", "")), room(width, len(facts), 4, least=8))
     return Content.assemble(
         ("▸ " if item.running else "  ", "$accent"), (f"{prompt}  ", "$foreground"), (facts, "$muted")
     )

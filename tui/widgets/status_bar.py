@@ -10,6 +10,7 @@ from textual.widget import Widget
 
 from flux2.progress import FAILED
 from tui.session import Session, Topic
+from tui.text import room
 
 if TYPE_CHECKING:
     from tui.app import Flux2App
@@ -37,10 +38,10 @@ class StatusBar(Widget):
         left = [("flux2-tui", "bold $accent")]
         middle = "  ".join(part for part in (self._place, worker.device if worker else "") if part)
         right = [(f"{self._dot()} ", style), (state, style if style != "$success" else "$foreground")]
-        room = self.size.width - sum(len(text) for text, _ in (*left, *right)) - 2
-        if len(middle) > room:
+        between = room(self.size.width, *(len(text) for text, _ in (*left, *right)), 2, least=0)
+        if len(middle) > between:
             middle = ""
-        return Content.assemble(*left, ("  " + middle.ljust(max(0, room)), "$muted"), *right)
+        return Content.assemble(*left, ("  " + middle.ljust(between), "$muted"), *right)
 
     @property
     def _restart(self) -> str:
