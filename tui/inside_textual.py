@@ -18,7 +18,7 @@ from textual.await_complete import AwaitComplete
 from textual.binding import BindingsMap
 from textual.dom import DOMNode
 from textual.errors import NoWidget
-from textual.keys import key_to_character
+from textual.keys import KEY_NAME_REPLACEMENTS, key_to_character
 from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.notifications import SeverityLevel
@@ -147,6 +147,15 @@ class SteadyScreen(Screen[ScreenResultType]):
                 return False
 
 
+def character_of(key: str) -> str | None:
+    """What a key writes, if anything. Textual's own does not know it of /, + and -, which it calls otherwise."""
+    name = _NAMES_OF_SIGNS.get(key, key)
+    return key_to_character(name.replace("hyphen_minus", "-"))
+
+
+_NAMES_OF_SIGNS = {own: name for name, own in KEY_NAME_REPLACEMENTS.items()}
+
+
 class UserKeysScreen(SteadyScreen[None]):
     """A screen with text fields in which a key of the user's own acts before what the field does with it by itself."""
 
@@ -167,7 +176,7 @@ class UserKeysScreen(SteadyScreen[None]):
                 own = node._bindings.copy()
                 own.apply_keymap(keymap)
                 for key in list(own.key_to_bindings):
-                    if any(inner.check_consume_key(key, key_to_character(key)) for inner, _ in chain):
+                    if any(inner.check_consume_key(key, character_of(key)) for inner, _ in chain):
                         del own.key_to_bindings[key]
                 chain.append((node, own))
             chosen = {key for _, own in chain for key, first in own.key_to_bindings.items() if first[0].id in keymap}

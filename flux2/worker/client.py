@@ -220,11 +220,7 @@ class WorkerClient:
         await self._ask("hold", on=on)
 
     async def resume(self, run: str) -> str:
-        """Take an unfinished run up before all others, from its last kept step.
-
-        Returns:
-            The id of the run that it becomes.
-        """
+        """Take an unfinished run up before all others, from its last kept step; the id of the run that it becomes."""
         return str((await self._ask("resume", run=run))["run"])
 
     async def discard(self, run: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from flux2 import events as ev
 from flux2.errors import WorkerError
 from flux2.request import GenerationRequest
-from flux2.worker.protocol import Snapshot
+from flux2.worker.protocol import RunRecord, Snapshot
 from tests.monkey.simulated_run import Job, story
 from tests.tui.replay import GB, INFO, ReplayBackend, memory
 
@@ -45,6 +45,8 @@ class SimulatedWorker(ReplayBackend):
     _numbers: int = 0
     begun: bool = False
     """Whether the run under way has said so."""
+    told: list[ev.Event] = field(default_factory=list)
+    """Of the run under way, for whoever comes late."""
     _story: Iterator[list[ev.Event]] | None = None
 
     # --- what it is, as the status command says ----------------------------------------------------------------------
@@ -53,6 +55,11 @@ class SimulatedWorker(ReplayBackend):
         """The running request first, then those that wait."""
         jobs = [(job, "running") for job in [self.job] if job] + [(job, "queued") for job in self.waiting]
         return tuple({"id": job.id, "state": state, "request": job.request.to_dict()} for job, state in jobs)
+
+    def begin_with(self, jobs: int) -> None:
+        """So many requests of other screens wait, and the first has begun."""
+        for number in range(jobs):
+            self._queue(GenerationRequest(prompt=f"{number} [fox] in the snow[/]", model="pocket", seed=number))
 
     # --- what happens to it ------------------------------------------------------------------------------------------
 
@@ -71,6 +78,7 @@ class SimulatedWorker(ReplayBackend):
             self._end_of_run()
         else:
             self.begun = True
+            self.told += events
             self._tell(*events)
 
     def fail(self) -> None:
@@ -96,7 +104,7 @@ class SimulatedWorker(ReplayBackend):
             self.alive = False
             if self.job is not None:
                 self._offer("The worker's process died.", self.chance.randint(0, 3))
-            self.job, self._story, self.begun = None, None, False
+            self.job, self._story, self.begun, self.told = None, None, False, []
             self.die(_DIED)
 
     def come_back(self) -> None:
@@ -142,7 +150,7 @@ class SimulatedWorker(ReplayBackend):
             self._story = story(self.job, self.clock, self.pictures)
 
     def _end_of_run(self) -> None:
-        self.job, self._story, self.begun = None, None, False
+        self.job, self._story, self.begun, self.told = None, None, False, []
         self._queue_changed()
 
     def _offer(self, reason: str, step: int) -> None:
@@ -168,7 +176,8 @@ class SimulatedWorker(ReplayBackend):
         while not self._updates.empty():
             self._updates.get_nowait()
         info = replace(INFO, model="pocket bf16")
-        return Snapshot(worker=info, queue=self.items(), held=self.on_hold, unfinished=tuple(self.offers))
+        runs = (RunRecord(run=self.job.id, events=tuple(self.told)),) if self.job and self.told else ()
+        return Snapshot(worker=info, queue=self.items(), held=self.on_hold, runs=runs, unfinished=tuple(self.offers))
 
     async def restart(self, *, end_other: bool = False) -> Snapshot:  # noqa: ARG002
         self.kill()

@@ -24,6 +24,7 @@ from tests.monkey.simulated_worker import SimulatedWorker
 from tests.monkey.virtual_time import VirtualLoop
 from tests.tui.replay import START
 from tui.app import Flux2App, Options
+from tui.choices import Choices, save_choices
 from tui.glyphs import BRAILLE, GLYPHS
 from tui.terminal_events import TerminalEvents
 from tui.terminal_input import TerminalInput, Token
@@ -70,6 +71,9 @@ class World:
             state=state_dir(),
         )
         self.loop.set_exception_handler(self._uncaught)
+        self.worker.begin_with(chance.choice((0, 0, 3, 5)))
+        save_choices(state_dir() / "screen.json", Choices(prompt=chance.choice(("", "a {red|blue} fox", "a [fox]"))))
+        files.happen("appear", random.Random(chance.random()), self.pictures)
 
     def clock(self) -> float:
         """Seconds since the epoch."""

@@ -1,11 +1,13 @@
-"""Whatever has the focus is seen: nobody writes into a pane that another one covers."""
+"""Whatever has the focus is seen, and takes the keys that are offered beside it: nobody writes where nobody looks."""
 
 from __future__ import annotations
 
 import pytest
 
+from tests.tui.pictures import gallery
 from tests.tui.replay import ReplayBackend, mid_run
 from tests.tui.screen import running, settled
+from tui.inside_textual import character_of
 
 
 @pytest.mark.parametrize("alone", ["2", "4", "z"])
@@ -28,3 +30,21 @@ async def test_a_pane_alone_stays_alone_with_the_focus() -> None:
         app.dashboard.log_pane.focus()
         await settled(pilot)
         assert app.dashboard.log_pane.has_class("-shown")
+
+
+@pytest.mark.parametrize(("key", "sign"), [("slash", "/"), ("plus", "+"), ("minus", "-"), ("comma", ","), ("o", "o")])
+def test_what_a_key_writes_is_known(key: str, sign: str) -> None:
+    assert character_of(key) == sign
+
+
+@pytest.mark.parametrize("key", ["up", "ctrl+r", "f1", "home"])
+def test_keys_that_write_nothing(key: str) -> None:
+    assert character_of(key) is None
+
+
+async def test_a_field_offers_no_key_that_it_takes_as_text() -> None:
+    async with gallery() as (screen, pilot):
+        await pilot.press("slash")
+        await settled(pilot)
+        assert screen.filter.has_focus
+        assert "slash" not in screen.active_bindings

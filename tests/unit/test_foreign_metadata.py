@@ -359,6 +359,8 @@ def test_models_are_known_by_whole_words(tmp_path: Path, model: str, taken: str 
         {"parameters": '{"sui_image_params": 5}'},
         {"Comment": '{"prompt": "a red fox"}'},
         {"Dream": "don't"},
+        {"prompt": "{}", "num_inference_steps": "4"},
+        {"prompt": "a fox", "num_inference_steps": "some"},
     ],
 )
 def test_nothing_or_nonsense_is_a_sentence(tmp_path: Path, texts: dict[str, str]) -> None:

@@ -14,7 +14,7 @@ from textual.containers import Container
 from textual.geometry import Size
 from textual.widgets import TextArea
 
-from flux2.errors import Flux2Error, RequestError
+from flux2.errors import Flux2Error
 from flux2.request import GenerationRequest
 from flux2.wildcards import resolve
 from tui.bindings import bindings
@@ -172,33 +172,7 @@ class Dashboard(UserKeysScreen):
     @work(group="command")
     async def action_run(self) -> None:
         async with self._asking:  # the seed of the next one may follow from this one's
-            await self._run()
-
-    async def _run(self) -> None:
-        from tui.screens.fit_question import settle
-
-        choices = replace(self.app.choices, prompt=self.prompt.editor.text)
-        try:
-            request = choices.request()
-        except RequestError as error:
-            self.app.say("warning", str(error))
-            return
-        request = replace(request, keep_text_encoder=self.app.preferences.settings.keep_text_encoder)
-        settled = await settle(self.app, request)
-        if settled is None:
-            return
-        request = settled
-        if self.edited.run:
-            await self.edited.put_back(request)
-        elif await self.app.ask_worker(self.app.backend.enqueue(request)):
-            self._remember_prompt(request)
-            self.app.choose(self.app.choices.after(request))
-
-    def _remember_prompt(self, request: GenerationRequest) -> None:
-        try:
-            self.app.prompt_history.add(request.prompt_template or request.prompt, request.prompt)
-        except OSError as error:
-            self.app.say("warning", f"The prompt history can't be written: {error}")
+            await iterating.make_picture(self.app)
 
     def action_cancel(self) -> None:
         from tui.screens.confirm import Confirm

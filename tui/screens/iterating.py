@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from textual.app import SuspendNotSupported
 
-from flux2.errors import Flux2Error, WorkerError
+from flux2.errors import Flux2Error, RequestError, WorkerError
 from flux2.humanize import printable
 from flux2.request import MAX_SEED, GenerationRequest
 from tui.editor import EditorError, edit, editor_command
@@ -22,6 +22,33 @@ if TYPE_CHECKING:
 _TO_THE_FRONT = -1000
 _SAID = 6
 """Things left out that are named; the others are counted."""
+
+
+async def make_picture(app: Flux2App) -> None:
+    """What is chosen, queued, once the user has settled how it is to fit; or put back into its place in the queue."""
+    from tui.screens.fit_question import settle
+
+    choices = replace(app.choices, prompt=app.dashboard.prompt.editor.text)
+    try:
+        request = choices.request()
+    except RequestError as error:
+        app.say("warning", str(error))
+        return
+    settled = await settle(app, replace(request, keep_text_encoder=app.preferences.settings.keep_text_encoder))
+    if settled is None:
+        return
+    if app.dashboard.edited.run:
+        await app.dashboard.edited.put_back(settled)
+    elif await app.ask_worker(app.backend.enqueue(settled)):
+        _remember_prompt(app, settled)
+        app.choose(app.choices.after(settled))
+
+
+def _remember_prompt(app: Flux2App, request: GenerationRequest) -> None:
+    try:
+        app.prompt_history.add(request.prompt_template or request.prompt, request.prompt)
+    except OSError as error:
+        app.say("warning", f"The prompt history can't be written: {error}")
 
 
 def edit_elsewhere(app: Flux2App) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flux2.pictures.foreign.candidate import Candidate
-from flux2.pictures.foreign.found import NO_COUNTERPART, NO_PICTURES, OWN_SAMPLER, FoundSettings
+from flux2.pictures.foreign.found import NO_COUNTERPART, NO_PICTURES, OWN_SAMPLER, FoundSettings, number
 
 _MARKS = ("num_inference_steps", "use_stable_diffusion_model")
 _OTHERS = {
@@ -21,7 +21,7 @@ def read_easy_diffusion(candidate: Candidate) -> FoundSettings | None:
     """Settings of a picture by Easy Diffusion."""
     if all(mark in candidate.data for mark in _MARKS):
         settings: dict[str, Any] = candidate.data
-    elif candidate.name == "prompt" and _MARKS[0] in candidate.others:
+    elif candidate.name == "prompt" and candidate.text[:1] not in "{[" and number(candidate.others.get(_MARKS[0])):
         settings = {**candidate.others, "prompt": candidate.text}
     else:
         return None
