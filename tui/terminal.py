@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 REMOTE_FPS = 15
+LARGEST, ASSUMED = (800, 300), (80, 24)
+"""Columns and rows that are believed, for no screen has more of them, and what is assumed where there are more: as many
+cells as a terminal may claim, 65,535 × 65,535, no memory has."""
 _CANT_DRAW = ("dumb", "unknown")
 """Values of TERM of what knows no escape sequences, like Emacs' shell."""
 _KITTY_QUERY = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"
@@ -91,7 +94,10 @@ def prepare_environment(fps: int = 0) -> list[str]:
 def trust_own_size() -> None:
     """Forget a size that the shell has exported: it may be an old one, and would count for more than the terminal's."""
     with suppress(OSError):
-        if all(os.get_terminal_size(sys.__stdout__.fileno())):  # type: ignore[union-attr]
+        columns, rows = os.get_terminal_size(sys.__stdout__.fileno())  # type: ignore[union-attr]
+        if columns > LARGEST[0] or rows > LARGEST[1]:
+            os.environ.update(COLUMNS=str(ASSUMED[0]), LINES=str(ASSUMED[1]))
+        elif columns and rows:
             for name in ("COLUMNS", "LINES"):
                 os.environ.pop(name, None)
 

