@@ -15,6 +15,7 @@ from typing import Any
 from flux2 import events as ev
 from flux2.errors import WorkerError
 from flux2.request import GenerationRequest
+from flux2.worker.history import ENDINGS
 from flux2.worker.protocol import RunRecord, Snapshot
 from tests.monkey.simulated_run import Job, story
 from tests.tui.replay import GB, INFO, ReplayBackend, memory
@@ -44,7 +45,7 @@ class SimulatedWorker(ReplayBackend):
     """Commands that have come, refused ones among them."""
     _numbers: int = 0
     begun: bool = False
-    """Whether the run under way has said so."""
+    """Whether the run under way has said that it has, and not that it is over."""
     told: dict[str, list[ev.Event]] = field(default_factory=dict)
     """Of each run so far, for whoever comes late."""
     _story: Iterator[list[ev.Event]] | None = None
@@ -77,7 +78,7 @@ class SimulatedWorker(ReplayBackend):
         if events is None:
             self._end_of_run()
         else:
-            self.begun = True
+            self.begun = not isinstance(events[-1], ENDINGS)
             self._tell(*events)
 
     def fail(self) -> None:
