@@ -15,9 +15,9 @@ import sys
 from collections.abc import Sequence
 
 from flux2 import __version__, complaints, streams
+from flux2.backend.gpu_errors import sentence_for
 from flux2.commands.cancelling import Cancelled, heeding_signals
 from flux2.errors import Flux2Error, RequestError
-from flux2.gpu_errors import sentence_for
 from flux2.humanize import printable
 
 FAILED, BAD_ARGUMENTS = 1, 2

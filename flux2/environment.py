@@ -3,7 +3,7 @@
 Libraries read theirs when they are imported, and some end the program over a unit (HF_HUB_DOWNLOAD_TIMEOUT=30s). So
 `flux2/__init__.py` has them looked at before any library is imported; children inherit what is left. What leads to the
 Hub (its address, proxies) is not dropped, for going another way than the user wants may tell somebody too much:
-`flux2.hub.route` refuses what would use it.
+`flux2.store.route` refuses what would use it.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(("MLX_MAX_OPS_PER_BUFFER", "MLX_MAX_MB_PER_BUFFER", "MLX_BFS_MAX_WIDTH"), _whole_number),
     **dict.fromkeys(("TQDM_MININTERVAL", "TQDM_MAXINTERVAL", "TQDM_MINITERS", "TQDM_NCOLS"), _number),
 }
-"""What we and the libraries read that can make no sense to them; Textual's are looked at in `tui.terminal`."""
+"""What we and the libraries read that can make no sense to them; Textual's are looked at in `tui.terminal.probe`."""
 
 
 def drop_nonsense(environment: MutableMapping[str, str]) -> tuple[str, ...]:

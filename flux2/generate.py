@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flux2 import events as ev
-from flux2 import memory
-from flux2.checkpoint.source import find_checkpoint, find_vae
+from flux2.backend import memory
+from flux2.denoise.resume import RunState, identify
 from flux2.errors import Flux2Error, GenerationCancelled, RequestError
-from flux2.model_configs import find_networks
 from flux2.paths import pictures_dir
 from flux2.pictures.image_metadata import ImageMetadata
 from flux2.pictures.images import check_writable, output_path, save_png
@@ -23,8 +22,9 @@ from flux2.planning.measured_peaks import remember_peaks
 from flux2.planning.run_setting import Engine
 from flux2.reporting import RunReport
 from flux2.request import AUTO, GenerationRequest
-from flux2.resume import RunState, identify
 from flux2.settings import settings
+from flux2.store.configs import find_networks
+from flux2.store.source import find_checkpoint, find_vae
 
 
 def generate(
@@ -47,8 +47,8 @@ class Generator:
     ) -> None:
         """
         Args:
-            dtype: what to compute in; None is the backend's best (`flux2.mlx_backend.default_dtype`).
-            memory_budget: what runs may take, bytes; None is what `flux2.memory.budget` finds.
+            dtype: what to compute in; None is the backend's best (`flux2.backend.mlx.default_dtype`).
+            memory_budget: what runs may take, bytes; None is what `flux2.backend.memory.budget` finds.
             keep_transformer: hold it for the next run, where there is room beside the decode.
         """
         self._dtype = dtype
@@ -80,8 +80,8 @@ class Generator:
         """Carry the request out and tell of it by events: RunStarted … RunFinished, RunFailed or RunCancelled.
 
         Args:
-            state: a file to keep the latents in while the run goes on (`flux2.resume`); where it is there already,
-                the run is taken up from it. It stays when the run fails or is broken off, or its process dies.
+            state: a file to keep the latents in while the run goes on (`flux2.denoise.resume`); where it is there
+                already, the run is taken up from it. It stays when the run fails or is broken off, or its process dies.
 
         Raises:
             Flux2Error: after RunFailed; a sentence for a person. PictureNotSavedError holds the finished picture.

@@ -24,29 +24,29 @@ import numpy.typing as npt
 from PIL import Image
 
 from flux2 import events as ev
-from flux2 import memory
 from flux2.architecture.catalog import ModelCard, find_card
 from flux2.architecture.guidance import DEFAULTS, is_guided
 from flux2.architecture.limits import MAX_TEXT_TOKENS
+from flux2.backend import memory
+from flux2.backend.cpu import blas
+from flux2.backend.gpu_errors import explain
+from flux2.backend.mlx import BLAS_COMPLAINT, DTYPES, default_dtype, mx
 from flux2.call_arguments import check_prompts, number, whole_number
 from flux2.checkpoint.finite import with_its_cause
 from flux2.checkpoint.layout import Checkpoint, open_checkpoint
-from flux2.checkpoint.local import resolve_name
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkSource, check_fit
-from flux2.checkpoint.source import find_checkpoint, find_vae
-from flux2.cpu import blas
-from flux2.denoising import DenoisingPlan, as_latents, condition, denoise, initial_noise, pack
+from flux2.denoise.preview import DrawnPreview, PreviewProjection, find_projection
+from flux2.denoise.preview_drawing import PreviewsAside, previews_aside
+from flux2.denoise.schedule import SchedulerConfig
+from flux2.denoise.steps import DenoisingPlan, as_latents, condition, denoise, initial_noise, pack
+from flux2.denoise.transformer_loading import TransformerLoader
+from flux2.encode.text_encoding import PromptEncoder
 from flux2.errors import Flux2Error, NumericalError, RequestError
-from flux2.gpu_errors import explain
-from flux2.mlx_backend import BLAS_COMPLAINT, DTYPES, default_dtype, mx
-from flux2.preview import DrawnPreview, PreviewProjection, find_projection
-from flux2.preview_drawing import PreviewsAside, previews_aside
-from flux2.quantization import find_mode
+from flux2.quantization.linear import find_mode
 from flux2.reporting import RunReport, evaluating, warn_aloud
 from flux2.request import MAX_SEED, RESIDENCIES, GenerationRequest
-from flux2.schedule import SchedulerConfig
-from flux2.text_encoding import PromptEncoder
-from flux2.transformer_loading import TransformerLoader
+from flux2.store.local import resolve_name
+from flux2.store.source import find_checkpoint, find_vae
 
 LARGE_NETWORK = 1 << 30  # bytes of the transformer as stored, above which several threads pay (CPU backend only)
 

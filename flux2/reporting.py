@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flux2 import events as ev
-from flux2 import memory
+from flux2.backend import memory
+from flux2.backend.mlx import mx
 from flux2.errors import GenerationCancelled
-from flux2.mlx_backend import mx
 
 _PROGRESS_EVENTS = 100  # at most, per phase
 

@@ -255,8 +255,8 @@ def write_setting(name: str, value: str | int | bool, path: Path | None = None) 
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
-    from flux2.atomic import changing, write_atomically
-    from flux2.private import make_private
+    from flux2.disk.atomic import changing, write_atomically
+    from flux2.disk.private import make_private
 
     path = (path or settings_path()).resolve()  # a link stays one, to somebody's dotfiles
     try:

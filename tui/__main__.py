@@ -15,11 +15,18 @@ from flux2.errors import WorkerError
 from flux2.paths import socket_path
 from flux2.settings import GRAPHICS, settings
 from flux2.worker.launch import start
-from tui import garbage
-from tui.terminal import choose_graphics, is_remote, prepare_environment, trust_own_size, what_is_missing, without_echo
+from tui.terminal import garbage
+from tui.terminal.probe import (
+    choose_graphics,
+    is_remote,
+    prepare_environment,
+    trust_own_size,
+    what_is_missing,
+    without_echo,
+)
 
 if TYPE_CHECKING:
-    from tui.backend import Backend
+    from tui.state.backend import Backend
 
 EXIT_NO_TERMINAL = 2
 EXIT_CANCELLED = 130
@@ -43,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             return EXIT_CANCELLED
         except Exception as error:
-            from tui.endings import could_not_start
+            from tui.terminal.endings import could_not_start
 
             return could_not_start(error)
 
@@ -88,11 +95,11 @@ def _start_worker_early(path: Path) -> Popen[bytes] | None:
 
 def _run(options: argparse.Namespace, graphics: str, early: Popen[bytes] | None, notes: Sequence[str]) -> int:
     from tui.app import Flux2App, Options
-    from tui.glyphs import GLYPHS, best_glyphs
-    from tui.picture import bearable
+    from tui.terminal.glyphs import GLYPHS, best_glyphs
+    from tui.terminal.picture import bearable
 
     def make_backend() -> Backend:
-        from tui.worker_backend import WorkerBackend
+        from tui.state.worker_backend import WorkerBackend
 
         garbage.begin()
         return WorkerBackend(options.socket, early)

@@ -18,24 +18,24 @@ from flux2 import complaints
 from flux2 import events as ev
 from flux2.errors import Flux2Error
 from flux2.paths import state_dir
-from tui.backend import Backend
-from tui.bindings import bindings
-from tui.choices import Choices, load_choices, save_choices
-from tui.echo import Echo
-from tui.endings import LOG, Endings
-from tui.glyphs import Glyphs, best_glyphs
-from tui.keymap import ALL_KEYS, REDRAW, Key
-from tui.link import WorkerLink
-from tui.notices import WindowTitle, notice
-from tui.palette import Palette256
+from tui.keys.bindings import bindings
+from tui.keys.keymap import ALL_KEYS, REDRAW, Key
 from tui.picture_desk import PictureDesk
-from tui.preferences import LOOK_EVERY, Preferences
-from tui.prompt_history import PromptHistory
 from tui.screens.commands import Commands, commands_of
 from tui.screens.dashboard import Dashboard
-from tui.session import Session, Topic
-from tui.themes import NamedTheme, variable_defaults
-from tui.type_ahead import TypeAheadApp
+from tui.state.backend import Backend
+from tui.state.choices import Choices, load_choices, save_choices
+from tui.state.link import WorkerLink
+from tui.state.preferences import LOOK_EVERY, Preferences
+from tui.state.prompt_history import PromptHistory
+from tui.state.session import Session, Topic
+from tui.state.themes import NamedTheme, variable_defaults
+from tui.terminal.echo import Echo
+from tui.terminal.endings import LOG, Endings
+from tui.terminal.glyphs import Glyphs, best_glyphs
+from tui.terminal.notices import WindowTitle, notice
+from tui.terminal.palette import Palette256
+from tui.terminal.type_ahead import TypeAheadApp
 
 _SAVE_AFTER = 0.7
 """Seconds of quiet after which a change of the choices is written down."""

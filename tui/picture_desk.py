@@ -11,8 +11,8 @@ from flux2.architecture.catalog import find_card, is_repo_id, label
 from flux2.errors import Flux2Error
 from flux2.humanize import printable
 from flux2.request import MAX_SEED, QUANTIZATIONS, GenerationRequest
-from tui.library import PictureLibrary
-from tui.session import Session, Topic
+from tui.state.library import PictureLibrary
+from tui.state.session import Session, Topic
 
 if TYPE_CHECKING:
     from flux2.pictures.gallery import Picture
@@ -74,8 +74,8 @@ class PictureDesk:
                 "choose that folder as the model (m), then compare.",
             )
             return
-        from tui.comparison import Comparison
         from tui.screens.compare import CompareScreen
+        from tui.state.comparison import Comparison
 
         comparison = Comparison.of_quantizations(
             dataclasses.replace(request, model=model, residency="resident", output=None)
@@ -84,8 +84,8 @@ class PictureDesk:
 
     def compare_pictures(self, pictures: Sequence[Picture]) -> None:
         """These pictures with each other, the newest first."""
-        from tui.comparison import Comparison
         from tui.screens.compare import MOST, CompareScreen
+        from tui.state.comparison import Comparison
 
         if len(pictures) > MOST:
             self._app.say("warning", f"{len(pictures)} pictures are picked; the newest {MOST} are compared.")

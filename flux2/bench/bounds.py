@@ -27,6 +27,7 @@ from typing import Any
 
 from flux2.architecture.limits import MAX_TEXT_TOKENS
 from flux2.architecture.published import ARCHITECTURES, scaled_down
+from flux2.backend.mlx import DTYPES, mx
 from flux2.bench import program
 from flux2.bench.disk import CAN_DROP, drop_from_cache, fill, reading_speed, weights_in
 from flux2.bench.document import LEVELS, PROMPT, SEED, SIZE
@@ -36,7 +37,6 @@ from flux2.bench.report import fresh_home
 from flux2.bench.synthetic import write_synthetic
 from flux2.bench.tables import table
 from flux2.events import Event, PhaseFinished
-from flux2.mlx_backend import DTYPES, mx
 from flux2.pipeline import Flux2Pipeline
 from flux2.reporting import RunReport
 

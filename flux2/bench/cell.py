@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from flux2 import events as ev
-from flux2 import humanize, memory
+from flux2 import humanize
+from flux2.backend import memory
 from flux2.bench.document import PROMPT, SEED, SIZE
 from flux2.errors import Flux2Error
 from flux2.paths import cache_dir
@@ -150,7 +151,7 @@ def _generate(cell: Cell, measured: Measured) -> None:
 
 
 def _decode(cell: Cell, measured: Measured) -> None:
-    from flux2.mlx_backend import mx
+    from flux2.backend.mlx import mx
     from flux2.reporting import RunReport
 
     pipeline = _pipeline(cell, measured)

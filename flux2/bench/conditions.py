@@ -14,9 +14,10 @@ from typing import Any
 
 import psutil
 
-from flux2 import __version__, memory
-from flux2.cpu.blas import THREAD_VARIABLES
-from flux2.mlx_backend import BLAS_COMPLAINT, device_type
+from flux2 import __version__
+from flux2.backend import memory
+from flux2.backend.cpu.blas import THREAD_VARIABLES
+from flux2.backend.mlx import BLAS_COMPLAINT, device_type
 
 _PACKAGES = ("mlx", "mlx-metal", "mlx-cuda-13", "numpy", "transformers", "torch", "diffusers", "mflux")
 

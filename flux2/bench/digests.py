@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from flux2.backend.mlx import mx
 from flux2.checkpoint import safetensors_file
 from flux2.checkpoint.safetensors_file import check_tensor, read_header, read_tensor
 from flux2.checkpoint.safetensors_writer import write
-from flux2.digest import digest
-from flux2.mlx_backend import mx
+from flux2.disk.digest import digest
 
 _TENSOR_MIB = 64
 """Of each tensor, as a quantized matrix of Klein 9B or Dev is."""

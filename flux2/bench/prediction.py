@@ -6,9 +6,9 @@ from typing import Any
 
 from flux2.architecture.guidance import is_guided
 from flux2.errors import Flux2Error
-from flux2.model_configs import Networks, find_networks
 from flux2.planning.planner import plan
 from flux2.planning.run_setting import Setting
+from flux2.store.configs import Networks, find_networks
 
 
 def predict(report: dict[str, Any], cell: dict[str, Any]) -> dict[str, int]:

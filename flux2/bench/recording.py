@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flux2.atomic import write_atomically
+from flux2.disk.atomic import write_atomically
 
 T = TypeVar("T")
 

@@ -22,9 +22,9 @@ from flux2.bench.comparison import compare
 from flux2.bench.conditions import read_conditions, read_load
 from flux2.bench.recording import Recording
 from flux2.bench.synthetic import write_synthetic
-from flux2.checkpoint.source import repo_to_download
 from flux2.errors import Flux2Error
 from flux2.paths import cache_dir
+from flux2.store.source import repo_to_download
 
 FORMAT = 2
 """Of the JSON."""

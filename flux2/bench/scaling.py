@@ -15,6 +15,7 @@ from typing import Any
 
 from flux2.architecture.limits import MAX_TEXT_TOKENS
 from flux2.architecture.published import ARCHITECTURES, scaled_down
+from flux2.backend.mlx import mx
 from flux2.bench import program
 from flux2.bench.document import LEVELS
 from flux2.bench.peers import ours
@@ -24,7 +25,6 @@ from flux2.bench.peers.race import LEAST_ROUNDS, race, timed
 from flux2.bench.recording import Recording
 from flux2.bench.tables import table
 from flux2.checkpoint.networks import TRANSFORMER
-from flux2.mlx_backend import mx
 
 SIDES = (512, 768, 1024, 1536, 2048)
 """Pixels of the pictures whose tokens are counted."""

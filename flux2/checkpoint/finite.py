@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from flux2.backend.mlx import mx
 from flux2.checkpoint.layout import Checkpoint
 from flux2.checkpoint.remedies import fetch_anew
 from flux2.checkpoint.safetensors_file import TensorInfo, read_tensor
 from flux2.errors import CheckpointError, NumericalError
-from flux2.mlx_backend import mx
 
 _EXPONENTS: dict[str, tuple[mx.Dtype, int]] = {
     "BF16": (mx.uint16, 0x7F80),

@@ -9,15 +9,15 @@ from typing import Any, Protocol
 
 from mlx.utils import tree_flatten
 
+from flux2.backend.mlx import mx, nn
 from flux2.checkpoint.foreign_formats import foreign_format
 from flux2.checkpoint.layout import Component
-from flux2.checkpoint.quanto import dequantize, split_scales
 from flux2.checkpoint.remedies import fetch_anew
 from flux2.checkpoint.safetensors_file import TensorInfo, read_tensor
 from flux2.checkpoint.streaming import reading_ahead
 from flux2.errors import CheckpointError
-from flux2.mlx_backend import mx, nn
-from flux2.quantization import Quantization, QuantizedLinear
+from flux2.quantization.linear import Quantization, QuantizedLinear
+from flux2.quantization.quanto import dequantize, split_scales
 
 OnBytes = Callable[[int], None]
 """Told how many bytes were read since the last call; may raise, to stop the loading."""
@@ -35,7 +35,7 @@ class WeightPlan:
     linears: frozenset[str]
     """Paths of the Linears without a bias, which quantization replaces."""
     scales: Mapping[str, TensorInfo] = field(default_factory=dict)
-    """Of the tensors stored as int8 (`flux2.checkpoint.quanto`), by their name."""
+    """Of the tensors stored as int8 (`flux2.quantization.quanto`), by their name."""
 
     @property
     def nbytes(self) -> int:

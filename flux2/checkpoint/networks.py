@@ -10,13 +10,13 @@ from flux2.architecture.autoencoder import AutoencoderConfig
 from flux2.architecture.parts_fit import check_parts_fit
 from flux2.architecture.text_encoder import TextEncoder, find_text_encoder
 from flux2.architecture.transformer import Flux2TransformerConfig
+from flux2.backend.mlx import mx, nn
 from flux2.checkpoint.layout import Checkpoint, Component
 from flux2.checkpoint.loading import OnBytes, WeightPlan, load_weights, plan_weights
-from flux2.mlx_backend import mx, nn
 from flux2.models.autoencoder import AutoencoderKLFlux2
 from flux2.models.language_model import LanguageModel
 from flux2.models.transformer import Flux2Transformer2DModel
-from flux2.quantization import Quantization
+from flux2.quantization.linear import Quantization
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flux2.backend.cpu.blank_memory import blank
+from flux2.backend.mlx import mx
 from flux2.checkpoint.header import METADATA, read_json_header
 from flux2.checkpoint.remedies import fetch_again, fetch_anew
-from flux2.cpu.blank_memory import blank
-from flux2.digest import digest
+from flux2.disk.digest import digest
 from flux2.errors import CheckpointError
-from flux2.mlx_backend import mx
 
 OnBytes = Callable[[int], None]
 """Told how many bytes were read since the last call; may raise, to stop the reading."""

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from flux2.backend.mlx import mx
 from flux2.checkpoint.safetensors_file import DIGESTS, PIECE, item_bytes, tensor_digest
-from flux2.digest import HEX_DIGITS, digest
-from flux2.mlx_backend import mx
+from flux2.disk.digest import HEX_DIGITS, digest
 
 _ALIGNMENT = 8  # bytes; of the header's end
 

@@ -12,8 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from threading import Event
 
+from flux2.backend.mlx import mx
 from flux2.checkpoint.safetensors_file import OnBytes, TensorBuffer, TensorInfo
-from flux2.mlx_backend import mx
 
 Group = list[TensorInfo]
 UseGroup = Callable[[int, list[mx.array]], None]

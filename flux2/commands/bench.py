@@ -84,9 +84,9 @@ def run(args: argparse.Namespace) -> int:
     from flux2.bench.report import BenchPlan, run_bench
     from flux2.bench.sheet import draw_sheet
     from flux2.bench.tables import as_markdown
-    from flux2.checkpoint.local import resolve_name
     from flux2.errors import RequestError
     from flux2.pictures.images import check_writable
+    from flux2.store.local import resolve_name
 
     if args.runs < 1:
         raise RequestError(f"{args.runs} runs are too few; choose 1 or more.")

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from flux2 import humanize
 from flux2.errors import CheckpointError, Flux2Error, RequestError
-from flux2.model_configs import find_networks
 from flux2.planning.fit import Fit, alternatives, weigh
 from flux2.request import GenerationRequest
+from flux2.store.configs import find_networks
 
 _NAMED = 3  # alternatives in a sentence, the best; where somebody can answer, all are listed
 
@@ -26,7 +26,7 @@ def settle(request: GenerationRequest, dtype: str | None, memory_budget: int | N
     """
     if request.force:
         return request
-    from flux2 import memory
+    from flux2.backend import memory
 
     engine, budget = replace(memory.engine(dtype), keep_transformer=False), memory.budget(memory_budget)
     try:

@@ -10,13 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from flux2.architecture.catalog import MODELS, find_card, same_model
+from flux2.architecture.model_names import catalog_name, repository_of
 from flux2.awake import kept_awake
 from flux2.commands.cancelling import CancelOnSignal
 from flux2.errors import GenerationCancelled, RequestError
 from flux2.events import DownloadProgress
-from flux2.hub.inventory import ModelEntry, deletable, delete_model, free_room, list_models
 from flux2.humanize import parameters, seconds, size
-from flux2.model_names import catalog_name, repository_of
+from flux2.store.inventory import ModelEntry, deletable, delete_model, free_room, list_models
 from flux2.streams import deliver
 
 _DESCRIPTION = """\
@@ -106,8 +106,8 @@ def _short(folder: Path) -> str:
 
 
 def _download(args: argparse.Namespace) -> int:
-    from flux2.checkpoint.source import find_checkpoint, repo_to_download
     from flux2.commands.progress_bar import ProgressBar
+    from flux2.store.source import find_checkpoint, repo_to_download
 
     model = _meant(args.model)
     card = find_card(model)

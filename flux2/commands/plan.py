@@ -8,14 +8,14 @@ from dataclasses import asdict
 from typing import Any
 
 from flux2.architecture.catalog import MODELS, find_card
-from flux2.checkpoint.local import default_model, find_local, find_local_vae, resolve_name
 from flux2.errors import RequestError
-from flux2.model_configs import Networks, find_networks
 from flux2.planning.budget import Budget, read_budget
 from flux2.planning.fit import best_fit, machines, setting_of
 from flux2.planning.planner import MemoryPlan, plan_all
 from flux2.planning.run_setting import Engine
 from flux2.request import AUTO, MAX_SIZE, MIN_SIZE, RESIDENCIES, SIZE_MULTIPLE, GenerationRequest
+from flux2.store.configs import Networks, find_networks
+from flux2.store.local import default_model, find_local, find_local_vae, resolve_name
 
 _DESCRIPTION = """\
 Predict the peak memory of every phase of a run, for every level of quantization,
@@ -112,11 +112,11 @@ def _refuse_what_a_run_would(model: str, vae: str | None) -> None:
         RequestError: if there is no such model or autoencoder.
         CheckpointError: if a run would refuse its files, with the run's own sentence.
     """
+    from flux2.backend.mlx import default_dtype
     from flux2.checkpoint.layout import open_checkpoint
-    from flux2.checkpoint.source import repo_to_download
-    from flux2.checkpoint.unknown_model import why_no_model
-    from flux2.mlx_backend import default_dtype
     from flux2.pipeline import Flux2Pipeline
+    from flux2.store.source import repo_to_download
+    from flux2.store.unknown_model import why_no_model
 
     vae_folder = find_local_vae(vae) if vae else None
     if vae and vae_folder is None and find_card(vae) is None and (reason := why_no_model(vae, "an autoencoder")):
@@ -127,7 +127,7 @@ def _refuse_what_a_run_would(model: str, vae: str | None) -> None:
 
 
 def _this_machine(dtype: str | None, limit: int | None) -> tuple[Engine, Budget]:
-    from flux2 import memory
+    from flux2.backend import memory
 
     return memory.engine(dtype), memory.budget(limit)
 

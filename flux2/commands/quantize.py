@@ -64,9 +64,9 @@ def run(args: argparse.Namespace) -> int:
                 raise GenerationCancelled("Quantizing was cancelled.")
             bar.update(task, advance=count)
 
-        from flux2 import memory  # here, for it loads MLX: seconds in which Ctrl-C must already work
-        from flux2.checkpoint.local import resolve_name
-        from flux2.quantize import quantize_transformer
+        from flux2.backend import memory  # here, for it loads MLX: seconds in which Ctrl-C must already work
+        from flux2.quantization.to_disk import quantize_transformer
+        from flux2.store.local import resolve_name
 
         try:
             files = quantize_transformer(

@@ -112,8 +112,8 @@ def _request(args: argparse.Namespace) -> GenerationRequest:
         RequestError: if it can't be done.
         Flux2Error: if the picture could not be saved.
     """
-    from flux2.checkpoint.local import default_model, resolve_name
     from flux2.pictures.images import check_writable, output_path
+    from flux2.store.local import default_model, resolve_name
 
     request = GenerationRequest(
         prompt=_from_standard_input() if args.prompt == "-" else _as_typed(args.prompt),

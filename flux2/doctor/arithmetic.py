@@ -9,16 +9,16 @@ from importlib.metadata import version
 import numpy as np
 import numpy.typing as npt
 
-from flux2.chip import macos_version
+from flux2.backend.chip import macos_version
+from flux2.backend.gpu_errors import explain
+from flux2.backend.mlx import BLAS_COMPLAINT, DTYPES, mx, on_cpu, this_chip
 from flux2.doctor.finding import Finding, note, ok, wrong
-from flux2.gpu_errors import explain
 from flux2.humanize import size
-from flux2.matmul_choice import WAYS, candidates
-from flux2.mlx_backend import BLAS_COMPLAINT, DTYPES, mx, on_cpu, this_chip
 from flux2.models.attention import attend
 from flux2.models.conv import convolve
 from flux2.models.rope import Rotation, rotate_pairs
-from flux2.quantization import MODES, quantize
+from flux2.quantization.linear import MODES, quantize
+from flux2.quantization.matmul_choice import WAYS, candidates
 
 Floats = npt.NDArray[np.float64]
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flux2.architecture.catalog import MODELS, ModelCard
-from flux2.checkpoint.local import find_local, is_ready
 from flux2.doctor.finding import Finding, note, ok
 from flux2.humanize import size
-from flux2.model_configs import find_networks
 from flux2.planning.fit import Fit, weigh
 from flux2.request import AUTO, GenerationRequest
+from flux2.store.configs import find_networks
+from flux2.store.local import find_local, is_ready
 
 SLOW_DISK = 500_000_000
 """Bytes a second below which a streamed run mostly waits for the disk; a Mac's own gives several times as many."""
@@ -55,7 +55,7 @@ def check_reading() -> Iterator[Finding]:
 
 def check_fit() -> Iterator[Finding]:
     """What `auto` would take of each model, in the size it was made for."""
-    from flux2 import memory  # here, for it loads MLX, without which the other checks of this module do
+    from flux2.backend import memory  # here, for it loads MLX, without which the other checks of this module do
 
     engine, budget = memory.engine(), memory.budget()
     fits = [weigh(_best_of(card), find_networks(card.name), engine, budget) for card in _DOWNLOADED]

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 
+from flux2.backend.gpu_errors import sentence_for
 from flux2.doctor.finding import Finding, wrong
-from flux2.gpu_errors import sentence_for
 
 SECTIONS = {
     "System": ("system", ("check_machine", "check_power", "check_memory", "check_folders", "check_terminal")),

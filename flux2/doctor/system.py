@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from flux2 import __version__, paths
-from flux2.chip import macos_version
+from flux2.backend.chip import macos_version
 from flux2.doctor.finding import Finding, note, ok, wrong
 from flux2.humanize import size
 

@@ -1,3 +1,3 @@
 """The networks, one file each; no input or output."""
 
-from flux2 import mlx_backend as mlx_backend  # before any of them imports MLX: see there
+import flux2.backend.mlx  # noqa: F401 — before any of them imports MLX: see there

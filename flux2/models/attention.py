@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from flux2.architecture import limits
-from flux2.cpu.attention import attend_on_cpu
-from flux2.mlx_backend import mx, on_cpu
+from flux2.backend.cpu.attention import attend_on_cpu
+from flux2.backend.mlx import mx, on_cpu
 from flux2.models.layers import evaluate_next
 
 FUSED_HEADS = (64, 80, 96, 128)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from flux2.architecture.autoencoder import AutoencoderConfig
-from flux2.mlx_backend import mx, nn
+from flux2.backend.mlx import mx, nn
 from flux2.models.attention import attend
 from flux2.models.bands import Bands
 from flux2.models.conv import Conv2d, GroupNorm, Upsample

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from flux2.architecture import limits
-from flux2.mlx_backend import device_type, mx
+from flux2.backend.mlx import device_type, mx
 from flux2.models.layers import evaluate_next
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flux2.cpu.convolution import convolve_on_cpu
-from flux2.cpu.silu import silu_on_cpu
-from flux2.mlx_backend import mx, nn, on_cpu
+from flux2.backend.cpu.convolution import convolve_on_cpu
+from flux2.backend.cpu.silu import silu_on_cpu
+from flux2.backend.mlx import mx, nn, on_cpu
 from flux2.models.bands import Bands, split_rows
 from flux2.models.layers import evaluate_next, fused
 

@@ -8,8 +8,8 @@ from functools import wraps
 from typing import Any
 
 from flux2.architecture import limits
-from flux2.cpu.silu import silu_on_cpu
-from flux2.mlx_backend import mx, nn, on_cpu
+from flux2.backend.cpu.silu import silu_on_cpu
+from flux2.backend.mlx import mx, nn, on_cpu
 
 AfterBlock = Callable[..., Any]
 """Called with the arrays that a block of a network produced. `mx.eval`, the default everywhere, bounds memory to one

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from flux2.cuda_kernels import can_normalise_and_turn, normalise_and_turn
-from flux2.mlx_backend import mx, nn, on_cuda
+from flux2.backend.cuda_kernels import can_normalise_and_turn, normalise_and_turn
+from flux2.backend.mlx import mx, nn, on_cuda
 from flux2.models.layers import fused
 
 Positions = npt.NDArray[np.int64]  # [tokens, 4]

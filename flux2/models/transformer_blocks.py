@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from flux2.mlx_backend import mx, nn
+from flux2.backend.mlx import mx, nn
 from flux2.models.attention import attend
 from flux2.models.layers import Evaluate, add_gated, clip_float16, gated_silu, outputs
 from flux2.models.rope import PairRotation, normalise_and_rotate

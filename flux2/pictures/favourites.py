@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from flux2.atomic import changing, put_aside, write_atomically
+from flux2.disk.atomic import changing, put_aside, write_atomically
+from flux2.disk.private import make_private, read_own
 from flux2.errors import Flux2Error
 from flux2.paths import state_dir
 from flux2.pictures.gallery import Picture
-from flux2.private import make_private, read_own
 
 
 @dataclass(frozen=True, slots=True)

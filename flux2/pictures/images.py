@@ -19,7 +19,7 @@ from PIL import Image
 
 from flux2 import events as ev
 from flux2.architecture.catalog import label
-from flux2.atomic import write_new
+from flux2.disk.atomic import write_new
 from flux2.errors import Flux2Error, PictureNotSavedError, RequestError
 from flux2.paths import expand, state_dir
 from flux2.pictures.image_metadata import CHUNK, ImageMetadata, text_chunks

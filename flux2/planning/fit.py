@@ -9,11 +9,11 @@ from itertools import product
 from flux2 import humanize
 from flux2.architecture.catalog import find_card, label
 from flux2.architecture.guidance import DEFAULTS, is_guided
-from flux2.model_configs import Networks
 from flux2.planning.budget import MACHINES, Budget, Verdict, machine_limit
 from flux2.planning.planner import MemoryPlan, plan, plan_all
 from flux2.planning.run_setting import Engine, Setting
 from flux2.request import AUTO, MIN_SIZE, QUANTIZATIONS, RESIDENCIES, SIZE_MULTIPLE, GenerationRequest
+from flux2.store.configs import Networks
 
 SMALLER = (3 / 4, 1 / 2, 3 / 8, 1 / 4)
 """Shares of a picture's sides that are offered where nothing fits at the size asked for."""

@@ -12,11 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from flux2 import __version__
-from flux2.atomic import changing, write_atomically
+from flux2.disk.atomic import changing, write_atomically
+from flux2.disk.private import make_private, read_own
 from flux2.events import PHASES
 from flux2.paths import state_dir
 from flux2.planning.planner import MemoryPlan
-from flux2.private import make_private, read_own
 from flux2.request import GenerationRequest
 
 MOST_RUNS = 500

@@ -26,11 +26,11 @@ from flux2.architecture.transformer import (
     transformer_shapes,
 )
 from flux2.events import Phase
-from flux2.model_configs import Networks
 from flux2.planning.budget import Budget
 from flux2.planning.decode_plan import decode_above, scores_of_a_chunk
 from flux2.planning.run_setting import FILE_BYTES, Setting
 from flux2.request import QUANTIZATIONS, RESIDENCIES
+from flux2.store.configs import Networks
 
 QUANTIZING_BYTES = 2
 """Bytes for each number of a weight that a GPU quantizes to qint8 at a time. On the CPU NumPy finds the codes, in
@@ -173,7 +173,7 @@ def _load_peak(shapes: Shapes, setting: Setting) -> int:
 
 
 def _quantizing(shape: tuple[int, ...], setting: Setting) -> int:
-    """Bytes of what finds a band's codes, beside the weight as read and as kept (`flux2.quantization.quantize`)."""
+    """Bytes of what finds a band's codes, beside the weight as read and as kept (`quantization.linear.quantize`)."""
     if setting.quantization != "qint8" or len(shape) != 2 or setting.backend == "cpu":
         return 0
     return QUANTIZING_BYTES * min(math.prod(shape), limits.QUANTIZING_NUMBERS[setting.backend])
@@ -260,7 +260,7 @@ def _widened(shape: tuple[int, ...], setting: Setting) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Weights that are read together (`flux2.streamed_transformer`), bytes."""
+    """Weights that are read together (`flux2.denoise.streamed_transformer`), bytes."""
 
     read: int
     """Bytes of the weights as they lie in the file."""

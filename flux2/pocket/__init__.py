@@ -3,7 +3,7 @@
 The pictures   scenes (what is in one) from subjects, places and captions; drawn by animals, objects and drawing
 The training   train tells the story: autoencoder, flow (teacher, distillation), judge; on loop, optimizer and shelves
 The result     checkpoint (the model), judge.safetensors and scores.json (how good it is), samples.jpg (how it looks),
-               previews (what `flux2.preview` draws its previews with)
+               previews (what `flux2.denoise.preview` draws its previews with)
 
 The scenes need only numpy and Pillow; the training and `evaluate` need the extra `train`.
 """

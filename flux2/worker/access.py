@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from flux2 import private
+from flux2.disk import private
 from flux2.errors import WorkerError
 
 _MACOS_SOL_LOCAL, _MACOS_LOCAL_PEERCRED, _MACOS_LOCAL_PEERPID = 0, 1, 2  # sys/un.h
@@ -31,7 +31,7 @@ class AlreadyRunning(WorkerError):  # noqa: N818 — not a failure: whoever star
 
 
 def make_private(folder: Path) -> None:
-    """`flux2.private.make_private`, for the worker's folders.
+    """`flux2.disk.private.make_private`, for the worker's folders.
 
     Raises:
         WorkerError: if it is not this user's alone, or can't be made.
@@ -45,7 +45,7 @@ def make_private(folder: Path) -> None:
 
 
 def check_private(folder: Path) -> None:
-    """`flux2.private.check_private`, for the worker's folders.
+    """`flux2.disk.private.check_private`, for the worker's folders.
 
     Raises:
         FileNotFoundError: if there is none.

@@ -7,8 +7,8 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+from flux2.backend.gpu_errors import explain
 from flux2.errors import WorkerError
-from flux2.gpu_errors import explain
 
 _VMSTAT = Path("/proc/vmstat")
 _FATAL = re.compile(r"Fatal Python error: (\w[\w ]*)")

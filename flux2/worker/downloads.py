@@ -14,12 +14,12 @@ from dataclasses import dataclass, field, replace
 from flux2.architecture.catalog import find_card
 from flux2.asker import Asker, asked_by
 from flux2.awake import kept_awake
-from flux2.checkpoint.source import repo_to_download
 from flux2.errors import CheckpointError, Flux2Error, GenerationCancelled, RequestError
 from flux2.events import DownloadProgress, EventHandler, Logged
-from flux2.hub.download import DownloadStopped, download
-from flux2.hub.inventory import deletable, delete_model
 from flux2.humanize import size
+from flux2.store.download import DownloadStopped, download
+from flux2.store.inventory import deletable, delete_model
+from flux2.store.source import repo_to_download
 
 _LOOK_SECONDS = 0.1  # between two looks at whether a run that waits for its model was cancelled
 

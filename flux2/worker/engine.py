@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flux2.encode.token_count import TokenCounter
 from flux2.events import EventHandler, Memory
 from flux2.request import GenerationRequest
-from flux2.token_count import TokenCounter
 from flux2.worker.runner import Device
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class EngineRunner:
         self._tokens = TokenCounter()
 
     def prepare(self) -> Device:
-        from flux2 import memory
+        from flux2.backend import memory
 
         self._read = memory.read
         return Device(name=memory.device_name(), memory_limit=memory.memory_limit(), backend=memory.engine().backend)

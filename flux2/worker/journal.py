@@ -6,7 +6,7 @@
       runs/<run>/request.json what was asked
                  events.jsonl what happened, one event per line, written as it happens
                  preview.png  the last preview; its event holds its digest
-                 latents.safetensors   what the run is taken up from (`flux2.resume`)
+                 latents.safetensors   what the run is taken up from (`flux2.denoise.resume`)
                  picture.png           the picture, where it could not be saved where it was to go
                  unfinished.json       what is offered to the user of a run that broke off
 
@@ -30,9 +30,9 @@ from typing import Any
 
 from flux2 import events as ev
 from flux2.asker import Asker
-from flux2.atomic import write_atomically
-from flux2.digest import digest
-from flux2.private import make_private
+from flux2.disk.atomic import write_atomically
+from flux2.disk.digest import digest
+from flux2.disk.private import make_private
 from flux2.request import GenerationRequest
 from flux2.worker.history import ENDINGS
 from flux2.worker.unfinished import UnfinishedRun

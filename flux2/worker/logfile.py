@@ -8,9 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+from flux2.disk.private import make_private
 from flux2.humanize import printable
 from flux2.paths import state_dir
-from flux2.private import make_private
 
 MAX_BYTES = 1024 * 1024
 """A log larger than this is put aside (one is kept) when the next worker starts."""

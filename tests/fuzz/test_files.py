@@ -20,8 +20,8 @@ from safetensors.numpy import save
 
 from flux2 import events as ev
 from flux2.checkpoint.safetensors_file import read_header, read_metadata, read_tensor
+from flux2.denoise.resume import RunState
 from flux2.errors import CheckpointError, Flux2Error
-from flux2.model_configs import find_networks
 from flux2.pictures.embedded_texts import read_embedded_texts
 from flux2.pictures.foreign_metadata import read_settings_of
 from flux2.pictures.image_metadata import ImageMetadata
@@ -29,9 +29,9 @@ from flux2.pictures.images import read_metadata as read_picture_metadata
 from flux2.pictures.images import read_pixels, text_chunks
 from flux2.progress import RunProgress
 from flux2.request import GenerationRequest
-from flux2.resume import RunState
 from flux2.settings import Settings, read_settings
 from flux2.settings import _read as read_cached
+from flux2.store.configs import find_networks
 from flux2.wildcards import count, resolve
 from flux2.worker.journal import Journal
 from flux2.worker.recovery import recover

@@ -10,8 +10,8 @@ from textual import events
 
 from tests.fuzz.strategies import mutated
 from tests.tui.terminal_replies import REPLIES
-from tui.terminal_events import TerminalEvents
-from tui.terminal_input import LONGEST_SEQUENCE, Character, Paste, TerminalInput, Token
+from tui.terminal.events import TerminalEvents
+from tui.terminal.input import LONGEST_SEQUENCE, Character, Paste, TerminalInput, Token
 
 LETTERS = st.text("abc é🦊\n", min_size=1, max_size=30)
 TYPED = st.sampled_from([b"q", b"\x11", "é🦊".encode(), b"\x1b[A", b"\x1bOP", b"\x1b[97;5u", b"\x1bm"])

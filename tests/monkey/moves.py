@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from tests.monkey.files import HAPPENINGS
 from tests.monkey.operations import REST, Operation, typed
-from tui.keymap import (
+from tui.keys.keymap import (
     BROWSER_KEYS,
     COMPARE_KEYS,
     GALLERY_KEYS,

@@ -24,10 +24,10 @@ from tests.monkey.simulated_worker import SimulatedWorker
 from tests.monkey.virtual_time import VirtualLoop
 from tests.tui.replay import START
 from tui.app import Flux2App, Options
-from tui.choices import Choices, save_choices
-from tui.glyphs import BRAILLE, GLYPHS
-from tui.terminal_events import TerminalEvents
-from tui.terminal_input import TerminalInput, Token
+from tui.state.choices import Choices, save_choices
+from tui.terminal.events import TerminalEvents
+from tui.terminal.glyphs import BRAILLE, GLYPHS
+from tui.terminal.input import TerminalInput, Token
 
 SETTLING = 1.5
 """Seconds after which whatever was asked for is on the screen."""

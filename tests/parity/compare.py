@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flux2.mlx_backend import on_cpu
+from flux2.backend.mlx import on_cpu
 
 # float32 against float32: what is left is the order of summation. The largest error measured on the CPU backend, over
 # all recordings, is 3.2e-5 (latents of Dev). GPUs sum in other orders, which was not measured.

@@ -10,11 +10,11 @@ from compare import IMAGE_PSNR_DB, RELATIVE_LIMIT, SIGMA_LIMIT, psnr, relative_e
 from recordings import Recording
 
 from flux2 import Flux2Pipeline
+from flux2.backend.mlx import mx
 from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.networks import NetworkSource
-from flux2.mlx_backend import mx
+from flux2.encode.text_encoding import PromptEncoder
 from flux2.reporting import RunReport
-from flux2.text_encoding import PromptEncoder
 
 ARGUMENTS = (
     "prompt",

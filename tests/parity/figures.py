@@ -10,7 +10,7 @@ import engine
 from compare import psnr, relative_distance, relative_error
 from recordings import ALL_RUNS, POCKET_SEQUENCE_LENGTHS, pocket_recording, recording
 
-from flux2.quantization import MODES
+from flux2.quantization.linear import MODES
 
 
 def main() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from recordings import Recording
 
+from flux2.backend.mlx import mx
 from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkKind, NetworkSource
-from flux2.mlx_backend import mx
 from flux2.models.autoencoder import AutoencoderKLFlux2
 from flux2.models.language_model import LanguageModel
 from flux2.models.rope import image_positions, text_positions

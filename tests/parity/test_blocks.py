@@ -8,12 +8,12 @@ import pytest
 from compare import RELATIVE_LIMIT, relative_error
 from recordings import ALL_RUNS, BLOCK_TOKEN_STRIDE, RUNS_WITH_BLOCKS, recording
 
+from flux2.backend.mlx import mx
 from flux2.checkpoint.layout import open_checkpoint
-from flux2.denoising import DenoisingPlan, condition, denoise
-from flux2.mlx_backend import mx
+from flux2.denoise.schedule import SchedulerConfig
+from flux2.denoise.steps import DenoisingPlan, condition, denoise
 from flux2.models.bands import Bands
 from flux2.models.rope import axial_rotation, image_positions, text_positions
-from flux2.schedule import SchedulerConfig
 
 with_blocks = pytest.mark.parametrize("name", RUNS_WITH_BLOCKS)
 

@@ -12,8 +12,8 @@ from flux2 import Flux2Pipeline
 from flux2 import events as ev
 from flux2.architecture.text_encoder import TEXT_ENCODERS
 from flux2.checkpoint.layout import open_checkpoint
-from flux2.prompt import sequence_length, tokenize
-from flux2.tokenizing import load_tokenizer
+from flux2.encode.prompt import sequence_length, tokenize
+from flux2.encode.tokenizing import load_tokenizer
 
 
 @pytest.mark.parametrize("name", ALL_RUNS)

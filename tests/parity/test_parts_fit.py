@@ -13,8 +13,8 @@ from flux2 import Flux2Pipeline
 from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, NetworkSource, check_fit
 from flux2.errors import CheckpointError
-from flux2.model_configs import find_networks
 from flux2.paths import pocket_checkpoint
+from flux2.store.configs import find_networks
 
 
 def with_part_of(other: str, part: str, folder: Path) -> Path:

@@ -8,11 +8,11 @@ import pytest
 from compare import relative_distance
 from recordings import ALL_RUNS, recording
 
+from flux2.backend.mlx import mx
 from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, NetworkSource
 from flux2.errors import CheckpointError
-from flux2.mlx_backend import mx
-from flux2.quantization import MODES, Quantization, QuantizedLinear
+from flux2.quantization.linear import MODES, Quantization, QuantizedLinear
 
 QUANTIZABLE = [name for name in ALL_RUNS if not name.startswith("odd/")]
 # Of the final latents, relative to the reference's norm: (least, most). Measured over all runs: qint8 0.006 to 0.009,

@@ -1,4 +1,4 @@
-"""flux2.schedule against mu and sigmas that diffusers computed for many sizes and step counts."""
+"""flux2.denoise.schedule against mu and sigmas that diffusers computed for many sizes and step counts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from compare import SIGMA_LIMIT
 from recordings import ALL_RUNS, recorded_schedules, recording
 
-from flux2.schedule import SchedulerConfig, empirical_mu, noise_levels
+from flux2.denoise.schedule import SchedulerConfig, empirical_mu, noise_levels
 
 
 def scheduler_config(checkpoint: Path) -> SchedulerConfig:

@@ -10,7 +10,7 @@ import pytest
 from recordings import recording
 
 from flux2.architecture.text_encoder import TEXT_ENCODERS
-from flux2.mlx_backend import mx
+from flux2.backend.mlx import mx
 from flux2.models import transformer, transformer_blocks
 from flux2.models.rope import Positions, Rotation, axial_rotation
 

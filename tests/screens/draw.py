@@ -22,7 +22,7 @@ from textual.strip import Strip
 from flux2.progress import RUNNING
 from flux2.worker import control
 from tui.app import Flux2App, Options
-from tui.worker_backend import WorkerBackend
+from tui.state.worker_backend import WorkerBackend
 
 PROMPT = "A fluffy orange tabby cat sitting on a windowsill at sunset"
 OTHERS = (

@@ -7,11 +7,11 @@ import time
 import pytest
 
 from tests.terminal.pseudo_terminal import PseudoTerminal
-from tui.terminal import choose_graphics
+from tui.terminal.probe import choose_graphics
 
 ASK = """
 import sys, select, os, termios, tty
-from tui.terminal import probe_graphics
+from tui.terminal.probe import probe_graphics
 print("answer:", probe_graphics(timeout=0.6), flush=True)
 tty.setcbreak(0)
 ready, _, _ = select.select([0], [], [], 0.3)
@@ -53,7 +53,7 @@ def test_the_answer_is_understood_and_nothing_leaks(reply: bytes, latency: float
 def test_sixels_go_over_ssh_where_they_are_asked_for_only(
     found: str, over_ssh: str, chosen: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tui.terminal.probe_graphics", lambda: found)
+    monkeypatch.setattr("tui.terminal.probe.probe_graphics", lambda: found)
     monkeypatch.setenv("TERM", "foot")
     monkeypatch.delenv("TMUX", raising=False)
     monkeypatch.delenv("SSH_TTY", raising=False)

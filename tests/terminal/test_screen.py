@@ -17,7 +17,7 @@ from flux2.worker.launch import is_alive
 from tests.terminal.pseudo_terminal import PseudoTerminal
 from tests.worker.conftest import home  # noqa: F401 — a fixture
 from tests.worker.home import Home, eventually
-from tui.choices import load_choices
+from tui.state.choices import load_choices
 
 SCREEN = ["-m", "tui", "--graphics", "halfcell"]
 RUN = b"\n"  # ctrl+j

@@ -19,19 +19,19 @@ from tests.terminal.pseudo_terminal import PseudoTerminal
 from tests.terminal.test_screen import SCREEN, worker  # noqa: F401 — a fixture
 from tests.tui.terminal_replies import REPLIES
 from tests.worker.conftest import home  # noqa: F401 — a fixture
-from tui.choices import load_choices
-from tui.terminal import prepare_environment
+from tui.state.choices import load_choices
+from tui.terminal.probe import prepare_environment
 
 QUIT = b"\x11"
 FAILING = """
-import sys, tui.terminal_driver
+import sys, tui.terminal.driver
 from tui.__main__ import main
-class Failing(tui.terminal_driver.TerminalInput):
+class Failing(tui.terminal.driver.TerminalInput):
     def feed(self, data):
         if b"!" in data:
             raise RuntimeError("no such byte")
         return super().feed(data)
-tui.terminal_driver.TerminalInput = Failing
+tui.terminal.driver.TerminalInput = Failing
 sys.exit(main(["--graphics", "halfcell"]))
 """
 """The screen with a fault in the thread that reads."""

@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from flux2.paths import state_dir
 from tests.tui.replay import START, Clock, ReplayBackend, last_time
 from tui.app import Flux2App, Options
-from tui.glyphs import BRAILLE
+from tui.terminal.glyphs import BRAILLE
 
 SIZE = (120, 40)
 ROUNDS = 400

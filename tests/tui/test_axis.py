@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tui.axis import memory_scale, time_labels
+from tui.lines.axis import memory_scale, time_labels
 
 GB = 10**9
 

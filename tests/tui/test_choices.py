@@ -11,8 +11,8 @@ import pytest
 from flux2.architecture.catalog import MODELS
 from flux2.errors import RequestError
 from flux2.request import MAX_SEED
-from tui.choices import Choices, load_choices, save_choices
-from tui.stepping import stepped
+from tui.state.choices import Choices, load_choices, save_choices
+from tui.state.stepping import stepped
 
 SOME = Choices(
     prompt="a fox, “quoted”\nin two lines",
@@ -38,7 +38,7 @@ def test_what_was_saved_comes_back(tmp_path: Path) -> None:
 def test_a_failed_save_leaves_the_old_choices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "screen.json"
     save_choices(path, SOME)
-    monkeypatch.setattr("flux2.atomic._write", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr("flux2.disk.atomic._write", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         save_choices(path, replace(SOME, prompt="lost"))
     assert load_choices(path) == SOME

@@ -11,9 +11,9 @@ import pytest
 from flux2.paths import state_dir
 from tests.tui.replay import ReplayBackend, mid_run
 from tests.tui.screen import running, settled, text_of
-from tui.choices import Choices, load_choices, save_choices
 from tui.screens.menu import Menu
 from tui.screens.sampling import SamplingDialog
+from tui.state.choices import Choices, load_choices, save_choices
 from tui.widgets.settings_pane import SettingsForm
 
 CAT = "a fluffy orange tabby cat"

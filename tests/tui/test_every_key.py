@@ -12,7 +12,7 @@ from textual.command import CommandPalette
 from tests.tui.replay import INFO, REQUEST, ReplayBackend, events_of_a_run, left_after, queue_of
 from tests.tui.screen import running, settled
 from tui.app import Flux2App
-from tui.keymap import KEYS, PROMPT_KEYS, QUEUE_KEYS, REDRAW, Key
+from tui.keys.keymap import KEYS, PROMPT_KEYS, QUEUE_KEYS, REDRAW, Key
 from tui.widgets.queue_pane import QueueList
 
 SEED = int(str(REQUEST["seed"]))

@@ -18,7 +18,16 @@ from tests.tui.replay import GB, ReplayBackend
 from tests.tui.screen import running, settled, until
 from tests.tui.test_models import disk, open_models
 from tui.app import Flux2App
-from tui.keymap import BROWSER_KEYS, COMPARE_KEYS, GALLERY_KEYS, MODELS_KEYS, REDRAW, SETTINGS_KEYS, VIEWER_KEYS, Key
+from tui.keys.keymap import (
+    BROWSER_KEYS,
+    COMPARE_KEYS,
+    GALLERY_KEYS,
+    MODELS_KEYS,
+    REDRAW,
+    SETTINGS_KEYS,
+    VIEWER_KEYS,
+    Key,
+)
 from tui.screens.compare import CompareScreen
 from tui.screens.gallery import GalleryScreen
 from tui.screens.models import ModelsScreen

@@ -9,7 +9,7 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widgets.text_area import Selection
 
-from tui.graphemes import end_of, start_of
+from tui.terminal.graphemes import end_of, start_of
 from tui.widgets.fields import Editor, Field
 
 CHARACTERS = {

@@ -11,11 +11,11 @@ from flux2.planning.measured_peaks import remember_peaks
 from flux2.request import GenerationRequest
 from tests.tui.replay import GB, INFO, ReplayBackend
 from tests.tui.screen import running, settled, text_of
-from tui.choices import Choices, save_choices
-from tui.fitting import fit_of
-from tui.fitting import memory_line as styled_line
+from tui.lines.memory_line import fit_of
+from tui.lines.memory_line import memory_line as styled_line
 from tui.screens.menu import Menu
-from tui.session import Session
+from tui.state.choices import Choices, save_choices
+from tui.state.session import Session
 
 SMALL_MAC = replace(INFO, memory_limit=9 * GB)
 NINE = Choices(prompt="a cat", model="klein-9b", seed=7, seed_mode="locked")

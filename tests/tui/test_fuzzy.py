@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from tui.fuzzy import matcher
-from tui.text import fitted
+from tui.lines.text import fitted
+from tui.state.fuzzy import matcher
 
 TEXT = "A fluffy orange Tabby cat sitting on a windowsill at sunset klein-4b int4 seed 1234"
 

@@ -17,7 +17,7 @@ from tests.tui.pictures import FOX, gallery, made, name_of, resting
 from tests.tui.replay import ReplayBackend, events_of_a_run, queue_of
 from tests.tui.screen import make_app, settled, text_of, until
 from tests.unit.foreign_pictures import png
-from tui.keymap import COMPARE_KEYS, GALLERY_KEYS, VIEWER_KEYS
+from tui.keys.keymap import COMPARE_KEYS, GALLERY_KEYS, VIEWER_KEYS
 from tui.screens.confirm import Confirm
 from tui.screens.gallery import GalleryScreen
 from tui.screens.help import Help

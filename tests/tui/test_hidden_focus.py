@@ -7,7 +7,7 @@ import pytest
 from tests.tui.pictures import gallery
 from tests.tui.replay import ReplayBackend, mid_run
 from tests.tui.screen import running, settled
-from tui.inside_textual import character_of
+from tui.terminal.inside_textual import character_of
 
 
 @pytest.mark.parametrize("alone", ["2", "4", "z"])

@@ -8,8 +8,8 @@ import sys
 import pytest
 from textual_image import _terminal
 
-from tui.inside_textual import missing
-from tui.picture import bearable
+from tui.terminal.inside_textual import missing
+from tui.terminal.picture import bearable
 
 
 def test_this_version_of_textual_bears_all_of_it() -> None:
@@ -28,11 +28,11 @@ WITHOUT = """
 import asyncio, sys, types
 from pathlib import Path
 
-source = Path("tui/inside_textual.py").read_text()
+source = Path("tui/terminal/inside_textual.py").read_text()
 for test in ("code is not None and", "isinstance(vars(", "getattr(message_pump", "all(name in owner"):
     assert test in source
     source = source.replace(test, "False and " + test)
-module = types.ModuleType("tui.inside_textual")
+module = types.ModuleType("tui.terminal.inside_textual")
 sys.modules[module.__name__] = module
 exec(compile(source, "inside_textual.py", "exec"), module.__dict__)
 

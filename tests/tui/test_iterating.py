@@ -21,9 +21,9 @@ from flux2.wildcards import resolve
 from tests.tui.replay import INFO, ReplayBackend, events_of_a_run, queue_of
 from tests.tui.screen import running, settled, text_of, until
 from tui.app import Flux2App
-from tui.editor import EditorError, edit, editor_command
 from tui.screens.iterating import next_try
 from tui.screens.text_dialog import pasted_path, pasted_paths
+from tui.terminal.editor import EditorError, edit, editor_command
 from tui.widgets.queue_pane import QueueList
 
 REQUESTED = GenerationRequest(prompt="a red fox", model="klein-4b", quantization="int4", width=512, height=256, seed=7)

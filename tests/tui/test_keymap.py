@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tui.bindings import bindings
-from tui.keymap import (
+from tui.keys.bindings import bindings
+from tui.keys.keymap import (
     BROWSER_KEYS,
     COMPARE_KEYS,
     GALLERY_KEYS,

@@ -14,7 +14,7 @@ from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.geometry import Region
 from textual.strip import Strip
 
-from tui.lean_update import FastLine, LeanUpdate, Line, OwedUpdate, Shown
+from tui.terminal.lean_update import FastLine, LeanUpdate, Line, OwedUpdate, Shown
 
 WIDTH, HEIGHT = 24, 6
 STYLES = [

@@ -13,7 +13,7 @@ from flux2.progress import RunProgress
 from tests.tui.pictures import made
 from tests.tui.replay import PLANNED, REQUEST, START, ReplayBackend, Story, events_of_a_run, left_after, queue_of
 from tests.tui.screen import running, settled, text_of, until, write
-from tui.text import room, wrapped
+from tui.lines.text import room, wrapped
 
 SIZES = [(1, 1), (28, 10)]
 MOVES = "\x1b[6~\x1b[F\x1b[5~\x1b[A\x1b[B"
@@ -107,7 +107,7 @@ def test_widths_and_heights_are_subtracted_from_by_one_function() -> None:
             for node in ast.walk(ast.parse(path.read_text("utf-8")))
             if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub) and _measures(node.left)
         ]
-        assert not found or path.name in CHECKED, f"{path}: {found}: take tui.text.room"
+        assert not found or path.name in CHECKED, f"{path}: {found}: take tui.lines.text.room"
 
 
 def _measures(node: ast.expr) -> bool:

@@ -8,7 +8,7 @@ from flux2.paths import state_dir
 from flux2.settings import settings
 from tests.tui.replay import ReplayBackend, events_of_a_run, mid_run, queue_of
 from tests.tui.screen import running, settled, text_of
-from tui.keymap import KEYS
+from tui.keys.keymap import KEYS
 from tui.screens.help import Help
 from tui.screens.menu import Menu
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tui.memory_history import CAPACITY, MemoryHistory, column_seconds
+from tui.state.memory_history import CAPACITY, MemoryHistory, column_seconds
 
 GB = 10**9
 

@@ -9,7 +9,7 @@ import pytest
 from tests.tui.replay import GB, ReplayBackend, events_of_a_run, mid_run
 from tests.tui.screen import running
 from tui.app import Flux2App
-from tui.glyphs import ASCII, BLOCK, BRAILLE, Glyphs
+from tui.terminal.glyphs import ASCII, BLOCK, BRAILLE, Glyphs
 from tui.widgets.memory_graph import plot_rows
 
 SIZE = (200, 60)

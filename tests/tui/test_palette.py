@@ -13,8 +13,8 @@ from textual.color import Color as TextualColor
 
 from tests.tui.replay import ReplayBackend
 from tests.tui.screen import make_app
-from tui.palette import Palette256, nearest
-from tui.themes import load_themes
+from tui.state.themes import load_themes
+from tui.terminal.palette import Palette256, nearest
 
 EVERY = {number: Color.from_ansi(number).get_truecolor() for number in range(16, 256)}
 

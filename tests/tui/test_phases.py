@@ -10,8 +10,8 @@ from flux2 import events as ev
 from flux2.progress import RunProgress
 from tests.tui.replay import START, ReplayBackend, events_of_a_run, mid_run
 from tests.tui.screen import running, settled, text_of
-from tui.glyphs import BRAILLE
-from tui.phase_lines import PhaseLines
+from tui.lines.phase_lines import PhaseLines
+from tui.terminal.glyphs import BRAILLE
 
 
 def rows_of(text: str, *names: str) -> list[list[str]]:

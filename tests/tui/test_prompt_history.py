@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tui.prompt_history import PromptHistory
+from tui.state.prompt_history import PromptHistory
 
 
 def test_it_walks_back_and_the_draft_waits_at_the_end(tmp_path: Path) -> None:

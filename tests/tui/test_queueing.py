@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from flux2 import events as ev
 from tests.tui.replay import REQUEST, mid_run, queue_of
 from tests.tui.screen import running, settled, text_of
-from tui.run_times import RunTimes
+from tui.state.run_times import RunTimes
 from tui.widgets.queue_pane import QueueList
 
 

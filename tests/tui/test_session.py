@@ -9,7 +9,7 @@ import pytest
 from flux2 import events as ev
 from flux2.worker.protocol import RunRecord, Snapshot
 from tests.tui.replay import GB, INFO, REQUEST, START, Clock, events_of_a_run, memory, queue_of
-from tui.session import Session, Topic
+from tui.state.session import Session, Topic
 
 
 def session_after(events: list[ev.Event]) -> Session:

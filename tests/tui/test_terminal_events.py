@@ -9,8 +9,8 @@ from textual import events
 from textual.message import Message
 
 from tests.tui.terminal_replies import REPLIES
-from tui.terminal_events import TerminalEvents
-from tui.terminal_input import TerminalInput
+from tui.terminal.events import TerminalEvents
+from tui.terminal.input import TerminalInput
 
 STILL = None
 """Nothing comes for as long as it is waited."""
@@ -138,7 +138,7 @@ def test_a_paste_without_end(sent: tuple[bytes | None, ...], keys: list[str]) ->
 
 
 def test_a_paste_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui.terminal_input.LONGEST_PASTE", 10)
+    monkeypatch.setattr("tui.terminal.input.LONGEST_PASTE", 10)
     input_ = TerminalInput()
     [paste] = input_.feed(b"\x1b[200~" + b"0123456789" * 3 + b"\x1b[201~")
     assert paste == ("0123456789", True)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from tui.text import gigabytes, wrapped
+from tui.lines.text import gigabytes, wrapped
 
 
 @pytest.mark.parametrize(

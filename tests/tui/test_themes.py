@@ -8,7 +8,7 @@ import pytest
 from textual.color import Color
 
 from flux2.paths import config_dir
-from tui.themes import DEFAULT_THEME, NamedTheme, ThemeError, load_themes, read_theme
+from tui.state.themes import DEFAULT_THEME, NamedTheme, ThemeError, load_themes, read_theme
 
 THEMES, COMPLAINTS = load_themes()
 COLOURED = [name for name, named in THEMES.items() if not named.theme.ansi]

@@ -13,8 +13,8 @@ from flux2.worker.client import WorkerDied, WorkerLeft
 from flux2.worker.death import in_words
 from tests.tui.replay import INFO, ReplayBackend, mid_run
 from tests.tui.screen import make_app, running, settled, text_of, until
-from tui.choices import load_choices
 from tui.screens.confirm import Confirm
+from tui.state.choices import load_choices
 
 CAT = "a fluffy orange tabby cat"
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from mlx.utils import tree_flatten
 
-from flux2.mlx_backend import mx, nn
+from flux2.backend.mlx import mx, nn
 
 BYTES = {"BF16": 2, "F16": 2, "F32": 4, "I64": 8}
 

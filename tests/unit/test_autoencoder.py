@@ -11,7 +11,7 @@ from mlx.utils import tree_flatten, tree_map_with_path
 
 from flux2.architecture import limits
 from flux2.architecture.autoencoder import AutoencoderConfig
-from flux2.mlx_backend import mx, nn
+from flux2.backend.mlx import mx, nn
 from flux2.models import bands, conv
 from flux2.models.autoencoder import AutoencoderKLFlux2, ResnetBlock
 from flux2.models.conv import Conv2d, GroupNorm

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flux2.architecture import limits
-from flux2.mlx_backend import mx
+from flux2.backend.mlx import mx
 from flux2.models.bands import Bands, split_rows
 
 

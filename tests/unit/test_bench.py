@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from flux2 import cli, preview
+from flux2 import cli
 from flux2.architecture.published import ARCHITECTURES, scaled_down
 from flux2.bench import report as reports
 from flux2.bench.cell import PROGRESS, Cell, measure
@@ -25,6 +25,7 @@ from flux2.bench.report import BenchPlan, run_bench
 from flux2.bench.synthetic import write_synthetic
 from flux2.bench.tables import as_markdown
 from flux2.commands.cancelling import Cancelled
+from flux2.denoise import preview
 from flux2.errors import Flux2Error
 from tests.unit.checkpoints import resident
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from flux2.architecture.published import ARCHITECTURES
+from flux2.backend.mlx import mx
 from flux2.bench import bounds, disk
 from flux2.bench.disk import CAN_DROP
 from flux2.bench.peers import __main__ as peers
@@ -22,7 +23,6 @@ from flux2.bench.peers.race import LEAST_ROUNDS, WARM_UPS, race, relative_error,
 from flux2.bench.peers.random_weights import random_weight
 from flux2.bench.recording import Recording, UnavailableError
 from flux2.checkpoint.safetensors_file import read_header, read_tensor
-from flux2.mlx_backend import mx
 from tests.unit.checkpoints import sparse_safetensors
 
 SMALL = ["--model", "klein-4b", "--divisor", "32", "--width", "64", "--height", "64", "--tokens", "16"]

@@ -7,8 +7,8 @@ import gc
 import numpy as np
 import pytest
 
-from flux2.cpu.blank_memory import blank
-from flux2.mlx_backend import mx
+from flux2.backend.cpu.blank_memory import blank
+from flux2.backend.mlx import mx
 
 
 @pytest.mark.parametrize("nbytes", [0, 1, 1000, 5_000_001])

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from flux2.architecture.catalog import MODELS, ModelCard, find_card, label
-from flux2.checkpoint.local import default_model, find_local
 from flux2.paths import pocket_checkpoint
 from flux2.request import GenerationRequest
+from flux2.store.local import default_model, find_local
 
 
 @pytest.fixture(autouse=True)

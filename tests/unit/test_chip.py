@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flux2.chip import Chip, read_chip
+from flux2.backend.chip import Chip, read_chip
 
 RECORDED = {
     "M1": {

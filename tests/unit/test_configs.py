@@ -14,8 +14,8 @@ from flux2.architecture.language_model import LanguageModelConfig
 from flux2.architecture.published import ARCHITECTURES
 from flux2.architecture.text_encoder import TEXT_ENCODERS, find_text_encoder
 from flux2.architecture.transformer import Flux2TransformerConfig
+from flux2.backend.mlx import mx, nn
 from flux2.errors import CheckpointError
-from flux2.mlx_backend import mx, nn
 from flux2.models.autoencoder import AutoencoderKLFlux2
 from flux2.models.language_model import LanguageModel
 from flux2.models.transformer import Flux2Transformer2DModel

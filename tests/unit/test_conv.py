@@ -10,7 +10,7 @@ import pytest
 from mlx.utils import tree_map
 
 from flux2.architecture import limits
-from flux2.mlx_backend import mx, nn
+from flux2.backend.mlx import mx, nn
 from flux2.models.bands import Bands
 from flux2.models.conv import Conv2d, GroupNorm, Upsample, group_statistics
 

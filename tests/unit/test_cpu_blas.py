@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flux2.cpu import blas
+from flux2.backend.cpu import blas
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux's CPU backend only")
 
@@ -35,7 +35,7 @@ print(found.file.decode())
 
 
 @pytest.mark.parametrize(
-    "module", ["flux2.pipeline", "flux2.models.transformer", "flux2.checkpoint.loading", "flux2.quantization"]
+    "module", ["flux2.pipeline", "flux2.models.transformer", "flux2.checkpoint.loading", "flux2.quantization.linear"]
 )
 def test_every_door_to_mlx_puts_openblas_first(module: str) -> None:
     found = python(f"import {module}\n{WHERE_SGEMM_IS}")
@@ -51,14 +51,14 @@ reference = np.array(a).astype(np.float64) @ np.array(b).astype(np.float64)
 print(np.abs(product - reference).max() / np.abs(reference).max())
 """
     assert float(python(measure.format(first=""))) < 1e-5
-    assert float(python(measure.format(first="flux2.mlx_backend, "))) < 1e-5
+    assert float(python(measure.format(first="flux2.backend.mlx, "))) < 1e-5
 
 
 def test_it_is_what_the_dynamic_linker_finds() -> None:
     found = python("""
 import ctypes
-from flux2 import mlx_backend
-from flux2.cpu import blas
+from flux2.backend import mlx as mlx_backend
+from flux2.backend.cpu import blas
 libraries = (ctypes.CDLL(None), blas._Library.loaded)
 print(*(ctypes.cast(library.cblas_sgemm, ctypes.c_void_p).value for library in libraries))
 """).split()
@@ -74,7 +74,7 @@ def version(name):
         raise metadata.PackageNotFoundError(name)
     return real(name)
 metadata.version = version
-from flux2.mlx_backend import BLAS_COMPLAINT, mx
+from flux2.backend.mlx import BLAS_COMPLAINT, mx
 assert (mx.ones((2, 2)) @ mx.ones((2, 2))).sum().item() == 8
 print(BLAS_COMPLAINT)
 """)
@@ -84,25 +84,25 @@ print(BLAS_COMPLAINT)
 def test_an_unwritable_cache_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     complaint = python(
-        "from flux2.mlx_backend import BLAS_COMPLAINT; print(BLAS_COMPLAINT)", FLUX2_HOME=str(tmp_path / "file")
+        "from flux2.backend.mlx import BLAS_COMPLAINT; print(BLAS_COMPLAINT)", FLUX2_HOME=str(tmp_path / "file")
     )
     assert "writable cache folder" in complaint
 
 
 def test_too_late_is_said() -> None:
-    assert "import flux2 first" in python("import mlx.core, flux2.mlx_backend as b; print(b.BLAS_COMPLAINT)")
+    assert "import flux2 first" in python("import mlx.core, flux2.backend.mlx as b; print(b.BLAS_COMPLAINT)")
 
 
 def test_nothing_is_left_half_made(tmp_path: Path) -> None:
-    python("import flux2.mlx_backend", FLUX2_HOME=str(tmp_path))
+    python("import flux2.backend.mlx", FLUX2_HOME=str(tmp_path))
     files = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     assert [path.suffix for path in files] == [".so"]
 
 
 THREADS = """
 import ctypes
-from flux2 import mlx_backend
-from flux2.cpu import blas
+from flux2.backend import mlx as mlx_backend
+from flux2.backend.cpu import blas
 for all_cores in (False, True):
     blas.use_all_cores(all_cores)
     print(ctypes.CDLL(None).scipy_openblas_get_num_threads(), end=" ")

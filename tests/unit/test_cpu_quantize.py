@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from flux2 import quantization
 from flux2.architecture.limits import GROUP
-from flux2.cpu import blas, quantizing
-from flux2.mlx_backend import mx, on_cpu
-from flux2.quantization import MODES, quantize
+from flux2.backend.cpu import blas
+from flux2.backend.mlx import mx, on_cpu
+from flux2.quantization import linear as quantization
+from flux2.quantization import on_cpu as quantizing
+from flux2.quantization.linear import MODES, quantize
 
 pytestmark = pytest.mark.skipif(not on_cpu(), reason="of the CPU backend")
 

@@ -19,9 +19,9 @@ from flux2.bench.synthetic import write_synthetic
 from flux2.checkpoint.layout import Checkpoint, open_checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, NetworkSource
 from flux2.errors import CheckpointError
-from flux2.model_configs import find_networks
 from flux2.planning.planner import plan
 from flux2.planning.run_setting import Setting
+from flux2.store.configs import find_networks
 
 DIVISOR = 16
 SMALL = {name: scaled_down(ARCHITECTURES[name], DIVISOR) for name in ("klein-4b", "dev")}

@@ -19,15 +19,15 @@ from huggingface_hub import constants
 from huggingface_hub.utils import WeakFileLock
 
 from flux2.checkpoint.files import NEEDED_FILES, VAE_FILES
-from flux2.checkpoint.local import find_local, is_ready
-from flux2.checkpoint.source import find_checkpoint, repo_to_download
 from flux2.errors import CheckpointError
 from flux2.events import DownloadProgress
-from flux2.hub import fetch, process
-from flux2.hub.download import DownloadStopped, download
-from flux2.hub.manifest import Manifest, locks, storage
-from flux2.hub.refusals import in_words
 from flux2.settings import Settings
+from flux2.store import fetch, process
+from flux2.store.download import DownloadStopped, download
+from flux2.store.local import find_local, is_ready
+from flux2.store.manifest import Manifest, locks, storage
+from flux2.store.refusals import in_words
+from flux2.store.source import find_checkpoint, repo_to_download
 from tests.hub_server import COMMIT, KLEIN, WEIGHTS, Fault, Hub, etag, klein_hub, some_weights
 
 GATED = "black-forest-labs/FLUX.2-klein-9B"
@@ -352,7 +352,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def children(parent: int | None = None) -> list[psutil.Process]:
-    return [child for child in psutil.Process(parent).children() if "flux2.hub.process" in child.cmdline()]
+    return [child for child in psutil.Process(parent).children() if "flux2.store.process" in child.cmdline()]
 
 
 def test_a_download_killed_at_any_byte_is_gone_on_from(slow_hub: Hub) -> None:
@@ -418,7 +418,9 @@ def test_a_file_that_another_program_downloads_is_waited_for(hub: Hub) -> None:
 
 def test_a_download_ends_with_the_program_that_wanted_it(slow_hub: Hub) -> None:
     slow_hub.pace = 0.5
-    program = subprocess.Popen([sys.executable, "-c", f"from flux2.hub.download import download; download({KLEIN!r})"])
+    program = subprocess.Popen(
+        [sys.executable, "-c", f"from flux2.store.download import download; download({KLEIN!r})"]
+    )
     wait_for_part(slow_hub, 0)
     (child,) = children(program.pid)
     program.kill()

@@ -11,8 +11,8 @@ import pytest
 
 import flux2
 from flux2.environment import CHECKS, drop_nonsense
-from flux2.hub import route
-from flux2.hub.refusals import in_words
+from flux2.store import route
+from flux2.store.refusals import in_words
 
 SECRET = "s3cret"
 NONSENSE = {

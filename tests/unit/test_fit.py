@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from flux2.model_configs import find_networks
 from flux2.planning.budget import Budget
 from flux2.planning.fit import alternatives, best_fit, machines, setting_of, weigh
 from flux2.planning.planner import MemoryPlan, plan
 from flux2.planning.run_setting import Engine, Setting
 from flux2.request import AUTO, GenerationRequest
+from flux2.store.configs import find_networks
 
 GIB = 2**30
 MAC = Engine()

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from flux2 import events as ev
+from flux2.backend.mlx import mx
 from flux2.errors import CheckpointError, Flux2Error, GenerationCancelled, RequestError
 from flux2.generate import Generator, generate
-from flux2.mlx_backend import mx
 from flux2.paths import pocket_checkpoint
 from flux2.pictures.images import read_metadata
 from flux2.planning.budget import Budget

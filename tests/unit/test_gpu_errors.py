@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flux2.gpu_errors import GPU_ERRORS, explain
+from flux2.backend.gpu_errors import GPU_ERRORS, explain
 
 _ABORT = "libc++abi: terminating due to uncaught exception of type std::runtime_error: "
 _FAILED = "[METAL] Command buffer execution failed: "

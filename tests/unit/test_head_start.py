@@ -6,7 +6,7 @@ from collections import deque
 
 import pytest
 
-from flux2.mlx_backend import mx
+from flux2.backend.mlx import mx
 from flux2.models import layers
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from flux2.checkpoint.files import missing_file
 from flux2.checkpoint.layout import open_checkpoint
-from flux2.checkpoint.source import find_checkpoint
 from flux2.errors import CheckpointError, RequestError
 from flux2.paths import pocket_checkpoint
+from flux2.store.source import find_checkpoint
 from tests.unit.checkpoints import edit_json, writable_copy
 
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from flux2 import quantization
 from flux2.architecture import limits
-from flux2.cpu.banded_matmul import multiply_by_bands
-from flux2.mlx_backend import mx
-from flux2.model_configs import find_networks
+from flux2.backend.cpu.banded_matmul import multiply_by_bands
+from flux2.backend.mlx import mx
 from flux2.models import attention, bands
 from flux2.models.layers import HeadStart
 from flux2.planning.planner import plan
 from flux2.planning.run_setting import Setting
-from flux2.quantization import MODES, QuantizedLinear
+from flux2.quantization import linear as quantization
+from flux2.quantization.linear import MODES, QuantizedLinear
+from flux2.store.configs import find_networks
 
 WAITS = ("eval", "async_eval", "synchronize")
 """MLX's functions of which the engine calls one for each band, chunk or part."""

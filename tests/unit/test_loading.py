@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from mlx.utils import tree_flatten
 
+from flux2.backend.mlx import mx, nn
 from flux2.bench.synthetic import write_synthetic
 from flux2.checkpoint.layout import Component, open_checkpoint
 from flux2.checkpoint.loading import load_weights, plan_weights
 from flux2.checkpoint.networks import TRANSFORMER, NetworkSource
 from flux2.checkpoint.safetensors_file import read_header
 from flux2.errors import CheckpointError
-from flux2.mlx_backend import mx, nn
-from flux2.quantization import MODES, Quantization, QuantizedLinear
+from flux2.quantization.linear import MODES, Quantization, QuantizedLinear
 from tests.unit.checkpoints import parameter_shapes, sparse_safetensors
 
 MIB = 2**20

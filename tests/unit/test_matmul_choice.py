@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from flux2 import matmul_choice
+from flux2.backend.chip import read_chip
+from flux2.backend.mlx import mx, nn
 from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, NetworkSource
-from flux2.chip import read_chip
-from flux2.denoising import DenoisingPlan, condition, denoise, initial_noise, pack
-from flux2.matmul_choice import WAYS, Multiplication, Weight, choose, multiply
-from flux2.mlx_backend import mx, nn
+from flux2.denoise.schedule import SchedulerConfig
+from flux2.denoise.steps import DenoisingPlan, condition, denoise, initial_noise, pack
+from flux2.denoise.transformer_loading import TransformerLoader
 from flux2.models.layers import outputs
 from flux2.paths import cache_dir, pocket_checkpoint
-from flux2.quantization import MODES, Quantization, QuantizedLinear
+from flux2.quantization import matmul_choice
+from flux2.quantization.linear import MODES, Quantization, QuantizedLinear
+from flux2.quantization.matmul_choice import WAYS, Multiplication, Weight, choose, multiply
 from flux2.reporting import RunReport
-from flux2.schedule import SchedulerConfig
-from flux2.transformer_loading import TransformerLoader
 
 FEW, MANY = (Multiplication.of(4, 256, 128, rows, mx.float32) for rows in (2, 1000))
 
@@ -187,7 +187,7 @@ def test_where_there_is_one_way_nothing_is_tried(monkeypatch: pytest.MonkeyPatch
 
 def test_a_run_measures_what_its_steps_multiply(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Multiplication] = []
-    monkeypatch.setattr("flux2.transformer_loading.choose", asked.extend)
+    monkeypatch.setattr("flux2.denoise.transformer_loading.choose", asked.extend)
     source = NetworkSource.check(open_checkpoint(pocket_checkpoint()), TRANSFORMER)
     plan = DenoisingPlan(
         height=256,
@@ -205,6 +205,6 @@ def test_a_run_measures_what_its_steps_multiply(monkeypatch: pytest.MonkeyPatch)
             return WAYS["dequantized"](x, weight, bits)
 
         conditioning = condition(ready.network, plan)
-        monkeypatch.setattr("flux2.quantization.multiply", watch)
+        monkeypatch.setattr("flux2.quantization.linear.multiply", watch)
         next(denoise(ready.network, pack(initial_noise(0, 128, 256, 128)), plan, conditioning))
     assert used == set(asked)

@@ -7,8 +7,8 @@ import struct
 
 import pytest
 
-from flux2 import memory
-from flux2.chip import Chip
+from flux2.backend import memory
+from flux2.backend.chip import Chip
 from flux2.planning.budget import Budget
 
 RECORDED = struct.pack("<16x10Q", 1, 2, 3, 4, 5, 600 << 20, 700 << 20, 900 << 20, 8, 9)

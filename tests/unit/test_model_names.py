@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flux2.architecture.catalog import MODELS
-from flux2.model_names import FAMILIES, catalog_name, read_name, repository_of, suggestion
+from flux2.architecture.model_names import FAMILIES, catalog_name, read_name, repository_of, suggestion
 
 SPELLINGS = {
     "klein-4b": (

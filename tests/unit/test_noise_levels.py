@@ -1,4 +1,4 @@
-"""flux2.schedule on its own; against diffusers' numbers it is held in tests/parity."""
+"""flux2.denoise.schedule on its own; against diffusers' numbers it is held in tests/parity."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flux2.errors import CheckpointError
-from flux2.mlx_backend import mx
-from flux2.schedule import (
+from flux2.backend.mlx import mx
+from flux2.denoise.schedule import (
     SchedulerConfig,
     clean_estimate,
     empirical_mu,
@@ -17,6 +16,7 @@ from flux2.schedule import (
     guided_velocity,
     noise_levels,
 )
+from flux2.errors import CheckpointError
 
 SCHEDULER = {"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": True, "shift": 3.0}
 

@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flux2 import cuda_kernels, matmul_choice, memory, quantization
 from flux2.architecture import limits
-from flux2.chip import Chip
+from flux2.backend import cuda_kernels, memory
+from flux2.backend.chip import Chip
+from flux2.backend.mlx import mx
 from flux2.doctor import pictures
-from flux2.mlx_backend import mx
 from flux2.models import layers
 from flux2.pictures.similarity import compare
 from flux2.pipeline import Flux2Pipeline
+from flux2.quantization import linear as quantization
+from flux2.quantization import matmul_choice
 
 M4_PRO = Chip(name="Apple M4 Pro", backend="metal", memory_limit=40 << 30, generation=4)
 SAYS = {"on_cpu": lambda: False, "device_type": lambda: "gpu", "on_cuda": lambda: False, "this_chip": lambda: M4_PRO}
@@ -80,7 +82,7 @@ def test_bands_of_a_gpus_size_quantize_alike(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(("chosen", "found"), [(None, "0"), ("1", "1")])
 def test_metal_convolves_directly_unless_the_user_says_otherwise(chosen: str | None, found: str) -> None:
     others = {name: value for name, value in os.environ.items() if name != "MLX_CONV_WINOGRAD"}
-    program = "import flux2.mlx_backend, os; print(os.environ['MLX_CONV_WINOGRAD'])"
+    program = "import flux2.backend.mlx, os; print(os.environ['MLX_CONV_WINOGRAD'])"
     environment = {**others, **({"MLX_CONV_WINOGRAD": chosen} if chosen else {})}
     told = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == found

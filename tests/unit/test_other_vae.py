@@ -11,11 +11,11 @@ from PIL import Image
 
 from flux2 import Flux2Pipeline
 from flux2.checkpoint.files import VAE_FILES
-from flux2.checkpoint.source import find_vae
 from flux2.errors import CheckpointError, RequestError
 from flux2.generate import Generator
 from flux2.paths import pocket_checkpoint
 from flux2.request import GenerationRequest
+from flux2.store.source import find_vae
 
 RECORDINGS = Path(__file__).parents[1] / "parity" / "recordings"
 DISTILLED, BASE, ODD = (RECORDINGS / name / "checkpoint" for name in ("distilled", "base", "odd"))
@@ -25,7 +25,7 @@ DISTILLED, BASE, ODD = (RECORDINGS / name / "checkpoint" for name in ("distilled
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty Hub cache, and a home."""
     monkeypatch.setenv("FLUX2_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("flux2.hub.manifest.models_dir", lambda: tmp_path / "hub")
+    monkeypatch.setattr("flux2.store.manifest.models_dir", lambda: tmp_path / "hub")
     return tmp_path / "hub"
 
 
@@ -52,13 +52,13 @@ def test_a_repository_is_downloaded_where_it_is_not_here_or_not_all_of_it(
         asked.append((repo, patterns))
         return Path(shutil.copytree(BASE / "vae", snapshot(hub, repo), dirs_exist_ok=True))
 
-    monkeypatch.setattr("flux2.hub.download.download", download)
+    monkeypatch.setattr("flux2.store.download.download", download)
     assert find_vae("some/decoder") == snapshot(hub, "some/decoder")
     (snapshot(hub, "some/decoder") / "diffusion_pytorch_model.safetensors").unlink()
     find_vae("some/decoder")
     find_vae("some/decoder")
     assert asked == [("some/decoder", VAE_FILES)] * 2
-    monkeypatch.setattr("flux2.hub.download.download", lambda *_, **__: hub)
+    monkeypatch.setattr("flux2.store.download.download", lambda *_, **__: hub)
     with pytest.raises(CheckpointError, match=r"some/text has no autoencoder: neither config\.json nor vae/config"):
         find_vae("some/text")
 

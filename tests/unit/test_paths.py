@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flux2 import paths
-from flux2.checkpoint.local import find_local
+from flux2.store.local import find_local
 
 PLACES = (paths.config_dir, paths.cache_dir, paths.state_dir)
 

@@ -14,10 +14,9 @@ import numpy as np
 import pytest
 
 from flux2 import events as ev
-from flux2 import memory
+from flux2.backend import memory
+from flux2.backend.mlx import mx
 from flux2.errors import CheckpointError, Flux2Error, GenerationCancelled, NumericalError, RequestError
-from flux2.mlx_backend import mx
-from flux2.model_configs import find_networks
 from flux2.models.autoencoder import AutoencoderKLFlux2
 from flux2.paths import pocket_checkpoint
 from flux2.pipeline import Flux2Pipeline
@@ -25,6 +24,7 @@ from flux2.planning.fit import setting_of
 from flux2.planning.run_setting import Engine
 from flux2.reporting import RunReport
 from flux2.request import GenerationRequest
+from flux2.store.configs import find_networks
 from tests.unit.checkpoints import edit_json, writable_copy
 
 SMALL: dict[str, Any] = {"height": 64, "width": 96, "num_inference_steps": 2, "seed": 7}

@@ -12,18 +12,21 @@ from typing import Any
 
 import pytest
 
-from flux2 import cli, matmul_choice, memory, preview, transformer_loading
+from flux2 import cli
 from flux2.architecture.published import ARCHITECTURES
+from flux2.backend import memory
+from flux2.backend.mlx import on_cpu
 from flux2.bench.cell import Cell, measure
 from flux2.bench.synthetic import write_synthetic
+from flux2.denoise import preview, transformer_loading
+from flux2.denoise.preview import DrawnPreview
 from flux2.errors import CheckpointError
-from flux2.mlx_backend import on_cpu
-from flux2.model_configs import find_networks
 from flux2.paths import pocket_checkpoint
 from flux2.planning.planner import MemoryPlan, plan, plan_all
 from flux2.planning.run_setting import Setting
-from flux2.preview import DrawnPreview
+from flux2.quantization import matmul_choice
 from flux2.request import QUANTIZATIONS, RESIDENCIES
+from flux2.store.configs import find_networks
 from tests.unit.checkpoints import resident
 
 MIB = 2**20

@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flux2 import preview
+from flux2.backend.mlx import mx
 from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.networks import VAE_DECODER, VAE_ENCODER, NetworkSource
-from flux2.mlx_backend import mx
-from flux2.paths import pocket_checkpoint
-from flux2.pocket.scenes import render
-from flux2.preview import (
+from flux2.denoise import preview
+from flux2.denoise.preview import (
     BLOCK,
     MAX_SIDE,
     TILE,
@@ -26,6 +24,8 @@ from flux2.preview import (
     load_projection,
     save_projection,
 )
+from flux2.paths import pocket_checkpoint
+from flux2.pocket.scenes import render
 from tests.unit.checkpoints import edit_json, writable_copy
 
 CHECKPOINT = open_checkpoint(pocket_checkpoint())

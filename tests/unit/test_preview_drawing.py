@@ -7,9 +7,9 @@ import threading
 import numpy as np
 import pytest
 
-from flux2.mlx_backend import mx
-from flux2.preview import Array, DrawnPreview
-from flux2.preview_drawing import previews_aside
+from flux2.backend.mlx import mx
+from flux2.denoise.preview import Array, DrawnPreview
+from flux2.denoise.preview_drawing import previews_aside
 
 
 def estimate(step: int) -> mx.array:

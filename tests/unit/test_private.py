@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from flux2.atomic import changing, write_atomically
-from flux2.cpu import blas
-from flux2.digest import is_sealed, sealed, unsealed
-from flux2.mlx_backend import mx
+from flux2.backend.cpu import blas
+from flux2.backend.mlx import mx
+from flux2.disk.atomic import changing, write_atomically
+from flux2.disk.digest import is_sealed, sealed, unsealed
+from flux2.disk.private import NotPrivateError, check_own, make_private, read_own
+from flux2.encode.prompt_cache import EncodedPrompt, PromptCache
 from flux2.paths import cache_dir, state_dir
 from flux2.pictures.favourites import Favourites
 from flux2.pictures.gallery import Gallery, Picture
-from flux2.private import NotPrivateError, check_own, make_private, read_own
-from flux2.prompt_cache import EncodedPrompt, PromptCache
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can be two users")

@@ -15,11 +15,11 @@ import pytest
 from tokenizers import Tokenizer as Backend
 
 from flux2.architecture.text_encoder import DEV_SYSTEM_MESSAGE, TEXT_ENCODERS
+from flux2.encode.prompt import sequence_length, tokenize
+from flux2.encode.tokenizing import Tokenizer, load_tokenizer
 from flux2.errors import CheckpointError
-from flux2.model_configs import find_networks
 from flux2.paths import pocket_checkpoint
-from flux2.prompt import sequence_length, tokenize
-from flux2.tokenizing import Tokenizer, load_tokenizer
+from flux2.store.configs import find_networks
 from tests.unit.checkpoints import edit_json
 
 RECORDINGS = Path(__file__).parents[1] / "parity" / "recordings"
@@ -28,7 +28,7 @@ QWEN3, MISTRAL3 = (TEXT_ENCODERS[name].prompt_form for name in ("Qwen3ForCausalL
 
 AT_ONCE = """
 import threading
-from flux2.tokenizing import import_transformers
+from flux2.encode.tokenizing import import_transformers
 
 faults = []
 
@@ -161,8 +161,8 @@ def test_a_tokenizer_needs_no_torch() -> None:
 import sys
 from pathlib import Path
 from flux2.architecture.text_encoder import TEXT_ENCODERS
-from flux2.prompt import tokenize
-from flux2.tokenizing import load_tokenizer
+from flux2.encode.prompt import tokenize
+from flux2.encode.tokenizing import load_tokenizer
 tokenize(load_tokenizer(Path({str(RECORDINGS / "dev" / "checkpoint" / "tokenizer")!r})), "a fox",
          TEXT_ENCODERS["Mistral3ForConditionalGeneration"].prompt_form)
 sys.exit("torch" in sys.modules)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from flux2 import prompt_cache
-from flux2.mlx_backend import mx
-from flux2.prompt_cache import EncodedPrompt, PromptCache, fingerprint
+from flux2.backend.mlx import mx
+from flux2.encode import prompt_cache
+from flux2.encode.prompt_cache import EncodedPrompt, PromptCache, fingerprint
 
 
 def encoded(value: float = 0.0, dtype: mx.Dtype = mx.float32) -> EncodedPrompt:

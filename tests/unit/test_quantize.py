@@ -13,20 +13,20 @@ import pytest
 from mlx.utils import tree_flatten
 
 from flux2 import events as ev
-from flux2 import quantize
 from flux2.architecture import limits
+from flux2.backend.mlx import mx
 from flux2.bench.synthetic import write_synthetic
 from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, NetworkSource
-from flux2.checkpoint.prequantized import Prequantized, find_prequantized, fingerprint
 from flux2.checkpoint.safetensors_file import read_header, read_metadata
 from flux2.cli import main
 from flux2.errors import CheckpointError, Flux2Error, RequestError
-from flux2.mlx_backend import mx
 from flux2.paths import cache_dir, pocket_checkpoint, quantized_folder
 from flux2.pipeline import Flux2Pipeline
-from flux2.quantization import MODES, Quantization
-from flux2.quantize import quantize_transformer
+from flux2.quantization import to_disk as quantize
+from flux2.quantization.from_disk import Prequantized, find_prequantized, fingerprint
+from flux2.quantization.linear import MODES, Quantization
+from flux2.quantization.to_disk import quantize_transformer
 from tests.unit.checkpoints import writable_copy, write_raw
 
 INT4, QINT8 = MODES["int4"], MODES["qint8"]

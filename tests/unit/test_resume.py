@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from flux2 import events as ev
-from flux2 import resume
+from flux2.denoise import resume
 from flux2.generate import Generator
 from flux2.pipeline import Flux2Pipeline
 from flux2.request import GenerationRequest

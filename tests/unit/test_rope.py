@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from flux2.mlx_backend import mx
+from flux2.backend.mlx import mx
 from flux2.models.rope import (
     axial_rotation,
     image_positions,

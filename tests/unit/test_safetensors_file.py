@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from flux2.backend.mlx import mx
 from flux2.checkpoint import safetensors_file
 from flux2.checkpoint.safetensors_file import read_header, read_tensor
 from flux2.errors import CheckpointError
-from flux2.mlx_backend import mx
 from tests.unit.checkpoints import sparse_safetensors, write_raw
 
 FOUR_FLOATS = {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}

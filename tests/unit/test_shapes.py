@@ -12,8 +12,8 @@ from flux2.architecture.published import ARCHITECTURES, scaled_down
 from flux2.architecture.shapes import Shapes, count
 from flux2.architecture.text_encoder import find_text_encoder
 from flux2.architecture.transformer import Flux2TransformerConfig
+from flux2.backend.mlx import nn
 from flux2.checkpoint.networks import text_encoder_kind
-from flux2.mlx_backend import nn
 from flux2.models.autoencoder import AutoencoderKLFlux2
 from flux2.models.transformer import Flux2Transformer2DModel
 from tests.unit.checkpoints import parameter_shapes

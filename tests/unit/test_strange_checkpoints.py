@@ -13,11 +13,11 @@ import pytest
 from flux2.checkpoint.files import missing_file
 from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, NetworkSource
-from flux2.checkpoint.source import find_vae, repo_to_download
 from flux2.checkpoint.weight_files import readable_form
 from flux2.cli import main
 from flux2.errors import CheckpointError, RequestError
 from flux2.pipeline import Flux2Pipeline
+from flux2.store.source import find_vae, repo_to_download
 from tests.unit.checkpoints import edit_json, writable_copy, write_raw
 
 SHARDED = Path(__file__).parents[1] / "parity/recordings/base/checkpoint"  # three shards and an index

@@ -14,25 +14,25 @@ import pytest
 
 from flux2 import events as ev
 from flux2.architecture.transformer import CONDITIONING_PARTS
+from flux2.backend.mlx import mx
 from flux2.bench.synthetic import write_synthetic
 from flux2.checkpoint import safetensors_file
 from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.loading import CheckpointWeights
 from flux2.checkpoint.networks import TRANSFORMER, NetworkSource
-from flux2.checkpoint.prequantized import find_prequantized
 from flux2.checkpoint.safetensors_file import read_tensor
-from flux2.denoising import DenoisingPlan, condition, denoise, initial_noise, pack
+from flux2.denoise.schedule import SchedulerConfig
+from flux2.denoise.steps import DenoisingPlan, condition, denoise, initial_noise, pack
+from flux2.denoise.streamed_transformer import first_bytes, streamed_transformer
+from flux2.denoise.transformer_loading import TransformerLoader
 from flux2.errors import CheckpointError, GenerationCancelled, RequestError
-from flux2.mlx_backend import mx
 from flux2.models.layers import HeadStart
 from flux2.paths import pocket_checkpoint
 from flux2.pipeline import Flux2Pipeline
-from flux2.quantization import MODES
-from flux2.quantize import quantize_transformer
+from flux2.quantization.from_disk import find_prequantized
+from flux2.quantization.linear import MODES
+from flux2.quantization.to_disk import quantize_transformer
 from flux2.reporting import RunReport
-from flux2.schedule import SchedulerConfig
-from flux2.streamed_transformer import first_bytes, streamed_transformer
-from flux2.transformer_loading import TransformerLoader
 from tests.unit.checkpoints import resident, writable_copy
 from tests.unit.test_quanto import as_quanto, with_transformer
 

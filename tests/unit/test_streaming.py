@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from flux2.backend.mlx import mx
 from flux2.checkpoint import safetensors_file
 from flux2.checkpoint.safetensors_file import TensorInfo, read_header, read_rows
 from flux2.checkpoint.streaming import stream
 from flux2.errors import CheckpointError
-from flux2.mlx_backend import mx
 from tests.unit.checkpoints import sparse_safetensors
 
 MIB = 2**20

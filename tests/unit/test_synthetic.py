@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from flux2 import Flux2Pipeline, preview
+from flux2 import Flux2Pipeline
 from flux2 import events as ev
 from flux2.bench import synthetic
 from flux2.bench.synthetic import main, read_marker, write_synthetic
 from flux2.checkpoint.layout import open_checkpoint
+from flux2.denoise import preview
 from flux2.errors import Flux2Error
 
 KLEIN_4B_BYTES = {"transformer": 2 * 3_875_544_576, "vae": 2 * (84_046_115 + 256) + 8}

@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 
 from flux2 import events as ev
-from flux2 import text_encoding
 from flux2.architecture.text_encoder import TEXT_ENCODERS
+from flux2.backend.mlx import mx
 from flux2.bench.synthetic import write_synthetic
 from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.networks import NetworkSource
-from flux2.mlx_backend import mx
-from flux2.prompt import TokenizedPrompt, tokenize
+from flux2.encode import text_encoding
+from flux2.encode.prompt import TokenizedPrompt, tokenize
+from flux2.encode.streamed_text_encoder import encode_streamed
+from flux2.encode.text_encoding import PromptEncoder
+from flux2.encode.tokenizing import load_tokenizer
 from flux2.reporting import RunReport
-from flux2.streamed_text_encoder import encode_streamed
-from flux2.text_encoding import PromptEncoder
-from flux2.tokenizing import load_tokenizer
 
 RECORDINGS = Path(__file__).parents[1] / "parity" / "recordings"
 TOKENS = 24  # few, to be quick: text and padding

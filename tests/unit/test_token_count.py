@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flux2.token_count import TokenCounter
+from flux2.encode.token_count import TokenCounter
 
 
 def test_the_embedded_models_tokens_are_those_that_a_run_reads() -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from flux2 import tokenizing
 from flux2.checkpoint.layout import open_checkpoint
+from flux2.encode import tokenizing
+from flux2.encode.tokenizing import load_tokenizer
 from flux2.errors import CheckpointError
 from flux2.paths import pocket_checkpoint
-from flux2.tokenizing import load_tokenizer
 from tests.unit.checkpoints import edit_json, writable_copy
 
 RECORDINGS = Path(__file__).parents[1] / "parity" / "recordings"
@@ -115,7 +115,7 @@ def test_ids_are_those_of_transformers(tmp_path: Path, case: str) -> None:
 
 def test_a_usual_checkpoint_needs_no_transformers() -> None:
     code = (
-        "import sys; from pathlib import Path; from flux2.tokenizing import load_tokenizer;"
+        "import sys; from pathlib import Path; from flux2.encode.tokenizing import load_tokenizer;"
         f"t = load_tokenizer(Path({str(QWEN)!r})); t.ids(t.render([{{'role': 'user', 'content': 'x'}}], {{}}),"
         "add_special_tokens=False); print('transformers' in sys.modules, 'torch' in sys.modules)"
     )

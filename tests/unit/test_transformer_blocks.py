@@ -6,7 +6,7 @@ import numpy as np
 from mlx.utils import tree_map
 
 from flux2.architecture.transformer import Flux2TransformerConfig
-from flux2.mlx_backend import mx, nn
+from flux2.backend.mlx import mx, nn
 from flux2.models.layers import FLOAT16_MAX
 from flux2.models.rope import axial_rotation, image_positions
 from flux2.models.transformer_blocks import Modulation, SingleTransformerBlock, TransformerBlock

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flux2.backend.memory import read as read_memory
 from flux2.checkpoint.safetensors_file import read_header
 from flux2.errors import CheckpointError, Flux2Error, NumericalError
 from flux2.generate import Generator
-from flux2.memory import read as read_memory
 from flux2.paths import pocket_checkpoint
 from flux2.request import GenerationRequest
 

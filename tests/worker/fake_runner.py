@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors import numpy
 
 from flux2 import events as ev
-from flux2.atomic import write_atomically
+from flux2.disk.atomic import write_atomically
 from flux2.errors import CheckpointError, GenerationCancelled
 from flux2.pictures.image_metadata import ImageMetadata
 from flux2.pictures.images import save_png
@@ -237,7 +237,7 @@ class CarefulEngine(EngineRunner):
     """The real engine, which keeps its latents after every step."""
 
     def warm_up(self) -> None:
-        from flux2 import resume  # which imports MLX
+        from flux2.denoise import resume  # which imports MLX
 
         super().warm_up()
         resume.KEEP_EVERY = 0.0

@@ -41,7 +41,7 @@ from tests.worker.home import (
     record_of,
     request,
 )
-from tui.worker_backend import WorkerBackend
+from tui.state.worker_backend import WorkerBackend
 
 HELLO = encode(Hello(protocol=PROTOCOL, version="test", pid=1))
 

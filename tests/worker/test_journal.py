@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flux2 import events as ev
-from flux2.atomic import write_atomically
+from flux2.disk.atomic import write_atomically
 from flux2.request import GenerationRequest
 from flux2.worker import history, journal
 from flux2.worker.history import RunHistory

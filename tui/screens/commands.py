@@ -11,7 +11,7 @@ from textual.command import CommandList, CommandPalette
 from textual.markup import escape
 from textual.screen import Screen
 
-from tui.inside_textual import SteadyScreen
+from tui.terminal.inside_textual import SteadyScreen
 
 if TYPE_CHECKING:
     from tui.app import Flux2App

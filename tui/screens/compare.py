@@ -17,11 +17,11 @@ from textual.content import Content
 
 from flux2.errors import Flux2Error
 from flux2.humanize import printable
-from tui.bindings import bindings
-from tui.comparison import ASKED, Comparison, Entry
-from tui.keymap import COMPARE_KEYS, Key
+from tui.keys.bindings import bindings
+from tui.keys.keymap import COMPARE_KEYS, Key
 from tui.screens.picture_screen import PictureScreen
-from tui.session import Session, Topic
+from tui.state.comparison import ASKED, Comparison, Entry
+from tui.state.session import Session, Topic
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.pane import Heading
 from tui.widgets.picture_view import PictureView
@@ -272,7 +272,7 @@ class CompareScreen(PictureScreen):
 
     @work(group="sheet", exclusive=True)
     async def action_sheet(self) -> None:
-        from tui.comparison import save_sheet
+        from tui.state.comparison import save_sheet
 
         try:
             path = await asyncio.to_thread(save_sheet, self.comparison)

@@ -17,14 +17,14 @@ from textual.widgets import TextArea
 from flux2.errors import Flux2Error
 from flux2.request import GenerationRequest
 from flux2.wildcards import resolve
-from tui.bindings import bindings
-from tui.choices import Choices
-from tui.inside_textual import UserKeysScreen
-from tui.keymap import KEYS, Key
-from tui.prompt_history import PromptHistory
+from tui.keys.bindings import bindings
+from tui.keys.keymap import KEYS, Key
 from tui.screens import iterating, replacing
 from tui.screens.queued_edit import QueuedEdit
-from tui.session import Session, Topic
+from tui.state.choices import Choices
+from tui.state.prompt_history import PromptHistory
+from tui.state.session import Session, Topic
+from tui.terminal.inside_textual import UserKeysScreen
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.log_pane import LogPane
 from tui.widgets.memory_pane import MemoryPane
@@ -290,7 +290,7 @@ class Dashboard(UserKeysScreen):
                 self.action_sampling(field)
 
     def on_settings_form_changed(self, event: SettingsForm.Changed) -> None:
-        from tui.stepping import stepped
+        from tui.state.stepping import stepped
 
         self.app.choose(stepped(self.app.choices, event.setting, event.by, self._last_seed))
 

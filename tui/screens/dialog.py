@@ -7,7 +7,7 @@ from typing import ClassVar, TypeVar
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
-from tui.inside_textual import SteadyScreen
+from tui.terminal.inside_textual import SteadyScreen
 
 Answer = TypeVar("Answer")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tui.lines.text import gigabytes
 from tui.screens.menu import Choice, Menu
-from tui.text import gigabytes
 
 if TYPE_CHECKING:
     from flux2.planning.fit import Fit
@@ -21,7 +21,7 @@ async def settle(app: Flux2App, request: GenerationRequest) -> GenerationRequest
 
     To be awaited in a worker of Textual's. What is taken becomes the choice for the next pictures, too.
     """
-    from tui.fitting import fit_of, instead_of
+    from tui.lines.memory_line import fit_of, instead_of
 
     fit = None if request.force else fit_of(request, app.session)
     if fit is None or fit.verdict != "does not fit":

@@ -13,11 +13,11 @@ from textual.content import Content
 from textual.timer import Timer
 
 from flux2.errors import Flux2Error
-from tui.bindings import bindings
-from tui.fuzzy import matcher
-from tui.keymap import BROWSER_KEYS, GALLERY_KEYS, Key
-from tui.picture_details import details
+from tui.keys.bindings import bindings
+from tui.keys.keymap import BROWSER_KEYS, GALLERY_KEYS, Key
+from tui.lines.picture_details import details
 from tui.screens.picture_screen import PictureScreen
+from tui.state.fuzzy import matcher
 from tui.widgets.fields import Field
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.pane import Heading

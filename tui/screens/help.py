@@ -11,9 +11,9 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 
-from tui.keymap import KEYS, PANE_KEYS, PROMPT_KEYS, QUEUE_KEYS, SETTINGS_KEYS, Key
+from tui.keys.keymap import KEYS, PANE_KEYS, PROMPT_KEYS, QUEUE_KEYS, SETTINGS_KEYS, Key
+from tui.lines.text import room, wrapped
 from tui.screens.dialog import Dialog
-from tui.text import room, wrapped
 from tui.widgets.plain import Label, Static
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input
 
-from tui.fuzzy import matcher
+from tui.lines.text import ellipsis, room
 from tui.screens.dialog import Dialog
-from tui.text import ellipsis, room
+from tui.state.fuzzy import matcher
 from tui.widgets.fields import Field
 from tui.widgets.plain import Label, Option, OptionList
 

@@ -13,7 +13,7 @@ from textual.app import SuspendNotSupported
 from flux2.errors import Flux2Error, RequestError, WorkerError
 from flux2.humanize import printable
 from flux2.request import MAX_SEED, GenerationRequest
-from tui.editor import EditorError, edit, editor_command
+from tui.terminal.editor import EditorError, edit, editor_command
 
 if TYPE_CHECKING:
     from flux2.pictures.foreign.found import FoundSettings

@@ -16,8 +16,8 @@ from flux2.architecture.catalog import MODELS, ModelCard
 from flux2.errors import RequestError
 from flux2.humanize import parameters
 from flux2.request import AUTO, GenerationRequest
-from tui.choices import QUANTIZATION_LINES
 from tui.screens.menu import Choice, Menu, Toggle
+from tui.state.choices import QUANTIZATION_LINES
 
 if TYPE_CHECKING:
     from tui.app import Flux2App
@@ -48,7 +48,7 @@ def ask_model(app: Flux2App) -> None:
 
 def model_line(card: ModelCard) -> str:
     """What tells one model from another, in a line."""
-    from flux2.checkpoint.local import find_local, is_ready
+    from flux2.store.local import find_local, is_ready
 
     folder = find_local(card.name)
     here = "here" if folder and is_ready(folder) else "not here"
@@ -57,7 +57,7 @@ def model_line(card: ModelCard) -> str:
 
 
 def _model_note(app: Flux2App, card: ModelCard) -> Content:
-    from tui.fitting import memory_line
+    from tui.lines.memory_line import memory_line
 
     memory = memory_line(app.choices.with_model(card.name), app.session)
     return Content.assemble(memory, (f", {card.steps} steps", "$muted"))
@@ -79,7 +79,7 @@ def ask_quantization(app: Flux2App) -> None:
 
 
 def _levels(app: Flux2App) -> list[Choice]:
-    from tui.fitting import memory_line
+    from tui.lines.memory_line import memory_line
 
     residency = app.choices.residency
     return [

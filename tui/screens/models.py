@@ -11,12 +11,12 @@ from textual.binding import BindingType
 from textual.content import Content
 
 from flux2.events import DownloadProgress
-from flux2.hub.inventory import ModelEntry, free_room, list_models
-from tui.bindings import bindings
-from tui.inside_textual import UserKeysScreen
-from tui.keymap import MODELS_KEYS, Key
-from tui.model_lines import details, line
-from tui.text import gigabytes
+from flux2.store.inventory import ModelEntry, free_room, list_models
+from tui.keys.bindings import bindings
+from tui.keys.keymap import MODELS_KEYS, Key
+from tui.lines.model_lines import details, line
+from tui.lines.text import gigabytes
+from tui.terminal.inside_textual import UserKeysScreen
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.pane import Heading
 from tui.widgets.plain import Option, OptionList, Static

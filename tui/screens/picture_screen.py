@@ -10,9 +10,9 @@ from textual import work
 from flux2.errors import Flux2Error
 from flux2.humanize import printable
 from flux2.pictures.trash import NoTrashError
-from tui.inside_textual import UserKeysScreen
-from tui.keymap import Key
-from tui.session import Session, Topic
+from tui.keys.keymap import Key
+from tui.state.session import Session, Topic
+from tui.terminal.inside_textual import UserKeysScreen
 
 if TYPE_CHECKING:
     from flux2.pictures.gallery import Picture
@@ -111,7 +111,7 @@ class PictureScreen(UserKeysScreen):
         self._copy(text, f"Copied the {what}: {printable(text)}")
 
     def action_scp(self) -> None:
-        from tui.fetching import scp_line
+        from tui.terminal.fetching import scp_line
 
         if (picture := self.current) is not None:
             line = scp_line(picture.path)

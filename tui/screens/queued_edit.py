@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flux2.request import GenerationRequest
-from tui.choices import Choices
+from tui.state.choices import Choices
 
 if TYPE_CHECKING:
     from tui.screens.dashboard import Dashboard

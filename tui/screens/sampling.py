@@ -13,8 +13,8 @@ from textual.widgets import Input
 
 from flux2.errors import RequestError
 from flux2.request import GenerationRequest
-from tui.choices import SEED_MODES, Choices
 from tui.screens.dialog import Dialog
+from tui.state.choices import SEED_MODES, Choices
 from tui.widgets.fields import Field
 from tui.widgets.plain import Label
 

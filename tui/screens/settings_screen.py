@@ -11,10 +11,10 @@ from textual.containers import Vertical
 from textual.content import Content
 
 from flux2.settings import SETTINGS, complaint_about, overridden, settings_path
+from tui.lines.text import room, wrapped
 from tui.screens.dialog import Dialog
 from tui.screens.menu import Choice, Menu
 from tui.screens.text_dialog import TextDialog
-from tui.text import room, wrapped
 from tui.widgets.plain import Label, Option, OptionList
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from textual.widgets import Input
 from flux2.paths import expand
 from flux2.pictures.images import OTHER_FORMATS
 from tui.screens.dialog import Dialog
-from tui.terminal import is_remote
+from tui.terminal.probe import is_remote
 from tui.widgets.fields import Field
 from tui.widgets.plain import Label
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from flux2.humanize import printable
 from flux2.paths import expand
+from tui.lines.text import ellipsis
 from tui.screens.menu import Choice, Menu
 from tui.screens.text_dialog import TextDialog
-from tui.text import ellipsis
 
 if TYPE_CHECKING:
     from tui.app import Flux2App

@@ -13,13 +13,13 @@ from textual.content import Content
 
 from flux2.errors import Flux2Error
 from flux2.humanize import printable
-from tui.bindings import bindings
-from tui.keymap import VIEWER_KEYS, Key
-from tui.picture import fit
-from tui.picture_details import details
+from tui.keys.bindings import bindings
+from tui.keys.keymap import VIEWER_KEYS, Key
+from tui.lines.picture_details import details
+from tui.lines.text import room
 from tui.screens.picture_screen import PictureScreen
-from tui.terminal import cell_pixels
-from tui.text import room
+from tui.terminal.picture import fit
+from tui.terminal.probe import cell_pixels
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.pane import Heading
 from tui.widgets.picture_view import PictureView

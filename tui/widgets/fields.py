@@ -11,7 +11,7 @@ from textual.widgets import Input, TextArea
 from textual.widgets.input import Selection
 from textual.widgets.text_area import Location
 
-from tui.graphemes import end_of, start_of
+from tui.terminal.graphemes import end_of, start_of
 
 
 class Field(Input):

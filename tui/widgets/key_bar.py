@@ -7,7 +7,7 @@ from textual.events import Click
 from textual.screen import Screen
 from textual.widget import Widget
 
-from tui.keymap import ALL_KEYS, PROMPT_KEYS, QUEUE_KEYS, key_name
+from tui.keys.keymap import ALL_KEYS, PROMPT_KEYS, QUEUE_KEYS, key_name
 
 
 class KeyBar(Widget):

@@ -10,8 +10,8 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui.session import LOG_LINES, LogLine, Session, Topic
-from tui.text import room, wrapped
+from tui.lines.text import room, wrapped
+from tui.state.session import LOG_LINES, LogLine, Session, Topic
 from tui.widgets.pane import Pane
 
 _STAMP = 9

@@ -19,9 +19,9 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.axis import Scale, memory_scale, time_labels
-from tui.glyphs import BRAILLE, Glyphs
-from tui.memory_history import Column, MemoryHistory, column_seconds
+from tui.lines.axis import Scale, memory_scale, time_labels
+from tui.state.memory_history import Column, MemoryHistory, column_seconds
+from tui.terminal.glyphs import BRAILLE, Glyphs
 
 WINDOW = 120.0
 """Seconds of the close-up."""

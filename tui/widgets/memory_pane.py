@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tui.glyphs import Glyphs
-from tui.memory_figures import allowed, in_heading, memory_figures
-from tui.session import Session, Topic
-from tui.text import room
+from tui.lines.memory_figures import allowed, in_heading, memory_figures
+from tui.lines.text import room
+from tui.state.session import Session, Topic
+from tui.terminal.glyphs import Glyphs
 from tui.widgets.memory_graph import MemoryGraph
 from tui.widgets.pane import Pane
 from tui.widgets.plain import Static

@@ -10,10 +10,10 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from tui.bindings import bindings
-from tui.keymap import PANE_KEYS
-from tui.session import Session, Topic
-from tui.text import room
+from tui.keys.bindings import bindings
+from tui.keys.keymap import PANE_KEYS
+from tui.lines.text import room
+from tui.state.session import Session, Topic
 
 
 class Heading(Widget):

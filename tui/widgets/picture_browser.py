@@ -26,16 +26,16 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from flux2.errors import Flux2Error
-from tui.bindings import bindings
-from tui.inside_textual import Chosen
-from tui.keymap import BROWSER_KEYS
-from tui.picture import fit, half_cells
-from tui.terminal import cell_pixels
-from tui.text import fitted, room
+from tui.keys.bindings import bindings
+from tui.keys.keymap import BROWSER_KEYS
+from tui.lines.text import fitted, room
+from tui.terminal.inside_textual import Chosen
+from tui.terminal.picture import fit, half_cells
+from tui.terminal.probe import cell_pixels
 
 if TYPE_CHECKING:
     from flux2.pictures.gallery import Picture
-    from tui.library import PictureLibrary
+    from tui.state.library import PictureLibrary
 
 CAPTION_ROWS = 2
 _KEPT_THUMBNAILS = 120

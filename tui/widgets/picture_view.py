@@ -11,8 +11,8 @@ from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.picture import SHARP, fit, half_cells, in_whole_cells
-from tui.terminal import cell_pixels
+from tui.terminal.picture import SHARP, fit, half_cells, in_whole_cells
+from tui.terminal.probe import cell_pixels
 from tui.widgets.cell_picture import CellPicture
 from tui.widgets.plain import Static
 

@@ -12,10 +12,10 @@ from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.picture import SHARP, Source, fit, half_cells, in_whole_cells, open_picture
-from tui.session import Session, Topic
-from tui.terminal import cell_pixels
-from tui.text import room
+from tui.lines.text import room
+from tui.state.session import Session, Topic
+from tui.terminal.picture import SHARP, Source, fit, half_cells, in_whole_cells, open_picture
+from tui.terminal.probe import cell_pixels
 from tui.widgets.cell_picture import CellPicture
 from tui.widgets.pane import Pane
 from tui.widgets.plain import Static

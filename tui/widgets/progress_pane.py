@@ -13,11 +13,11 @@ from textual.widget import Widget
 from flux2.events import DownloadProgress
 from flux2.humanize import clock, printable, seconds
 from flux2.progress import CANCELLED, FAILED, FINISHED, RunProgress
-from tui.glyphs import Glyphs
-from tui.model_lines import pace
-from tui.phase_lines import Line, PhaseLines
-from tui.session import Session, Topic
-from tui.text import ellipsis, gigabytes, room, wrapped
+from tui.lines.model_lines import pace
+from tui.lines.phase_lines import Line, PhaseLines
+from tui.lines.text import ellipsis, gigabytes, room, wrapped
+from tui.state.session import Session, Topic
+from tui.terminal.glyphs import Glyphs
 from tui.widgets.pane import Pane
 
 if TYPE_CHECKING:

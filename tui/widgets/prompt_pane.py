@@ -13,9 +13,9 @@ from textual.message import Message
 from flux2.architecture.limits import MAX_TEXT_TOKENS
 from flux2.humanize import printable
 from flux2.wildcards import count, has_wildcards
-from tui.bindings import bindings
-from tui.keymap import PROMPT_KEYS
-from tui.prompt_history import PromptHistory
+from tui.keys.bindings import bindings
+from tui.keys.keymap import PROMPT_KEYS
+from tui.state.prompt_history import PromptHistory
 from tui.widgets.fields import Editor
 from tui.widgets.pane import Pane
 

@@ -11,10 +11,10 @@ from textual.message import Message
 
 from flux2.architecture.catalog import find_card
 from flux2.humanize import clock
-from tui.bindings import bindings
-from tui.keymap import QUEUE_KEYS
-from tui.session import QueueItem, Session, Topic
-from tui.text import fitted, room
+from tui.keys.bindings import bindings
+from tui.keys.keymap import QUEUE_KEYS
+from tui.lines.text import fitted, room
+from tui.state.session import QueueItem, Session, Topic
 from tui.widgets.pane import Pane
 from tui.widgets.plain import Option, OptionList
 

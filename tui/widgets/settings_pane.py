@@ -14,9 +14,9 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from tui.choices import QUANTIZATION_LINES, RESIDENCY_LINES, SEED_MODE_LINES, Choices
-from tui.inside_textual import Chosen
-from tui.text import size
+from tui.lines.text import size
+from tui.state.choices import QUANTIZATION_LINES, RESIDENCY_LINES, SEED_MODE_LINES, Choices
+from tui.terminal.inside_textual import Chosen
 from tui.widgets.pane import Pane
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from textual.app import RenderResult
 from textual.containers import Vertical
 
-from tui.picture import quiet_textual_image
-from tui.terminal import cell_pixels
+from tui.terminal.picture import quiet_textual_image
+from tui.terminal.probe import cell_pixels
 
 if not quiet_textual_image():
     raise ImportError("This version of textual-image can't be kept from asking the terminal.")
@@ -64,7 +64,7 @@ class SharpPicture(Vertical):
         """
         Args:
             graphics: "kitty" or "sixel".
-            image: its sides are multiples of the cell's, as `tui.picture.in_whole_cells` makes them.
+            image: its sides are multiples of the cell's, as `tui.terminal.picture.in_whole_cells` makes them.
         """
         super().__init__(classes="sharp-picture")
         self._graphics = graphics

@@ -9,8 +9,8 @@ from textual.content import Content
 from textual.widget import Widget
 
 from flux2.progress import FAILED
-from tui.session import Session, Topic
-from tui.text import room
+from tui.lines.text import room
+from tui.state.session import Session, Topic
 
 if TYPE_CHECKING:
     from tui.app import Flux2App

@@ -18,19 +18,19 @@ import numpy as np
 import numpy.typing as npt
 
 from flux2 import __version__
+from flux2.backend.mlx import DTYPES, mx
 from flux2.bench.peers.contender import SIGMA, Contender, Work
 from flux2.bench.peers.random_weights import normal, random_weight
 from flux2.bench.synthetic import write_synthetic
 from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.loading import CheckpointWeights, give
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, NetworkKind, NetworkSource
-from flux2.denoising import DenoisingPlan, condition, denoise
-from flux2.mlx_backend import DTYPES, mx
+from flux2.denoise.schedule import SchedulerConfig
+from flux2.denoise.steps import DenoisingPlan, condition, denoise
+from flux2.denoise.transformer_loading import choose_multiplications
 from flux2.models.layers import head_start
 from flux2.models.rope import image_positions, text_positions
-from flux2.quantization import MODES
-from flux2.schedule import SchedulerConfig
-from flux2.transformer_loading import choose_multiplications
+from flux2.quantization.linear import MODES
 
 
 class MlxMeter:

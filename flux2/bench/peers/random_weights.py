@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flux2.architecture.shapes import Shapes
-from flux2.mlx_backend import mx
+from flux2.backend.mlx import mx
 
 
 def normal(name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from flux2.architecture.model_names import catalog_name, read_name
 from flux2.architecture.published import ARCHITECTURES
 from flux2.errors import RequestError
-from flux2.model_names import catalog_name, read_name
 from flux2.pictures.foreign.prompt_tags import without_tags
 from flux2.request import MAX_SEED, MAX_SIZE, MIN_SIZE, SIZE_MULTIPLE, GenerationRequest
 from flux2.wildcards import has_wildcards

@@ -1,0 +1,1 @@
+"""What computes: MLX and its backends, the chip they run on, and the memory they take."""

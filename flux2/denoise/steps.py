@@ -1,0 +1,177 @@
+"""From noise to clean latents: one pass of the transformer per step, two with classifier-free guidance."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from flux2.backend.mlx import mx, on_cpu
+from flux2.denoise.schedule import SchedulerConfig, clean_estimate, euler_step, guided_velocity, noise_levels
+from flux2.errors import NumericalError, RequestError
+from flux2.models.layers import AfterBlock, Evaluate
+from flux2.models.rope import image_positions, text_positions
+from flux2.models.transformer import Conditioning, Flux2Transformer2DModel, finish_step
+from flux2.request import TOKEN_PIXELS
+
+
+class Step(NamedTuple):
+    """One denoising step, done."""
+
+    number: int
+    """1 for the first."""
+    sigma: float
+    """The noise level it started from."""
+    seconds: float
+    latents: mx.array
+    """At the next noise level; packed, float32 [1, tokens, channels]."""
+    estimate: mx.array
+    """x0 = x − σ·v: the clean latents as far as they can be told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenoisingPlan:
+    """What a run's denoising needs to know beyond the weights."""
+
+    height: int
+    """Pixels."""
+    width: int
+    steps: int
+    guidance: float
+    scheduler: SchedulerConfig
+    embeddings: mx.array
+    """Of the prompt, [1, text tokens, joint_attention_dim]; their dtype is the one computed in."""
+    negative_embeddings: mx.array | None = None
+    """Of the negative prompt, where there is a second pass per step."""
+    first_step: int = 0
+    """Steps that the latents have behind them already, from a run that was broken off."""
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width in tokens."""
+        return self.height // TOKEN_PIXELS, self.width // TOKEN_PIXELS
+
+
+def initial_noise(seed: int, channels: int, height: int, width: int) -> mx.array:
+    """Standard normal latents, float32 [1, channels, height / 16, width / 16], height and width in pixels."""
+    shape = (1, channels, height // TOKEN_PIXELS, width // TOKEN_PIXELS)
+    return mx.random.normal(shape, key=mx.random.key(seed))
+
+
+def pack(latents: mx.array) -> mx.array:
+    """[1, channels, H/16, W/16] → [1, tokens, channels], row by row."""
+    return latents.flatten(2).swapaxes(1, 2)
+
+
+def unpack(latents: mx.array, height: int, width: int) -> mx.array:
+    """Undo `pack`; height and width in pixels."""
+    rows, columns = height // TOKEN_PIXELS, width // TOKEN_PIXELS
+    return latents.swapaxes(1, 2).reshape(1, -1, rows, columns)
+
+
+def as_latents(latents: npt.ArrayLike | mx.array, channels: int, height: int, width: int) -> mx.array:
+    """A user's own initial noise as float32.
+
+    Raises:
+        RequestError: if it is no array, its shape is not [1, channels, H/16, W/16], or it is not finite.
+    """
+    try:
+        array = latents if isinstance(latents, mx.array) else mx.array(np.asarray(latents, dtype=np.float32))
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"The latents are no array of numbers ({error}); give NumPy's or MLX's.") from error
+    wanted = (1, channels, height // TOKEN_PIXELS, width // TOKEN_PIXELS)
+    if tuple(array.shape) != wanted:
+        raise RequestError(
+            f"The latents have the shape {list(array.shape)}; a {width}×{height} picture needs {list(wanted)}."
+        )
+    if not _finite(array):
+        raise RequestError("The latents hold NaN or infinity; give finite noise.")
+    return array.astype(mx.float32)
+
+
+def condition(transformer: Flux2Transformer2DModel, plan: DenoisingPlan) -> Conditioning:
+    """What the steps of a run have in common, for each of its passes."""
+    sigmas = noise_levels(plan.steps, math.prod(plan.grid), plan.scheduler).tolist()
+    prompts = [plan.embeddings] if plan.negative_embeddings is None else [plan.embeddings, plan.negative_embeddings]
+    return transformer.condition(
+        prompts, sigmas[:-1], text_positions(plan.embeddings.shape[1]), image_positions(*plan.grid), plan.guidance
+    )
+
+
+def denoise(
+    transformer: Flux2Transformer2DModel,
+    latents: mx.array,
+    plan: DenoisingPlan,
+    conditioning: Conditioning,
+    evaluate: Evaluate = mx.eval,
+    after_block: AfterBlock = lambda *_: None,
+    ahead: bool | None = None,
+) -> Iterator[Step]:
+    """Every step from the plan's first on as it is done, beginning with noise, or latents, as `pack` gives them.
+
+    Args:
+        conditioning: of this plan, by `condition`.
+        evaluate: see the transformer.
+        after_block: called with the results of each of the transformer's blocks; may raise.
+        ahead: whether the first block of the next step is computed while the caller works with this one, which then
+            costs no time; None is yes where a GPU computes.
+
+    Raises:
+        NumericalError: if the latents hold NaN or infinity after a step.
+    """
+    ahead = not on_cpu() if ahead is None else ahead
+    sigmas = noise_levels(plan.steps, latents.shape[1], plan.scheduler).tolist()
+    began = time.perf_counter()
+    done: _Computed | None = None
+    for index, (sigma, sigma_next) in islice(enumerate(pairwise(sigmas)), plan.first_step, None):
+        blocks = transformer.blocks(latents, conditioning, index, evaluate)
+        if done:
+            after_block(*next(blocks))
+            yield done.step(plan, began)
+            began = done.ended
+        velocity, *others = (velocity.astype(mx.float32) for velocity in finish_step(blocks, after_block))
+        for other in others:
+            velocity = guided_velocity(velocity, other, plan.guidance)
+        estimate = clean_estimate(latents, velocity, sigma)
+        latents = euler_step(latents, velocity, sigma, sigma_next)
+        done = _Computed(index + 1, sigma, latents, estimate)
+        del velocity, others, estimate
+        if not ahead or index + 1 == plan.steps:
+            yield done.step(plan, began)
+            done, began = None, time.perf_counter()
+
+
+class _Computed:
+    """A step that a GPU may still be working on."""
+
+    def __init__(self, number: int, sigma: float, latents: mx.array, estimate: mx.array) -> None:
+        self._number, self._sigma, self._latents, self._estimate = number, sigma, latents, estimate
+        self._finite = mx.isfinite(latents).all()
+        self.ended = 0.0
+        """When it was seen to be done, by `time.perf_counter`."""
+        mx.async_eval(latents, estimate, self._finite)  # type: ignore[no-untyped-call]
+
+    def step(self, plan: DenoisingPlan, began: float) -> Step:
+        """Wait for it. Raises NumericalError if it is not finite."""
+        if not self._finite.item():
+            raise NumericalError(
+                f"The latents became NaN or infinite in step {self._number} of {plan.steps} "
+                f"(computed in {_name(plan.embeddings.dtype)}); choose another dtype, or another checkpoint."
+            )
+        mx.eval(self._latents, self._estimate)
+        self.ended = time.perf_counter()
+        return Step(self._number, self._sigma, self.ended - began, self._latents, self._estimate)
+
+
+def _finite(array: mx.array) -> bool:
+    return bool(mx.isfinite(array).all().item())
+
+
+def _name(dtype: mx.Dtype) -> str:
+    return str(dtype).rpartition(".")[2]

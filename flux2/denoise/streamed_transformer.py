@@ -1,0 +1,113 @@
+"""The transformer without the transformer in memory: in every step its blocks are read again, one ahead of the work.
+
+It gives the same numbers as the whole network. What the steps have in common is computed from weights that are read
+once, before the first step, and let go. A run's passes share each reading of a block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, repeat
+from typing import Any
+
+from flux2.architecture.transformer import CONDITIONING_PARTS, part_of
+from flux2.backend.mlx import mx, nn
+from flux2.checkpoint.loading import WeightSource, give
+from flux2.checkpoint.networks import NetworkSource
+from flux2.checkpoint.safetensors_file import TensorInfo, read_tensor
+from flux2.checkpoint.streaming import ReadAhead, reading_ahead
+from flux2.models.transformer import Flux2Transformer2DModel
+
+
+@contextmanager
+def streamed_transformer(
+    source: NetworkSource,
+    weights: WeightSource,
+    dtype: mx.Dtype,
+    steps: int,
+    while_waiting: Callable[[], None] = lambda: None,
+    on_bytes: Callable[[int], None] = lambda _: None,
+) -> Iterator[StreamedTransformer]:
+    """A transformer for one run: `condition` once, then so many steps; after the context nothing is read or held.
+
+    Args:
+        weights: the checkpoint's, or files made of it.
+        steps: that will follow; the blocks of the first are read while the network is conditioned, and those of each
+            next one from the end of the one before.
+        while_waiting: called often while the disk is waited for; may raise to give up.
+        on_bytes: told how much of `StreamedTransformer.first_bytes` has come.
+
+    Raises:
+        CheckpointError: here or from the network, if a file can't be read to the end.
+    """
+    network: Flux2Transformer2DModel = source.build()
+    step = network.step_parts()
+    parts = _by_part(weights, {*CONDITIONING_PARTS, *step})
+    for info in parts.pop(""):  # what every step needs and is small: the projections from and to latents
+        give(network, weights, info, [read_tensor(stored) for stored in weights.stored(info)], dtype)
+    order = chain(CONDITIONING_PARTS, chain.from_iterable(repeat(step, steps)))
+    groups = ([stored for info in parts[part] for stored in weights.stored(info)] for part in order)
+    with reading_ahead(groups, while_waiting) as ahead:
+        streamed = StreamedTransformer(network, weights, parts, ahead, dtype, on_bytes)
+        network.weights_of = streamed.weights_of
+        yield streamed
+
+
+@dataclass(slots=True)
+class StreamedTransformer:
+    """Brings the weights of each part of its network when they are asked for."""
+
+    network: Flux2Transformer2DModel
+    _weights: WeightSource
+    _parts: dict[str, list[TensorInfo]]
+    _ahead: ReadAhead
+    _dtype: mx.Dtype
+    _on_bytes: Callable[[int], None]
+
+    @property
+    def waited(self) -> float:
+        """Seconds that the network has waited for the disk so far."""
+        return self._ahead.waited
+
+    @contextmanager
+    def weights_of(self, path: str) -> Iterator[None]:
+        """See `flux2.models.transformer.WeightsOf`; the paths come in the order in which the parts are read."""
+        tensors = self._ahead.take()
+        if path in CONDITIONING_PARTS:
+            self._on_bytes(sum(tensor.nbytes for tensor in tensors))
+        for info in self._parts[path]:
+            count = len(self._weights.stored(info))
+            stored, tensors[:count] = tensors[:count], []
+            give(self.network, self._weights, info, stored, self._dtype)
+        yield
+        _empty(_find(self.network, path))
+
+
+def first_bytes(weights: WeightSource) -> int:
+    """What is read before the first step."""
+    parts = _by_part(weights, set(CONDITIONING_PARTS))
+    return sum(stored.nbytes for part in CONDITIONING_PARTS for info in parts[part] for stored in weights.stored(info))
+
+
+def _by_part(weights: WeightSource, paths: set[str]) -> dict[str, list[TensorInfo]]:
+    """The weights of each of these parts, in the order of the plan; under "" what belongs to none."""
+    parts: dict[str, list[TensorInfo]] = {path: [] for path in ("", *paths)}
+    for info in weights.plan.tensors:
+        parts[part_of(info.name, paths)].append(info)
+    return parts
+
+
+def _find(network: nn.Module, path: str) -> nn.Module:
+    node: Any = network
+    for key in path.split("."):
+        node = node[int(key)] if isinstance(node, list) else node[key]
+    return node
+
+
+def _empty(part: nn.Module) -> None:
+    """Let go of all its arrays."""
+    for _, module in part.named_modules():
+        for name in [name for name, value in module.items() if isinstance(value, mx.array)]:
+            del module[name]

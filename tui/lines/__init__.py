@@ -1,0 +1,1 @@
+"""What panes say: lines of text made of what is known, without any widget."""

@@ -1,0 +1,205 @@
+"""What the user has chosen for the next picture, remembered between starts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from flux2.architecture.catalog import ModelCard, find_card
+from flux2.disk.atomic import put_aside, write_atomically
+from flux2.disk.private import make_private, read_own
+from flux2.request import AUTO, MAX_SEED, GenerationRequest
+from flux2.settings import Settings
+
+SEED_MODE_LINES = {
+    "random": "a new one for every picture",
+    "locked": "the same for every picture",
+    "+1": "one more after every picture",
+}
+SEED_MODES = tuple(SEED_MODE_LINES)
+
+QUANTIZATION_LINES = {
+    "bf16": "As trained: the reference, and the most memory.",
+    "qint8": "8 bits per weight: half the memory, hard to tell apart.",
+    "int4": "4 bits per weight: a quarter, small details may change.",
+    AUTO: "The best of these that fits.",
+}
+
+RESIDENCY_LINES = {
+    "resident": "held in memory",
+    "streamed": "read from the disk in every step: little memory, at the disk's speed",
+    AUTO: "held in memory where it fits, else read in every step",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Every setting of the dashboard. `None` means the model's own default."""
+
+    prompt: str = ""
+    negative_prompt: str | None = None
+    """Of models with guidance; taken from a picture's settings."""
+    model: str = "pocket"
+    quantization: str = "bf16"
+    residency: str = "resident"
+    width: int | None = None
+    height: int | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    seed: int | None = None
+    """Of the next picture, unless `seed_mode` is random."""
+    seed_mode: str = "random"
+
+    @property
+    def card(self) -> ModelCard | None:
+        return find_card(self.model)
+
+    @property
+    def size(self) -> tuple[int | None, int | None]:
+        if self.width and self.height:
+            return self.width, self.height
+        return self.card.size if self.card else (None, None)
+
+    @property
+    def step_count(self) -> int | None:
+        return self.steps if self.steps is not None else self.card.steps if self.card else None
+
+    @property
+    def guidance_scale(self) -> float | None:
+        return self.guidance if self.guidance is not None else self.card.guidance if self.card else None
+
+    def with_model(self, model: str) -> Choices:
+        """Another model, with its own defaults for all that depends on it; a size it also knows is kept."""
+        from flux2.store.local import resolve_name
+
+        model = resolve_name(model)
+        card = find_card(model)
+        keep = card is not None and (self.width, self.height) in card.sizes
+        width, height = (self.width, self.height) if keep else (None, None)
+        return replace(self, model=model, steps=None, guidance=None, width=width, height=height)
+
+    def next_quantization(self, by: int) -> Choices:
+        return replace(self, quantization=_next(tuple(QUANTIZATION_LINES), self.quantization, by))
+
+    def next_residency(self) -> Choices:
+        return replace(self, residency=_next(tuple(RESIDENCY_LINES), self.residency, 1))
+
+    @property
+    def level(self) -> str:
+        """Quantization and residency in a word or two: `int4`, `int4 streamed`."""
+        return self.quantization if self.residency == "resident" else f"{self.quantization} {self.residency}"
+
+    def next_seed_mode(self, by: int, last_seed: int | None) -> Choices:
+        """The next mode; leaving random keeps the last picture's seed, which is what one wants to hold on to.
+
+        Where seeds are counted the last picture's is not drawn again.
+        """
+        mode = SEED_MODES[(SEED_MODES.index(self.seed_mode) + by) % len(SEED_MODES)]
+        seed = last_seed if self.seed_mode == "random" and last_seed is not None else self.seed
+        if mode == "+1" and seed is not None and seed == last_seed:
+            seed = (seed + 1) % (MAX_SEED + 1)
+        return replace(self, seed_mode=mode, seed=seed)
+
+    def with_settings(self, settings: Settings) -> Choices:
+        """What somebody begins with whose settings these are."""
+        chosen = replace(self, quantization=settings.quantization, residency=settings.residency)
+        return chosen.with_model(settings.model) if settings.model else chosen
+
+    def request(self) -> GenerationRequest:
+        """What these choices ask for.
+
+        Raises:
+            RequestError: if no model could carry it out.
+        """
+        asked = GenerationRequest(
+            prompt=self.prompt,
+            negative_prompt=self.negative_prompt,
+            model=self.model,
+            quantization=self.quantization,
+            residency=self.residency,
+            width=self.width,
+            height=self.height,
+            steps=self.steps,
+            guidance=self.guidance,
+            seed=None if self.seed_mode == "random" else self.seed,
+        )
+        return asked.validated().resolved()
+
+    def with_request(self, request: GenerationRequest) -> Choices:
+        """What another request asks for, its seed kept."""
+        return replace(
+            self,
+            prompt=request.prompt_template or request.prompt,
+            negative_prompt=request.negative_prompt,
+            model=request.model,
+            quantization=request.quantization,
+            residency=request.residency,
+            width=request.width,
+            height=request.height,
+            steps=request.steps,
+            guidance=request.guidance,
+            seed=request.seed,
+            seed_mode="random" if request.seed is None else "locked",
+        )
+
+    def after(self, request: GenerationRequest) -> Choices:
+        """The choices for the picture after `request`: the seed moves on or stays as its mode says."""
+        if self.seed_mode == "random" or request.seed is None:
+            return self
+        return replace(self, seed=(request.seed + (self.seed_mode == "+1")) % (MAX_SEED + 1))
+
+
+def _next(values: tuple[str, ...], value: str, by: int) -> str:
+    return values[(values.index(value) + by) % len(values)]
+
+
+def load_choices(path: Path, first: Choices | None = None, notes: list[str] | None = None) -> Choices:
+    """What was saved last, or `first` where nothing was; what no longer makes sense falls back to the default.
+
+    Args:
+        notes: gets a sentence where the file is damaged; it is put aside then.
+    """
+    first = first or Choices()
+    try:
+        data = json.loads(read_own(path))
+    except OSError:
+        return first
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        aside = put_aside(path)
+        if notes is not None:
+            notes.append(f"The last choices can't be read; their file is now {aside.name}.")
+        return first
+    known = {field.name: data[field.name] for field in fields(Choices) if _fits(field.name, data.get(field.name))}
+    return Choices(**known)
+
+
+def _fits(name: str, value: Any) -> bool:
+    match name:
+        case "quantization":
+            return value in QUANTIZATION_LINES
+        case "residency":
+            return value in RESIDENCY_LINES
+        case "seed_mode":
+            return value in SEED_MODES
+        case "prompt" | "negative_prompt" | "model":
+            return isinstance(value, str)
+        case "guidance":
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case _:
+            return isinstance(value, int) and not isinstance(value, bool)
+
+
+def save_choices(path: Path, choices: Choices) -> None:
+    """Write them whole or not at all.
+
+    Raises:
+        OSError: if the folder can't be written.
+    """
+    make_private(path.parent)
+    content = json.dumps(asdict(choices), ensure_ascii=False, indent=1)
+    # Half of a surrogate pair as JSON writes it. Not durable, for nobody shall wait for the disk between two keys.
+    write_atomically(path, content.encode("utf-8", "backslashreplace"), durable=False)

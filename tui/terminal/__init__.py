@@ -1,0 +1,1 @@
+"""The terminal: its bytes, its abilities, and what of Textual is changed for them."""
