@@ -29,7 +29,7 @@ from flux2.disk.atomic import write_atomically
 from flux2.disk.digest import sealed, unsealed
 from flux2.disk.private import make_private, read_own
 from flux2.models.autoencoder import AutoencoderKLFlux2
-from flux2.paths import cache_dir
+from flux2.paths import cache_dir, pocket_checkpoint
 from flux2.request import TOKEN_PIXELS
 
 Array = npt.NDArray[np.float32]
@@ -40,7 +40,7 @@ MAX_SIDE = 256  # pixels
 _PICTURES, _PICTURE_SIDE = 40, 64
 _RIDGE = 1.0  # of the features' mean square
 _FINGERPRINTED = 1 << 20  # bytes at either end of a file
-IN_PACKAGE = Path(__file__).parent / "pocket" / "previews"
+IN_PACKAGE = pocket_checkpoint().parent / "previews"
 _FORMAT = 3  # of the file, and of the pictures it was fitted on
 
 

@@ -1,8 +1,8 @@
 """A transformer quantized before: what its files hold, whether they are of this checkpoint, and loading them.
 
 `flux2 quantize` (`flux2.quantization.to_disk`) writes them. A Linear's weight lies there as MLX's affine `weight`,
-`scales` and `biases`, every other tensor as in the checkpoint, so that a network loaded from them is, bit for bit, the one that is
-quantized while loading.
+`scales` and `biases`, every other tensor as in the checkpoint, so that a network loaded from them is, bit for bit, the
+one that is quantized while loading.
 """
 
 from __future__ import annotations
