@@ -142,19 +142,14 @@ async def press_offered(world: World, number: int) -> None:
 
 
 def _impression(world: World) -> tuple[object, ...]:
-    """Whatever a key may change."""
-    app = world.app
-    logged, notices = app.session.logged, tuple(notice.identity for notice in app._notifications)
-    return (
-        text_of(app),
-        tuple(app.screen_stack),
-        app.focused,
-        world.worker.asked,
-        logged,
-        notices,
-        app.clipboard,
-        app.choices,
-    )
+    """Whatever a key may change, be there room to show it or not."""
+    app, screen, library = world.app, world.app.screen, world.app.desk.library
+    notices = tuple(notice.identity for notice in app._notifications)
+    told = app.session.logged, notices, app.clipboard, app.choices, world.worker.asked
+    marks = [library.is_favourite(picture) for picture in library.pictures]
+    plain = {name: value for name, value in vars(screen).items() if isinstance(value, bool | int | float | str)}
+    actual = getattr(getattr(screen, "view", None), "actual", None)
+    return text_of(app), tuple(app.screen_stack), app.focused, *told, marks, plain, actual, screen.classes
 
 
 async def repaint(world: World) -> None:
