@@ -27,7 +27,6 @@ from flux2.backend.cpu import blas
 from flux2.backend.gpu_errors import explain
 from flux2.backend.mlx import BLAS_COMPLAINT, DTYPES, default_dtype, mx
 from flux2.backend.one_at_a_time import one_at_a_time
-from flux2.call_arguments import check_prompts, number, whole_number
 from flux2.checkpoint.finite import with_its_cause
 from flux2.checkpoint.layout import Checkpoint, open_checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkSource, check_fit
@@ -43,6 +42,7 @@ from flux2.planning.cautions import cautions
 from flux2.quantization.linear import find_mode
 from flux2.reporting import RunReport, warn_aloud
 from flux2.request import RESIDENCIES, GenerationRequest
+from flux2.request_fields import check_prompts, number, whole_number
 from flux2.store.local import resolve_name
 from flux2.store.source import find_checkpoint, find_vae
 

@@ -11,6 +11,7 @@ from flux2.architecture.catalog import find_card, is_repo_id, label
 from flux2.errors import Flux2Error
 from flux2.humanize import printable
 from flux2.request import MAX_SEED, QUANTIZATIONS, GenerationRequest
+from flux2.request_fields import recipe
 from tui.state.library import PictureLibrary
 from tui.state.session import Session, Topic
 
@@ -105,7 +106,9 @@ class PictureDesk:
         quantization = request.quantization if request.quantization in QUANTIZATIONS else QUANTIZATIONS[0]
         model = self._model(request) or request.model
         choices = self._app.choices.with_request(
-            dataclasses.replace(request, model=model, quantization=quantization, residency=self._app.choices.residency)
+            dataclasses.replace(
+                recipe(request), model=model, quantization=quantization, residency=self._app.choices.residency
+            )
         )
         self.open_dashboard()
         editor = self._app.dashboard.prompt.editor

@@ -13,6 +13,7 @@ from textual.app import SuspendNotSupported
 from flux2.errors import Flux2Error, RequestError, WorkerError
 from flux2.humanize import printable
 from flux2.request import MAX_SEED, GenerationRequest
+from flux2.request_fields import recipe
 from tui.terminal.editor import EditorError, edit, editor_command
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ async def make_picture(app: Flux2App) -> None:
     except RequestError as error:
         app.say("warning", str(error))
         return
-    settled = await settle(app, replace(request, keep_text_encoder=app.preferences.settings.keep_text_encoder))
+    if not app.dashboard.edited.run:  # one that waits keeps what it was asked for with
+        request = replace(request, keep_text_encoder=app.preferences.settings.keep_text_encoder)
+    settled = await settle(app, request)
     if settled is None:
         return
     if app.dashboard.edited.run:
@@ -152,7 +155,7 @@ async def take_settings(app: Flux2App, path: Path) -> None:
         app.say("error", printable(str(error)))
         return
     values = {"model": app.choices.model, "quantization": app.choices.quantization, "prompt": app.choices.prompt}
-    app.choose(app.choices.with_request(GenerationRequest.from_dict(values | found.values)))
+    app.choose(app.choices.with_request(recipe(GenerationRequest.from_dict(values | found.values))))
     app.dashboard.prompt.put(app.choices.prompt)
     said = f"Settings of {path.name} ({found.program}) taken.{_not_taken(found)}"
     app.say("warning" if found.left_out or found.not_understood else "info", printable(said))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flux2.request import GenerationRequest
+from flux2.request_fields import recipe
 from tui.state.choices import Choices
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class QueuedEdit:
             self.end()
         else:
             self.run, self._set_aside = "", None
+            app.choose(recipe(app.choices))
             self._show("Prompt")
 
     def end(self) -> None:
