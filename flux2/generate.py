@@ -13,7 +13,7 @@ from flux2 import events as ev
 from flux2.backend import memory
 from flux2.denoise.resume import RunState, identify
 from flux2.errors import Flux2Error, GenerationCancelled, RequestError
-from flux2.paths import pictures_dir
+from flux2.folders import pictures_dir
 from flux2.pictures.image_metadata import ImageMetadata
 from flux2.pictures.images import check_writable, output_path, save_png
 from flux2.pipeline import Flux2Pipeline

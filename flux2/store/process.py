@@ -27,8 +27,8 @@ from flux2.architecture.config_reader import check_class
 from flux2.checkpoint.files import INDEX_FILE, PIPELINES
 from flux2.checkpoint.json_file import read_json
 from flux2.errors import CheckpointError, Flux2Error
+from flux2.folders import models_dir_variable
 from flux2.humanize import size
-from flux2.paths import models_dir_variable
 from flux2.store import route
 from flux2.store.choosing import choose_files
 from flux2.store.fetch import ANOTHER, TIMEOUT, HTTPError, exclusive, fetch, patiently

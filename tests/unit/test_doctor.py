@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flux2 import paths
+from flux2 import folders, paths
 from flux2.backend import memory
 from flux2.backend.chip import Chip
 from flux2.backend.mlx import mx
@@ -115,7 +115,7 @@ def test_finds_a_macos_that_wires_no_memory(monkeypatch: pytest.MonkeyPatch) -> 
 
 def _download_klein(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """In the Hub's cache: a small one under the large one's name."""
-    monkeypatch.setattr(paths, "models_dir", lambda: home)
+    monkeypatch.setattr(folders, "models_dir", lambda: home)
     monkeypatch.setattr(manifest, "models_dir", lambda: home)
     return write_synthetic("klein-4b", home / "models--black-forest-labs--FLUX.2-klein-4B/snapshots/1", divisor=64)
 

@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub import constants
 
 from flux2.checkpoint.files import NEEDED_FILES
-from flux2.paths import models_dir_variable
+from flux2.folders import models_dir_variable
 from flux2.settings import Settings
 from flux2.store import process
 from flux2.store.local import default_model, find_local, is_ready, lacking
