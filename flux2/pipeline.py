@@ -27,8 +27,7 @@ from flux2 import events as ev
 from flux2.architecture.catalog import ModelCard, find_card
 from flux2.architecture.guidance import DEFAULTS, is_guided
 from flux2.architecture.limits import MAX_TEXT_TOKENS
-from flux2.backend import memory
-from flux2.backend.cpu import blas
+from flux2.backend import blas, memory
 from flux2.backend.gpu_errors import explain
 from flux2.backend.mlx import BLAS_COMPLAINT, DTYPES, default_dtype, mx
 from flux2.call_arguments import check_prompts, number, whole_number

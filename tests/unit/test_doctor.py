@@ -13,12 +13,12 @@ from flux2.backend import memory
 from flux2.backend.chip import Chip
 from flux2.backend.mlx import mx
 from flux2.bench.synthetic import write_synthetic
+from flux2.checkpoint import manifest
 from flux2.cli import main
 from flux2.doctor import arithmetic, models, pictures, report, system
 from flux2.doctor.finding import Finding, note, ok, wrong
 from flux2.planning.budget import Budget
 from flux2.quantization.linear import Quantization, quantize
-from flux2.store import manifest
 
 
 def _states(findings: object) -> list[str]:
