@@ -110,7 +110,7 @@ class Generator:
         path = output_path(request.output, pictures_dir(), request, request.seed, settings().output_name)
         check_writable(path)
         phases = pipeline.phases(request.prompt, request.negative_prompt, request.guidance)
-        kept = RunState(state, identify(request, pipeline)) if state else None
+        kept = RunState(state, identify(request, pipeline.checkpoint, pipeline.dtype)) if state else None
         progress = kept.take_up(report) if kept else None
         fit = self._weigh(request, report)
         report.on_event(

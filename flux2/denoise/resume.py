@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -22,13 +23,13 @@ from safetensors.numpy import save
 from flux2 import __version__
 from flux2.backend import blas
 from flux2.backend.mlx import mx
+from flux2.checkpoint.layout import Checkpoint
 from flux2.checkpoint.safetensors_file import read_header, read_metadata, read_tensor
 from flux2.denoise.steps import unpack
 from flux2.disk.atomic import write_atomically
 from flux2.disk.digest import digest
 from flux2.disk.private import check_own, make_private
 from flux2.errors import CheckpointError, Flux2Error
-from flux2.pipeline import Flux2Pipeline, StepCallback
 from flux2.reporting import RunReport
 from flux2.request import GenerationRequest
 
@@ -37,6 +38,10 @@ KEEP_EVERY = 15.0
 
 _DECIDES = ("prompt", "negative_prompt", "model", "vae", "quantization", "width", "height", "steps", "guidance", "seed")
 """What of a request the latents depend on; how weights are held and where the picture goes change nothing."""
+
+
+KeepStep = Callable[[object, int, float, dict[str, mx.array]], None]
+"""Told of a pipeline, the step's index, its sigma, and {"latents": packed [1, tokens, channels]}."""
 
 
 class Progress(NamedTuple):
@@ -71,12 +76,12 @@ class RunState:
             report.log(f"The run is taken up after step {progress.step}.")
         return progress
 
-    def callback(self, request: GenerationRequest, report: RunReport) -> StepCallback:
+    def callback(self, request: GenerationRequest, report: RunReport) -> KeepStep:
         """What keeps the latents after each step but the last; a disk that is full is said once."""
         assert request.steps and request.height and request.width
         steps, height, width = request.steps, request.height, request.width
 
-        def keep(_: Flux2Pipeline, index: int, __: float, tensors: dict[str, mx.array]) -> None:
+        def keep(_: object, index: int, __: float, tensors: dict[str, mx.array]) -> None:
             if self._fails or index + 1 == steps:
                 return
             try:
@@ -134,14 +139,18 @@ class RunState:
             self.path.unlink()
 
 
-def identify(request: GenerationRequest, pipeline: Flux2Pipeline) -> str:
-    """A digest of all that decides what the picture will be, the request's defaults being filled in."""
+def identify(request: GenerationRequest, checkpoint: Checkpoint, dtype: str) -> str:
+    """A digest of all that decides what the picture will be, the request's defaults being filled in.
+
+    Args:
+        dtype: computed in.
+    """
     decisive: dict[str, Any] = {name: getattr(request, name) for name in _DECIDES}
     decisive |= {
-        "dtype": pipeline.dtype,
+        "dtype": dtype,
         "device": str(mx.default_device()),
         "processor": [str(mx.device_info().get("device_name")), blas.kernels()],
-        "files": pipeline.checkpoint.stamps(),
+        "files": checkpoint.stamps(),
         "versions": [__version__, version("mlx")],
     }
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from flux2 import events as ev
+from flux2.checkpoint.layout import Checkpoint
 from flux2.denoise import resume
 from flux2.generate import Generator
-from flux2.pipeline import Flux2Pipeline
 from flux2.request import GenerationRequest
 
 REQUEST = GenerationRequest(prompt="a red fox in the snow", width=128, height=64, steps=4, seed=7)
@@ -134,9 +134,9 @@ OTHER_VALUES = {str: "another", int: 2, float: 2.5, bool: True}
 
 @pytest.mark.parametrize("field", fields(GenerationRequest), ids=lambda field: field.name)
 def test_what_decides_the_picture_identifies_the_run(field: Field[Any]) -> None:
-    pipeline = cast(Flux2Pipeline, SimpleNamespace(dtype="float32", checkpoint=SimpleNamespace(stamps=tuple)))
+    checkpoint = cast(Checkpoint, SimpleNamespace(stamps=tuple))
     hint = get_type_hints(GenerationRequest)[field.name]
     kind = next(kind for kind in OTHER_VALUES if kind in (hint, *get_args(hint)))
     changed = replace(REQUEST, **{field.name: OTHER_VALUES[kind]})
-    same = resume.identify(changed, pipeline) == resume.identify(REQUEST, pipeline)
+    same = resume.identify(changed, checkpoint, "float32") == resume.identify(REQUEST, checkpoint, "float32")
     assert same == (field.name in INDIFFERENT)
