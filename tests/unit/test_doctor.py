@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from flux2 import folders, paths
-from flux2.backend import memory
 from flux2.backend.chip import Chip
 from flux2.backend.mlx import mx
 from flux2.bench.synthetic import write_synthetic
@@ -17,6 +16,7 @@ from flux2.checkpoint import manifest
 from flux2.cli import main
 from flux2.doctor import arithmetic, models, pictures, report, system
 from flux2.doctor.finding import Finding, note, ok, wrong
+from flux2.planning import this_machine
 from flux2.planning.budget import Budget
 from flux2.quantization.linear import Quantization, quantize
 
@@ -140,7 +140,9 @@ def test_finds_a_slow_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_tells_what_fits_beside_other_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     for available, state in ((30 << 30, "ok"), (1 << 30, "note")):
-        monkeypatch.setattr(memory, "budget", lambda available=available: Budget(limit=30 << 30, available=available))
+        monkeypatch.setattr(
+            this_machine, "budget", lambda available=available: Budget(limit=30 << 30, available=available)
+        )
         (found,) = models.check_fit()
         assert found.state == state
         assert ("klein-4b bf16, klein-9b bf16" in found.what) == (state == "ok")
