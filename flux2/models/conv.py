@@ -11,7 +11,8 @@ from flux2.backend.cpu.convolution import convolve_on_cpu
 from flux2.backend.cpu.silu import silu_on_cpu
 from flux2.backend.mlx import mx, nn, on_cpu
 from flux2.models.bands import Bands, split_rows
-from flux2.models.layers import evaluate_next, fused
+from flux2.models.evaluation import evaluate_next
+from flux2.models.layers import fused
 
 Pointwise = Callable[[mx.array], mx.array]
 """What is done to each pixel of [batch, rows, width, channels]."""

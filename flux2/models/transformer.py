@@ -20,7 +20,8 @@ import numpy as np
 
 from flux2.architecture.transformer import MODULATIONS, Flux2TransformerConfig, step_parts
 from flux2.backend.mlx import mx, nn
-from flux2.models.layers import AfterBlock, Evaluate, silu
+from flux2.models.evaluation import AfterBlock, Evaluate
+from flux2.models.layers import silu
 from flux2.models.rope import PairRotation, Positions, axial_rotation
 from flux2.models.transformer_blocks import Modulation, SingleTransformerBlock, TransformerBlock, modulated_norm
 

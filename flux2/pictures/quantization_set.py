@@ -31,6 +31,7 @@ def identity(request: GenerationRequest) -> tuple[object, ...]:
         request.steps,
         request.guidance,
         request.seed,
+        request.max_sequence_length,
     )
 
 

@@ -75,6 +75,7 @@ def test_every_option_reaches_the_engine(capsys: pytest.CaptureFixture[str]) -> 
         "height": 96,
         "steps": 3,
         "guidance": 2.5,
+        "max_sequence_length": None,
         "seed": 7,
         "output": "out/fox.png",
         "path": "out/fox.png",

@@ -28,7 +28,7 @@ from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, NetworkKind, Net
 from flux2.denoise.schedule import SchedulerConfig
 from flux2.denoise.steps import DenoisingPlan, condition, denoise
 from flux2.denoise.transformer_loading import choose_multiplications
-from flux2.models.layers import head_start
+from flux2.models.evaluation import head_start
 from flux2.models.rope import image_positions, text_positions
 from flux2.quantization.linear import MODES
 
