@@ -13,7 +13,7 @@ from flux2.wildcards import has_wildcards, resolve
 
 QUANTIZATIONS = ("bf16", *BITS)
 RESIDENCIES = ("resident", "streamed")
-"""Of the transformer: kept in memory as a whole, or its blocks read in every step while the one before computes."""
+"""Places of the transformer: in memory as a whole, or its blocks read in every step while the one before computes."""
 AUTO = "auto"
 """In place of a quantization or a residency: the best that fits this machine (`flux2.planning.planner`)."""
 SIZE_MULTIPLE = TOKEN_PIXELS

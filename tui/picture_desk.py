@@ -145,7 +145,7 @@ class PictureDesk:
             self._app.say("error", printable(str(error)))
 
     async def toggle_favourite_at(self, path: Path) -> None:
-        """The same for a picture that may not be known yet."""
+        """Mark, or unmark, a picture that may not be known yet."""
         picture = await self.library.take_up(path)
         if picture is None:
             self._app.say("warning", f"{printable(str(path))} is not there any more.")

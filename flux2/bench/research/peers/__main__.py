@@ -23,7 +23,7 @@ from flux2.bench.research.peers.race import LEAST_ROUNDS, race, timed
 from flux2.bench.tables import table
 
 RELATIVE_LIMIT = 0.02
-"""Of a bf16 step, against diffusers'."""
+"""Largest relative error of a bf16 step against diffusers'."""
 
 
 def main(arguments: list[str] | None = None) -> int:
