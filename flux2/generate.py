@@ -104,12 +104,12 @@ class Generator:
         began = time.perf_counter()
         request = self._decide(request, report)
         pipeline = self._pipeline(request, report)
-        request = _with_defaults(request, pipeline)
+        request = pipeline.completed(request)
         assert request.seed is not None
         path = output_path(request.output, pictures_dir(), request, request.seed, settings().output_name)
         check_writable(path)
-        phases = pipeline.phases(request.prompt, request.negative_prompt, request.guidance)
-        kept = RunState(state, identify(request, pipeline)) if state else None
+        phases = pipeline.phases(request.prompt, request.negative_prompt, request.guidance, request.max_sequence_length)
+        kept = RunState(state, identify(request, pipeline.dtype, pipeline.checkpoint.stamps())) if state else None
         progress = kept.take_up(report) if kept else None
         fit = self._weigh(request, report)
         report.on_event(
@@ -122,33 +122,19 @@ class Generator:
             )
         )
         self._prepare_memory(fit, report)
-        active: dict[str, int] = {}
-
-        def on_event(event: ev.Event) -> None:
-            if isinstance(event, ev.PhaseStarted):
-                active[event.phase] = event.memory.active
-            report.on_event(event)
-
-        made = pipeline(
-            request.prompt,
-            request.negative_prompt,
-            height=request.height,
-            width=request.width,
-            num_inference_steps=request.steps,
-            guidance_scale=request.guidance,
-            seed=request.seed,
+        image = pipeline.run(
+            request,
+            report,
             latents=progress.latents if progress else None,
             first_step=progress.step if progress else 0,
-            callback_on_step_end=kept.callback(request, report) if kept else None,
+            on_step=kept.keeper(request, report) if kept else None,
             keep_transformer=not fit.plan.drops_transformer,
-            on_event=on_event,
-            should_cancel=report.should_cancel,
-            run=report.run,
         )
-        report.timings, report.peaks = made.timings, made.peaks
+        made = ImageMetadata(
+            request=request, timings=dict(report.timings), peaks=dict(report.peaks), active=dict(report.active)
+        )
         with report.phase("save"):
-            metadata = ImageMetadata(request=request, timings=dict(made.timings), peaks=dict(made.peaks), active=active)
-            path = save_png(made.images[0], path, metadata)
+            path = save_png(image, path, made)
         remember_peaks(request, fit.plan, made.peaks)
         if kept:
             kept.forget()
@@ -217,7 +203,7 @@ class _Kept:
     """The request's model and autoencoder."""
     pipeline: Flux2Pipeline
     files: tuple[tuple[str, int, int], ...]
-    """Of the checkpoint when its headers were read: a worker lives for days, and files change under it."""
+    """Path, size and time of change of each file when its headers were read: files change under a living worker."""
 
 
 def _fetch(request: GenerationRequest, report: RunReport) -> Path:
@@ -231,15 +217,3 @@ def _fetch(request: GenerationRequest, report: RunReport) -> Path:
     if request.vae:
         find_vae(request.vae, report.log, on_progress, report.should_cancel)
     return folder
-
-
-def _with_defaults(request: GenerationRequest, pipeline: Flux2Pipeline) -> GenerationRequest:
-    """The request with what it leaves to the model filled in."""
-    width, height = pipeline.default_size
-    return replace(
-        request,
-        width=request.width or width,
-        height=request.height or height,
-        steps=request.steps or pipeline.default_steps,
-        guidance=pipeline.default_guidance if request.guidance is None else request.guidance,
-    )

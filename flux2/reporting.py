@@ -8,11 +8,9 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from flux2 import events as ev
 from flux2.backend import memory
-from flux2.backend.mlx import mx
 from flux2.errors import GenerationCancelled
 
 _PROGRESS_EVENTS = 100  # at most, per phase
@@ -39,6 +37,8 @@ class RunReport:
     """Seconds by phase."""
     peaks: dict[str, int] = field(default_factory=dict)
     """Peak of MLX's active memory by phase, bytes."""
+    active: dict[str, int] = field(default_factory=dict)
+    """What was active when each phase began, bytes."""
 
     def go_on(self) -> None:
         """Raises GenerationCancelled if the user has asked for it; called wherever a run can be left."""
@@ -57,7 +57,9 @@ class RunReport:
         self.go_on()
         memory.reset_peak()
         started, clock = time.time(), time.perf_counter()
-        self.on_event(ev.PhaseStarted(run=self.run, phase=name, memory=memory.read()))
+        at_first = memory.read()
+        self.active[name] = at_first.active
+        self.on_event(ev.PhaseStarted(run=self.run, phase=name, memory=at_first))
         yield
         memory.free_cache()
         seconds, reading = time.perf_counter() - clock, memory.read()
@@ -78,13 +80,3 @@ class RunReport:
                 self.on_event(ev.PhaseProgress(run=self.run, phase=name, done=done, total=total, unit=unit))
 
         return advance
-
-
-def evaluating(advance: Callable[[int], None]) -> Callable[..., Any]:
-    """What a network calls after each of its blocks: compute it now, which bounds memory, and count it."""
-
-    def after_block(*arrays: mx.array) -> None:
-        mx.eval(*arrays)
-        advance(1)
-
-    return after_block

@@ -1,4 +1,4 @@
-"""The measurements that are kept with the source: what the README shows and the tests hold to the targets."""
+"""The measurements that are kept with the source: what the pages show and the tests hold to the targets."""
 
 from __future__ import annotations
 
@@ -16,9 +16,18 @@ _KINDS = {"cells": "bench", "rows": "scaling", "step": "peers", "decode": "peers
 
 
 def read_all(kind: str, folder: Path = FOLDER) -> list[dict[str, Any]]:
-    """The reports of one program ("bench", "peers", "scaling" or "bounds"), in the order of their files' names."""
-    reports = (json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json")))
-    return [report for report in reports if _KINDS[next(key for key in _KINDS if key in report)] == kind]
+    """Reports of one program ("bench", "peers", "scaling" or "bounds"), in the order of their files' names."""
+    return [report for report in read_files(folder).values() if kind_of(report) == kind]
+
+
+def read_files(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
+    """Every report by its file's name, in order."""
+    return {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+
+
+def kind_of(report: dict[str, Any]) -> str:
+    """The program that wrote a report: "bench", "peers", "scaling" or "bounds"."""
+    return _KINDS[next(key for key in _KINDS if key in report)]
 
 
 def all_comparisons(folder: Path = FOLDER) -> Iterator[tuple[dict[str, Any], Figure, Comparison]]:
@@ -37,5 +46,5 @@ def machine(report: dict[str, Any]) -> str:
 
 
 def model_name(facts: dict[str, Any]) -> str:
-    """Whose sizes: "klein-4b", "klein-4b ÷ 4"."""
+    """Name of the model whose sizes were measured: "klein-4b", "klein-4b ÷ 4"."""
     return f"{facts['model']} ÷ {facts['divisor']}" if facts["divisor"] > 1 else str(facts["model"])

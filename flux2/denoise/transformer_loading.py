@@ -16,7 +16,7 @@ from flux2.checkpoint.networks import NetworkSource
 from flux2.denoise.steps import DenoisingPlan, condition
 from flux2.denoise.streamed_transformer import first_bytes, streamed_transformer
 from flux2.errors import CheckpointError
-from flux2.models.layers import Evaluate, head_start
+from flux2.models.evaluation import Evaluate, head_start
 from flux2.models.transformer import Conditioning, Flux2Transformer2DModel
 from flux2.quantization.from_disk import Prequantized, cause, find_prequantized
 from flux2.quantization.linear import Quantization

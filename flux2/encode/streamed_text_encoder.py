@@ -18,8 +18,8 @@ from flux2.checkpoint.safetensors_file import read_rows
 from flux2.checkpoint.streaming import stream
 from flux2.encode.prompt import TokenizedPrompt
 from flux2.errors import CheckpointError
+from flux2.models.evaluation import AfterBlock
 from flux2.models.language_model import Attendable, DecoderLayer, LanguageModel, LayerState, Stage
-from flux2.models.layers import AfterBlock
 
 _EMBEDDINGS = "model.embed_tokens.weight"
 _NOTHING = mx.array(0.0)
@@ -40,11 +40,11 @@ class _Piece:
     """A stage of a layer, and the weights it needs."""
 
     number: int
-    """Of the layer, 1 for the first."""
+    """Number of the layer, 1 for the first."""
     layer: DecoderLayer
     stage: Stage
     paths: tuple[str, ...]
-    """Of the weights, within the layer."""
+    """Paths of the weights within the layer."""
     ends_layer: bool
 
     def bind(self, tensors: Sequence[mx.array], dtype: mx.Dtype) -> None:

@@ -67,6 +67,15 @@ def preload() -> str | None:
     return None
 
 
+_LARGE_NETWORK = 1 << 30
+"""Bytes of a network's weights above which several threads pay."""
+
+
+def use_cores_for(nbytes: int) -> None:
+    """Multiply as is best for a network of so many bytes of weights: with a thread per core where it is large."""
+    use_all_cores(nbytes >= _LARGE_NETWORK)
+
+
 def use_all_cores(wanted: bool) -> None:
     """Multiply with a thread per core, or with one alone.
 

@@ -28,7 +28,7 @@ from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, NetworkKind, Net
 from flux2.denoise.schedule import SchedulerConfig
 from flux2.denoise.steps import DenoisingPlan, condition, denoise
 from flux2.denoise.transformer_loading import choose_multiplications
-from flux2.models.layers import head_start
+from flux2.models.evaluation import head_start
 from flux2.models.rope import image_positions, text_positions
 from flux2.quantization.linear import MODES
 
@@ -71,7 +71,7 @@ def step_of(
     batch: int = 1,
     passes: int = 1,
 ) -> Contender:
-    """The same with a transformer that is there, for so many pictures at once, and prompts for each."""
+    """Contender of a transformer that is loaded already, for `batch` pictures at once and `passes` prompts for each."""
     embeddings = mx.repeat(mx.array(work.embeddings()).astype(DTYPES[work.dtype]), batch, axis=0)
     conditioning = network.condition(
         [embeddings] * passes,
