@@ -22,8 +22,7 @@ from PIL import Image
 from flux2 import events as ev
 from flux2.architecture.catalog import ModelCard, find_card
 from flux2.architecture.guidance import DEFAULTS, is_guided
-from flux2.backend import memory
-from flux2.backend.cpu import blas
+from flux2.backend import blas, memory
 from flux2.backend.gpu_errors import explain
 from flux2.backend.mlx import BLAS_COMPLAINT, DTYPES, default_dtype, mx
 from flux2.backend.one_at_a_time import one_at_a_time
@@ -55,7 +54,7 @@ class Flux2PipelineOutput:
 
     images: list[Image.Image]
     seed: int
-    """Of the noise; of no meaning where `latents` were given."""
+    """Seed of the noise; it means nothing where `latents` were given."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds by phase."""
     peaks: dict[str, int] = field(default_factory=dict)
@@ -140,7 +139,7 @@ class Flux2Pipeline:
         return pipeline
 
     def with_quantization(self, quantization: str, residency: str | None = None) -> Flux2Pipeline:
-        """The same checkpoint at another level or residency; it inherits the prompt's embeddings, no weights."""
+        """Pipeline of this checkpoint at another level or residency, with the prompt's embeddings and no weights."""
         other = Flux2Pipeline(
             self.checkpoint,
             dtype=self.dtype,

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from flux2.architecture.catalog import MODELS, find_card
-from flux2.architecture.limits import BITS, MAX_TEXT_TOKENS
+from flux2.architecture.limits import BITS, MAX_TEXT_TOKENS, TOKEN_PIXELS
 from flux2.dataclass_json import read_dataclass
 from flux2.errors import RequestError
 from flux2.request_fields import Option, about, said_of
@@ -16,10 +16,9 @@ from flux2.wildcards import has_wildcards, resolve
 
 QUANTIZATIONS = ("bf16", *BITS)
 RESIDENCIES = ("resident", "streamed")
-"""Of the transformer: kept in memory as a whole, or its blocks read in every step while the one before computes."""
+"""Places of the transformer: in memory as a whole, or its blocks read in every step while the one before computes."""
 AUTO = "auto"
 """In place of a quantization or a residency: the best that fits this machine (`flux2.planning.planner`)."""
-TOKEN_PIXELS = 16  # a transformer token's side in the picture: 8× by the autoencoder, 2× by patchifying
 SIZE_MULTIPLE = TOKEN_PIXELS
 MIN_SIZE, MAX_SIZE = 64, 4096  # pixels per side
 MAX_STEPS = 1000  # the scheduler's num_train_timesteps

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePath
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import SystemCommand
 from textual.binding import BindingType
@@ -23,9 +23,7 @@ from tui.keys.keymap import ALL_KEYS, REDRAW, Key
 from tui.picture_desk import PictureDesk
 from tui.screens.commands import Commands, commands_of
 from tui.screens.dashboard import Dashboard
-from tui.state.backend import Backend
 from tui.state.choices import Choices, load_choices, save_choices
-from tui.state.link import WorkerLink
 from tui.state.preferences import LOOK_EVERY, Preferences
 from tui.state.prompt_history import PromptHistory
 from tui.state.session import Session, Topic
@@ -36,6 +34,11 @@ from tui.terminal.glyphs import Glyphs, best_glyphs
 from tui.terminal.notices import WindowTitle, notice
 from tui.terminal.palette import Palette256
 from tui.terminal.type_ahead import TypeAheadApp
+
+if TYPE_CHECKING:
+    from flux2.worker.commands import Command
+    from tui.state.link import WorkerLink
+    from tui.state.worker import Worker
 
 _SAVE_AFTER = 0.7
 """Seconds of quiet after which a change of the choices is written down."""
@@ -70,16 +73,16 @@ class Flux2App(TypeAheadApp):
     VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-high")]  # noqa: RUF012 — Textual's own annotation is not a ClassVar
 
     def __init__(
-        self, make_backend: Callable[[], Backend], options: Options, clock: Callable[[], float] = time.time
+        self, make_worker: Callable[[], Worker], options: Options, clock: Callable[[], float] = time.time
     ) -> None:
         """
         Args:
-            make_backend: called once the first frame is out.
+            make_worker: called once the first frame is out.
             options: how the screen was started.
             clock: seconds since the epoch.
         """
         super().__init__()
-        self._make_backend, self.options = make_backend, options
+        self._make_worker, self.options = make_worker, options
         self.session = Session(clock)
         self.preferences = Preferences(self)
         self.themes: dict[str, NamedTheme] = {}
@@ -124,7 +127,7 @@ class Flux2App(TypeAheadApp):
     async def action_quit(self) -> None:
         self._save_now()
         message = LEFT if self.session.running else None
-        await self.backend.close()
+        await self.worker.close()
         self.window_title.restore()
         self.exit(message=message)
 
@@ -134,12 +137,14 @@ class Flux2App(TypeAheadApp):
     # --- the worker --------------------------------------------------------------------------------------------------
 
     @cached_property
-    def backend(self) -> Backend:
-        return self._make_backend()
+    def worker(self) -> Worker:
+        return self._make_worker()
 
     @cached_property
     def _link(self) -> WorkerLink:
-        return WorkerLink(self.backend, self.session, changed=self.show_news, happened=self._happened)
+        from tui.state.link import WorkerLink
+
+        return WorkerLink(self.worker, self.session, changed=self.show_news, happened=self._happened)
 
     def attach(self, restart: bool = False, *, end_other: bool = False) -> None:
         """Follow the worker from now on; what was followed before is left."""
@@ -223,10 +228,10 @@ class Flux2App(TypeAheadApp):
 
     # --- what the user asks ------------------------------------------------------------------------------------------
 
-    async def ask_worker(self, what: Awaitable[object]) -> bool:
-        """Wait for a command's answer; a refusal is shown as the sentence that it is."""
+    async def ask_worker(self, command: Command[Any]) -> bool:
+        """Whether the worker has carried a command out; a refusal is shown as the sentence that it is."""
         try:
-            await what
+            await self.worker.ask(command)
         except Flux2Error as error:
             self.say("error", str(error))
             return False

@@ -12,6 +12,7 @@ from flux2.errors import Flux2Error
 from flux2.humanize import printable
 from flux2.request import MAX_SEED, QUANTIZATIONS, GenerationRequest
 from flux2.request_fields import recipe
+from flux2.worker.commands import Enqueue
 from tui.state.library import PictureLibrary
 from tui.state.session import Session, Topic
 
@@ -147,7 +148,7 @@ class PictureDesk:
             self._app.say("error", printable(str(error)))
 
     async def toggle_favourite_at(self, path: Path) -> None:
-        """The same for a picture that may not be known yet."""
+        """Mark, or unmark, a picture that may not be known yet."""
         picture = await self.library.take_up(path)
         if picture is None:
             self._app.say("warning", f"{printable(str(path))} is not there any more.")
@@ -159,7 +160,7 @@ class PictureDesk:
     async def enqueue(self, request: GenerationRequest) -> str | None:
         """Queue it as it is; the run's id, or None where the worker refused, which is shown."""
         try:
-            return await self._app.backend.enqueue(request)
+            return (await self._app.worker.ask(Enqueue(request))).run
         except Flux2Error as error:
             self._app.say("error", printable(str(error)))
             return None

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from safetensors.numpy import save
 
 from flux2 import __version__
-from flux2.backend.cpu import blas
+from flux2.backend import blas
 from flux2.backend.mlx import mx
 from flux2.checkpoint.safetensors_file import read_header, read_metadata, read_tensor
 from flux2.denoise.steps import Step, unpack
@@ -52,7 +52,7 @@ class RunState:
 
     path: Path
     identity: str
-    """Of what the picture depends on, by `identify`."""
+    """Digest of what the picture depends on, by `identify`."""
     keep_every: float = field(default_factory=lambda: KEEP_EVERY)
     _kept_at: float = field(default_factory=time.monotonic)
     _fails: bool = False

@@ -53,7 +53,7 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """Of the picture at hand."""
+        """Name of the picture at hand."""
         current = getattr(self.screen, "current", None)
         return current.path.stem if current else ""
 
@@ -243,7 +243,7 @@ async def _open_viewer(app: Flux2App, pilot: Pilot[None], key: Key) -> None:
 
 async def _open_compare(app: Flux2App, pilot: Pilot[None], key: Key) -> None:
     await _open_gallery(app, pilot, key)
-    backend = app.backend
+    backend = app.worker
     assert isinstance(backend, ReplayBackend)
     if key.id == "queue-missing":
         backend.refuses = "The queue is full."
@@ -259,7 +259,7 @@ async def _open_compare(app: Flux2App, pilot: Pilot[None], key: Key) -> None:
 
 
 async def _open_models(app: Flux2App, pilot: Pilot[None], key: Key) -> None:
-    backend = app.backend
+    backend = app.worker
     assert isinstance(backend, ReplayBackend)
     if key.id in ("pause", "cancel-download"):
         backend.feed(ev.DownloadProgress(model="klein-4b", state="downloading", done=GB, total=16 * GB))

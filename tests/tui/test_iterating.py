@@ -8,6 +8,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -19,6 +20,7 @@ from flux2.pictures.images import save_png
 from flux2.request import GenerationRequest
 from flux2.request_fields import recipe
 from flux2.wildcards import resolve
+from flux2.worker.commands import Command, Move
 from tests.tui.full_request import FULL
 from tests.tui.replay import INFO, ReplayBackend, events_of_a_run, queue_of
 from tests.tui.screen import running, settled, text_of, until
@@ -128,10 +130,14 @@ async def test_rejecting_after_the_end_makes_another_and_cancels_nothing() -> No
 async def test_rejecting_says_nothing_of_a_run_that_began_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = ReplayBackend(past=tuple(events_of_a_run(12)))
 
-    async def refuse(run: str, _: int) -> None:
-        raise WorkerError(f"Run {run} is not waiting in the queue.")
+    obey = backend.ask
 
-    monkeypatch.setattr(backend, "move", refuse)
+    async def ask(command: Command[Any]) -> Any:
+        if isinstance(command, Move):
+            raise WorkerError(f"Run {command.run} is not waiting in the queue.")
+        return await obey(command)
+
+    monkeypatch.setattr(backend, "ask", ask)
     async with running(backend) as (app, pilot):
         await pilot.press("escape", "r")
         await settled(pilot)

@@ -17,6 +17,7 @@ from textual.widgets import TextArea
 from flux2.errors import Flux2Error
 from flux2.request import GenerationRequest
 from flux2.wildcards import resolve
+from flux2.worker.commands import Cancel, CountTokens, Hold, Move, Remove, Unload
 from tui.keys.bindings import bindings
 from tui.keys.keymap import KEYS, Key
 from tui.screens import iterating, replacing
@@ -183,18 +184,18 @@ class Dashboard(UserKeysScreen):
 
         async def take(yes: bool | None) -> None:
             if yes:
-                await self.app.ask_worker(self.app.backend.cancel(run))
+                await self.app.ask_worker(Cancel(run))
 
         question = Confirm("Cancel the running picture?", "cancel", lambda: self.app.session.under_way == run)
         self.app.push_screen(question, take)
 
     @work(group="command")
     async def on_queue_list_removed(self, event: QueueList.Removed) -> None:
-        await self.app.ask_worker(self.app.backend.remove(event.item))
+        await self.app.ask_worker(Remove(event.item))
 
     @work(group="command")
     async def on_queue_list_moved(self, event: QueueList.Moved) -> None:
-        await self.app.ask_worker(self.app.backend.move(event.item, event.by))
+        await self.app.ask_worker(Move(event.item, event.by))
 
     def on_queue_list_edited(self, event: QueueList.Edited) -> None:
         self.edited.begin(event.item)
@@ -208,11 +209,11 @@ class Dashboard(UserKeysScreen):
 
     @work(group="command")
     async def action_hold(self) -> None:
-        await self.app.ask_worker(self.app.backend.hold(not self.app.session.held))
+        await self.app.ask_worker(Hold(not self.app.session.held))
 
     @work(group="command")
     async def action_unload(self) -> None:
-        await self.app.ask_worker(self.app.backend.unload())
+        await self.app.ask_worker(Unload())
 
     @work(group="command")
     async def action_unfinished(self) -> None:
@@ -246,7 +247,7 @@ class Dashboard(UserKeysScreen):
             return
         prompt = resolve(text, self.app.choices.seed or 0)
         with contextlib.suppress(Flux2Error):  # the estimate stays
-            self.prompt.show_tokens(text, await self.app.backend.count_tokens(self.app.choices.model, prompt))
+            self.prompt.show_tokens(text, await self.app.worker.ask(CountTokens(self.app.choices.model, prompt)))
 
     def on_prompt_editor_pictures_dropped(self, event: PromptEditor.PicturesDropped) -> None:
         from tui.screens.text_dialog import absent

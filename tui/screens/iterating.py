@@ -14,6 +14,7 @@ from flux2.errors import Flux2Error, RequestError, WorkerError
 from flux2.humanize import printable
 from flux2.request import MAX_SEED, GenerationRequest
 from flux2.request_fields import recipe
+from flux2.worker.commands import Cancel, Enqueue, Move
 from tui.terminal.editor import EditorError, edit, editor_command
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ async def make_picture(app: Flux2App) -> None:
         return
     if app.dashboard.edited.run:
         await app.dashboard.edited.put_back(settled)
-    elif await app.ask_worker(app.backend.enqueue(settled)):
+    elif await app.ask_worker(Enqueue(settled)):
         _remember_prompt(app, settled)
         app.choose(app.choices.after(settled))
 
@@ -100,17 +101,17 @@ def search_history(app: Flux2App) -> None:
 
 
 async def reject(app: Flux2App) -> None:
-    """The same again with the next seed, at once: it goes before all that waits, and what runs is cancelled."""
+    """Cancel what runs and ask for its picture with the next seed, before all that waits."""
     run = app.session.run
     if run is None or not run.request:
         return
     request = next_try(GenerationRequest.from_dict(run.request), app.choices.seed_mode)
     try:
-        again = await app.backend.enqueue(request)
+        again = await app.worker.ask(Enqueue(request))
         with contextlib.suppress(WorkerError):  # where nothing ran it has begun already
-            await app.backend.move(again, _TO_THE_FRONT)
+            await app.worker.ask(Move(again.run, _TO_THE_FRONT))
         if app.session.running:
-            await app.backend.cancel(run.run)
+            await app.worker.ask(Cancel(run.run))
     except Flux2Error as error:
         app.say("error", str(error))
 
@@ -147,7 +148,7 @@ def ask_for_picture(app: Flux2App) -> None:
 
 async def take_settings(app: Flux2App, path: Path) -> None:
     """Make a picture's settings those of the next one, and say what could not be taken; without a prompt ours stays."""
-    from flux2.pictures.foreign_metadata import read_settings_of
+    from flux2.pictures.foreign.reading import read_settings_of
 
     try:
         found = await asyncio.to_thread(read_settings_of, path)

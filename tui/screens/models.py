@@ -12,6 +12,7 @@ from textual.content import Content
 
 from flux2.events import DownloadProgress
 from flux2.store.inventory import ModelEntry, free_room, list_models
+from flux2.worker.commands import CancelDownload, DeleteModel, PauseDownload, StartDownload
 from tui.keys.bindings import bindings
 from tui.keys.keymap import MODELS_KEYS, Key
 from tui.lines.model_lines import details, line
@@ -151,20 +152,19 @@ class ModelsScreen(UserKeysScreen):
     @work(group="command")
     async def action_download(self) -> None:
         if entry := self.current:
-            await self.app.ask_worker(self.app.backend.start_download(entry.name))
+            await self.app.ask_worker(StartDownload(entry.name))
 
     @work(group="command")
     async def action_pause(self) -> None:
         """Or go on."""
         if (entry := self.current) and (download := self._download(entry)):
-            paused = download.state == "paused"
-            ask = self.app.backend.start_download if paused else self.app.backend.pause_download
-            await self.app.ask_worker(ask(entry.name))
+            command = StartDownload if download.state == "paused" else PauseDownload
+            await self.app.ask_worker(command(entry.name))
 
     @work(group="command")
     async def action_cancel(self) -> None:
         if entry := self.current:
-            await self.app.ask_worker(self.app.backend.cancel_download(entry.name))
+            await self.app.ask_worker(CancelDownload(entry.name))
 
     @work(group="command")
     async def action_delete(self) -> None:
@@ -174,7 +174,7 @@ class ModelsScreen(UserKeysScreen):
             return
         question = f"Delete {entry.name}, {gigabytes(entry.here)} GB, from the disk?"
         if await self.app.push_screen_wait(Confirm(question, "delete-model")):
-            await self.app.ask_worker(self.app.backend.delete_model(entry.name))
+            await self.app.ask_worker(DeleteModel(entry.name))
             self._look()
 
     def action_back(self) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from flux2.request import GenerationRequest
 from flux2.request_fields import recipe
+from flux2.worker.commands import Replace
 from tui.state.choices import Choices
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class QueuedEdit:
     async def put_back(self, request: GenerationRequest) -> None:
         """Give the worker the changed request. Where its turn has come meanwhile, the run key makes a new one of it."""
         app = self._dashboard.app
-        if await app.ask_worker(app.backend.replace(self.run, request)):
+        if await app.ask_worker(Replace(self.run, request)):
             self.end()
         else:
             self.run, self._set_aside = "", None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flux2.worker.commands import Quit
+
 if TYPE_CHECKING:
     from tui.app import Flux2App
 
@@ -14,7 +16,7 @@ async def replace_worker(app: Flux2App) -> None:
         _ask_to_end(app)
     elif app.session.trouble:
         app.attach(restart=True)
-    elif await app.ask_worker(app.backend.retire()):
+    elif await app.ask_worker(Quit()):
         app.show_news(app.session.retire())
         app.say("info", "A new worker takes over as soon as this one has nothing left to do.")
 

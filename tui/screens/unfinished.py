@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flux2.humanize import printable
 from flux2.paths import expand
+from flux2.worker.commands import Discard, Resume, SaveAgain
 from tui.lines.text import ellipsis
 from tui.screens.menu import Choice, Menu
 from tui.screens.text_dialog import TextDialog
@@ -46,17 +47,17 @@ async def settle(app: Flux2App) -> None:
     run = runs[chosen]
     match await app.push_screen_wait(Menu(f"{_prompt(run)}: {printable(str(run['reason']))}", _choices(run))):
         case "resume":
-            await app.ask_worker(app.backend.resume(run["id"]))
+            await app.ask_worker(Resume(run["id"]))
         case "save":
-            await app.ask_worker(app.backend.save_again(run["id"], ""))
+            await app.ask_worker(SaveAgain(run["id"]))
         case "elsewhere":
             wanted = Path(str(run["picture"]))
             title = "Save the picture as (a file, or a folder ending in /)"
             if path := await app.push_screen_wait(TextDialog(title, "a path", _empty, str(Path.home() / wanted.name))):
                 where = str(expand(path.strip())) + ("/" if path.strip().endswith("/") else "")
-                await app.ask_worker(app.backend.save_again(run["id"], where))
+                await app.ask_worker(SaveAgain(run["id"], where))
         case "discard":
-            await app.ask_worker(app.backend.discard(run["id"]))
+            await app.ask_worker(Discard(run["id"]))
 
 
 def _choices(run: dict[str, Any]) -> list[Choice]:
