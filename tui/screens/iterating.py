@@ -145,7 +145,7 @@ def ask_for_picture(app: Flux2App) -> None:
 
 async def take_settings(app: Flux2App, path: Path) -> None:
     """Make a picture's settings those of the next one, and say what could not be taken; without a prompt ours stays."""
-    from flux2.pictures.foreign_metadata import read_settings_of
+    from flux2.pictures.foreign.reading import read_settings_of
 
     try:
         found = await asyncio.to_thread(read_settings_of, path)
