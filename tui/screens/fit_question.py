@@ -6,17 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tui.lines.text import gigabytes
+from tui.program import Program
 from tui.screens.menu import Choice, Menu
 
 if TYPE_CHECKING:
     from flux2.planning.fit import Fit
     from flux2.request import GenerationRequest
-    from tui.app import Flux2App
 
 _FORCE = "force"
 
 
-async def settle(app: Flux2App, request: GenerationRequest) -> GenerationRequest | None:
+async def settle(app: Program, request: GenerationRequest) -> GenerationRequest | None:
     """The request itself where it fits or is forced; else what the user takes in its place, None for nothing.
 
     To be awaited in a worker of Textual's. What is taken becomes the choice for the next pictures, too.

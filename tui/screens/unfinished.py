@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flux2.humanize import printable
 from flux2.paths import expand
 from flux2.worker.commands import Discard, Resume, SaveAgain
 from tui.lines.text import ellipsis
+from tui.program import Program
 from tui.screens.menu import Choice, Menu
 from tui.screens.text_dialog import TextDialog
-
-if TYPE_CHECKING:
-    from tui.app import Flux2App
 
 _MOST = 9
 """Runs offered at a time, the newest first."""
@@ -30,7 +28,7 @@ def summary(runs: tuple[dict[str, Any], ...], keys: str) -> str:
     return f"A run broke off: {keys} takes it up {_from(run)}."
 
 
-async def settle(app: Flux2App) -> None:
+async def settle(app: Program) -> None:
     """Ask which run, where there are several, and what to do with it. To be awaited in a worker of Textual's."""
     runs = app.session.unfinished[: -_MOST - 1 : -1]
     if not runs:
