@@ -215,9 +215,9 @@ class Dashboard(UserKeysScreen):
 
     @work(group="command")
     async def action_unfinished(self) -> None:
-        from tui.screens.unfinished import settle
+        from tui.screens.unfinished import offer_unfinished
 
-        await settle(self.app)
+        await offer_unfinished(self.app)
 
     def action_give_up_edit(self) -> None:
         self.edited.end(self.app)

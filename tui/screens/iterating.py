@@ -30,7 +30,7 @@ _SAID = 6
 
 async def make_picture(app: Program, prompt: str, edited: QueuedEdit) -> None:
     """What is chosen, queued, once the user has settled how it is to fit; or put back into its place in the queue."""
-    from tui.screens.fit_question import settle
+    from tui.screens.fit_question import ask_if_too_large
 
     choices = replace(app.choices, prompt=prompt)
     try:
@@ -38,7 +38,8 @@ async def make_picture(app: Program, prompt: str, edited: QueuedEdit) -> None:
     except RequestError as error:
         app.say("warning", str(error))
         return
-    settled = await settle(app, replace(request, keep_text_encoder=app.preferences.settings.keep_text_encoder))
+    keep = app.preferences.settings.keep_text_encoder
+    settled = await ask_if_too_large(app, replace(request, keep_text_encoder=keep))
     if settled is None:
         return
     if edited.run:

@@ -16,7 +16,7 @@ from flux2.errors import RequestError
 from flux2.humanize import parameters
 from flux2.request import AUTO, GenerationRequest
 from tui.program import Program
-from tui.screens.menu import Choice, Menu, Toggle
+from tui.screens.menu import Menu, MenuLine, Toggle
 from tui.state.choices import QUANTIZATION_LINES
 
 _LETTERS = "abcdefghi"
@@ -28,11 +28,11 @@ _SIZE = re.compile(r"\s*(\d+)\s*[x×*, ]\s*(\d+)\s*")
 
 def ask_model(app: Program) -> None:
     choices = [
-        Choice(card.name, card.title, model_line(card), note=_model_note(app, card), letter=letter)
+        MenuLine(card.name, card.title, model_line(card), note=_model_note(app, card), letter=letter)
         for letter, card in zip(_LETTERS, MODELS.values(), strict=False)
     ]
 
-    choices.append(Choice(_ALL_MODELS, "All models", "download, pause, delete", letter="5"))
+    choices.append(MenuLine(_ALL_MODELS, "All models", "download, pause, delete", letter="5"))
 
     def take(model: str | None) -> None:
         if model == _ALL_MODELS:
@@ -63,7 +63,7 @@ def _model_note(app: Program, card: ModelCard) -> Content:
 def ask_quantization(app: Program) -> None:
     """With what each level takes at the current size and residency; r goes through the residencies."""
 
-    def switch() -> list[Choice]:
+    def switch() -> list[MenuLine]:
         app.choose(app.choices.next_residency())
         return _levels(app)
 
@@ -75,12 +75,12 @@ def ask_quantization(app: Program) -> None:
     app.push_screen(Menu("Quantization", _levels(app), app.choices.quantization, toggle=toggle), take)
 
 
-def _levels(app: Program) -> list[Choice]:
+def _levels(app: Program) -> list[MenuLine]:
     from tui.lines.memory_line import memory_line
 
     residency = app.choices.residency
     return [
-        Choice(
+        MenuLine(
             name,
             name if residency == "resident" else f"{name} {residency}",
             line,
@@ -95,7 +95,7 @@ def ask_size(app: Program) -> None:
     card = app.choices.card
     sizes = card.sizes if card else ()
     choices = [
-        Choice(f"{width}x{height}", f"{width}×{height}", _shape(width, height), letter)
+        MenuLine(f"{width}x{height}", f"{width}×{height}", _shape(width, height), letter)
         for letter, (width, height) in zip(_LETTERS, sizes, strict=False)
     ]
 
@@ -127,7 +127,7 @@ def ask_theme(app: Program, then: Callable[[], None] = lambda: None) -> None:
     """The picker previews: the whole screen wears the highlighted theme until one is chosen or refused."""
     before = app.theme
     choices = [
-        Choice(name, named.title, named.about, letter)
+        MenuLine(name, named.title, named.about, letter)
         for letter, (name, named) in zip(_LETTERS, app.preferences.themes.items(), strict=False)
     ]
 

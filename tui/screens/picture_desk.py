@@ -126,7 +126,7 @@ def reuse_of_others(app: Program, path: Path) -> None:
 
 def more_like(app: Program, request: GenerationRequest) -> None:
     """Ask how many, and queue them with the seeds that follow the picture's."""
-    from tui.screens.menu import Choice, Menu
+    from tui.screens.menu import Menu, MenuLine
 
     async def take(count: str | None) -> None:
         for number in range(1, int(count or 0) + 1):
@@ -135,7 +135,7 @@ def more_like(app: Program, request: GenerationRequest) -> None:
             if await enqueue(app, dataclasses.replace(request, model=model, seed=seed, output=None)) is None:
                 return
 
-    choices = [Choice(number, f"{number} more", f"seeds {_seeds(request, int(number))}", number) for number in _MORE]
+    choices = [MenuLine(number, f"{number} more", f"seeds {_seeds(request, int(number))}", number) for number in _MORE]
     app.push_screen(Menu("More like this", choices), take)
 
 

@@ -14,7 +14,7 @@ from flux2.settings import SETTINGS, complaint_about, overridden, settings_path
 from tui.lines.text import room, wrapped
 from tui.program import Program
 from tui.screens.dialog import Dialog
-from tui.screens.menu import Choice, Menu
+from tui.screens.menu import Menu, MenuLine
 from tui.screens.text_dialog import TextDialog
 from tui.widgets.plain import Label, Option, OptionList
 
@@ -70,7 +70,7 @@ class SettingsScreen(Dialog[None]):
             if chosen is not None:
                 self._change(item, chosen)
 
-        self.app.push_screen(Menu(item.name, [Choice(name, name) for name in choices], value), take)
+        self.app.push_screen(Menu(item.name, [MenuLine(name, name) for name in choices], value), take)
 
     def _type(self, item: Field[Any], value: str | int) -> None:
         def read(text: str) -> str | int:
