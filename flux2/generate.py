@@ -203,7 +203,7 @@ class _Kept:
     """The request's model and autoencoder."""
     pipeline: Flux2Pipeline
     files: tuple[tuple[str, int, int], ...]
-    """Of the checkpoint when its headers were read: a worker lives for days, and files change under it."""
+    """Path, size and time of change of each file when its headers were read: files change under a living worker."""
 
 
 def _fetch(request: GenerationRequest, report: RunReport) -> Path:

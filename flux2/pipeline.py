@@ -55,7 +55,7 @@ class Flux2PipelineOutput:
 
     images: list[Image.Image]
     seed: int
-    """Of the noise; of no meaning where `latents` were given."""
+    """Seed of the noise; it means nothing where `latents` were given."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds by phase."""
     peaks: dict[str, int] = field(default_factory=dict)
@@ -140,7 +140,7 @@ class Flux2Pipeline:
         return pipeline
 
     def with_quantization(self, quantization: str, residency: str | None = None) -> Flux2Pipeline:
-        """The same checkpoint at another level or residency; it inherits the prompt's embeddings, no weights."""
+        """Pipeline of this checkpoint at another level or residency, with the prompt's embeddings and no weights."""
         other = Flux2Pipeline(
             self.checkpoint,
             dtype=self.dtype,

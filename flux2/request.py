@@ -13,7 +13,7 @@ from flux2.wildcards import has_wildcards, resolve
 
 QUANTIZATIONS = ("bf16", *BITS)
 RESIDENCIES = ("resident", "streamed")
-"""Of the transformer: kept in memory as a whole, or its blocks read in every step while the one before computes."""
+"""Places of the transformer: in memory as a whole, or its blocks read in every step while the one before computes."""
 AUTO = "auto"
 """In place of a quantization or a residency: the best that fits this machine (`flux2.planning.planner`)."""
 TOKEN_PIXELS = 16  # a transformer token's side in the picture: 8× by the autoencoder, 2× by patchifying

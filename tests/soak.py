@@ -59,7 +59,7 @@ class Report:
 
     endings: Counter[str]
     phases: Counter[str]
-    """In which phase the cancelled runs were."""
+    """Cancelled runs by the phase that they were in."""
     first: Reading
     last: Reading
     errors: list[str]

@@ -41,10 +41,10 @@ from flux2.pipeline import Flux2Pipeline
 from flux2.reporting import RunReport
 
 _SIDE = {"cpu": 2048, "gpu": 8192}
-"""Of the matrices whose product gives the speed of arithmetic."""
+"""Rows and columns of the matrices whose product gives the speed of arithmetic, by backend."""
 _REPEATS = 3
 ROUNDS = 3
-"""Of a phase, after one that does not count."""
+"""Timed runs of a phase, after one that does not count."""
 _READING = {"encode", "load"}
 """Parts of which all weights are read; the others' stay zeros."""
 PARTS = {"encode": "text_encoder", "load": "transformer", "decode": "vae"}
@@ -180,7 +180,7 @@ def _bytes(shapes: dict[str, tuple[int, ...]]) -> int:
 
 
 def _layer(name: str) -> int | None:
-    """Of the text encoder, counted from 0; None for what is in none, such as the embeddings, of which few are read."""
+    """Number of a tensor's layer in the text encoder, from 0; None outside all, as the embeddings, few of them read."""
     head, found, tail = name.partition("model.layers.")
     return int(tail.split(".")[0]) if found and "vision" not in head else None
 

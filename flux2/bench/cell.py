@@ -45,7 +45,7 @@ class Cell:
     steps: int | None = None
     guidance: float | None = None
     tokens: int | None = None
-    """Of text; None is what the checkpoint was trained with."""
+    """Text tokens; None is what the checkpoint was trained with."""
     picture: str | None = None
     """Where to save the picture made."""
 

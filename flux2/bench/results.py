@@ -46,5 +46,5 @@ def machine(report: dict[str, Any]) -> str:
 
 
 def model_name(facts: dict[str, Any]) -> str:
-    """Whose sizes: "klein-4b", "klein-4b ÷ 4"."""
+    """Name of the model whose sizes were measured: "klein-4b", "klein-4b ÷ 4"."""
     return f"{facts['model']} ÷ {facts['divisor']}" if facts["divisor"] > 1 else str(facts["model"])

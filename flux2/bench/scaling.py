@@ -29,7 +29,7 @@ from flux2.checkpoint.networks import TRANSFORMER
 SIDES = (512, 768, 1024, 1536, 2048)
 """Pixels of the pictures whose tokens are counted."""
 COUNTS = {"steps": (1, 2, 4, 8), "batch": (1, 2, 4), "passes": (1, 2)}
-"""Of what else grows, at one size."""
+"""Counts of what else grows, at one size of picture."""
 PARTS = ("tokens", *COUNTS)
 """What grows; also the key of a row that holds how large it was."""
 _KEPT = ("median", "least", "most", "peak_above_weights", "first_seconds", "seconds")

@@ -35,7 +35,7 @@ class WeightPlan:
     linears: frozenset[str]
     """Paths of the Linears without a bias, which quantization replaces."""
     scales: Mapping[str, TensorInfo] = field(default_factory=dict)
-    """Of the tensors stored as int8 (`flux2.quantization.quanto`), by their name."""
+    """Scales of the tensors stored as int8 (`flux2.quantization.quanto`), by the tensor's name."""
 
     @property
     def nbytes(self) -> int:
@@ -125,7 +125,7 @@ class WeightSource(Protocol):
 
     @property
     def plan(self) -> WeightPlan:
-        """Of the checkpoint."""
+        """Plan of the checkpoint's weights."""
 
     def stored(self, info: TensorInfo) -> tuple[TensorInfo, ...]:
         """The tensors to be read for one of the plan's."""

@@ -153,7 +153,7 @@ def _file_name(vae: Component) -> str:
 
 
 def _fingerprint(vae: Component) -> str:
-    """Of the autoencoder's config, and of size and both ends of its files: a header says every name and place."""
+    """Digest of the autoencoder's config, and of size and both ends of its files, whose headers name all tensors."""
     digest = hashlib.sha256(json.dumps([_FORMAT, vae.config], sort_keys=True).encode())
     for path in vae.files:
         with path.open("rb") as file:

@@ -66,7 +66,7 @@ class RunState:
 
     path: Path
     identity: str
-    """Of what the picture depends on, by `identify`."""
+    """Digest of what the picture depends on, by `identify`."""
     keep_every: float = field(default_factory=lambda: KEEP_EVERY)
     _kept_at: float = field(default_factory=time.monotonic)
     _fails: bool = False

@@ -46,9 +46,9 @@ class DenoisingPlan:
     guidance: float
     scheduler: SchedulerConfig
     embeddings: mx.array
-    """Of the prompt, [1, text tokens, joint_attention_dim]; their dtype is the one computed in."""
+    """Embeddings of the prompt, [1, text tokens, joint_attention_dim]; their dtype is the one computed in."""
     negative_embeddings: mx.array | None = None
-    """Of the negative prompt, where there is a second pass per step."""
+    """Embeddings of the negative prompt, where there is a second pass per step."""
     first_step: int = 0
     """Steps that the latents have behind them already, from a run that was broken off."""
 

@@ -40,11 +40,11 @@ class _Piece:
     """A stage of a layer, and the weights it needs."""
 
     number: int
-    """Of the layer, 1 for the first."""
+    """Number of the layer, 1 for the first."""
     layer: DecoderLayer
     stage: Stage
     paths: tuple[str, ...]
-    """Of the weights, within the layer."""
+    """Paths of the weights within the layer."""
     ends_layer: bool
 
     def bind(self, tensors: Sequence[mx.array], dtype: mx.Dtype) -> None:

@@ -51,7 +51,7 @@ class Conv2d(nn.Module):
         return out
 
     def over(self, x: Bands, prepare: Pointwise | None = None) -> RowsOf:
-        """The same as a function that computes some rows; it reads x no further than they need."""
+        """The convolution of x as a function that computes some rows; it reads x no further than they need."""
         kernel = _channels_last(self.weight)
         (before, _), stride = self._padding, self._stride
 
@@ -122,7 +122,7 @@ class GroupNorm(nn.Module):
         return lambda rows: _affine(rows, scale, shift).astype(rows.dtype)
 
     def silu_over(self, x: Bands) -> Pointwise:
-        """The same, and silu of it."""
+        """Normalisation of x and silu of it, as a function of some rows."""
         scale, shift = self._scale_and_shift(x)
         return lambda rows: _affine_silu(rows, scale, shift)
 

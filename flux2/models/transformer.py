@@ -129,7 +129,7 @@ class Flux2Transformer2DModel(nn.Module):
     def blocks(
         self, hidden_states: mx.array, conditioning: Conditioning, step: int, evaluate: Evaluate
     ) -> Generator[list[mx.array], None, list[mx.array]]:
-        """The same, block by block: yields the results of each, and returns the velocities."""
+        """The network's pass, block by block: yields the results of each, and returns the velocities."""
         modulation, rotation = conditioning.modulations[step], conditioning.rotation
         texts = list(conditioning.texts)
         passes = range(len(texts))

@@ -18,7 +18,7 @@ WEIGHTS = Path(__file__).with_name("judge.safetensors")
 SHRINK = 4
 """The judge looks at pictures a quarter as wide and high."""
 HELD_BACK = 256
-"""Of the square pictures, for measuring; where there are fewer than four times as many, a quarter."""
+"""Square pictures held back for measuring; where there are fewer than four times as many, a quarter."""
 
 
 class Judge(nn.Module):

@@ -60,7 +60,7 @@ class Pocket:
         return Pocket(self.tokenizer, encoder, transformer, self.normalization.autoencoder)
 
     def save(self, folder: Path, distilled: bool) -> None:
-        """As diffusers does, in bf16, in files of at most 16 MiB."""
+        """Save the model in diffusers' layout, in bf16, in files of at most 16 MiB."""
         frozen = copy.deepcopy(self.frozen_copy())
         Flux2KleinPipeline(
             scheduler=new_scheduler(),

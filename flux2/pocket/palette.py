@@ -42,7 +42,7 @@ class TimeOfDay:
     ambient: RGB
     """What the surroundings are multiplied with."""
     subject_ambient: RGB
-    """The same for subjects, weaker: under the full tint of the night a white fox is blue and the caption a lie."""
+    """What subjects are multiplied with: under the night's full tint a white fox is blue and the caption a lie."""
     rim: RGB
     """The light on the edges that face the sun or the moon."""
     sun: RGB | None

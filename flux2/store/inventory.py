@@ -29,7 +29,7 @@ class ModelEntry:
     name: str
     title: str
     parameters: int
-    """Of the transformer."""
+    """Parameters of the transformer."""
     licence: str
     gated: bool
     repo: str
@@ -167,7 +167,7 @@ def _amount(card: ModelCard, folder: Path | None) -> tuple[str, int, int]:
 
 
 def _named_bytes(folder: Path) -> int:
-    """Of the files that a run needs."""
+    """Bytes of the files that a run needs."""
     return sum(path.stat().st_size for path in {path for pattern in NEEDED_FILES for path in folder.glob(pattern)})
 
 
@@ -187,6 +187,6 @@ def _prepared_folders(snapshot: Path) -> list[Path]:
 
 
 def _disk_bytes(folders: Iterable[Path]) -> int:
-    """Of files, not of the links that name them."""
+    """Bytes of files, not of the links that name them."""
     paths = (path for folder in folders for path in folder.rglob("*"))
     return sum(path.stat().st_size for path in paths if path.is_file() and not path.is_symlink())

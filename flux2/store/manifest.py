@@ -123,7 +123,7 @@ class Manifest:
 
     @classmethod
     def last(cls, repo: str) -> Manifest | None:
-        """As it was when the repository was last downloaded, wholly or in part, by this program."""
+        """Manifest of the repository when this program last downloaded it, wholly or in part."""
         try:
             data = json.loads(read_own(_note(repo)))
             files = tuple(HubFile(str(f["path"]), int(f["size"]), str(f["digest"])) for f in data["files"])

@@ -66,7 +66,7 @@ class Saved:
 @dataclass(frozen=True, slots=True)
 class TokenCount:
     tokens: int
-    """Of the prompt."""
+    """Tokens of the prompt."""
     limit: int
     """The most that the model reads."""
 

@@ -42,7 +42,7 @@ class Worth(Enum):
     SAMPLE = auto()
     """One of many."""
     PREVIEW = auto()
-    """Of no interest once there is a later one."""
+    """A picture in between, dispensable once there is a later one."""
 
 
 class Host(Protocol):

@@ -55,9 +55,9 @@ class Hello:
     version: str
     pid: int
     watch: bool = True
-    """Of a client: False to be spared events, for one that only asks and leaves."""
+    """Whether a client wants events; False for one that only asks and leaves."""
     environment: dict[str, str] = field(default_factory=dict, repr=False)
-    """Of a client: what its requests carry of its shell (`flux2.asker.carried`), a token perhaps: for memory alone."""
+    """Variables of a client's shell that its requests carry (`flux2.asker.carried`), perhaps a token: never written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,15 +98,15 @@ class Snapshot:
 
     worker: WorkerInfo
     queue: tuple[dict[str, Any], ...] = ()
-    """As in `flux2.events.QueueChanged.items`: the running request first."""
+    """Requests in the form of `flux2.events.QueueChanged.items`: the running one first."""
     held: bool = False
-    """As in `flux2.events.QueueChanged.held`."""
+    """Whether the queue is held, as `flux2.events.QueueChanged.held`."""
     runs: tuple[RunRecord, ...] = ()
     """The last runs, oldest first. The newest has its memory samples (thinned out if many) and its last preview."""
     log: tuple[Event, ...] = ()
     """What the worker logged of late that concerns no run, and how far each model's download is."""
     unfinished: tuple[dict[str, Any], ...] = ()
-    """As in `flux2.events.UnfinishedChanged.items`."""
+    """Unfinished runs in the form of `flux2.events.UnfinishedChanged.items`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

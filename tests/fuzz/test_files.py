@@ -156,7 +156,7 @@ def test_pictures(content: bytes) -> None:
 
 
 def with_right_checksums(content: bytes) -> bytes:
-    """The same chunks, so that what is in them is read at all."""
+    """Content with each chunk's checksum made right, so that what is in them is read at all."""
     out, place = content[:8], 8
     while place + 8 <= len(content):
         (length,) = struct.unpack_from(">I", content, place)

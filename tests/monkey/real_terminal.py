@@ -1,4 +1,4 @@
-"""The same operations on the real program in a real terminal, with a real worker whose engine computes nothing.
+"""An episode's operations on the real program in a real terminal, with a real worker whose engine computes nothing.
 
 Time passes by itself here, so that a list that fails may not fail again; what it can tell is told at once: that the
 program ends, hangs, or grows.

@@ -48,7 +48,7 @@ class SimulatedWorker(ReplayBackend):
     begun: bool = False
     """Whether the run under way has said that it has, and not that it is over."""
     told: dict[str, list[ev.Event]] = field(default_factory=dict)
-    """Of each run so far, for whoever comes late."""
+    """Events of each run so far, for whoever comes late."""
     _story: Iterator[list[ev.Event]] | None = None
 
     # --- what it is, as the status command says ----------------------------------------------------------------------

@@ -119,7 +119,7 @@ class World:
         await self.ended()
 
     async def ended(self) -> None:
-        """The same for a program that is ending.
+        """Wait until a program that is ending has ended as it should.
 
         Raises:
             BrokenRuleError: if it does not end as it should.

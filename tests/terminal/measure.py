@@ -37,7 +37,7 @@ SCREEN = ["-m", "tui", "--graphics", "halfcell"]
 SSH = {"SSH_CONNECTION": "10.0.0.1 5000 10.0.0.2 22"}
 SIZE = (120, 40)
 STEPS = 1000
-"""Of the run that keeps both cores busy."""
+"""Steps of the run that keeps both cores busy."""
 BUDGETS = {
     "first frame, s": 0.8,
     "attach to a running worker, s": 0.5,

@@ -53,7 +53,7 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """Of the picture at hand."""
+        """Name of the picture at hand."""
         current = getattr(self.screen, "current", None)
         return current.path.stem if current else ""
 

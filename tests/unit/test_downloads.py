@@ -309,7 +309,7 @@ def test_without_a_network_what_lacks_is_said(
 
 @pytest.fixture
 def slow_hub(hub: Hub) -> Hub:
-    """Whose text encoder takes five seconds, until `pace` is taken back."""
+    """A Hub whose text encoder takes five seconds, until `pace` is taken back."""
     hub.files[WEIGHTS] = some_weights(24 * 64 * 1024)
     hub.pace = 0.2
     return hub

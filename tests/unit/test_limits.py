@@ -58,10 +58,10 @@ class Shared:
     engine: Callable[[], None]
     """Waits another number of times for MLX."""
     phase: str
-    """Of a plan, which takes another number of bytes."""
+    """Phase of a plan, which takes another number of bytes."""
     setting: dict[str, Any]
     device: limits.DeviceType | None = None
-    """Whose number it is, where each has its own."""
+    """Device whose number it is, where each has its own."""
 
     def change(self, patch: pytest.MonkeyPatch) -> None:
         if self.device:

@@ -141,7 +141,7 @@ def test_the_second_thing_is_on_the_right_whatever_the_sentence_says_first() -> 
 
 
 def test_a_red_mug_is_red_and_a_blue_one_blue() -> None:
-    """Of the pixels where the two pictures differ, the red one's are red, at every time of day."""
+    """Pixels where the two pictures differ are red in the red one, at every time of day."""
     for time in TIMES:
         red, blue = (
             np.asarray(draw(Scene((Thing("mug", colour),), "meadow", time), Random(5), 256, 256), np.float32)

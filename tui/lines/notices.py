@@ -13,7 +13,7 @@ _LONGEST = 120
 """Characters of a notice."""
 
 SAVE_TITLE, RESTORE_TITLE = "\x1b[22;2t", "\x1b[23;2t"
-"""Of xterm's window operations; terminals without a stack of titles pass them over."""
+"""Two of xterm's window operations; terminals without a stack of titles pass them over."""
 
 
 def notice(kind: str, title: str, text: str, environment: Mapping[str, str] = os.environ) -> str:

@@ -22,7 +22,7 @@ _DASHBOARD = (*KEYS, *PANE_KEYS, *PROMPT_KEYS, *SETTINGS_KEYS, *QUEUE_KEYS)
 _KEYS_WIDTH = 20
 _INDENT = 2
 _WIDTH = 96
-"""Of all lines, where there is room."""
+"""Columns of all lines, where there is room."""
 _FRAME = 6
 """Columns of a dialog's border, padding and scroll bar."""
 _NARROW = 20

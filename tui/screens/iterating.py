@@ -101,7 +101,7 @@ def search_history(app: Program) -> None:
 
 
 async def reject(app: Program) -> None:
-    """The same again with the next seed, at once: it goes before all that waits, and what runs is cancelled."""
+    """Cancel what runs and ask for its picture with the next seed, before all that waits."""
     run = app.session.run
     if run is None or not run.request:
         return

@@ -147,7 +147,7 @@ async def toggle_favourite(app: Program, picture: Picture) -> None:
 
 
 async def toggle_favourite_at(app: Program, path: Path) -> None:
-    """The same for a picture that may not be known yet."""
+    """Mark, or unmark, a picture that may not be known yet."""
     picture = await app.library.take_up(path)
     if picture is None:
         app.say("warning", f"{printable(str(path))} is not there any more.")

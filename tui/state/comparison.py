@@ -76,7 +76,7 @@ class Comparison:
 
     @classmethod
     def of_quantizations(cls, request: GenerationRequest) -> Comparison:
-        """The same picture at every quantization, as far as `find` knows it; bf16 is the reference."""
+        """Comparison of one picture at every quantization, as far as `find` knows it; bf16 is the reference."""
         entries = [Entry(asked.quantization, asked) for asked in quantization_set(request)]
         return cls(entries, f"{request.model}, seed {request.seed}: {request.prompt}")
 

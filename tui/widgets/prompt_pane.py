@@ -23,7 +23,7 @@ from tui.widgets.pane import Pane
 EXAMPLE = "a fluffy orange tabby cat sitting on a windowsill at sunset"
 PLACEHOLDER = Content(f"What should the picture show? For example: {EXAMPLE}")
 _CHARACTERS_PER_TOKEN = 4.3
-"""Of English prose in the models' vocabularies, for the estimate before the worker has counted."""
+"""Characters per token of English prose in the models' vocabularies, for the estimate before the worker has counted."""
 _TEMPLATE_TOKENS = 12
 """That the chat template adds."""
 _NEGATIVE_SHOWN = 24

@@ -23,7 +23,7 @@ from flux2.bench.recording import Recording
 from flux2.bench.tables import table
 
 RELATIVE_LIMIT = 0.02
-"""Of a bf16 step, against diffusers'."""
+"""Largest relative error of a bf16 step against diffusers'."""
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -11,7 +11,7 @@ from flux2.bench.peers.contender import Work
 
 
 def step_operations(work: Work) -> float:
-    """Of one pass: two for each weight and token that meet, and the attention's two products of all tokens."""
+    """Operations of one pass: two per weight and token that meet, and the attention's two products of all tokens."""
     config = Flux2TransformerConfig.from_dict(work.architecture.transformer)
     image = math.prod(work.grid)
     blocks = config.num_layers + config.num_single_layers
@@ -23,7 +23,7 @@ def step_operations(work: Work) -> float:
 
 
 def decode_operations(work: Work) -> float:
-    """Of one decode: two for each weight of a convolution and pixel, and the attention."""
+    """Operations of one decode: two for each weight of a convolution and pixel, and the attention."""
     config = AutoencoderConfig.from_dict(work.architecture.vae)
     widths = config.decoder_block_out_channels
     smallest: float = work.height * work.width / 4 ** (len(widths) - 1)
@@ -53,5 +53,5 @@ def _level(name: str, levels: int) -> int:
 
 
 def encode_operations(used: Shapes, tokens: int) -> float:
-    """Of a prompt's way through these layers of the text encoder; its attention is next to nothing."""
+    """Operations of a prompt's way through these layers of the text encoder; its attention is next to nothing."""
     return 2.0 * tokens * sum(math.prod(shape) for shape in used.values() if len(shape) == 2)

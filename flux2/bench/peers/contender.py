@@ -17,7 +17,7 @@ from flux2.request import TOKEN_PIXELS
 SIGMA = 0.7
 """The noise level of the step that is timed."""
 GUIDANCE = 4.0
-"""Of networks that have an embedding of it."""
+"""Guidance scale given to networks that have an embedding of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Work:
 
     @property
     def tokens(self) -> int:
-        """Of text and image."""
+        """Tokens of text and image together."""
         rows, columns = self.grid
         return self.text_tokens + rows * columns
 
@@ -54,7 +54,7 @@ class Work:
         return normal("latents", (1, rows * columns, self.architecture.transformer["in_channels"]))
 
     def embeddings(self) -> npt.NDArray[np.float32]:
-        """Of a prompt, [1, text tokens, joint_attention_dim]."""
+        """Random embeddings of a prompt, [1, text tokens, joint_attention_dim]."""
         return normal("embeddings", (1, self.text_tokens, self.architecture.transformer["joint_attention_dim"]))
 
 

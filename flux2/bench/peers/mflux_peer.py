@@ -131,5 +131,5 @@ def _load(network: Any, shapes: Shapes, dtype: str, quantization: str) -> None:
 
 
 def _picture(array: mx.array) -> Any:
-    """As everybody else's: channels last."""
+    """Picture of [1, channels, 1, height, width] with its channels last, as every contender gives it."""
     return as_numpy(array.squeeze().transpose(1, 2, 0)[None])

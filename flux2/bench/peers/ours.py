@@ -71,7 +71,7 @@ def step_of(
     batch: int = 1,
     passes: int = 1,
 ) -> Contender:
-    """The same with a transformer that is there, for so many pictures at once, and prompts for each."""
+    """Contender of a transformer that is loaded already, for `batch` pictures at once and `passes` prompts for each."""
     embeddings = mx.repeat(mx.array(work.embeddings()).astype(DTYPES[work.dtype]), batch, axis=0)
     conditioning = network.condition(
         [embeddings] * passes,

@@ -82,7 +82,7 @@ def _warm_up(contender: Contender) -> tuple[Row, npt.NDArray[np.float32]]:
 
 
 def peak_above_weights(contender: Contender) -> int | None:
-    """Of one more run: weights and inputs are held before it already. None where the framework does not count."""
+    """Bytes of another run's peak above what was held before it, weights and inputs; None where nobody counts."""
     contender.meter.reset()
     before = contender.meter.held()
     contender.run()
