@@ -13,10 +13,11 @@ from flux2 import events as ev
 from flux2.backend import memory
 from flux2.denoise.resume import RunState, identify
 from flux2.errors import Flux2Error, GenerationCancelled, RequestError
-from flux2.paths import pictures_dir
+from flux2.folders import pictures_dir
 from flux2.pictures.image_metadata import ImageMetadata
 from flux2.pictures.images import check_writable, output_path, save_png
 from flux2.pipeline import Flux2Pipeline
+from flux2.planning import this_machine
 from flux2.planning.fit import Fit, weigh
 from flux2.planning.measured_peaks import remember_peaks
 from flux2.planning.run_setting import Engine
@@ -48,7 +49,7 @@ class Generator:
         """
         Args:
             dtype: what to compute in; None is the backend's best (`flux2.backend.mlx.default_dtype`).
-            memory_budget: what runs may take, bytes; None is what `flux2.backend.memory.budget` finds.
+            memory_budget: what runs may take, bytes; None is what `flux2.planning.this_machine.budget` finds.
             keep_transformer: hold it for the next run, where there is room beside the decode.
         """
         self._dtype = dtype
@@ -160,11 +161,11 @@ class Generator:
             networks = find_networks(request.model, request.vae)
         except RequestError:  # it is on the Hub, or nowhere
             networks = find_networks(str(_fetch(request, report)), request.vae)
-        return weigh(request, networks, self._engine, memory.budget(self._memory_budget))
+        return weigh(request, networks, self._engine, this_machine.budget(self._memory_budget))
 
     @property
     def _engine(self) -> Engine:
-        return replace(memory.engine(self._dtype), keep_transformer=self._keep_transformer)
+        return replace(this_machine.engine(self._dtype), keep_transformer=self._keep_transformer)
 
     def _prepare_memory(self, fit: Fit, report: RunReport) -> None:
         """Leave no more to the allocator's cache than the plan leaves over, and say what will be noticed."""

@@ -22,8 +22,7 @@ from PIL import Image
 from flux2 import events as ev
 from flux2.architecture.catalog import ModelCard, find_card
 from flux2.architecture.guidance import DEFAULTS, is_guided
-from flux2.backend import memory
-from flux2.backend.cpu import blas
+from flux2.backend import blas, memory
 from flux2.backend.gpu_errors import explain
 from flux2.backend.mlx import BLAS_COMPLAINT, DTYPES, default_dtype, mx
 from flux2.backend.one_at_a_time import one_at_a_time

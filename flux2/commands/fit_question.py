@@ -28,9 +28,9 @@ def ask_if_too_large(
     """
     if request.force:
         return request
-    from flux2.backend import memory
+    from flux2.planning import this_machine
 
-    engine, budget = replace(memory.engine(dtype), keep_transformer=False), memory.budget(memory_budget)
+    engine, budget = replace(this_machine.engine(dtype), keep_transformer=False), this_machine.budget(memory_budget)
     try:
         networks = find_networks(request.model, request.vae)
         fit = weigh(request, networks, engine, budget)

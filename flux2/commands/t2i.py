@@ -12,7 +12,7 @@ from typing import Any
 
 from flux2 import __version__, humanize
 from flux2.architecture.catalog import MODELS
-from flux2.awake import kept_awake
+from flux2.backend.awake import kept_awake
 from flux2.commands.cancelling import Cancelled, CancelOnSignal
 from flux2.commands.fit_question import ask_if_too_large
 from flux2.commands.plan import add_budget, budget_of

@@ -149,7 +149,7 @@ def ask_for_picture(app: Program) -> None:
 
 async def take_settings(app: Program, path: Path) -> None:
     """Make a picture's settings those of the next one, and say what could not be taken; without a prompt ours stays."""
-    from flux2.pictures.foreign_metadata import read_settings_of
+    from flux2.pictures.foreign.reading import read_settings_of
 
     try:
         found = await asyncio.to_thread(read_settings_of, path)
