@@ -16,7 +16,7 @@ from flux2.request_fields import said_of
 from tests.tui.full_request import FULL
 from tui.state.choices import Choices, load_choices, save_choices
 from tui.state.stepping import stepped
-from tui.widgets.settings_pane import SETTINGS
+from tui.widgets.settings_pane import ROWS
 
 SOME = Choices(
     prompt="a fox, “quoted”\nin two lines",
@@ -158,4 +158,4 @@ def test_another_model_has_its_own_autoencoder() -> None:
 
 def test_every_row_of_the_settings_is_some_field_s() -> None:
     rows = {said_of(field).row for field in fields(GenerationRequest)} - {""}
-    assert rows == {setting.name for setting in SETTINGS}
+    assert rows == {row.name for row in ROWS}
