@@ -383,7 +383,7 @@ class Flux2Pipeline:
         except Flux2Error as error:
             traceback.clear_frames(error.__traceback__)  # whose variables would hold arrays until it is handled
             if isinstance(error, NumericalError):
-                raise with_its_cause(error, self.checkpoint, report.go_on) from error
+                raise with_its_cause(error, self.checkpoint, report.check_cancelled) from error
             raise
         finally:
             memory.free_cache()
