@@ -64,7 +64,7 @@ def _model_note(app: Flux2App, card: ModelCard) -> Content:
 
 
 def ask_quantization(app: Flux2App) -> None:
-    """With what each level takes at the current size and residency; r goes through the residencies."""
+    """Menu of the levels, with what each takes at the current size and residency; r goes through the residencies."""
 
     def switch() -> list[Choice]:
         app.choose(app.choices.next_residency())
