@@ -14,7 +14,9 @@ from flux2.store.configs import find_networks
 _NAMED = 3  # alternatives in a sentence, the best; where somebody can answer, all are listed
 
 
-def settle(request: GenerationRequest, dtype: str | None, memory_budget: int | None, *, ask: bool) -> GenerationRequest:
+def ask_if_too_large(
+    request: GenerationRequest, dtype: str | None, memory_budget: int | None, *, ask: bool
+) -> GenerationRequest:
     """The request itself where it fits or is forced; else what the user takes in its place.
 
     Args:

@@ -74,7 +74,7 @@ class TransformerLoader:
                 read = report.progress("load", first_bytes(weights), "bytes")
                 steps = plan.steps - plan.first_step
                 streamed = stack.enter_context(
-                    streamed_transformer(self.source, weights, self.dtype, steps, report.go_on, read)
+                    streamed_transformer(self.source, weights, self.dtype, steps, report.check_cancelled, read)
                 )
                 conditioning = condition(streamed.network, plan)
             yield ReadyTransformer(streamed.network, conditioning, waited=lambda: streamed.waited)

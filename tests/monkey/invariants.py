@@ -69,7 +69,7 @@ def _the_footer_is_up_to_date(world: World) -> Iterator[str]:
 
 
 def _the_focus_is_somewhere_sensible(world: World) -> Iterator[str]:
-    """The focus is on what is on this screen, is shown, and takes keys; in a dialog somewhere, if it has a field or a list."""
+    """The focus is on this screen's, on what is shown and takes keys; in a dialog somewhere, if it has a field or a list."""
     screen, focused = world.app.screen, world.app.focused
     if focused is None:
         if screen.is_modal and screen.focus_chain:
@@ -143,7 +143,7 @@ async def press_offered(world: World, number: int) -> None:
 
 def _impression(world: World) -> tuple[object, ...]:
     """Whatever a key may change, be there room to show it or not."""
-    app, screen, library = world.app, world.app.screen, world.app.desk.library
+    app, screen, library = world.app, world.app.screen, world.app.library
     notices = tuple(notice.identity for notice in app._notifications)
     told = app.session.logged, notices, app.clipboard, app.choices, world.worker.asked
     marks = [library.is_favourite(picture) for picture in library.pictures]
