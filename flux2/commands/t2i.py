@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flux2 import __version__, humanize
+from flux2.architecture.limits import DTYPE_BYTES
 from flux2.backend.awake import kept_awake
 from flux2.commands.cancelling import Cancelled, CancelOnSignal
 from flux2.commands.fit_question import ask_if_too_large
@@ -20,8 +21,6 @@ from flux2.events import DownloadProgress, Event, Logged, RunStarted, Warned
 from flux2.progress import RunProgress
 from flux2.request import GenerationRequest
 from flux2.streams import deliver
-
-DTYPES = ("bfloat16", "float16", "float32")
 
 _DESCRIPTION = """\
 Make a picture from a text and print its path.
@@ -49,7 +48,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_request_options(parser)
     add_budget(parser)
     add = parser.add_argument
-    add("--dtype", choices=DTYPES, help="what is computed in (default: bfloat16; float32 on the CPU)")
+    add("--dtype", choices=tuple(DTYPE_BYTES), help="what is computed in (default: bfloat16; float32 on the CPU)")
     add("--json", action="store_true", help="print one line of JSON instead of the path")
     add("--quiet", "-q", action="store_true", help="no progress bar and no summary")
     parser.set_defaults(run=run)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests.unit.one_more_field import check_that_it_arrives
 
 from flux2 import Flux2Pipeline
 from flux2.architecture.catalog import MODELS, find_card
@@ -27,6 +26,7 @@ from flux2.worker.commands import COMMANDS, Command, read_answer, read_command, 
 from tests.tui.replay import ReplayBackend
 from tests.tui.screen import running, settled, text_of
 from tests.unit.checkpoints import edit_json, writable_copy
+from tests.unit.one_more_field import check_that_it_arrives
 from tui.keys.bindings import bindings
 from tui.keys.keymap import ALL_KEYS, Key
 from tui.screens.commands import commands_of
@@ -83,7 +83,11 @@ def test_add_a_text_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     row = replace(TEXT_ENCODERS["Qwen3ForCausalLM"], class_name="OtherForCausalLM")
     monkeypatch.setitem(TEXT_ENCODERS, row.class_name, row)
     # Made of the table when the module was loaded.
-    monkeypatch.setitem(files.PARTS, "text_encoder", replace(files.PARTS["text_encoder"], classes=tuple(TEXT_ENCODERS)))
+    monkeypatch.setitem(
+        files.CHECKPOINT_PARTS,
+        "text_encoder",
+        replace(files.CHECKPOINT_PARTS["text_encoder"], classes=tuple(TEXT_ENCODERS)),
+    )
     picture = Flux2Pipeline.from_pretrained(folder)("a fox", width=64, height=64, num_inference_steps=1, seed=1)
     assert picture.images[0].size == (64, 64)
 
