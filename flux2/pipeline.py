@@ -20,16 +20,15 @@ import numpy.typing as npt
 from PIL import Image
 
 from flux2 import events as ev
-from flux2.architecture.catalog import ModelCard, find_card
+from flux2.architecture.catalog import ModelCard
 from flux2.architecture.guidance import DEFAULTS, is_guided
-from flux2.backend import memory
-from flux2.backend.cpu import blas
+from flux2.backend import blas, memory
 from flux2.backend.gpu_errors import explain
 from flux2.backend.mlx import BLAS_COMPLAINT, DTYPES, default_dtype, mx
 from flux2.backend.one_at_a_time import one_at_a_time
 from flux2.call_arguments import check_prompts, number, whole_number
 from flux2.checkpoint.finite import with_its_cause
-from flux2.checkpoint.layout import Checkpoint, open_checkpoint
+from flux2.checkpoint.layout import Checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkSource, check_fit
 from flux2.decode.decoding import decode
 from flux2.denoise.preview import PreviewProjection, find_projection
@@ -43,8 +42,7 @@ from flux2.planning.cautions import cautions
 from flux2.quantization.linear import find_mode
 from flux2.reporting import RunReport, warn_aloud
 from flux2.request import RESIDENCIES, GenerationRequest
-from flux2.store.local import resolve_name
-from flux2.store.source import find_checkpoint, find_vae
+from flux2.store.resolved import resolve_model
 
 StepCallback = Callable[["Flux2Pipeline", int, float, dict[str, mx.array]], Any]
 
@@ -127,14 +125,13 @@ class Flux2Pipeline:
         find_mode(quantization)
         if residency not in RESIDENCIES:
             raise RequestError(f"Residency {residency!r} is unknown; choose one of {', '.join(RESIDENCIES)}.")
-        model = resolve_name(fspath(source))
-        folder, vae_folder = find_checkpoint(model, say), find_vae(resolve_name(fspath(vae)), say) if vae else None
+        model = resolve_model(fspath(source), fspath(vae) if vae else None, say)
         pipeline = cls(
-            open_checkpoint(folder, vae_folder),
+            model.checkpoint,
             dtype=dtype or default_dtype(),
             quantization=quantization,
             residency=residency,
-            card=find_card(model),
+            card=model.card,
         )
         pipeline.keep_text_encoder = keep_text_encoder
         return pipeline
@@ -386,7 +383,7 @@ class Flux2Pipeline:
         except Flux2Error as error:
             traceback.clear_frames(error.__traceback__)  # whose variables would hold arrays until it is handled
             if isinstance(error, NumericalError):
-                raise with_its_cause(error, self.checkpoint, report.go_on) from error
+                raise with_its_cause(error, self.checkpoint, report.check_cancelled) from error
             raise
         finally:
             memory.free_cache()

@@ -40,7 +40,7 @@ class RunReport:
     active: dict[str, int] = field(default_factory=dict)
     """What was active when each phase began, bytes."""
 
-    def go_on(self) -> None:
+    def check_cancelled(self) -> None:
         """Raises GenerationCancelled if the user has asked for it; called wherever a run can be left."""
         if self.should_cancel():
             raise GenerationCancelled("The run was cancelled.")
@@ -54,7 +54,7 @@ class RunReport:
     @contextmanager
     def phase(self, name: ev.Phase) -> Iterator[None]:
         """One phase, from its own peak to the memory it leaves behind."""
-        self.go_on()
+        self.check_cancelled()
         memory.reset_peak()
         started, clock = time.time(), time.perf_counter()
         at_first = memory.read()
@@ -73,7 +73,7 @@ class RunReport:
 
         def advance(amount: int = 1) -> None:
             nonlocal done, told
-            self.go_on()
+            self.check_cancelled()
             done += amount
             if done - told >= total / _PROGRESS_EVENTS or done == total:
                 told = done

@@ -7,7 +7,7 @@ import secrets
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from flux2.architecture.limits import BITS, MAX_TEXT_TOKENS
+from flux2.architecture.limits import BITS, MAX_TEXT_TOKENS, TOKEN_PIXELS
 from flux2.errors import RequestError
 from flux2.wildcards import has_wildcards, resolve
 
@@ -16,7 +16,6 @@ RESIDENCIES = ("resident", "streamed")
 """Places of the transformer: in memory as a whole, or its blocks read in every step while the one before computes."""
 AUTO = "auto"
 """In place of a quantization or a residency: the best that fits this machine (`flux2.planning.planner`)."""
-TOKEN_PIXELS = 16  # a transformer token's side in the picture: 8× by the autoencoder, 2× by patchifying
 SIZE_MULTIPLE = TOKEN_PIXELS
 MIN_SIZE, MAX_SIZE = 64, 4096  # pixels per side
 MAX_STEPS = 1000  # the scheduler's num_train_timesteps

@@ -58,8 +58,8 @@ def rule(contract: dict[str, object]) -> str:
             return f"{f'in {within}, ' if within else ''}each imports only what comes after it: {named(layers, ' › ')}"
         case {"source_modules": [*sources], "forbidden_modules": [*forbidden]}:
             return f"{named(sources)} imports none of {named(forbidden)}"
-        case {"modules": [*modules]}:
-            return f"{named(modules)} import one another in no other way"
+        case {"protected_modules": [*protected], "allowed_importers": [*allowed]}:
+            return f"only {named(allowed)} import {named(protected)}"
     raise ValueError(f"a contract of a kind that the maps can't tell: {contract}")
 
 

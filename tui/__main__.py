@@ -94,7 +94,8 @@ def _start_worker_early(path: Path) -> Popen[bytes] | None:
 
 
 def _run(options: argparse.Namespace, graphics: str, early: Popen[bytes] | None, notes: Sequence[str]) -> int:
-    from tui.app import Flux2App, Options
+    from tui.app import Flux2App
+    from tui.program import Options
     from tui.terminal.glyphs import GLYPHS, best_glyphs
     from tui.terminal.picture import bearable
 

@@ -25,7 +25,7 @@ def decode(latents: mx.array, source: NetworkSource, dtype: mx.Dtype, report: Ru
         GenerationCancelled: if the run was cancelled.
     """
     with report.phase("decode"):
-        vae = source.load(dtype, on_bytes=lambda _: report.go_on())
+        vae = source.load(dtype, on_bytes=lambda _: report.check_cancelled())
         stages = report.progress("decode", len(vae.decode_stages()), "stages")
         picture = vae.decode(latents, evaluating(stages), keep_weights=False)
         if not mx.isfinite(picture).all().item():

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from safetensors.numpy import save
 
 from flux2 import __version__
-from flux2.backend.cpu import blas
+from flux2.backend import blas
 from flux2.backend.mlx import mx
 from flux2.checkpoint.safetensors_file import read_header, read_metadata, read_tensor
 from flux2.denoise.steps import Step, unpack

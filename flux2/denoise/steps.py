@@ -12,13 +12,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from flux2.architecture.limits import TOKEN_PIXELS
 from flux2.backend.mlx import mx, on_cpu
 from flux2.denoise.schedule import SchedulerConfig, clean_estimate, euler_step, guided_velocity, noise_levels
 from flux2.errors import NumericalError, RequestError
 from flux2.models.evaluation import AfterBlock, Evaluate, InFlight
 from flux2.models.rope import image_positions, text_positions
 from flux2.models.transformer import Conditioning, Flux2Transformer2DModel, finish_step
-from flux2.request import TOKEN_PIXELS, GenerationRequest
+from flux2.request import GenerationRequest
 
 
 class Step(NamedTuple):

@@ -43,7 +43,7 @@ def denoise_watched(
     with _previews(projection, plan, report) as previews:
 
         def after_block(*_: mx.array) -> None:
-            report.go_on()
+            report.check_cancelled()
             if previews:
                 previews.tell_if_done()
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from mlx.utils import tree_flatten
 
 from flux2.backend.mlx import mx
-from flux2.checkpoint.loading import place, stored_dtype
+from flux2.checkpoint.loading import set_at, stored_dtype
 from flux2.checkpoint.networks import NetworkSource
 from flux2.checkpoint.safetensors_file import read_rows
 from flux2.checkpoint.streaming import stream
@@ -47,14 +47,14 @@ class _Piece:
     """Paths of the weights within the layer."""
     ends_layer: bool
 
-    def bind(self, tensors: Sequence[mx.array], dtype: mx.Dtype) -> None:
+    def install(self, tensors: Sequence[mx.array], dtype: mx.Dtype) -> None:
         """Give the layer these weights, in the order of `paths`."""
         for path, tensor in zip(self.paths, tensors, strict=True):
-            place(self.layer, path, tensor.astype(stored_dtype(tensor, dtype)))
+            set_at(self.layer, path, tensor.astype(stored_dtype(tensor, dtype)))
 
     def release(self) -> None:
         for path in self.paths:
-            place(self.layer, path, _NOTHING)
+            set_at(self.layer, path, _NOTHING)
 
 
 def encode_streamed(
@@ -82,7 +82,7 @@ def encode_streamed(
 
     def use(index: int, weights: list[mx.array]) -> None:
         piece = pieces[index]
-        piece.bind(weights, dtype)
+        piece.install(weights, dtype)
         weights.clear()
         for encoding in encodings:
             encoding.state = piece.stage.run(encoding.state, encoding.attendable)

@@ -16,7 +16,7 @@ from typing import Any
 
 from flux2.backend.mlx import mx
 from flux2.checkpoint.layout import Component, open_weights
-from flux2.checkpoint.loading import OnBytes, WeightPlan, fill, layer_of, stored_dtype
+from flux2.checkpoint.loading import OnBytes, WeightPlan, layer_of, read_into, stored_dtype
 from flux2.checkpoint.networks import NetworkSource
 from flux2.checkpoint.safetensors_file import TensorInfo, read_metadata
 from flux2.checkpoint.safetensors_writer import Stored
@@ -75,7 +75,7 @@ class Prequantized:
             CheckpointError: if a file can't be read to the end.
         """
         network = self.source.build()
-        fill(network, self, dtype, on_bytes)
+        read_into(network, self, dtype, on_bytes)
         return network
 
 

@@ -11,12 +11,13 @@ from flux2.architecture.catalog import MODELS, ModelCard, find_card, is_repo_id
 from flux2.architecture.published import ARCHITECTURES
 from flux2.architecture.shapes import count
 from flux2.checkpoint.files import NEEDED_FILES, read_index
+from flux2.checkpoint.manifest import Manifest, forget, locks, storage
 from flux2.errors import CheckpointError, RequestError
-from flux2.paths import models_dir, quantized_folder
+from flux2.folders import models_dir
+from flux2.paths import quantized_folder
 from flux2.request import QUANTIZATIONS
 from flux2.store.configs import prepared_levels
 from flux2.store.local import default_model, find_local, lacking
-from flux2.store.manifest import Manifest, forget, locks, storage
 
 _BYTES_PER_WEIGHT = 2  # in the published files: bfloat16
 _LOCK_SECONDS = 0.05

@@ -19,7 +19,7 @@ from flux2 import events as ev
 from flux2.disk.atomic import put_aside
 from flux2.disk.digest import digest
 from flux2.disk.private import read_own
-from flux2.paths import pictures_dir
+from flux2.folders import pictures_dir
 from flux2.request import GenerationRequest
 from flux2.worker.history import ENDINGS, RunHistory
 from flux2.worker.journal import PREVIEW_DIGEST, RUN_ID, Job, Journal

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flux2.errors import RequestError, WorkerError
-from flux2.paths import pictures_dir
+from flux2.folders import pictures_dir
 from flux2.pictures.images import default_path, output_path
 from flux2.request import GenerationRequest
 from flux2.worker.commands import read_command

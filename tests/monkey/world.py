@@ -23,7 +23,8 @@ from tests.monkey.operations import Operation
 from tests.monkey.simulated_worker import SimulatedWorker
 from tests.monkey.virtual_time import VirtualLoop
 from tests.tui.replay import START
-from tui.app import Flux2App, Options
+from tui.app import Flux2App
+from tui.program import Options
 from tui.state.choices import Choices, save_choices
 from tui.terminal.events import TerminalEvents
 from tui.terminal.glyphs import BRAILLE, GLYPHS

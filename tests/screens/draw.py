@@ -21,7 +21,8 @@ from textual.strip import Strip
 
 from flux2.progress import RUNNING
 from flux2.worker import control
-from tui.app import Flux2App, Options
+from tui.app import Flux2App
+from tui.program import Options
 from tui.state.link import UserWorker
 
 PROMPT = "A fluffy orange tabby cat sitting on a windowsill at sunset"

@@ -211,7 +211,7 @@ def _detailed_picture(folder: Path) -> dict[str, float]:
 
 def _make_pictures(folder: Path) -> None:
     """Two pages of the gallery, of what the embedded model draws."""
-    with Image.open("flux2/pocket/samples.jpg") as sheet:
+    with Image.open("flux2/pocket/training/samples.jpg") as sheet:
         side = sheet.width // 4
         for number in range(24):
             left, top = number % 4 * side, number // 4 % 4 * side

@@ -24,8 +24,8 @@ from tests.tui.replay import INFO, ReplayBackend, events_of_a_run, queue_of
 from tests.tui.screen import running, settled, text_of, until
 from tui.app import Flux2App
 from tui.screens.iterating import next_try
-from tui.screens.text_dialog import pasted_path, pasted_paths
 from tui.terminal.editor import EditorError, edit, editor_command
+from tui.terminal.pasted_paths import pasted_path, pasted_paths
 from tui.widgets.queue_pane import QueueList
 
 REQUESTED = GenerationRequest(prompt="a red fox", model="klein-4b", quantization="int4", width=512, height=256, seed=7)
@@ -343,7 +343,7 @@ async def test_a_queued_picture_is_changed_in_its_place_and_the_draft_comes_back
 async def test_one_whose_turn_has_come_is_said_and_its_changes_stay_in_the_editor() -> None:
     backend = ReplayBackend(past=tuple(events_of_a_run(3)), queue=queue_of("one", "two"))
     async with running(backend) as (app, pilot):
-        app.dashboard.edited.begin("r2")
+        app.dashboard.edited.begin(app, "r2")
         await settled(pilot)
         backend.refuses = "Run r2 is not waiting in the queue; to end a run under way, cancel it."
         await pilot.press(*"!", "ctrl+j")

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from flux2.bench import readme, speed_targets
 from flux2.bench.comparison import Comparison
 from flux2.bench.document import Figure
-from flux2.bench.results import FOLDER, all_comparisons, machine, read_all
-from flux2.bench.scaling import PARTS
-from flux2.bench.speed_targets import Judged, judge
+from flux2.bench.research import readme, speed_targets
+from flux2.bench.research.recorded import FOLDER, all_comparisons, machine, read_all
+from flux2.bench.research.scaling import PARTS
+from flux2.bench.research.speed_targets import Judged, judge
 from flux2.bench.targets import MISSES, UNMEASURED, UNPLANNED, Key, all_targets, applies
 
 PLANNED_WITHIN, LISTED_WITHIN = 0.05, 0.25
@@ -144,7 +144,7 @@ def test_the_same_figure_is_the_same_wherever_it_was_measured() -> None:
 @pytest.mark.parametrize("page", readme.PAGES, ids=lambda page: page.parent.name)
 def test_the_pages_say_what_was_measured(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    assert readme.render(page, text) == text, "run `python -m flux2.bench.readme`"
+    assert readme.render(page, text) == text, "run `python -m flux2.bench.research.readme`"
 
 
 def test_a_page_without_markers_is_refused() -> None:

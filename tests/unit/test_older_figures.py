@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flux2.bench import older, readme
+from flux2.bench.research import older, readme
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from flux2.doctor import pictures
 from flux2.models import evaluation
 from flux2.pictures.similarity import compare
 from flux2.pipeline import Flux2Pipeline
+from flux2.planning import this_machine
 from flux2.quantization import linear as quantization
 from flux2.quantization import matmul_choice
 
@@ -65,7 +66,7 @@ def test_metals_branches_draw_the_same_picture(way: str, monkeypatch: pytest.Mon
 
 @pytest.mark.usefixtures("metal")
 def test_a_mac_computes_in_bfloat16_and_plans_for_a_gpu() -> None:
-    engine = memory.engine()
+    engine = this_machine.engine()
     assert (engine.dtype, engine.backend, memory.memory_limit()) == ("bfloat16", "gpu", 40 << 30)
     assert matmul_choice.candidates(8) == ["dequantized", "unpacked", "quantized"]
 

@@ -17,7 +17,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from flux2 import settings
-from flux2.backend.cpu import blas
+from flux2.backend import blas
 from flux2.backend.mlx import mx
 from flux2.disk import atomic
 from flux2.disk.atomic import changing, write_atomically

@@ -9,10 +9,10 @@ from random import Random
 import numpy as np
 import pytest
 
-from flux2.pocket.captions import NOUNS, PLACE_PHRASES, TIME_PHRASES, caption, plain_caption
-from flux2.pocket.palette import COLOURS, TIMES
-from flux2.pocket.places import PLACES
-from flux2.pocket.scenes import (
+from flux2.pocket.training.captions import NOUNS, PLACE_PHRASES, TIME_PHRASES, caption, plain_caption
+from flux2.pocket.training.palette import COLOURS, TIMES
+from flux2.pocket.training.places import PLACES
+from flux2.pocket.training.scenes import (
     BENCHMARK,
     CAPTIONS,
     SIZES,
@@ -24,7 +24,7 @@ from flux2.pocket.scenes import (
     render,
     sample,
 )
-from flux2.pocket.subjects import SUBJECTS
+from flux2.pocket.training.subjects import SUBJECTS
 
 
 def scenes(count: int) -> list[Scene]:

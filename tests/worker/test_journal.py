@@ -11,7 +11,7 @@ from safetensors.numpy import save
 
 from flux2 import events as ev
 from flux2.disk.atomic import write_atomically
-from flux2.paths import pictures_dir
+from flux2.folders import pictures_dir
 from flux2.request import GenerationRequest
 from flux2.worker import history, journal
 from flux2.worker.history import RunHistory

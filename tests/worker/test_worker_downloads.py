@@ -13,10 +13,10 @@ import pytest
 from home import Home, events_until, eventually, next_event, of_type
 
 from flux2 import events as ev
+from flux2.checkpoint.manifest import storage
 from flux2.errors import WorkerError
 from flux2.request import GenerationRequest
 from flux2.store.local import find_local, is_ready
-from flux2.store.manifest import storage
 from flux2.worker.client import WorkerClient
 from flux2.worker.commands import Cancel, CancelDownload, DeleteModel, Enqueue, PauseDownload, StartDownload
 from tests.hub_server import WEIGHTS, Hub, klein_hub, some_weights

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import work
 from textual.app import ComposeResult
@@ -17,13 +17,12 @@ from tui.keys.bindings import bindings
 from tui.keys.keymap import MODELS_KEYS, Key
 from tui.lines.model_lines import details, line
 from tui.lines.text import gigabytes
+from tui.program import Program
+from tui.screens import picture_desk
 from tui.terminal.inside_textual import UserKeysScreen
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.pane import Heading
 from tui.widgets.plain import Option, OptionList, Static
-
-if TYPE_CHECKING:
-    from tui.app import Flux2App
 
 _REDRAW_EVERY = {False: 0.5, True: 2.0}
 """Seconds between two looks at the downloads, by whether the terminal is remote."""
@@ -36,7 +35,7 @@ class ModelsScreen(UserKeysScreen):
 
     KEYS: ClassVar[tuple[Key, ...]] = MODELS_KEYS
     BINDINGS: ClassVar[list[BindingType]] = bindings(MODELS_KEYS)
-    app: Flux2App
+    app: Program
 
     def __init__(self, highlighted: str = "") -> None:
         """
@@ -181,7 +180,7 @@ class ModelsScreen(UserKeysScreen):
         self.dismiss()
 
     def action_dashboard(self) -> None:
-        self.app.desk.open_dashboard()
+        picture_desk.open_dashboard(self.app)
 
     def action_help(self) -> None:
         from tui.screens.help import Help

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from flux2.worker.commands import Quit
-
-if TYPE_CHECKING:
-    from tui.app import Flux2App
+from tui.program import Program
 
 
-async def replace_worker(app: Flux2App) -> None:
+async def replace_worker(app: Program) -> None:
     """What the key does; a run goes on to its end, or is broken off with the user's consent."""
     if app.session.in_the_way:
         _ask_to_end(app)
@@ -21,7 +17,7 @@ async def replace_worker(app: Flux2App) -> None:
         app.say("info", "A new worker takes over as soon as this one has nothing left to do.")
 
 
-def _ask_to_end(app: Flux2App) -> None:
+def _ask_to_end(app: Program) -> None:
     from tui.screens.confirm import Confirm
 
     def take(yes: bool | None) -> None:

@@ -81,7 +81,7 @@ class PromptEditor(Editor):
 
     def on_paste(self, event: events.Paste) -> None:
         """A picture's path is taken as the picture; any other text goes on to the text area's own handler."""
-        from tui.screens.text_dialog import pasted_paths
+        from tui.terminal.pasted_paths import pasted_paths
 
         if paths := pasted_paths(event.text):
             event.prevent_default()

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flux2.bench.peers.race import timed
-from flux2.bench.results import model_name
+from flux2.bench.research.peers.race import timed
+from flux2.bench.research.recorded import model_name
 
 MIB = 2**20
 AGAINST_PEERS: Mapping[str, Mapping[str, float]] = {

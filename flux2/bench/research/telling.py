@@ -1,11 +1,11 @@
-"""The few figures that README shows, out of the committed files: `flux2.bench.readme`."""
+"""The few figures that README shows, out of the committed files: `flux2.bench.research.readme`."""
 
 from __future__ import annotations
 
 from flux2.bench.document import SIZE
-from flux2.bench.page_parts import targets
-from flux2.bench.peers.race import timed
-from flux2.bench.results import all_comparisons, machine, read_all
+from flux2.bench.research.page_parts import targets
+from flux2.bench.research.peers.race import timed
+from flux2.bench.research.recorded import all_comparisons, machine, read_all
 from flux2.bench.tables import table
 
 _PEAKS = (("klein-4b", "int4", "resident"), ("dev", "int4", "resident"), ("dev", "bf16", "streamed"))

@@ -10,7 +10,7 @@ from typing import Any
 from flux2.bench.comparison import Comparison, compare, measured_cells
 from flux2.bench.document import Figure
 
-FOLDER = Path(__file__).parent / "results"
+FOLDER = Path(__file__).parents[1] / "results"
 _KINDS = {"cells": "bench", "rows": "scaling", "step": "peers", "decode": "peers", "bounds": "bounds"}
 """Which program wrote a file, by a key that only it writes."""
 

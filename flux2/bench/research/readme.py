@@ -1,4 +1,4 @@
-"""Put the committed measurements into their page and README, between markers: `python -m flux2.bench.readme`.
+"""Put the committed measurements into their page and README, between markers: `python -m flux2.bench.research.readme`.
 
 With --check nothing is written, and the exit code is 1 where a page says something else than the files.
 """
@@ -11,11 +11,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from flux2.bench.page_parts import bounds_part, memory_part, older_part, scaling_part, speed_part
-from flux2.bench.results import FOLDER
-from flux2.bench.telling import telling_part
+from flux2.bench.research.page_parts import bounds_part, memory_part, older_part, scaling_part, speed_part
+from flux2.bench.research.recorded import FOLDER
+from flux2.bench.research.telling import telling_part
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[3] / "README.md"
 RESULTS = FOLDER / "README.md"
 _MARKERS = r"(<!-- measured: {name} -->\n).*?(<!-- end of {name} -->)"
 
@@ -51,7 +51,9 @@ def render(page: Path, text: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m flux2.bench.readme", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m flux2.bench.research.readme", description=__doc__.partition("\n")[0]
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; fail where a page is out of date")
     args = parser.parse_args(arguments)
     stale = False

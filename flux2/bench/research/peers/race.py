@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flux2.bench.peers.contender import Contender
 from flux2.bench.recording import Recording
+from flux2.bench.research.peers.contender import Contender
 
 WARM_UPS = 2
 LEAST_ROUNDS = 3

@@ -9,10 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from flux2.architecture.limits import MAX_TEXT_TOKENS
+from flux2.architecture.limits import MAX_TEXT_TOKENS, TOKEN_PIXELS
 from flux2.architecture.published import Architecture
-from flux2.bench.peers.random_weights import normal
-from flux2.request import TOKEN_PIXELS
+from flux2.bench.research.peers.random_weights import normal
 
 SIGMA = 0.7
 """The noise level of the step that is timed."""

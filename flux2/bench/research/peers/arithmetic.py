@@ -7,7 +7,7 @@ import math
 from flux2.architecture.autoencoder import AutoencoderConfig, autoencoder_shapes
 from flux2.architecture.shapes import Shapes
 from flux2.architecture.transformer import Flux2TransformerConfig, transformer_shapes
-from flux2.bench.peers.contender import Work
+from flux2.bench.research.peers.contender import Work
 
 
 def step_operations(work: Work) -> float:

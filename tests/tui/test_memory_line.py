@@ -11,7 +11,7 @@ from flux2.planning.measured_peaks import remember_peaks
 from flux2.request import GenerationRequest
 from tests.tui.replay import GB, INFO, ReplayBackend
 from tests.tui.screen import running, settled, text_of
-from tui.lines.memory_line import fit_of
+from tui.lines.memory_line import fit_on_worker
 from tui.lines.memory_line import memory_line as styled_line
 from tui.screens.menu import Menu
 from tui.state.choices import Choices, save_choices
@@ -53,7 +53,7 @@ def test_nothing_is_said_of_what_nobody_knows() -> None:
 
 def test_what_was_measured_goes_before_what_is_predicted() -> None:
     session, choices = session_of(), replace(NINE, quantization="int4")
-    fit = fit_of(choices.request(), session)
+    fit = fit_on_worker(choices.request(), session)
     assert fit
     remember_peaks(fit.request, fit.plan, {"encode": GB, "load": 5 * GB, "denoise": 8 * GB})
     assert "predicted" in memory_line(choices, session)  # the decode was never measured
@@ -67,12 +67,12 @@ def test_what_encoding_took_is_known_of_every_level() -> None:
     session = session_of()
     for level, encoding in (("bf16", {"encode": GB}), ("int4", {})):
         choices = replace(NINE, quantization=level)
-        fit = fit_of(choices.request(), session)
+        fit = fit_on_worker(choices.request(), session)
         assert fit
         remember_peaks(fit.request, fit.plan, {**encoding, "load": 5 * GB, "denoise": 8 * GB, "decode": 6 * GB})
         assert "peak 8.00 GB measured" in memory_line(choices, session)
     other = replace(NINE, model="klein-4b")
-    fit = fit_of(other.request(), session)
+    fit = fit_on_worker(other.request(), session)
     assert fit
     remember_peaks(fit.request, fit.plan, {"load": 5 * GB, "denoise": 8 * GB, "decode": 6 * GB})
     assert "predicted" in memory_line(other, session)

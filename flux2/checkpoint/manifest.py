@@ -15,7 +15,8 @@ from typing import Any
 
 from flux2.disk.atomic import write_atomically
 from flux2.disk.private import make_private, read_own
-from flux2.paths import cache_dir, models_dir
+from flux2.folders import models_dir
+from flux2.paths import cache_dir
 
 _DIGEST = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 _PREFIX = "models--"

@@ -15,10 +15,10 @@ from flux2.architecture.shapes import Shapes
 from flux2.backend import memory
 from flux2.backend.mlx import DTYPES, mx, on_cpu
 from flux2.bench.document import LEVELS
-from flux2.bench.peers import diffusers_peer, mflux_peer, ours
-from flux2.bench.peers.arithmetic import decode_operations, step_operations
-from flux2.bench.peers.contender import Contender, Work
 from flux2.bench.recording import UnavailableError
+from flux2.bench.research.peers import diffusers_peer, mflux_peer, ours
+from flux2.bench.research.peers.arithmetic import decode_operations, step_operations
+from flux2.bench.research.peers.contender import Contender, Work
 from flux2.planning.run_setting import FILE_BYTES
 
 _RESERVE = 4 << 30

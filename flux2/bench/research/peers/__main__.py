@@ -1,4 +1,4 @@
-"""Time one denoising step and one decode of this engine, of diffusers and of mflux: `python -m flux2.bench.peers`.
+"""Time a denoising step and a decode of this engine, diffusers and mflux: `python -m flux2.bench.research.peers`.
 
 Same machine, same process, same weights (random ones of the true sizes), in turn; the median of the rounds after a
 warm-up, and the peak above the weights. Who is not installed, has no room or fails is left out with a sentence.
@@ -16,10 +16,10 @@ from typing import Any
 from flux2.architecture.limits import MAX_TEXT_TOKENS
 from flux2.architecture.published import ARCHITECTURES, scaled_down
 from flux2.bench import program
-from flux2.bench.peers.contender import Contender, Work
-from flux2.bench.peers.entrants import EXACT, PARTS, STEPS, Part, let_go
-from flux2.bench.peers.race import LEAST_ROUNDS, race, timed
 from flux2.bench.recording import Recording
+from flux2.bench.research.peers.contender import Contender, Work
+from flux2.bench.research.peers.entrants import EXACT, PARTS, STEPS, Part, let_go
+from flux2.bench.research.peers.race import LEAST_ROUNDS, race, timed
 from flux2.bench.tables import table
 
 RELATIVE_LIMIT = 0.02

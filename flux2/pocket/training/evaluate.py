@@ -1,4 +1,4 @@
-"""Score pictures of captions that were never trained on: `python -m flux2.pocket.evaluate --help`.
+"""Score pictures of captions that were never trained on: `python -m flux2.pocket.training.evaluate --help`.
 
 The captions name a subject, a colour, a place and a time of day; the judge says what it sees. Pictures are drawn with
 this project's own engine at every quantization, or with diffusers for comparison.
@@ -21,7 +21,7 @@ from .latents import Noise, seeded_noise
 from .rendering import LABELS, labels_of
 from .scenes import held_out_scenes
 
-CHECKPOINT = Path(__file__).with_name("checkpoint")
+CHECKPOINT = Path(__file__).parents[1] / "checkpoint"
 REPORT = Path(__file__).with_name("scores.json")
 COUNT = 240
 STEPS = 4
@@ -86,7 +86,7 @@ def score(paint: Painter, judge: Judge, count: int) -> tuple[dict[str, float], l
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m flux2.pocket.evaluate", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m flux2.pocket.training.evaluate", description=__doc__)
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--engine", choices=("flux2", "diffusers"), default="flux2")
     parser.add_argument("--quantization", choices=("bf16", "qint8", "int4"), default="bf16")

@@ -1,4 +1,4 @@
-"""How far encoding, loading and decoding are from what the hardware allows: `python -m flux2.bench.bounds`.
+"""How far encoding, loading and decoding are from what the hardware allows: `python -m flux2.bench.research.bounds`.
 
 A lower bound is the bytes to be read at the speed at which this machine hands them out, or the arithmetic at the speed
 of its largest matrix product, whichever takes longer. Both are measured before each round of a phase, for machines that
@@ -31,9 +31,9 @@ from flux2.backend.mlx import DTYPES, mx
 from flux2.bench import program
 from flux2.bench.disk import CAN_DROP, drop_from_cache, fill, reading_speed, weights_in
 from flux2.bench.document import LEVELS, PROMPT, SEED, SIZE
-from flux2.bench.peers.arithmetic import decode_operations, encode_operations
-from flux2.bench.peers.contender import Work
 from flux2.bench.report import fresh_home
+from flux2.bench.research.peers.arithmetic import decode_operations, encode_operations
+from flux2.bench.research.peers.contender import Work
 from flux2.bench.synthetic import write_synthetic
 from flux2.bench.tables import table
 from flux2.events import Event, PhaseFinished

@@ -1,4 +1,4 @@
-"""The parts of the measurements' page that follow from the committed files, each as Markdown: `flux2.bench.readme`."""
+"""The parts of the page of measurements (`flux2.bench.research.readme`) that follow from the committed files."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from flux2.architecture.published import ARCHITECTURES
-from flux2.bench import speed_targets
 from flux2.bench.comparison import Comparison
 from flux2.bench.document import LEVELS, SIZE
 from flux2.bench.findings import reduction, streaming, what_fits
-from flux2.bench.older import all_older
-from flux2.bench.peers.race import timed
-from flux2.bench.results import FOLDER, all_comparisons, machine, model_name, read_all
-from flux2.bench.speed_targets import judge
+from flux2.bench.research import speed_targets
+from flux2.bench.research.older import all_older
+from flux2.bench.research.peers.race import timed
+from flux2.bench.research.recorded import FOLDER, all_comparisons, machine, model_name, read_all
+from flux2.bench.research.speed_targets import judge
 from flux2.bench.tables import NONE, table
 from flux2.bench.targets import MISSES
 
@@ -143,7 +143,7 @@ def _distances() -> Iterator[str]:
 
 
 def scaling_part() -> str:
-    """The plot of `flux2.bench.plot`, where it was drawn, and milliseconds: a row per what grows, by level."""
+    """The plot of `flux2.bench.research.plot`, where it was drawn, and milliseconds: a row per what grows, by level."""
     plot = "![Seconds against tokens, steps, and pictures at once](scaling.svg)\n\n"
     found: dict[tuple[str, str], dict[str, list[str]]] = {}
     counts: dict[tuple[str, str], list[int]] = {}

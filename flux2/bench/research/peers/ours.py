@@ -19,11 +19,11 @@ import numpy.typing as npt
 
 from flux2 import __version__
 from flux2.backend.mlx import DTYPES, mx
-from flux2.bench.peers.contender import SIGMA, Contender, Work
-from flux2.bench.peers.random_weights import normal, random_weight
+from flux2.bench.research.peers.contender import SIGMA, Contender, Work
+from flux2.bench.research.peers.random_weights import normal, random_weight
 from flux2.bench.synthetic import write_synthetic
 from flux2.checkpoint.layout import open_checkpoint
-from flux2.checkpoint.loading import CheckpointWeights, give
+from flux2.checkpoint.loading import CheckpointWeights, install
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, NetworkKind, NetworkSource
 from flux2.denoise.schedule import SchedulerConfig
 from flux2.denoise.steps import DenoisingPlan, condition, denoise
@@ -146,7 +146,7 @@ def load(work: Work, kind: NetworkKind, quantization: str) -> tuple[Any, dict[st
         network = source.build()
         weights = CheckpointWeights(source.plan, mode)
         for info in source.plan.tensors:
-            give(network, weights, info, [random_weight(info.name, info.shape)], DTYPES[work.dtype])
+            install(network, weights, info, [random_weight(info.name, info.shape)], DTYPES[work.dtype])
             mx.clear_cache()
     return network, notes
 

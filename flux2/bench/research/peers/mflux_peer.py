@@ -13,10 +13,10 @@ from mlx.utils import tree_flatten
 
 from flux2.architecture.shapes import Shapes
 from flux2.backend.mlx import DTYPES, mx, nn
-from flux2.bench.peers.contender import SIGMA, Contender, Work
-from flux2.bench.peers.ours import METER, as_numpy
-from flux2.bench.peers.random_weights import normal, random_weights
 from flux2.bench.recording import UnavailableError
+from flux2.bench.research.peers.contender import SIGMA, Contender, Work
+from flux2.bench.research.peers.ours import METER, as_numpy
+from flux2.bench.research.peers.random_weights import normal, random_weights
 from flux2.models.rope import image_positions, text_positions
 from flux2.quantization.linear import MODES
 

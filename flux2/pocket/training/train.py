@@ -1,4 +1,4 @@
-"""Train the embedded model from nothing: `python -m flux2.pocket.train --out FOLDER`.
+"""Train the embedded model from nothing: `python -m flux2.pocket.training.train --out FOLDER`.
 
 1. autoencoder   pictures to latents and back
 2. teacher       text encoder and transformer together, by flow matching
@@ -179,7 +179,9 @@ def report(model: Pocket, judge: Judge, path: Path, count: int) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m flux2.pocket.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m flux2.pocket.training.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for results, states and sample sheets")
     parser.add_argument("--autoencoder-seconds", type=float, default=120)

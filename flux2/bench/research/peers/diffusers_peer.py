@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from flux2.architecture.shapes import Shapes
 from flux2.backend.mlx import mx, on_cpu
-from flux2.bench.peers.contender import SIGMA, Contender, Work
-from flux2.bench.peers.random_weights import normal, random_weights
 from flux2.bench.recording import UnavailableError
+from flux2.bench.research.peers.contender import SIGMA, Contender, Work
+from flux2.bench.research.peers.random_weights import normal, random_weights
 from flux2.models.rope import image_positions, text_positions
 
 

@@ -1,4 +1,4 @@
-"""Committed measurements of an older engine than this one, by the repository's history: `python -m flux2.bench.older`.
+"""Measurements of an older engine than this one, by the history: `python -m flux2.bench.research.older`.
 
 A definition of the engine is any statement at the top of a module but an import, without docstrings and comments: what
 was only moved, or told otherwise, makes nothing older.
@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-from flux2.bench.results import kind_of, read_files
+from flux2.bench.research.recorded import kind_of, read_files
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 _COMPUTES = (
     "flux2/models/",
     "flux2/quantization/linear.py",

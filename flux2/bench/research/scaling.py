@@ -1,4 +1,4 @@
-"""How the time of denoising grows with the work: `python -m flux2.bench.scaling`.
+"""How the time of denoising grows with the work: `python -m flux2.bench.research.scaling`.
 
 One transformer with random weights of the true size at each level: a step against its tokens, the pictures computed at
 once and the passes that guidance makes of it, and a whole denoising against its steps; the median of the rounds.
@@ -18,11 +18,11 @@ from flux2.architecture.published import ARCHITECTURES, scaled_down
 from flux2.backend.mlx import mx
 from flux2.bench import program
 from flux2.bench.document import LEVELS
-from flux2.bench.peers import ours
-from flux2.bench.peers.arithmetic import step_operations
-from flux2.bench.peers.contender import Contender, Work
-from flux2.bench.peers.race import LEAST_ROUNDS, race, timed
 from flux2.bench.recording import Recording
+from flux2.bench.research.peers import ours
+from flux2.bench.research.peers.arithmetic import step_operations
+from flux2.bench.research.peers.contender import Contender, Work
+from flux2.bench.research.peers.race import LEAST_ROUNDS, race, timed
 from flux2.bench.tables import table
 from flux2.checkpoint.networks import TRANSFORMER
 

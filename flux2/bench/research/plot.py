@@ -1,4 +1,4 @@
-"""Draw how denoising grows with the work, from the committed measurements: `python -m flux2.bench.plot [FILE.svg]`.
+"""Draw how denoising grows with the work, as was measured: `python -m flux2.bench.research.plot [FILE.svg]`.
 
 Needs matplotlib: `pip install ".[plot]"`.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flux2.bench.document import LEVELS
-from flux2.bench.results import FOLDER, machine, model_name, read_all
+from flux2.bench.research.recorded import FOLDER, machine, model_name, read_all
 
 SIZE = (9.0, 2.9)
 """Inches of a row of panels."""
@@ -67,12 +67,12 @@ def _draw_panel(axes: Any, rows: list[dict[str, Any]], panel: tuple[str, str, di
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m flux2.bench.plot", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m flux2.bench.research.plot", description=__doc__.partition("\n")[0])
     parser.add_argument("file", type=Path, nargs="?", default=FOLDER / "scaling.svg", metavar="FILE.svg")
     args = parser.parse_args(arguments)
     reports = read_all("scaling")
     if not reports:
-        print(f"flux2: {FOLDER} holds no measurement of python -m flux2.bench.scaling", file=sys.stderr)
+        print(f"flux2: {FOLDER} holds no measurement of python -m flux2.bench.research.scaling", file=sys.stderr)
         return 1
     draw(reports, args.file)
     return 0
