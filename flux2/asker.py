@@ -1,4 +1,4 @@
-"""Whose shell a request comes from: what of its environment travels with the request, and what only a new worker has.
+"""The shell that a request comes from: what of its environment travels with it, and what only a new worker has.
 
 The worker was started in some shell, perhaps days ago, and is asked from others. What a download reads (the token, the
 endpoint, proxies, certificates) comes with each connection and is kept in memory alone: it is never written to the

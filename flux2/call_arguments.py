@@ -9,19 +9,19 @@ from typing import Any
 from flux2.errors import RequestError
 
 
-def whole_number(name: str, value: Any, default: int) -> int:
-    """The argument, or the default where it is None. Raises RequestError if it is no whole number."""
+def whole_number(name: str, value: Any) -> int | None:
+    """The argument; None where it is left to the model. Raises RequestError if it is no whole number."""
     if value is None:
-        return default
+        return None
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise RequestError(f"{name} is {value!r:.80}; give a whole number.")
     return operator.index(value)
 
 
-def number(name: str, value: Any, default: float) -> float:
-    """The argument, or the default where it is None. Raises RequestError if it is no number."""
+def number(name: str, value: Any) -> float | None:
+    """The argument; None where it is left to the model. Raises RequestError if it is no number."""
     if value is None:
-        return default
+        return None
     if isinstance(value, bool) or not isinstance(value, Real):
         raise RequestError(f"{name} is {value!r:.80}; give a number.")
     return float(value)

@@ -15,7 +15,8 @@ _hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
 def read_dataclass(cls: type[T], data: Mapping[str, Any], **given: Any) -> T:
     """An instance of `cls` from a JSON object; what that holds beyond the fields of this version is ignored.
 
-    A tuple is read from a list, a dataclass from an object, and a float from any number.
+    A tuple is read from a list, a dataclass from an object (by its own `from_dict`, where it has one), and a float from
+    any number.
 
     Args:
         given: fields that are not in `data`; taken as they are.
@@ -43,7 +44,7 @@ def _read(value: Any, hint: Any, name: str) -> Any:
     if kind is dict and type(value) is dict:
         return {key: _read(item, arguments[1], name) for key, item in value.items()}
     if is_dataclass(kind) and type(value) is dict:
-        return read_dataclass(kind, value)  # type: ignore[arg-type]
+        return kind.from_dict(value) if hasattr(kind, "from_dict") else read_dataclass(kind, value)  # type: ignore[arg-type]
     if kind is float and type(value) is int:
         return _as_float(value, name)
     if type(value) is not kind:

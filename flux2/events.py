@@ -143,7 +143,7 @@ class RunFailed(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCancelled(Event):
     request: dict[str, Any] = field(default_factory=dict)
-    """As RunFailed's."""
+    """The request that was cancelled, in RunFailed's form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +169,7 @@ class UnfinishedChanged(Event):
     """The runs that did not end in a picture on the disk and can be brought to that, whole: the oldest first."""
 
     items: tuple[dict[str, Any], ...]
-    """As `flux2.worker.unfinished.UnfinishedRun.to_dict`."""
+    """Runs in the form of `flux2.worker.unfinished.UnfinishedRun.to_dict`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,20 +11,22 @@ from pathlib import Path
 
 from flux2 import events as ev
 from flux2.backend import memory
+from flux2.backend.mlx import default_dtype
 from flux2.denoise.resume import RunState, identify
 from flux2.errors import Flux2Error, GenerationCancelled, RequestError
-from flux2.paths import pictures_dir
+from flux2.folders import pictures_dir
 from flux2.pictures.image_metadata import ImageMetadata
 from flux2.pictures.images import check_writable, output_path, save_png
 from flux2.pipeline import Flux2Pipeline
+from flux2.planning import this_machine
 from flux2.planning.fit import Fit, weigh
 from flux2.planning.measured_peaks import remember_peaks
 from flux2.planning.run_setting import Engine
 from flux2.reporting import RunReport
 from flux2.request import AUTO, GenerationRequest
 from flux2.settings import settings
-from flux2.store.configs import find_networks
-from flux2.store.source import find_checkpoint, find_vae
+from flux2.store.configs import Networks, find_networks
+from flux2.store.resolved import ResolvedModel, resolve_model
 
 
 def generate(
@@ -48,7 +50,7 @@ class Generator:
         """
         Args:
             dtype: what to compute in; None is the backend's best (`flux2.backend.mlx.default_dtype`).
-            memory_budget: what runs may take, bytes; None is what `flux2.backend.memory.budget` finds.
+            memory_budget: what runs may take, bytes; None is what `flux2.planning.this_machine.budget` finds.
             keep_transformer: hold it for the next run, where there is room beside the decode.
         """
         self._dtype = dtype
@@ -103,15 +105,16 @@ class Generator:
     def _generate(self, request: GenerationRequest, report: RunReport, state: Path | None) -> ev.RunFinished:
         began = time.perf_counter()
         request = self._decide(request, report)
-        pipeline = self._pipeline(request, report)
-        request = _with_defaults(request, pipeline)
+        kept_model = self._model(request, report)
+        pipeline = kept_model.pipeline
+        request = pipeline.completed(request)
         assert request.seed is not None
         path = output_path(request.output, pictures_dir(), request, request.seed, settings().output_name)
         check_writable(path)
-        phases = pipeline.phases(request.prompt, request.negative_prompt, request.guidance)
-        kept = RunState(state, identify(request, pipeline)) if state else None
+        phases = pipeline.phases(request.prompt, request.negative_prompt, request.guidance, request.max_sequence_length)
+        kept = RunState(state, identify(request, pipeline.dtype, pipeline.checkpoint.stamps())) if state else None
         progress = kept.take_up(report) if kept else None
-        fit = self._weigh(request, report)
+        fit = self._weigh(request, kept_model.model.networks())
         report.on_event(
             ev.RunStarted(
                 run=report.run,
@@ -122,33 +125,19 @@ class Generator:
             )
         )
         self._prepare_memory(fit, report)
-        active: dict[str, int] = {}
-
-        def on_event(event: ev.Event) -> None:
-            if isinstance(event, ev.PhaseStarted):
-                active[event.phase] = event.memory.active
-            report.on_event(event)
-
-        made = pipeline(
-            request.prompt,
-            request.negative_prompt,
-            height=request.height,
-            width=request.width,
-            num_inference_steps=request.steps,
-            guidance_scale=request.guidance,
-            seed=request.seed,
+        image = pipeline.run(
+            request,
+            report,
             latents=progress.latents if progress else None,
             first_step=progress.step if progress else 0,
-            callback_on_step_end=kept.callback(request, report) if kept else None,
+            on_step=kept.keeper(request, report) if kept else None,
             keep_transformer=not fit.plan.drops_transformer,
-            on_event=on_event,
-            should_cancel=report.should_cancel,
-            run=report.run,
         )
-        report.timings, report.peaks = made.timings, made.peaks
+        made = ImageMetadata(
+            request=request, timings=dict(report.timings), peaks=dict(report.peaks), active=dict(report.active)
+        )
         with report.phase("save"):
-            metadata = ImageMetadata(request=request, timings=dict(made.timings), peaks=dict(made.peaks), active=active)
-            path = save_png(made.images[0], path, metadata)
+            path = save_png(image, path, made)
         remember_peaks(request, fit.plan, made.peaks)
         if kept:
             kept.forget()
@@ -165,20 +154,20 @@ class Generator:
         """The request with what it leaves to AUTO decided."""
         if AUTO not in (request.quantization, request.residency):
             return request
-        fit = self._weigh(request, report)
-        report.log(f"Chosen as {fit.reason}: {fit.name} {fit.need}.")
-        return fit.request
-
-    def _weigh(self, request: GenerationRequest, report: RunReport) -> Fit:
         try:
             networks = find_networks(request.model, request.vae)
         except RequestError:  # it is on the Hub, or nowhere
-            networks = find_networks(str(_fetch(request, report)), request.vae)
-        return weigh(request, networks, self._engine, memory.budget(self._memory_budget))
+            networks = _resolve(request, report).networks()
+        fit = self._weigh(request, networks)
+        report.log(f"Chosen as {fit.reason}: {fit.name} {fit.need}.")
+        return fit.request
+
+    def _weigh(self, request: GenerationRequest, networks: Networks) -> Fit:
+        return weigh(request, networks, self._engine, this_machine.budget(self._memory_budget))
 
     @property
     def _engine(self) -> Engine:
-        return replace(memory.engine(self._dtype), keep_transformer=self._keep_transformer)
+        return replace(this_machine.engine(self._dtype), keep_transformer=self._keep_transformer)
 
     def _prepare_memory(self, fit: Fit, report: RunReport) -> None:
         """Leave no more to the allocator's cache than the plan leaves over, and say what will be noticed."""
@@ -188,58 +177,43 @@ class Generator:
         if fit.plan.drops_transformer and self._keep_transformer:
             report.log("For lack of room the transformer is let go before the decode; the next picture loads it again.")
 
-    def _pipeline(self, request: GenerationRequest, report: RunReport) -> Flux2Pipeline:
+    def _model(self, request: GenerationRequest, report: RunReport) -> _Kept:
         """The one that is kept, as far as it serves this request; else a new one in its place."""
         kept, names = self._kept, (request.model, request.vae)
         if kept and kept.names == names and kept.files == kept.pipeline.checkpoint.stamps():
             kept.pipeline.keep_text_encoder = request.keep_text_encoder
             if (kept.pipeline.quantization, kept.pipeline.residency) != (request.quantization, request.residency):
                 kept.pipeline = kept.pipeline.with_quantization(request.quantization, request.residency)
-            return kept.pipeline
+            return kept
         self.unload()
-        _fetch(request, report)
-        pipeline = Flux2Pipeline.from_pretrained(
-            request.model,
-            self._dtype,
-            request.quantization,
-            report.log,
-            request.residency,
-            request.vae,
-            request.keep_text_encoder,
+        model = _resolve(request, report)
+        pipeline = Flux2Pipeline(
+            model.checkpoint,
+            dtype=self._dtype or default_dtype(),
+            quantization=request.quantization,
+            residency=request.residency,
+            card=model.card,
         )
-        self._kept = _Kept(names, pipeline, pipeline.checkpoint.stamps())
-        return pipeline
+        pipeline.keep_text_encoder = request.keep_text_encoder
+        self._kept = _Kept(names, model, pipeline, pipeline.checkpoint.stamps())
+        return self._kept
 
 
 @dataclass(slots=True)
 class _Kept:
     names: tuple[str, str | None]
     """The request's model and autoencoder."""
+    model: ResolvedModel
     pipeline: Flux2Pipeline
     files: tuple[tuple[str, int, int], ...]
-    """Of the checkpoint when its headers were read: a worker lives for days, and files change under it."""
+    """Path, size and time of change of each file when its headers were read: files change under a living worker."""
 
 
-def _fetch(request: GenerationRequest, report: RunReport) -> Path:
-    """The model's folder. What is not here of it and of the request's autoencoder is downloaded now; cancelling the run
-    stops that, and keeps what has come."""
+def _resolve(request: GenerationRequest, report: RunReport) -> ResolvedModel:
+    """The model and the autoencoder that the request names. What is not here of them is downloaded now; cancelling the
+    run stops that, and keeps what has come."""
 
     def on_progress(event: ev.DownloadProgress) -> None:
         report.on_event(replace(event, run=report.run))
 
-    folder = find_checkpoint(request.model, report.log, on_progress, report.should_cancel)
-    if request.vae:
-        find_vae(request.vae, report.log, on_progress, report.should_cancel)
-    return folder
-
-
-def _with_defaults(request: GenerationRequest, pipeline: Flux2Pipeline) -> GenerationRequest:
-    """The request with what it leaves to the model filled in."""
-    width, height = pipeline.default_size
-    return replace(
-        request,
-        width=request.width or width,
-        height=request.height or height,
-        steps=request.steps or pipeline.default_steps,
-        guidance=pipeline.default_guidance if request.guidance is None else request.guidance,
-    )
+    return resolve_model(request.model, request.vae, report.log, on_progress, report.should_cancel)

@@ -23,11 +23,6 @@ def expand(text: str) -> Path:
         return Path(text)
 
 
-def _from_home(text: str) -> Path:
-    """A folder of the settings, which know no current one."""
-    return Path.home() / expand(text)
-
-
 def _folder(kind: str) -> Path:
     if home := os.environ.get("FLUX2_HOME"):
         return expand(home).absolute() / kind
@@ -58,39 +53,6 @@ def quantized_folder(transformer: Path, quantization: str) -> Path:
 def state_dir() -> Path:
     """The worker's journal, prompt history, logs."""
     return _folder("state")
-
-
-def pictures_dir() -> Path:
-    """Where pictures are saved: FLUX2_OUTPUT, the user's setting, or `flux2` in their pictures folder."""
-    from flux2.settings import settings  # which looks for its file here
-
-    if chosen := os.environ.get("FLUX2_OUTPUT"):
-        return expand(chosen).absolute()
-    if chosen := settings().output_folder:
-        return _from_home(chosen)
-    return Path(platformdirs.user_pictures_dir()) / "flux2"
-
-
-def models_dir() -> Path:
-    """Where checkpoints from the Hub are kept, in its cache's layout: HF_HUB_CACHE, the user's setting, its default."""
-    from flux2.settings import settings
-
-    if (chosen := settings().models_folder) and not os.environ.get("HF_HUB_CACHE"):
-        return _from_home(chosen)
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    return Path(HF_HUB_CACHE)
-
-
-def models_dir_variable() -> str:
-    """What `models_dir` follows, by the name under which the user can change it: a variable, or the setting."""
-    from flux2.settings import settings
-
-    if os.environ.get("HF_HUB_CACHE"):
-        return "HF_HUB_CACHE"
-    if settings().models_folder:
-        return "the setting models_folder"
-    return "HUGGINGFACE_HUB_CACHE" if os.environ.get("HUGGINGFACE_HUB_CACHE") else "HF_HOME"
 
 
 def socket_path() -> Path:

@@ -9,70 +9,42 @@ last prompt stay for the next call, until `unload`.
 
 from __future__ import annotations
 
-import functools
-import secrets
-import threading
 import traceback
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from flux2 import events as ev
-from flux2.architecture.catalog import ModelCard, find_card
+from flux2.architecture.catalog import ModelCard
 from flux2.architecture.guidance import DEFAULTS, is_guided
-from flux2.architecture.limits import MAX_TEXT_TOKENS
-from flux2.backend import memory
-from flux2.backend.cpu import blas
+from flux2.backend import blas, memory
 from flux2.backend.gpu_errors import explain
 from flux2.backend.mlx import BLAS_COMPLAINT, DTYPES, default_dtype, mx
+from flux2.backend.one_at_a_time import one_at_a_time
 from flux2.call_arguments import check_prompts, number, whole_number
 from flux2.checkpoint.finite import with_its_cause
-from flux2.checkpoint.layout import Checkpoint, open_checkpoint
+from flux2.checkpoint.layout import Checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkSource, check_fit
-from flux2.denoise.preview import DrawnPreview, PreviewProjection, find_projection
-from flux2.denoise.preview_drawing import PreviewsAside, previews_aside
+from flux2.decode.decoding import decode
+from flux2.denoise.preview import PreviewProjection, find_projection
 from flux2.denoise.schedule import SchedulerConfig
-from flux2.denoise.steps import DenoisingPlan, as_latents, condition, denoise, initial_noise, pack
+from flux2.denoise.steps import DenoisingPlan, Step, as_latents, condition, initial_noise, pack
 from flux2.denoise.transformer_loading import TransformerLoader
+from flux2.denoise.watched import OnStep, denoise_watched
 from flux2.encode.text_encoding import PromptEncoder
 from flux2.errors import Flux2Error, NumericalError, RequestError
+from flux2.planning.cautions import cautions
 from flux2.quantization.linear import find_mode
-from flux2.reporting import RunReport, evaluating, warn_aloud
-from flux2.request import MAX_SEED, RESIDENCIES, GenerationRequest
-from flux2.store.local import resolve_name
-from flux2.store.source import find_checkpoint, find_vae
-
-LARGE_NETWORK = 1 << 30  # bytes of the transformer as stored, above which several threads pay (CPU backend only)
-
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-
-_one_at_a_time = threading.RLock()
-"""Held by whoever computes: MLX's memory and cache are the process's, and two threads that evaluate while one of them
-empties the cache hang or abort (MLX 0.32.4)."""
+from flux2.reporting import RunReport, warn_aloud
+from flux2.request import RESIDENCIES, GenerationRequest
+from flux2.store.resolved import resolve_model
 
 StepCallback = Callable[["Flux2Pipeline", int, float, dict[str, mx.array]], Any]
-
-
-def _alone(method: Callable[_P, _R]) -> Callable[_P, _R]:
-    """The method, waiting for other threads that compute."""
-
-    @functools.wraps(method)
-    def alone(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        with _one_at_a_time:
-            try:
-                return method(*args, **kwargs)
-            finally:
-                if threading.current_thread() is not threading.main_thread():
-                    mx.clear_streams()  # this thread's own, whose threads would else abort the process at its exit
-
-    return alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +53,7 @@ class Flux2PipelineOutput:
 
     images: list[Image.Image]
     seed: int
-    """Of the noise; of no meaning where `latents` were given."""
+    """Seed of the noise; it means nothing where `latents` were given."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds by phase."""
     peaks: dict[str, int] = field(default_factory=dict)
@@ -153,20 +125,19 @@ class Flux2Pipeline:
         find_mode(quantization)
         if residency not in RESIDENCIES:
             raise RequestError(f"Residency {residency!r} is unknown; choose one of {', '.join(RESIDENCIES)}.")
-        model = resolve_name(fspath(source))
-        folder, vae_folder = find_checkpoint(model, say), find_vae(resolve_name(fspath(vae)), say) if vae else None
+        model = resolve_model(fspath(source), fspath(vae) if vae else None, say)
         pipeline = cls(
-            open_checkpoint(folder, vae_folder),
+            model.checkpoint,
             dtype=dtype or default_dtype(),
             quantization=quantization,
             residency=residency,
-            card=find_card(model),
+            card=model.card,
         )
         pipeline.keep_text_encoder = keep_text_encoder
         return pipeline
 
     def with_quantization(self, quantization: str, residency: str | None = None) -> Flux2Pipeline:
-        """The same checkpoint at another level or residency; it inherits the prompt's embeddings, no weights."""
+        """Pipeline of this checkpoint at another level or residency, with the prompt's embeddings and no weights."""
         other = Flux2Pipeline(
             self.checkpoint,
             dtype=self.dtype,
@@ -208,15 +179,28 @@ class Flux2Pipeline:
         return self._transformer.is_loaded
 
     def phases(
-        self, prompt: str, negative_prompt: str | None = None, guidance_scale: float | None = None
+        self,
+        prompt: str,
+        negative_prompt: str | None = None,
+        guidance_scale: float | None = None,
+        max_sequence_length: int | None = None,
     ) -> tuple[ev.Phase, ...]:
-        """Those that a call would go through now: what is kept from the last one is left out."""
-        guidance = self.default_guidance if guidance_scale is None else guidance_scale
-        known = self._prompts.knows(self._texts(prompt, negative_prompt, guidance), None)
+        """Phases that a call with these arguments would go through now: what is kept from the last one is left out."""
+        known = self._prompts.knows(self._texts(prompt, negative_prompt, guidance_scale), max_sequence_length)
         kept = {"encode": known, "load": self.transformer_loaded}
         return tuple(phase for phase in ev.PHASES if not kept.get(phase) and phase != "save")
 
-    @_alone
+    def completed(self, request: GenerationRequest) -> GenerationRequest:
+        """The request with what it leaves to the model, and its seed, filled in."""
+        width, height = self.default_size
+        return replace(
+            request,
+            width=width if request.width is None else request.width,
+            height=height if request.height is None else request.height,
+            steps=self.default_steps if request.steps is None else request.steps,
+            guidance=self.default_guidance if request.guidance is None else request.guidance,
+        ).with_seed()
+
     def __call__(
         self,
         prompt: str,
@@ -261,65 +245,79 @@ class Flux2Pipeline:
             GenerationCancelled: if `should_cancel` said so. Nothing of the run stays in memory then but what a call
                 keeps anyway.
         """
-        default_width, default_height = self.default_size
-        width, height = whole_number("width", width, default_width), whole_number("height", height, default_height)
-        steps = whole_number("num_inference_steps", num_inference_steps, self.default_steps)
-        guidance = number("guidance_scale", guidance_scale, self.default_guidance)
-        seed = whole_number("seed", seed, secrets.randbelow(MAX_SEED + 1))
         check_prompts(prompt, negative_prompt)
-        GenerationRequest(
-            prompt=prompt, width=width, height=height, steps=steps, guidance=guidance, seed=seed
-        ).validated()
-        length = None if max_sequence_length is None else whole_number("max_sequence_length", max_sequence_length, 0)
-        if length is not None and not 1 <= length <= MAX_TEXT_TOKENS:
-            raise RequestError(f"max_sequence_length {length} is out of range; choose 1 to {MAX_TEXT_TOKENS}.")
-        if first_step and (latents is None or not 0 < first_step < steps):
-            raise RequestError(f"first_step {first_step} needs the latents after so many of the {steps} steps.")
-        channels = self._transformer.source.config.in_channels
-        noise = initial_noise(seed, channels, height, width)
-        if latents is not None:
-            noise = as_latents(latents, channels, height, width)
+        request = GenerationRequest(
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            model=self.card.name if self.card else str(self.checkpoint.folder),
+            quantization=self.quantization,
+            residency=self.residency,
+            keep_text_encoder=self.keep_text_encoder,
+            width=whole_number("width", width),
+            height=whole_number("height", height),
+            steps=whole_number("num_inference_steps", num_inference_steps),
+            guidance=number("guidance_scale", guidance_scale),
+            seed=whole_number("seed", seed),
+            max_sequence_length=whole_number("max_sequence_length", max_sequence_length),
+        )
+
+        def on_step(step: Step) -> None:
+            if callback_on_step_end:
+                callback_on_step_end(self, step.number - 1, step.sigma, {"latents": step.latents})
 
         report = RunReport(run, on_event or warn_aloud, should_cancel)
-        self._warn(report, width, height, guidance, negative_prompt)
-        blas.use_all_cores(self._transformer.source.plan.nbytes >= LARGE_NETWORK)
-        try:
-            embeddings = self._prompts.encode(self._texts(prompt, negative_prompt, guidance), length, report)
-            plan = DenoisingPlan(
-                height=height,
-                width=width,
-                steps=steps,
-                guidance=guidance,
-                scheduler=self._scheduler,
-                embeddings=embeddings[0],
-                negative_embeddings=embeddings[1] if len(embeddings) > 1 else None,
-                first_step=first_step,
-            )
-            clean = self._denoise(pack(noise), plan, callback_on_step_end, report, previews=on_event is not None)
+        request = self.completed(request)
+        image = self.run(
+            request,
+            report,
+            latents=latents,
+            first_step=first_step,
+            on_step=on_step,
+            keep_transformer=keep_transformer,
+            previews=on_event is not None,
+        )
+        assert request.seed is not None
+        return Flux2PipelineOutput(images=[image], seed=request.seed, timings=report.timings, peaks=report.peaks)
+
+    @one_at_a_time
+    def run(
+        self,
+        request: GenerationRequest,
+        report: RunReport,
+        *,
+        latents: npt.ArrayLike | mx.array | None = None,
+        first_step: int = 0,
+        on_step: OnStep | None = None,
+        keep_transformer: bool = True,
+        previews: bool = True,
+    ) -> Image.Image:
+        """The picture of a request whose model, level and residency are this pipeline's.
+
+        `__call__` says what the arguments mean and what is raised; `report` tells the watchers and remembers the rest.
+        """
+        # 1. Check, before any work, what the request leaves open being the model's.
+        request = self.completed(request).validated()
+        noise = self._noise(request, latents, first_step)
+        self._warn(report, request)
+        blas.use_cores_for(self._transformer.source.plan.nbytes)
+        with self._failures_explained(request, report):
+            # 2. Encode the prompt, and where there is classifier-free guidance the negative one.
+            texts = self._texts(request.prompt, request.negative_prompt, request.guidance)
+            embeddings = self._prompts.encode(texts, request.max_sequence_length, report)
+            plan = DenoisingPlan.of(request, embeddings, self._scheduler, first_step)
+            with self._transformer.ready(plan, report) as ready, report.phase("denoise"):
+                # 3. Condition the transformer on the prompt and on the noise levels of all steps.
+                conditioning = ready.conditioning or condition(ready.network, plan)
+                # 4. Denoise, step by step, from noise to clean latents.
+                projection = self._preview_projection() if previews else None
+                clean = denoise_watched(ready, pack(noise), plan, conditioning, report, projection, on_step)
             if not keep_transformer:
                 self._transformer.forget()
                 memory.free_cache()
-            image = self._decode(clean.reshape(1, *plan.grid, -1), report)
-        except (RuntimeError, MemoryError) as error:
-            known = explain(str(error) or "out of memory")
-            if known is None:
-                raise
-            if not known.out_of_memory:
-                raise Flux2Error(known.sentence) from error
-            raise Flux2Error(
-                f"There is not enough memory for {width}×{height} with {self.quantization} weights ({error}); choose a "
-                "smaller size, a smaller quantization or a smaller model."
-            ) from error
-        except Flux2Error as error:
-            traceback.clear_frames(error.__traceback__)  # whose variables would hold arrays until it is handled
-            if isinstance(error, NumericalError):
-                raise with_its_cause(error, self.checkpoint, report.go_on) from error
-            raise
-        finally:
-            memory.free_cache()
-        return Flux2PipelineOutput(images=[image], seed=seed, timings=report.timings, peaks=report.peaks)
+            # 5. Decode the latents into pixels.
+            return self._decode(clean.reshape(1, *plan.grid, -1), report)
 
-    @_alone
+    @one_at_a_time
     def load_transformer(
         self, on_event: ev.EventHandler | None = None, should_cancel: Callable[[], bool] = lambda: False
     ) -> None:
@@ -332,94 +330,67 @@ class Flux2Pipeline:
         if self.residency == "resident":
             self._transformer.load(RunReport("", on_event or warn_aloud, should_cancel))
 
-    @_alone
+    @one_at_a_time
     def unload(self) -> None:
         """Let go of everything that is kept between calls."""
         self._transformer.forget()
         self._prompts.forget()
         memory.free_cache()
 
-    def _texts(self, prompt: str, negative_prompt: str | None, guidance: float) -> list[str]:
+    def _texts(self, prompt: str, negative_prompt: str | None, guidance: float | None) -> list[str]:
         """The prompt and, for true classifier-free guidance, the negative one."""
+        guidance = self.default_guidance if guidance is None else guidance
         return [prompt, negative_prompt or ""] if is_guided(self.checkpoint.guidance, guidance) else [prompt]
 
-    def _warn(self, report: RunReport, width: int, height: int, guidance: float, negative_prompt: str | None) -> None:
-        """What is allowed and yet not what was meant, perhaps."""
-        if BLAS_COMPLAINT:
-            report.warn(BLAS_COMPLAINT)
-        if self.card and self.card.only_these_sizes and (width, height) not in self.card.sizes:
-            sizes = ", ".join(f"{w}×{h}" for w, h in self.card.sizes)
-            report.warn(f"{self.card.name} was trained for {sizes} only; {width}×{height} may not look right.")
-        if self.checkpoint.guidance == "distilled" and guidance != 1.0:
-            report.warn(f"This model is distilled and has its guidance built in; guidance {guidance:g} does nothing.")
-        if negative_prompt and self.checkpoint.guidance != "classifier-free":
-            report.warn("This model is distilled; the negative prompt does nothing.")
-        elif negative_prompt and guidance <= 1.0:
-            report.warn("The negative prompt does nothing at guidance 1 or less.")
+    def _noise(self, request: GenerationRequest, latents: npt.ArrayLike | mx.array | None, first_step: int) -> mx.array:
+        """Where denoising begins, [1, channels, H/16, W/16]: a user's own latents, else the noise of the seed.
 
-    def _denoise(
-        self,
-        noise: mx.array,
-        plan: DenoisingPlan,
-        callback: StepCallback | None,
-        report: RunReport,
-        *,
-        previews: bool,
-    ) -> mx.array:
-        """Clean latents, packed, float32."""
-        latents = noise
-        with self._transformer.ready(plan, report) as ready, report.phase("denoise"), ExitStack() as stack:
-            waited = ready.waited()
-            conditioning = ready.conditioning or condition(ready.network, plan)
-            drawn = stack.enter_context(self._previews(plan, report)) if previews else None
-
-            def after_block(*_: mx.array) -> None:
-                report.go_on()
-                if drawn:
-                    drawn.tell_if_done()
-
-            for step in denoise(ready.network, noise, plan, conditioning, ready.evaluate, after_block):
-                latents = step.latents
-                waited, waited_before = ready.waited(), waited
-                report.on_event(
-                    ev.StepFinished(
-                        run=report.run,
-                        step=step.number,
-                        steps=plan.steps,
-                        sigma=step.sigma,
-                        seconds=step.seconds,
-                        waited=waited - waited_before,
-                        memory=memory.read(),
-                    )
-                )
-                if drawn:
-                    drawn.begin(step.number, step.estimate)
-                if callback:
-                    callback(self, step.number - 1, step.sigma, {"latents": latents})
-        return latents
-
-    def _previews(self, plan: DenoisingPlan, report: RunReport) -> AbstractContextManager[PreviewsAside]:
-        projection = self._projection = self._projection or find_projection(self.checkpoint.vae, self._load_encoder)
-
-        def tell(step: int, drawn: DrawnPreview) -> None:
-            report.on_event(ev.Preview(run=report.run, step=step, steps=plan.steps, **drawn._asdict()))
-
-        return previews_aside(lambda tokens: projection.draw(tokens, *plan.grid), tell)
+        Raises:
+            RequestError: if the latents are no such array, or the first step needs some and there are none.
+        """
+        assert request.width and request.height and request.steps and request.seed is not None
+        if first_step and (latents is None or not 0 < first_step < request.steps):
+            raise RequestError(f"first_step {first_step} needs the latents after so many of the {request.steps} steps.")
+        channels = self._transformer.source.config.in_channels
+        if latents is not None:
+            return as_latents(latents, channels, request.height, request.width)
+        return initial_noise(request.seed, channels, request.height, request.width)
 
     def _decode(self, latents: mx.array, report: RunReport) -> Image.Image:
-        """The picture of clean latents [1, H/16, W/16, channels]."""
-        with report.phase("decode"):
-            vae = self._decoder_source.load(DTYPES[self.dtype], on_bytes=lambda _: report.go_on())
-            stages = report.progress("decode", len(vae.decode_stages()), "stages")
-            picture = vae.decode(latents, evaluating(stages), keep_weights=False)
-            if not mx.isfinite(picture).all().item():
-                raise NumericalError(
-                    f"The decoded picture holds NaN or infinity (computed in {self.dtype}); choose another dtype."
-                )
-            pixels = mx.round(mx.clip((picture[0].astype(mx.float32) + 1) * 127.5, 0, 255)).astype(mx.uint8)
-            image = Image.fromarray(np.array(pixels))
-            del vae, picture, pixels
-        return image
+        return decode(latents, self._decoder_source, DTYPES[self.dtype], report)
 
-    def _load_encoder(self) -> Any:
+    def _warn(self, report: RunReport, request: GenerationRequest) -> None:
+        if BLAS_COMPLAINT:
+            report.warn(BLAS_COMPLAINT)
+        for caution in cautions(request, self.card, self.checkpoint.guidance):
+            report.warn(caution)
+
+    @contextmanager
+    def _failures_explained(self, request: GenerationRequest, report: RunReport) -> Iterator[None]:
+        """What goes wrong within is raised as a sentence with a remedy, and leaves nothing in memory."""
+        try:
+            yield
+        except (RuntimeError, MemoryError) as error:
+            known = explain(str(error) or "out of memory")
+            if known is None:
+                raise
+            if not known.out_of_memory:
+                raise Flux2Error(known.sentence) from error
+            raise Flux2Error(
+                f"There is not enough memory for {request.width}×{request.height} with {self.quantization} weights "
+                f"({error}); choose a smaller size, a smaller quantization or a smaller model."
+            ) from error
+        except Flux2Error as error:
+            traceback.clear_frames(error.__traceback__)  # whose variables would hold arrays until it is handled
+            if isinstance(error, NumericalError):
+                raise with_its_cause(error, self.checkpoint, report.check_cancelled) from error
+            raise
+        finally:
+            memory.free_cache()
+
+    def _preview_projection(self) -> PreviewProjection:
+        self._projection = self._projection or find_projection(self.checkpoint.vae, self._load_vae_encoder)
+        return self._projection
+
+    def _load_vae_encoder(self) -> Any:
         return NetworkSource.check(self.checkpoint, VAE_ENCODER).load(DTYPES[self.dtype])

@@ -33,7 +33,7 @@ class RunProgress:
     """Seconds since the epoch, by the clock as it was when the run began."""
     phase_done: int = 0
     phase_total: int = 0
-    """Of a phase's own units (layers, tensors); 0 while unknown."""
+    """Units (layers, tensors) of the phase in all; 0 while unknown."""
     phase_unit: str = ""
     step: int = 0
     """Steps finished."""

@@ -8,11 +8,9 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from flux2 import events as ev
 from flux2.backend import memory
-from flux2.backend.mlx import mx
 from flux2.errors import GenerationCancelled
 
 _PROGRESS_EVENTS = 100  # at most, per phase
@@ -39,8 +37,10 @@ class RunReport:
     """Seconds by phase."""
     peaks: dict[str, int] = field(default_factory=dict)
     """Peak of MLX's active memory by phase, bytes."""
+    active: dict[str, int] = field(default_factory=dict)
+    """What was active when each phase began, bytes."""
 
-    def go_on(self) -> None:
+    def check_cancelled(self) -> None:
         """Raises GenerationCancelled if the user has asked for it; called wherever a run can be left."""
         if self.should_cancel():
             raise GenerationCancelled("The run was cancelled.")
@@ -54,10 +54,12 @@ class RunReport:
     @contextmanager
     def phase(self, name: ev.Phase) -> Iterator[None]:
         """One phase, from its own peak to the memory it leaves behind."""
-        self.go_on()
+        self.check_cancelled()
         memory.reset_peak()
         started, clock = time.time(), time.perf_counter()
-        self.on_event(ev.PhaseStarted(run=self.run, phase=name, memory=memory.read()))
+        at_first = memory.read()
+        self.active[name] = at_first.active
+        self.on_event(ev.PhaseStarted(run=self.run, phase=name, memory=at_first))
         yield
         memory.free_cache()
         seconds, reading = time.perf_counter() - clock, memory.read()
@@ -71,20 +73,10 @@ class RunReport:
 
         def advance(amount: int = 1) -> None:
             nonlocal done, told
-            self.go_on()
+            self.check_cancelled()
             done += amount
             if done - told >= total / _PROGRESS_EVENTS or done == total:
                 told = done
                 self.on_event(ev.PhaseProgress(run=self.run, phase=name, done=done, total=total, unit=unit))
 
         return advance
-
-
-def evaluating(advance: Callable[[int], None]) -> Callable[..., Any]:
-    """What a network calls after each of its blocks: compute it now, which bounds memory, and count it."""
-
-    def after_block(*arrays: mx.array) -> None:
-        mx.eval(*arrays)
-        advance(1)
-
-    return after_block

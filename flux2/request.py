@@ -7,16 +7,15 @@ import secrets
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from flux2.architecture.limits import BITS, MAX_TEXT_TOKENS
+from flux2.architecture.limits import BITS, MAX_TEXT_TOKENS, TOKEN_PIXELS
 from flux2.errors import RequestError
 from flux2.wildcards import has_wildcards, resolve
 
 QUANTIZATIONS = ("bf16", *BITS)
 RESIDENCIES = ("resident", "streamed")
-"""Of the transformer: kept in memory as a whole, or its blocks read in every step while the one before computes."""
+"""Places of the transformer: in memory as a whole, or its blocks read in every step while the one before computes."""
 AUTO = "auto"
 """In place of a quantization or a residency: the best that fits this machine (`flux2.planning.planner`)."""
-TOKEN_PIXELS = 16  # a transformer token's side in the picture: 8× by the autoencoder, 2× by patchifying
 SIZE_MULTIPLE = TOKEN_PIXELS
 MIN_SIZE, MAX_SIZE = 64, 4096  # pixels per side
 MAX_STEPS = 1000  # the scheduler's num_train_timesteps
@@ -51,6 +50,8 @@ class GenerationRequest:
     steps: int | None = None
     guidance: float | None = None
     seed: int | None = None
+    max_sequence_length: int | None = None
+    """Tokens of the prompt that are read; None is what the model was trained with."""
     output: str | None = None
     """Path of the PNG; the worker and the command line choose one where it is None. Never overwritten silently."""
 
@@ -101,7 +102,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("prompt", "prompt_template", "negative_prompt", "model", "quantization"), (str,)),
     **dict.fromkeys(("residency", "vae", "output"), (str,)),
     **dict.fromkeys(("keep_text_encoder", "force"), (bool,)),
-    **dict.fromkeys(("width", "height", "steps", "seed"), (int,)),
+    **dict.fromkeys(("width", "height", "steps", "seed", "max_sequence_length"), (int,)),
     "guidance": (int, float),
 }
 
@@ -167,6 +168,13 @@ def _check_seed(request: GenerationRequest) -> str | None:
     return f"Seed {request.seed} is out of range; choose 0 to {MAX_SEED}."
 
 
+def _check_length(request: GenerationRequest) -> str | None:
+    length = request.max_sequence_length
+    if length is None or 1 <= length <= MAX_TEXT_TOKENS:
+        return None
+    return f"max_sequence_length {length} is out of range; choose 1 to {MAX_TEXT_TOKENS}."
+
+
 _CHECKS = (
     _check_prompt,
     _check_quantization,
@@ -175,4 +183,5 @@ _CHECKS = (
     _check_steps,
     _check_guidance,
     _check_seed,
+    _check_length,
 )

@@ -23,7 +23,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from flux2.errors import Flux2Error, RequestError
+from flux2.errors import Flux2Error
+from flux2.humanize import parse_size
 from flux2.paths import config_dir
 from flux2.request import AUTO, QUANTIZATIONS, RESIDENCIES
 
@@ -79,12 +80,10 @@ def _check_name(pattern: str) -> str:
 
 
 def _check_size(text: str) -> str:
-    from flux2.planning.budget import read_budget
-
     try:
         if text:
-            read_budget(text)
-    except RequestError:
+            parse_size(text)
+    except ValueError:
         return "is not a size; write 12GB or 11500MiB"
     return ""
 

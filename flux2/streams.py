@@ -72,7 +72,7 @@ def _is_open(descriptor: int) -> bool:
 
 
 def _tolerant(stream: TextIO | None, descriptor: int) -> TextIO:
-    """The same stream where it is another's already, as a test's."""
+    """Stream that can be written without a thought; one that is another's already, as a test's, is left as it is."""
     if stream is not None and (_number(stream) != descriptor or _raw(stream) is not None):
         return stream
     return io.TextIOWrapper(

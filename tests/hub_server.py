@@ -93,7 +93,7 @@ def some_weights(size: int) -> bytes:
 
 
 def etag(data: bytes) -> str:
-    """As the Hub gives it: the SHA-256 of a large file, git's SHA-1 of a small one."""
+    """The Hub's name of a content: the SHA-256 of a large file, git's SHA-1 of a small one."""
     if is_large(data):
         return hashlib.sha256(data).hexdigest()
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()

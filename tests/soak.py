@@ -26,6 +26,7 @@ import psutil
 from flux2 import events as ev
 from flux2.request import GenerationRequest
 from flux2.worker.client import WorkerClient, connect_or_start
+from flux2.worker.commands import Cancel, Enqueue, Quit, Unload
 from flux2.worker.history import ENDINGS
 
 PROMPTS = ("a red fox", "a blue car in the rain", "two cats", "a house by the sea", "a tall green tree")
@@ -58,7 +59,7 @@ class Report:
 
     endings: Counter[str]
     phases: Counter[str]
-    """In which phase the cancelled runs were."""
+    """Cancelled runs by the phase that they were in."""
     first: Reading
     last: Reading
     errors: list[str]
@@ -91,7 +92,7 @@ async def soak(folder: Path, images: int, cancels: int, seed: int = 0, *, chatty
             made = await _part(client, folder, images, None, chatty)
             broken_off = await _part(client, folder, cancels, random.Random(seed), chatty)
         finally:
-            await client.stop(now=True)
+            await client.ask(Quit(now=True))
             await _gone(client.pid)
     return [made, broken_off]
 
@@ -129,9 +130,9 @@ async def _run(client: WorkerClient, number: int, chance: random.Random | None =
         quantization=("bf16", "int4", "qint8")[number % 3] if chance else "bf16",
     )
     cancel_in = chance.choice(("", "encode", "load", "denoise", "decode")) if chance else None
-    run = await client.enqueue(request)
+    run = (await client.ask(Enqueue(request))).run
     if cancel_in == "":  # before its first word
-        await client.cancel(run)
+        await client.ask(Cancel(run))
     heard: list[ev.Event] = []
     async with asyncio.timeout(300):
         async for event in client.events():
@@ -140,7 +141,7 @@ async def _run(client: WorkerClient, number: int, chance: random.Random | None =
             heard.append(event)
             if chance and isinstance(event, ev.PhaseStarted) and event.phase == cancel_in:
                 await asyncio.sleep(chance.uniform(0, LATEST))
-                await client.cancel(run)
+                await client.ask(Cancel(run))
             if isinstance(event, ENDINGS):
                 break
     return heard
@@ -148,7 +149,7 @@ async def _run(client: WorkerClient, number: int, chance: random.Random | None =
 
 async def _read(client: WorkerClient, folder: Path) -> Reading:
     """Once the model is let go of, so that the same is compared with the same."""
-    await client.unload()
+    await client.ask(Unload())
     async with asyncio.timeout(300):
         while client.worker.model:
             await _drain(client)

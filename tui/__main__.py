@@ -26,7 +26,7 @@ from tui.terminal.probe import (
 )
 
 if TYPE_CHECKING:
-    from tui.state.backend import Backend
+    from tui.state.worker import Worker
 
 EXIT_NO_TERMINAL = 2
 EXIT_CANCELLED = 130
@@ -94,18 +94,19 @@ def _start_worker_early(path: Path) -> Popen[bytes] | None:
 
 
 def _run(options: argparse.Namespace, graphics: str, early: Popen[bytes] | None, notes: Sequence[str]) -> int:
-    from tui.app import Flux2App, Options
+    from tui.app import Flux2App
+    from tui.program import Options
     from tui.terminal.glyphs import GLYPHS, best_glyphs
     from tui.terminal.picture import bearable
 
-    def make_backend() -> Backend:
-        from tui.state.worker_backend import WorkerBackend
+    def make_worker() -> Worker:
+        from tui.state.link import UserWorker
 
         garbage.begin()
-        return WorkerBackend(options.socket, early)
+        return UserWorker(options.socket, early)
 
     app = Flux2App(
-        make_backend,
+        make_worker,
         Options(
             theme=options.theme,
             model=options.model,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePath
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import SystemCommand
 from textual.binding import BindingType
@@ -16,26 +16,23 @@ from textual.screen import Screen
 
 from flux2 import complaints
 from flux2 import events as ev
-from flux2.errors import Flux2Error
-from flux2.paths import state_dir
 from tui.keys.bindings import bindings
-from tui.keys.keymap import ALL_KEYS, REDRAW, Key
-from tui.picture_desk import PictureDesk
+from tui.keys.keymap import REDRAW
+from tui.lines.notices import notice
+from tui.program import Options, Program
+from tui.screens import picture_desk
 from tui.screens.commands import Commands, commands_of
 from tui.screens.dashboard import Dashboard
-from tui.state.backend import Backend
-from tui.state.choices import Choices, load_choices, save_choices
-from tui.state.link import WorkerLink
-from tui.state.preferences import LOOK_EVERY, Preferences
-from tui.state.prompt_history import PromptHistory
-from tui.state.session import Session, Topic
-from tui.state.themes import NamedTheme, variable_defaults
-from tui.terminal.echo import Echo
+from tui.state.choices import Choices, save_choices
+from tui.state.preferences import LOOK_EVERY
+from tui.state.session import Topic
+from tui.state.themes import variable_defaults
 from tui.terminal.endings import LOG, Endings
-from tui.terminal.glyphs import Glyphs, best_glyphs
-from tui.terminal.notices import WindowTitle, notice
 from tui.terminal.palette import Palette256
-from tui.terminal.type_ahead import TypeAheadApp
+
+if TYPE_CHECKING:
+    from tui.state.link import WorkerLink
+    from tui.state.worker import Worker
 
 _SAVE_AFTER = 0.7
 """Seconds of quiet after which a change of the choices is written down."""
@@ -47,22 +44,7 @@ _TOGETHER = 0.1
 LEFT = "The run goes on without the screen; start flux2-tui again to watch it."
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How this screen was started."""
-
-    theme: str = ""
-    model: str = ""
-    graphics: str = "halfcell"
-    glyphs: Glyphs = field(default_factory=best_glyphs)
-    remote: bool = False
-    notes: Sequence[str] = ()
-    """Sentences about how it was started, for the user."""
-    state: Path = field(default_factory=state_dir)
-    """Folder of the choices and the prompt history."""
-
-
-class Flux2App(TypeAheadApp):
+class Flux2App(Program):
     TITLE = "flux2-tui"
     CSS_PATH: ClassVar[list[str | PurePath]] = [*sorted(Path(__file__).parent.rglob("*.tcss"))]
     BINDINGS: ClassVar[list[BindingType]] = bindings([REDRAW])
@@ -70,36 +52,25 @@ class Flux2App(TypeAheadApp):
     VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-high")]  # noqa: RUF012 — Textual's own annotation is not a ClassVar
 
     def __init__(
-        self, make_backend: Callable[[], Backend], options: Options, clock: Callable[[], float] = time.time
+        self, make_worker: Callable[[], Worker], options: Options, clock: Callable[[], float] = time.time
     ) -> None:
         """
         Args:
-            make_backend: called once the first frame is out.
+            make_worker: called once the first frame is out.
             options: how the screen was started.
             clock: seconds since the epoch.
         """
-        super().__init__()
-        self._make_backend, self.options = make_backend, options
-        self.session = Session(clock)
-        self.preferences = Preferences(self)
-        self.themes: dict[str, NamedTheme] = {}
-        self.preferences.load()
-        self._damages: list[str] = []
-        first = Choices().with_settings(self.preferences.settings)
-        self.choices = load_choices(self._choices_path, first, self._damages)
+        super().__init__(options, clock)
+        self._make_worker = make_worker
         self._saved = self.choices
         if options.model:
             self.choices = self.choices.with_model(options.model)
-        self.prompt_history = PromptHistory(options.state / "prompts.jsonl")
-        self.desk = PictureDesk(self)
         self._palette = Palette256()
         self._stale, self._redraw_timer, self._save_timer = Topic(0), False, False
         self._redrawn = 0.0
         self.takes_input = False
         self._told_unfinished: set[str] = set()
         self._told_strange = 0
-        self.window_title = WindowTitle(self.tell_terminal)
-        self.echo = Echo(self.tell_terminal)
         self.endings = Endings(self, options.state / LOG, self._save_now)
         if options.remote or options.graphics == "sixel":
             self.paint_little(slowly=options.remote)
@@ -111,7 +82,7 @@ class Flux2App(TypeAheadApp):
 
     def on_mount(self) -> None:
         self.preferences.tell()
-        for note in (*complaints, *self.options.notes, *self._damages):
+        for note in (*complaints, *self.options.notes, *self.damages):
             self.say("warning", note)
         self.set_interval(LOOK_EVERY, self.preferences.look)
         self.app_resume_signal.subscribe(self, lambda _: self._paint_anew())
@@ -124,7 +95,7 @@ class Flux2App(TypeAheadApp):
     async def action_quit(self) -> None:
         self._save_now()
         message = LEFT if self.session.running else None
-        await self.backend.close()
+        await self.worker.close()
         self.window_title.restore()
         self.exit(message=message)
 
@@ -134,19 +105,19 @@ class Flux2App(TypeAheadApp):
     # --- the worker --------------------------------------------------------------------------------------------------
 
     @cached_property
-    def backend(self) -> Backend:
-        return self._make_backend()
+    def worker(self) -> Worker:
+        return self._make_worker()
 
     @cached_property
     def _link(self) -> WorkerLink:
-        return WorkerLink(self.backend, self.session, changed=self.show_news, happened=self._happened)
+        from tui.state.link import WorkerLink
+
+        return WorkerLink(self.worker, self.session, changed=self.show_news, happened=self._happened)
 
     def attach(self, restart: bool = False, *, end_other: bool = False) -> None:
-        """Follow the worker from now on; what was followed before is left."""
         self.run_worker(self._link.follow(restart=restart, end_other=end_other), group="link", exclusive=True)
 
     def show_news(self, topics: Topic) -> None:
-        """Bring to the screen soon what of the session is new."""
         self._stale |= topics
         if self._stale and not self._redraw_timer:
             self._redraw_timer = True
@@ -159,7 +130,7 @@ class Flux2App(TypeAheadApp):
             return
         topics, self._stale = self._stale, Topic(0)
         self.dashboard.show(self.session, topics)
-        self.desk.show(self.session, topics)
+        picture_desk.show(self, self.session, topics)
         self._tell_unfinished()
         self._tell_strange()
 
@@ -182,7 +153,7 @@ class Flux2App(TypeAheadApp):
     def _happened(self, event: ev.Event) -> None:
         match event:
             case ev.RunFinished(path=path):
-                self.desk.finished(Path(path))
+                picture_desk.finished(self, Path(path))
                 self._notify_of_end("Picture saved", Path(path).name)
             case ev.RunFailed(message=message):
                 self.notify(message, title="Run failed", severity="error", timeout=10)
@@ -221,25 +192,18 @@ class Flux2App(TypeAheadApp):
         assert isinstance(screen, Dashboard)
         return screen
 
-    # --- what the user asks ------------------------------------------------------------------------------------------
+    def show_library(self) -> None:
+        picture_desk.show_library(self)
 
-    async def ask_worker(self, what: Awaitable[object]) -> bool:
-        """Wait for a command's answer; a refusal is shown as the sentence that it is."""
-        try:
-            await what
-        except Flux2Error as error:
-            self.say("error", str(error))
-            return False
-        return True
+    def put_prompt(self, prompt: str) -> None:
+        self.dashboard.prompt.put(prompt)
 
-    def say(self, level: str, message: str) -> None:
-        """A sentence for the user, as a toast and into the log."""
-        severity = "error" if level == "error" else "warning" if level == "warning" else "information"
-        self.notify(message, severity=severity, timeout=8)  # type: ignore[arg-type]
-        self.show_news(self.session.say(level, message))
+    def open_models(self) -> None:
+        self.dashboard.action_models()
+
+    # --- what the user chooses ---------------------------------------------------------------------------------------
 
     def choose(self, choices: Choices) -> None:
-        """Take new choices over, show them, and write them down soon."""
         self.choices = choices
         self.dashboard.show_choices(choices)
         self.save_soon()
@@ -256,29 +220,16 @@ class Flux2App(TypeAheadApp):
         if self.choices == self._saved:  # another screen may have written its own meanwhile
             return
         try:
-            save_choices(self._choices_path, self.choices)
+            save_choices(self.choices_path, self.choices)
             self._saved = self.choices
         except OSError as error:
             self.log.error(f"choices not saved: {error}")  # a full disk must not disturb a run
-
-    @property
-    def _choices_path(self) -> Path:
-        return self.options.state / "screen.json"
 
     # --- colours, themes and commands --------------------------------------------------------------------------------
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         filters = super().get_line_filters()
         return [*filters, self._palette] if self.console.color_system == "256" else filters
-
-    def keys_of(self, name: str) -> str:
-        """The keys of what has this id in the key map, as they are written for people."""
-        return self.key_of(name).display
-
-    def key_of(self, name: str) -> Key:
-        """What has this id in the key map, with the user's keys."""
-        key = next(key for key in ALL_KEYS if key.id == name)
-        return replace(key, keys=self.preferences.keys.get(name, key.keys))
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return variable_defaults(self.current_theme)

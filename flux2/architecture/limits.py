@@ -14,6 +14,9 @@ DeviceType = Literal["cpu", "gpu"]
 MAX_TEXT_TOKENS = 512
 """Text tokens that FLUX.2 was trained with, padding included (diffusers' `max_sequence_length`)."""
 
+TOKEN_PIXELS = 16
+"""Pixels of a picture's side that a transformer's token stands for: 8 by the autoencoder, doubled by patchifying."""
+
 GROUP = 64
 """Neighbouring inputs of a quantized weight that share a scale and a bias, two bytes each."""
 BITS = {"qint8": 8, "int4": 4}

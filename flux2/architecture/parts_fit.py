@@ -7,9 +7,9 @@ from pathlib import Path
 
 from flux2.architecture.autoencoder import AutoencoderConfig
 from flux2.architecture.language_model import LanguageModelConfig
+from flux2.architecture.limits import TOKEN_PIXELS
 from flux2.architecture.transformer import Flux2TransformerConfig
 from flux2.errors import CheckpointError
-from flux2.request import TOKEN_PIXELS
 
 _NAMES = {"text_encoder": "text encoder", "vae": "autoencoder"}
 

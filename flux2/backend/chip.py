@@ -34,7 +34,7 @@ class Chip:
     memory_limit: int
     """Bytes the process should stay below: Metal's recommended working set, the GPU's memory, or the machine's."""
     generation: int = 0
-    """Of Apple's M chips; 0 for all others."""
+    """Generation of Apple's M chips, 1 for the M1; 0 for all other chips."""
 
     @property
     def emulates_bfloat16(self) -> bool:

@@ -14,10 +14,8 @@ from contextlib import contextmanager, suppress
 import psutil
 
 from flux2.backend.chip import macos_version
-from flux2.backend.mlx import default_dtype, device_type, mx, this_chip
+from flux2.backend.mlx import mx, this_chip
 from flux2.events import Memory
-from flux2.planning.budget import Budget, user_budget
-from flux2.planning.run_setting import Engine
 
 _process = psutil.Process()
 
@@ -46,23 +44,6 @@ def reset_peak() -> None:
 def free_cache() -> None:
     """Give back to the system what arrays have freed."""
     mx.clear_cache()
-
-
-def budget(limit: int | None = None) -> Budget:
-    """What a run of this process may take.
-
-    Args:
-        limit: what the user allows; None is what the environment or else the device says.
-
-    Raises:
-        RequestError: if the environment's makes no sense.
-    """
-    return Budget.now(limit or user_budget() or memory_limit(), read())
-
-
-def engine(dtype: str | None = None) -> Engine:
-    """What computes here, for the planner."""
-    return Engine(dtype=dtype or default_dtype(), backend=device_type())
 
 
 def limit_cache(count: int) -> None:

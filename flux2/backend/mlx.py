@@ -2,7 +2,7 @@
 
 >>> from flux2.backend.mlx import mx, nn
 
-Importing MLX through this module puts a fast BLAS in place first (`flux2.backend.cpu.blas`), which can't be done later.
+Importing MLX through this module puts a fast BLAS in place first (`flux2.backend.blas`), which can't be done later.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import sys
 import psutil
 
 from flux2.architecture.limits import DeviceType
+from flux2.backend import blas
 from flux2.backend.chip import Chip, read_chip
-from flux2.backend.cpu import blas
 
 # Float32 means float32: on CUDA and on Apple's M5 MLX multiplies it in TF32 otherwise, about 3e-4 off
 # (https://github.com/ml-explore/mlx/issues/3860). Read once, at MLX's first operation.

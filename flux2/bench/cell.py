@@ -18,11 +18,11 @@ from typing import Any
 
 from flux2 import events as ev
 from flux2 import humanize
+from flux2.architecture.limits import TOKEN_PIXELS
 from flux2.backend import memory
 from flux2.bench.document import PROMPT, SEED, SIZE
 from flux2.errors import Flux2Error
 from flux2.paths import cache_dir
-from flux2.request import TOKEN_PIXELS
 
 PROGRESS = "· "
 """What lines on standard error begin with that tell how far it has come."""
@@ -45,7 +45,7 @@ class Cell:
     steps: int | None = None
     guidance: float | None = None
     tokens: int | None = None
-    """Of text; None is what the checkpoint was trained with."""
+    """Text tokens; None is what the checkpoint was trained with."""
     picture: str | None = None
     """Where to save the picture made."""
 

@@ -21,7 +21,7 @@ class Comparison:
     measured: float
     least: float
     most: float
-    """Of all runs."""
+    """Highest of all runs, as `least` is the lowest."""
     document: float | None
     planned: float | None
     target: int | None
@@ -33,7 +33,7 @@ class Comparison:
 
     @property
     def difference(self) -> float | None:
-        """Of what was planned from what was measured, %."""
+        """Difference of what was planned from what was measured, % of the latter."""
         return None if self.planned is None else 100 * (self.planned / self.measured - 1)
 
     @property

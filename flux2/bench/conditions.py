@@ -16,7 +16,7 @@ import psutil
 
 from flux2 import __version__
 from flux2.backend import memory
-from flux2.backend.cpu.blas import THREAD_VARIABLES
+from flux2.backend.blas import THREAD_VARIABLES
 from flux2.backend.mlx import BLAS_COMPLAINT, device_type
 
 _PACKAGES = ("mlx", "mlx-metal", "mlx-cuda-13", "numpy", "transformers", "torch", "diffusers", "mflux")

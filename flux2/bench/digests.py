@@ -20,7 +20,7 @@ from flux2.checkpoint.safetensors_writer import write
 from flux2.disk.digest import digest
 
 _TENSOR_MIB = 64
-"""Of each tensor, as a quantized matrix of Klein 9B or Dev is."""
+"""MiB of each tensor, as large as a quantized matrix of Klein 9B or Dev."""
 
 
 def main(mib: int) -> None:

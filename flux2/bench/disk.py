@@ -25,7 +25,7 @@ _WRITTEN = 64 << 20
 
 
 def weights_in(folder: Path) -> list[Path]:
-    """Of a network, the largest file first."""
+    """Weight files of a network, the largest first."""
     return sorted(folder.glob("*.safetensors"), key=lambda file: -file.stat().st_size)
 
 

@@ -20,7 +20,7 @@ def find_all(report: dict[str, Any]) -> list[str]:
 
 
 def reduction(report: dict[str, Any]) -> Iterator[str]:
-    """Of the transformer's memory, against the same model's bf16."""
+    """Sentences on the transformer's memory at each level, against the same model's bf16."""
     cells = _cells(report, "transformer_active")
     for level in LEVELS[1:]:
         found = []
@@ -34,7 +34,7 @@ def reduction(report: dict[str, Any]) -> Iterator[str]:
 
 
 def _time(report: dict[str, Any]) -> Iterator[str]:
-    """Of a step, against the same model's bf16."""
+    """Sentences on the time of a step at each level, against the same model's bf16."""
     cells = _stepping(report)
     for level in LEVELS[1:]:
         found = []
@@ -47,7 +47,7 @@ def _time(report: dict[str, Any]) -> Iterator[str]:
 
 
 def streaming(report: dict[str, Any]) -> Iterator[str]:
-    """Of a step, against the same level resident."""
+    """Sentences on the time of a streamed step, against the same level resident."""
     cells = _stepping(report)
     for (model, level, residency), cell in cells.items():
         resident = cells.get((model, level, "resident"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flux2.architecture.published import ARCHITECTURES
-from flux2.backend.cpu import blas
+from flux2.backend import blas
 from flux2.backend.mlx import default_dtype
 from flux2.bench.conditions import read_conditions
 from flux2.bench.recording import Recording

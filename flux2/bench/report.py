@@ -27,7 +27,7 @@ from flux2.paths import cache_dir
 from flux2.store.source import repo_to_download
 
 FORMAT = 2
-"""Of the JSON."""
+"""Version of the JSON's form."""
 _COPIED = ("blas",)
 """Folders of the cache that cells may find made; all else they do for themselves."""
 _OF_NO_LEVEL = ("encode", "decode")
@@ -42,13 +42,13 @@ class BenchPlan:
     """Catalog names, Hub repositories or folders; with `synthetic`, names in `flux2.architecture.published`."""
     quantizations: tuple[str, ...]
     parts: tuple[str, ...]
-    """Of `flux2.bench.cell.PARTS`."""
+    """Names out of `flux2.bench.cell.PARTS`."""
     cell: Cell
     """Size, steps, tokens and dtype of every cell."""
     residencies: tuple[str, ...] = ("resident",)
     synthetic: bool = False
     divisor: int = 1
-    """Of the synthetic checkpoint's size."""
+    """Number that the synthetic checkpoint's widths are divided by."""
     runs: int = 1
     pictures: Path | None = None
     """A folder for the pictures made."""

@@ -1,1 +1,1 @@
-"""Files to named tensors: the layout of a checkpoint, validated reading one tensor at a time, download."""
+"""Files to named tensors: the layout of a checkpoint, and validated reading, one tensor at a time."""

@@ -81,14 +81,14 @@ NEEDED_FILES = (
     *(f"{part.folder}/*.json" for part in PARTS.values()),
     *(f"{part.folder}/*.safetensors" for part in PARTS.values() if part.weights),
 )
-"""Of a Hub repository; the same weights often lie at its top once more as a single file, which nobody here reads."""
+"""Patterns of the files taken from a Hub repository; what lies at its top, often the same weights, is not read."""
 
 VAE_FILES = tuple(
     f"{place}{name}"
     for place in ("", "vae/")
     for name in ("config.json", "diffusion_pytorch_model*.safetensors", "diffusion_pytorch_model*.json")
 )
-"""Of a Hub repository that is an autoencoder, or has one in its vae/ folder."""
+"""Names of files taken from a Hub repository that is an autoencoder, or has one in its vae/ folder."""
 
 
 def read_index(folder: Path) -> dict[str, Any]:

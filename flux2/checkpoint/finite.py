@@ -25,14 +25,16 @@ _PIECE = 1 << 20
 """Numbers looked at together."""
 
 
-def with_its_cause(error: NumericalError, checkpoint: Checkpoint, go_on: Callable[[], None]) -> NumericalError:
+def with_its_cause(
+    error: NumericalError, checkpoint: Checkpoint, check_cancelled: Callable[[], None]
+) -> NumericalError:
     """The error itself, or a better one that names the tensor of the checkpoint that is not finite.
 
     Args:
-        go_on: called for each tensor; raises where the user wants to wait no longer.
+        check_cancelled: called for each tensor; raises where the user wants to wait no longer.
     """
     try:
-        found = _first_not_finite(checkpoint, go_on)
+        found = _first_not_finite(checkpoint, check_cancelled)
     except CheckpointError:  # the file is gone or shrank; what was met first is what is said
         found = None
     if found is None:
@@ -44,10 +46,10 @@ def with_its_cause(error: NumericalError, checkpoint: Checkpoint, go_on: Callabl
     )
 
 
-def _first_not_finite(checkpoint: Checkpoint, go_on: Callable[[], None]) -> TensorInfo | None:
+def _first_not_finite(checkpoint: Checkpoint, check_cancelled: Callable[[], None]) -> TensorInfo | None:
     for part in (checkpoint.text_encoder, checkpoint.transformer, checkpoint.vae):
         for info in part.tensors.values():
-            go_on()
+            check_cancelled()
             if info.dtype in _EXPONENTS and not _is_finite(info):
                 return info
     return None

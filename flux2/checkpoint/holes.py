@@ -12,7 +12,7 @@ from flux2.errors import CheckpointError
 from flux2.humanize import size
 
 TOLERATED = 0.01
-"""Of a file: what file systems that compress make a hole of, because it is zero, and weights may be."""
+"""Share of a file that may be holes: file systems that compress make one of zeros, and weights may be zero."""
 
 
 def check_written(files: Iterable[Path]) -> None:
@@ -31,7 +31,7 @@ def check_written(files: Iterable[Path]) -> None:
 
 
 def bytes_in_holes(path: Path) -> int:
-    """As far as the file's system tells; 0 where it knows no holes."""
+    """Bytes of a file that lie in holes, by what its file system tells; 0 where that knows no holes."""
     holes = position = 0
     with path.open("rb", buffering=0) as file:
         total = os.fstat(file.fileno()).st_size

@@ -11,7 +11,7 @@ from flux2.checkpoint.remedies import complete, fetch_again
 from flux2.errors import CheckpointError
 
 MAX_BYTES = 256 << 20
-"""Of a file that is read whole; the largest tokenizers have some 20 MB."""
+"""Bytes of the largest file that is read whole; the largest tokenizers have some 20 MB."""
 
 
 def read_json(path: Path, remedy: str = "") -> dict[str, Any]:

@@ -12,18 +12,27 @@ from mlx.utils import tree_flatten
 from flux2.backend.mlx import mx, nn
 from flux2.checkpoint.foreign_formats import foreign_format
 from flux2.checkpoint.layout import Component
+from flux2.checkpoint.quanto import dequantize, split_scales
 from flux2.checkpoint.remedies import fetch_anew
 from flux2.checkpoint.safetensors_file import TensorInfo, read_tensor
 from flux2.checkpoint.streaming import reading_ahead
 from flux2.errors import CheckpointError
-from flux2.quantization.linear import Quantization, QuantizedLinear
-from flux2.quantization.quanto import dequantize, split_scales
 
 OnBytes = Callable[[int], None]
 """Told how many bytes were read since the last call; may raise, to stop the loading."""
 
 _READ_TYPES = ("BF16", "F16", "F32")
 KEEP_IN_CACHE = 16 * 1024**2  # bytes; freed buffers of larger tensors fit no later one and go back to the system
+
+
+class LinearQuantizer(Protocol):
+    """What Linears without a bias are kept as in place of their weights; `flux2.quantization.linear` has them."""
+
+    def check(self, name: str, shape: tuple[int, ...]) -> None:
+        """Raises CheckpointError if a weight of this shape, [outputs, inputs], can't be kept so."""
+
+    def quantized(self, weight: mx.array) -> nn.Module:
+        """The layer in place of a Linear with this weight, [outputs, inputs]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,7 @@ class WeightPlan:
     linears: frozenset[str]
     """Paths of the Linears without a bias, which quantization replaces."""
     scales: Mapping[str, TensorInfo] = field(default_factory=dict)
-    """Of the tensors stored as int8 (`flux2.quantization.quanto`), by their name."""
+    """Scales of the tensors stored as int8 (`flux2.checkpoint.quanto`), by the tensor's name."""
 
     @property
     def nbytes(self) -> int:
@@ -60,11 +69,11 @@ class WeightPlan:
         tensors = [read_tensor(stored, on_bytes) for stored in self.stored(info)]
         return dequantize(*tensors) if len(tensors) > 1 else tensors[0]
 
-    def check_quantization(self, mode: Quantization) -> None:
-        """Raises CheckpointError if one of the Linears can't be stored in this mode."""
+    def check_quantization(self, quantizer: LinearQuantizer) -> None:
+        """Raises CheckpointError if one of the Linears can't be stored so."""
         for info in self.tensors:
             if layer_of(info.name) in self.linears:
-                mode.check(f"{info.path}: {info.name}", info.shape)
+                quantizer.check(f"{info.path}: {info.name}", info.shape)
 
 
 def plan_weights(network: nn.Module, component: Component, unused: str = "") -> WeightPlan:
@@ -125,14 +134,12 @@ class WeightSource(Protocol):
 
     @property
     def plan(self) -> WeightPlan:
-        """Of the checkpoint."""
+        """Plan of the checkpoint's weights."""
 
     def stored(self, info: TensorInfo) -> tuple[TensorInfo, ...]:
         """The tensors to be read for one of the plan's."""
 
-    def convert(
-        self, info: TensorInfo, tensors: list[mx.array], dtype: mx.Dtype
-    ) -> tuple[str, mx.array | QuantizedLinear]:
+    def convert(self, info: TensorInfo, tensors: list[mx.array], dtype: mx.Dtype) -> tuple[str, mx.array | nn.Module]:
         """What a network that computes in `dtype` holds for them, and at which of its paths."""
 
 
@@ -141,18 +148,16 @@ class CheckpointWeights:
     """A checkpoint's own tensors, quantized on the way where a mode is given."""
 
     plan: WeightPlan
-    quantization: Quantization | None = None
+    quantization: LinearQuantizer | None = None
 
     def stored(self, info: TensorInfo) -> tuple[TensorInfo, ...]:
         return self.plan.stored(info)
 
-    def convert(
-        self, info: TensorInfo, tensors: list[mx.array], dtype: mx.Dtype
-    ) -> tuple[str, mx.array | QuantizedLinear]:
+    def convert(self, info: TensorInfo, tensors: list[mx.array], dtype: mx.Dtype) -> tuple[str, mx.array | nn.Module]:
         tensor = dequantize(*tensors) if len(tensors) > 1 else tensors[0]
         layer = layer_of(info.name)
         if self.quantization and layer in self.plan.linears:
-            return layer, QuantizedLinear(tensor, self.quantization)
+            return layer, self.quantization.quantized(tensor)
         return info.name, tensor.astype(stored_dtype(tensor, dtype))
 
 
@@ -161,7 +166,7 @@ def load_weights(
     plan: WeightPlan,
     *,
     dtype: mx.Dtype,
-    quantization: Quantization | None = None,
+    quantization: LinearQuantizer | None = None,
     on_bytes: OnBytes | None = None,
 ) -> None:
     """Read every tensor of the plan into the network, quantizing Linears on the way.
@@ -175,10 +180,10 @@ def load_weights(
     Raises:
         CheckpointError: if a file can't be read to the end; the network is then unusable.
     """
-    fill(network, CheckpointWeights(plan, quantization), dtype, on_bytes)
+    read_into(network, CheckpointWeights(plan, quantization), dtype, on_bytes)
 
 
-def fill(network: nn.Module, weights: WeightSource, dtype: mx.Dtype, on_bytes: OnBytes | None = None) -> None:
+def read_into(network: nn.Module, weights: WeightSource, dtype: mx.Dtype, on_bytes: OnBytes | None = None) -> None:
     """Read every weight into the network, each while the one before is converted; see `load_weights`."""
     tell = on_bytes or (lambda _: None)
     groups = [list(weights.stored(info)) for info in weights.plan.tensors]
@@ -186,17 +191,19 @@ def fill(network: nn.Module, weights: WeightSource, dtype: mx.Dtype, on_bytes: O
         for info, group in zip(weights.plan.tensors, groups, strict=True):
             tensors = ahead.take()
             tell(sum(stored.nbytes for stored in group))
-            give(network, weights, info, tensors, dtype)
+            install(network, weights, info, tensors, dtype)
             if info.nbytes > KEEP_IN_CACHE:
                 mx.clear_cache()
 
 
-def give(network: nn.Module, weights: WeightSource, info: TensorInfo, tensors: list[mx.array], dtype: mx.Dtype) -> None:
+def install(
+    network: nn.Module, weights: WeightSource, info: TensorInfo, tensors: list[mx.array], dtype: mx.Dtype
+) -> None:
     """Put one weight into the network, made and evaluated from the tensors it is stored as; empties their list."""
     path, value = weights.convert(info, tensors, dtype)
     mx.eval(value if isinstance(value, mx.array) else value.parameters())
     tensors.clear()
-    place(network, path, value)
+    set_at(network, path, value)
 
 
 def stored_dtype(tensor: mx.array, dtype: mx.Dtype) -> mx.Dtype:
@@ -210,7 +217,7 @@ def layer_of(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def place(network: nn.Module, path: str, value: Any) -> None:
+def set_at(network: nn.Module, path: str, value: Any) -> None:
     """Set a parameter or a layer of the network by its path in the checkpoint's names."""
     *parents, last = path.split(".")
     node: Any = network

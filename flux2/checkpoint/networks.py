@@ -12,11 +12,10 @@ from flux2.architecture.text_encoder import TextEncoder, find_text_encoder
 from flux2.architecture.transformer import Flux2TransformerConfig
 from flux2.backend.mlx import mx, nn
 from flux2.checkpoint.layout import Checkpoint, Component
-from flux2.checkpoint.loading import OnBytes, WeightPlan, load_weights, plan_weights
+from flux2.checkpoint.loading import LinearQuantizer, OnBytes, WeightPlan, load_weights, plan_weights
 from flux2.models.autoencoder import AutoencoderKLFlux2
 from flux2.models.language_model import LanguageModel
 from flux2.models.transformer import Flux2Transformer2DModel
-from flux2.quantization.linear import Quantization
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,9 @@ class NetworkSource:
         """A new network that still has no weights."""
         return _build(self.kind, self.config)
 
-    def load(self, dtype: mx.Dtype, quantization: Quantization | None = None, on_bytes: OnBytes | None = None) -> Any:
+    def load(
+        self, dtype: mx.Dtype, quantization: LinearQuantizer | None = None, on_bytes: OnBytes | None = None
+    ) -> Any:
         """A new network with its weights.
 
         Raises:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from flux2.architecture.catalog import find_card
+from flux2.checkpoint.manifest import Manifest, repository_of_snapshot
 from flux2.paths import pocket_checkpoint
-from flux2.store.manifest import Manifest, repository_of_snapshot
 
 _COMPARED = 1 << 30
 """Bytes up to which a file is compared with the Hub's digest to choose a remedy: some seconds."""

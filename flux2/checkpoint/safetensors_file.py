@@ -68,7 +68,7 @@ def dtype_name(dtype: mx.Dtype) -> str:
 
 
 def item_bytes(dtype: str) -> int:
-    """Of one number of a type, by the format's name of it."""
+    """Bytes of one number of a type, by the format's name of it."""
     return _ITEM_BYTES[dtype]
 
 
@@ -82,7 +82,7 @@ class TensorInfo:
     """The format's name of it: "BF16", "F32"…"""
     shape: tuple[int, ...]
     offset: int
-    """Of its first byte in the file."""
+    """Offset of its first byte in the file."""
     nbytes: int
     digest: str = ""
     """`tensor_digest` of its bytes, where this program wrote the file; every reading is checked against it."""

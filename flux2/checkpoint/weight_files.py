@@ -1,4 +1,4 @@
-"""In which files the weights of one part of a checkpoint lie, chosen by the names that are there.
+"""The files with the weights of one part of a checkpoint, chosen by the names that are there.
 
 The same weights come in several forms: one file or numbered shards, with an index of them or without, and each of these
 again as a variant of another type of number. diffusers and transformers name them so:

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from flux2.awake import kept_awake
+from flux2.backend.awake import kept_awake
 from flux2.bench.document import LEVELS, MODELS, PROMPT, SEED, SIZE
 from flux2.request import RESIDENCIES
 

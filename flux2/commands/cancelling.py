@@ -52,7 +52,7 @@ class _Heeded:
 
 
 _heeded = _Heeded()
-"""Of this process, as its signals are."""
+"""The one handler of this process, as its signals are the process's."""
 
 
 @contextlib.contextmanager

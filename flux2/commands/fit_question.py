@@ -14,7 +14,9 @@ from flux2.store.configs import find_networks
 _NAMED = 3  # alternatives in a sentence, the best; where somebody can answer, all are listed
 
 
-def settle(request: GenerationRequest, dtype: str | None, memory_budget: int | None, *, ask: bool) -> GenerationRequest:
+def ask_if_too_large(
+    request: GenerationRequest, dtype: str | None, memory_budget: int | None, *, ask: bool
+) -> GenerationRequest:
     """The request itself where it fits or is forced; else what the user takes in its place.
 
     Args:
@@ -26,9 +28,9 @@ def settle(request: GenerationRequest, dtype: str | None, memory_budget: int | N
     """
     if request.force:
         return request
-    from flux2.backend import memory
+    from flux2.planning import this_machine
 
-    engine, budget = replace(memory.engine(dtype), keep_transformer=False), memory.budget(memory_budget)
+    engine, budget = replace(this_machine.engine(dtype), keep_transformer=False), this_machine.budget(memory_budget)
     try:
         networks = find_networks(request.model, request.vae)
         fit = weigh(request, networks, engine, budget)

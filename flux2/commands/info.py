@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _read(path: Path) -> tuple[ImageMetadata | None, FoundSettings]:
     """All that a picture of ours says, and what is understood of any program's."""
-    from flux2.pictures.foreign_metadata import read_settings_of
+    from flux2.pictures.foreign.reading import read_settings_of
     from flux2.pictures.images import read_metadata
 
     found = read_settings_of(path)

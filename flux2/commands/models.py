@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flux2.architecture.catalog import MODELS, find_card, same_model
 from flux2.architecture.model_names import catalog_name, repository_of
-from flux2.awake import kept_awake
+from flux2.backend.awake import kept_awake
 from flux2.commands.cancelling import CancelOnSignal
 from flux2.errors import GenerationCancelled, RequestError
 from flux2.events import DownloadProgress

@@ -127,9 +127,9 @@ def _refuse_what_a_run_would(model: str, vae: str | None) -> None:
 
 
 def _this_machine(dtype: str | None, limit: int | None) -> tuple[Engine, Budget]:
-    from flux2.backend import memory
+    from flux2.planning import this_machine
 
-    return memory.engine(dtype), memory.budget(limit)
+    return this_machine.engine(dtype), this_machine.budget(limit)
 
 
 def _facts(model: str, networks: Networks, plans: list[MemoryPlan], budget: Budget) -> dict[str, Any]:

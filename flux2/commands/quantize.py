@@ -8,7 +8,7 @@ import sys
 import time
 
 from flux2.architecture.catalog import MODELS
-from flux2.awake import kept_awake
+from flux2.backend.awake import kept_awake
 from flux2.commands.cancelling import Cancelled, CancelOnSignal
 from flux2.errors import GenerationCancelled
 from flux2.humanize import seconds, size

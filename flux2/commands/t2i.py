@@ -12,9 +12,9 @@ from typing import Any
 
 from flux2 import __version__, humanize
 from flux2.architecture.catalog import MODELS
-from flux2.awake import kept_awake
+from flux2.backend.awake import kept_awake
 from flux2.commands.cancelling import Cancelled, CancelOnSignal
-from flux2.commands.fit_question import settle
+from flux2.commands.fit_question import ask_if_too_large
 from flux2.commands.plan import add_budget, budget_of
 from flux2.errors import GenerationCancelled, PictureNotSavedError, RequestError
 from flux2.events import DownloadProgress, Event, Logged, RunStarted, Warned
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     budget = budget_of(args)
     asked = _request(args)
     somebody = sys.stdin.isatty() and sys.stderr.isatty() and not args.json
-    progress = _generate(settle(asked, args.dtype, budget, ask=somebody), budget, args)
+    progress = _generate(ask_if_too_large(asked, args.dtype, budget, ask=somebody), budget, args)
     told = json.dumps(result(progress)) if args.json else progress.path
     deliver(told, made=f"The picture is saved as {progress.path}.")
     if not args.json and not args.quiet:

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from flux2.architecture.limits import TOKEN_PIXELS
 from flux2.backend.mlx import mx
 from flux2.checkpoint.layout import Component
 from flux2.disk.atomic import write_atomically
@@ -30,7 +31,6 @@ from flux2.disk.digest import sealed, unsealed
 from flux2.disk.private import make_private, read_own
 from flux2.models.autoencoder import AutoencoderKLFlux2
 from flux2.paths import cache_dir, pocket_checkpoint
-from flux2.request import TOKEN_PIXELS
 
 Array = npt.NDArray[np.float32]
 
@@ -153,7 +153,7 @@ def _file_name(vae: Component) -> str:
 
 
 def _fingerprint(vae: Component) -> str:
-    """Of the autoencoder's config, and of size and both ends of its files: a header says every name and place."""
+    """Digest of the autoencoder's config, and of size and both ends of its files, whose headers name all tensors."""
     digest = hashlib.sha256(json.dumps([_FORMAT, vae.config], sort_keys=True).encode())
     for path in vae.files:
         with path.open("rb") as file:

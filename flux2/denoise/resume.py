@@ -20,22 +20,34 @@ import numpy.typing as npt
 from safetensors.numpy import save
 
 from flux2 import __version__
-from flux2.backend.cpu import blas
+from flux2.backend import blas
 from flux2.backend.mlx import mx
 from flux2.checkpoint.safetensors_file import read_header, read_metadata, read_tensor
-from flux2.denoise.steps import unpack
+from flux2.denoise.steps import Step, unpack
+from flux2.denoise.watched import OnStep
 from flux2.disk.atomic import write_atomically
 from flux2.disk.digest import digest
 from flux2.disk.private import check_own, make_private
 from flux2.errors import CheckpointError, Flux2Error
-from flux2.pipeline import Flux2Pipeline, StepCallback
 from flux2.reporting import RunReport
 from flux2.request import GenerationRequest
 
 KEEP_EVERY = 15.0
 """Seconds between one keeping and the next: what a crash costs at most, and a step, where steps take longer."""
 
-_DECIDES = ("prompt", "negative_prompt", "model", "vae", "quantization", "width", "height", "steps", "guidance", "seed")
+_DECIDES = (
+    "prompt",
+    "negative_prompt",
+    "model",
+    "vae",
+    "quantization",
+    "width",
+    "height",
+    "steps",
+    "guidance",
+    "seed",
+    "max_sequence_length",
+)
 """What of a request the latents depend on; how weights are held and where the picture goes change nothing."""
 
 
@@ -54,7 +66,7 @@ class RunState:
 
     path: Path
     identity: str
-    """Of what the picture depends on, by `identify`."""
+    """Digest of what the picture depends on, by `identify`."""
     keep_every: float = field(default_factory=lambda: KEEP_EVERY)
     _kept_at: float = field(default_factory=time.monotonic)
     _fails: bool = False
@@ -71,16 +83,16 @@ class RunState:
             report.log(f"The run is taken up after step {progress.step}.")
         return progress
 
-    def callback(self, request: GenerationRequest, report: RunReport) -> StepCallback:
-        """What keeps the latents after each step but the last; a disk that is full is said once."""
+    def keeper(self, request: GenerationRequest, report: RunReport) -> OnStep:
+        """A function that keeps the latents after each step but the last; a disk that is full is said once."""
         assert request.steps and request.height and request.width
         steps, height, width = request.steps, request.height, request.width
 
-        def keep(_: Flux2Pipeline, index: int, __: float, tensors: dict[str, mx.array]) -> None:
-            if self._fails or index + 1 == steps:
+        def keep(step: Step) -> None:
+            if self._fails or step.number == steps:
                 return
             try:
-                self.keep(index + 1, tensors["latents"], height, width)
+                self.keep(step.number, step.latents, height, width)
             except Flux2Error as error:
                 self._fails = True
                 report.warn(str(error))
@@ -134,14 +146,20 @@ class RunState:
             self.path.unlink()
 
 
-def identify(request: GenerationRequest, pipeline: Flux2Pipeline) -> str:
-    """A digest of all that decides what the picture will be, the request's defaults being filled in."""
+def identify(request: GenerationRequest, dtype: str, files: object) -> str:
+    """A digest of all that decides what the picture will be.
+
+    Args:
+        request: with its defaults filled in.
+        dtype: what is computed in.
+        files: what tells the checkpoint's files from others, as `Checkpoint.stamps`.
+    """
     decisive: dict[str, Any] = {name: getattr(request, name) for name in _DECIDES}
     decisive |= {
-        "dtype": pipeline.dtype,
+        "dtype": dtype,
         "device": str(mx.default_device()),
         "processor": [str(mx.device_info().get("device_name")), blas.kernels()],
-        "files": pipeline.checkpoint.stamps(),
+        "files": files,
         "versions": [__version__, version("mlx")],
     }
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()

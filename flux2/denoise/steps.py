@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import NamedTuple
@@ -12,13 +12,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from flux2.architecture.limits import TOKEN_PIXELS
 from flux2.backend.mlx import mx, on_cpu
 from flux2.denoise.schedule import SchedulerConfig, clean_estimate, euler_step, guided_velocity, noise_levels
 from flux2.errors import NumericalError, RequestError
-from flux2.models.layers import AfterBlock, Evaluate
+from flux2.models.evaluation import AfterBlock, Evaluate, InFlight
 from flux2.models.rope import image_positions, text_positions
 from flux2.models.transformer import Conditioning, Flux2Transformer2DModel, finish_step
-from flux2.request import TOKEN_PIXELS
+from flux2.request import GenerationRequest
 
 
 class Step(NamedTuple):
@@ -46,11 +47,32 @@ class DenoisingPlan:
     guidance: float
     scheduler: SchedulerConfig
     embeddings: mx.array
-    """Of the prompt, [1, text tokens, joint_attention_dim]; their dtype is the one computed in."""
+    """Embeddings of the prompt, [1, text tokens, joint_attention_dim]; their dtype is the one computed in."""
     negative_embeddings: mx.array | None = None
-    """Of the negative prompt, where there is a second pass per step."""
+    """Embeddings of the negative prompt, where there is a second pass per step."""
     first_step: int = 0
     """Steps that the latents have behind them already, from a run that was broken off."""
+
+    @classmethod
+    def of(
+        cls, request: GenerationRequest, embeddings: Sequence[mx.array], scheduler: SchedulerConfig, first_step: int = 0
+    ) -> DenoisingPlan:
+        """The plan of a request with every default filled in.
+
+        Args:
+            embeddings: of the prompt and, where there is a second pass per step, of the negative one.
+        """
+        assert request.width and request.height and request.steps and request.guidance is not None
+        return cls(
+            height=request.height,
+            width=request.width,
+            steps=request.steps,
+            guidance=request.guidance,
+            scheduler=scheduler,
+            embeddings=embeddings[0],
+            negative_embeddings=embeddings[1] if len(embeddings) > 1 else None,
+            first_step=first_step,
+        )
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -152,19 +174,17 @@ class _Computed:
 
     def __init__(self, number: int, sigma: float, latents: mx.array, estimate: mx.array) -> None:
         self._number, self._sigma, self._latents, self._estimate = number, sigma, latents, estimate
-        self._finite = mx.isfinite(latents).all()
+        self._in_flight = InFlight(latents, estimate)
         self.ended = 0.0
         """When it was seen to be done, by `time.perf_counter`."""
-        mx.async_eval(latents, estimate, self._finite)  # type: ignore[no-untyped-call]
 
     def step(self, plan: DenoisingPlan, began: float) -> Step:
         """Wait for it. Raises NumericalError if it is not finite."""
-        if not self._finite.item():
+        if not self._in_flight.arrived():
             raise NumericalError(
                 f"The latents became NaN or infinite in step {self._number} of {plan.steps} "
                 f"(computed in {_name(plan.embeddings.dtype)}); choose another dtype, or another checkpoint."
             )
-        mx.eval(self._latents, self._estimate)
         self.ended = time.perf_counter()
         return Step(self._number, self._sigma, self.ended - began, self._latents, self._estimate)
 

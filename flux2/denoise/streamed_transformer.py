@@ -14,7 +14,7 @@ from typing import Any
 
 from flux2.architecture.transformer import CONDITIONING_PARTS, part_of
 from flux2.backend.mlx import mx, nn
-from flux2.checkpoint.loading import WeightSource, give
+from flux2.checkpoint.loading import WeightSource, install
 from flux2.checkpoint.networks import NetworkSource
 from flux2.checkpoint.safetensors_file import TensorInfo, read_tensor
 from flux2.checkpoint.streaming import ReadAhead, reading_ahead
@@ -46,7 +46,7 @@ def streamed_transformer(
     step = network.step_parts()
     parts = _by_part(weights, {*CONDITIONING_PARTS, *step})
     for info in parts.pop(""):  # what every step needs and is small: the projections from and to latents
-        give(network, weights, info, [read_tensor(stored) for stored in weights.stored(info)], dtype)
+        install(network, weights, info, [read_tensor(stored) for stored in weights.stored(info)], dtype)
     order = chain(CONDITIONING_PARTS, chain.from_iterable(repeat(step, steps)))
     groups = ([stored for info in parts[part] for stored in weights.stored(info)] for part in order)
     with reading_ahead(groups, while_waiting) as ahead:
@@ -80,7 +80,7 @@ class StreamedTransformer:
         for info in self._parts[path]:
             count = len(self._weights.stored(info))
             stored, tensors[:count] = tensors[:count], []
-            give(self.network, self._weights, info, stored, self._dtype)
+            install(self.network, self._weights, info, stored, self._dtype)
         yield
         _empty(_find(self.network, path))
 

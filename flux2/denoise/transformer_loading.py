@@ -11,12 +11,12 @@ from typing import NamedTuple
 from flux2.architecture.transformer import CONDITIONING_PARTS, multiplied_parts
 from flux2.backend import memory
 from flux2.backend.mlx import mx
-from flux2.checkpoint.loading import CheckpointWeights, WeightPlan, fill, layer_of
+from flux2.checkpoint.loading import CheckpointWeights, WeightPlan, layer_of, read_into
 from flux2.checkpoint.networks import NetworkSource
 from flux2.denoise.steps import DenoisingPlan, condition
 from flux2.denoise.streamed_transformer import first_bytes, streamed_transformer
 from flux2.errors import CheckpointError
-from flux2.models.layers import Evaluate, head_start
+from flux2.models.evaluation import Evaluate, head_start
 from flux2.models.transformer import Conditioning, Flux2Transformer2DModel
 from flux2.quantization.from_disk import Prequantized, cause, find_prequantized
 from flux2.quantization.linear import Quantization
@@ -74,7 +74,7 @@ class TransformerLoader:
                 read = report.progress("load", first_bytes(weights), "bytes")
                 steps = plan.steps - plan.first_step
                 streamed = stack.enter_context(
-                    streamed_transformer(self.source, weights, self.dtype, steps, report.go_on, read)
+                    streamed_transformer(self.source, weights, self.dtype, steps, report.check_cancelled, read)
                 )
                 conditioning = condition(streamed.network, plan)
             yield ReadyTransformer(streamed.network, conditioning, waited=lambda: streamed.waited)
@@ -107,7 +107,7 @@ class TransformerLoader:
             return None
         network: Flux2Transformer2DModel = self.source.build()
         try:
-            fill(network, files, self.dtype, report.progress("load", files.nbytes, "bytes"))
+            read_into(network, files, self.dtype, report.progress("load", files.nbytes, "bytes"))
         except CheckpointError as error:
             _warn_of_files(error, report)
             return None

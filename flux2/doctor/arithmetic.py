@@ -23,7 +23,7 @@ from flux2.quantization.matmul_choice import WAYS, candidates
 Floats = npt.NDArray[np.float64]
 
 TOLERANCES = {"float32": 2e-5, "bfloat16": 2e-2, "float16": 3e-3}
-"""Of the relative error that an operation may make: a few roundings of the dtype's last bit."""
+"""Largest relative error that an operation may make, by dtype: a few roundings of the dtype's last bit."""
 QUANTIZED_TOLERANCES = {"qint8": 7e-3, "int4": 1.2e-1}
 """Relative error that a product with a quantized weight of normal numbers may have, made in the worst of the ways that
 are tried here. Right ones have 0.0058 and 0.091, ones whose codes were rounded down 0.0108 and 0.18."""
@@ -138,13 +138,13 @@ def _multiply(dtype: mx.Dtype) -> tuple[mx.array, Floats]:
 
 
 def _attend(dtype: mx.Dtype) -> tuple[mx.array, Floats]:
-    """As the transformer does, whose heads have 128 features."""
+    """Attention as in the transformer, whose heads have 128 features: ours, and the exact one."""
     q, k, v = (_normal(1, tokens, 2, 128) for tokens in (96, 97, 97))
     return attend(*(_mlx(part, dtype) for part in (q, k, v))), _attended(q, k, v, np.ones((96, 97), bool))
 
 
 def _attend_masked(dtype: mx.Dtype) -> tuple[mx.array, Floats]:
-    """As the text encoder does: keys shared by two heads, and none of a later token."""
+    """Attention as in the text encoder: keys shared by two heads, and none of a later token."""
     q, k, v = _normal(1, 96, 4, 128), _normal(1, 96, 2, 128), _normal(2, 96, 2, 128)[:1]
     mask = np.tri(96, dtype=bool)
     exact = _attended(q, np.repeat(k, 2, axis=2), np.repeat(v, 2, axis=2), mask)
@@ -152,7 +152,7 @@ def _attend_masked(dtype: mx.Dtype) -> tuple[mx.array, Floats]:
 
 
 def _attend_widely(dtype: mx.Dtype) -> tuple[mx.array, Floats]:
-    """As the autoencoder does, whose head is too wide for a fused kernel."""
+    """Attention as in the autoencoder, whose head of 512 features is too wide for a fused kernel."""
     q, k, v = (_normal(1, tokens, 1, 512) for tokens in (64, 65, 65))
     return attend(*(_mlx(part, dtype) for part in (q, k, v))), _attended(q, k, v, np.ones((64, 65), bool))
 
@@ -165,7 +165,7 @@ def _attended(q: Floats, k: Floats, v: Floats, mask: npt.NDArray[np.bool_]) -> F
 
 
 def _convolve(dtype: mx.Dtype) -> tuple[mx.array, Floats]:
-    """As the decoder does; of this size Metal would take Winograd's way, which is off by 0.06 in bfloat16."""
+    """Convolution as in the decoder; at this size Metal would take Winograd's way, which is off by 0.06 in bfloat16."""
     x, weight = _normal(1, 64, 64, 128), _normal(128, 128, 3, 3)
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
@@ -183,7 +183,7 @@ def _normalise(dtype: mx.Dtype) -> tuple[mx.array, Floats]:
 
 
 def _rotate(dtype: mx.Dtype) -> tuple[mx.array, Floats]:
-    """As the transformer turns its queries, whose halves change places as bits."""
+    """Rotation of queries as in the transformer, where the halves of each pair change places as bits."""
     x, angles = _normal(1, 96, 2, 128), _normal(96, 64)
     cos, sin = np.cos(angles)[:, None], np.sin(angles)[:, None]
     exact = np.empty_like(x)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 State = Literal["ok", "note", "wrong"]
-"""As it should be; worth knowing; in the way of pictures."""
+"""State of what was checked: as it should be; worth knowing; in the way of pictures."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,9 +55,9 @@ def check_reading() -> Iterator[Finding]:
 
 def check_fit() -> Iterator[Finding]:
     """What `auto` would take of each model, in the size it was made for."""
-    from flux2.backend import memory  # here, for it loads MLX, without which the other checks of this module do
+    from flux2.planning import this_machine  # here, for it loads MLX, without which the other checks of this module do
 
-    engine, budget = memory.engine(), memory.budget()
+    engine, budget = this_machine.engine(), this_machine.budget()
     fits = [weigh(_best_of(card), find_networks(card.name), engine, budget) for card in _DOWNLOADED]
     text = f"a run may take {size(budget.limit)}: {', '.join(map(_told, fits))}"
     if any(fit.verdict == "tight" for fit in fits):

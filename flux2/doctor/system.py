@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from flux2 import __version__, paths
+from flux2 import __version__, folders, paths
 from flux2.backend.chip import macos_version
 from flux2.doctor.finding import Finding, note, ok, wrong
 from flux2.humanize import size
@@ -67,11 +67,11 @@ def _output(*command: str) -> str:
 def check_folders() -> Iterator[Finding]:
     """Every folder that the program writes to."""
     for name, folder in (
-        ("pictures", paths.pictures_dir()),
+        ("pictures", folders.pictures_dir()),
         ("settings", paths.config_dir()),
         ("state", paths.state_dir()),
         ("cache", paths.cache_dir()),
-        ("models", paths.models_dir()),
+        ("models", folders.models_dir()),
     ):
         yield _check_folder(name, folder)
 

@@ -13,6 +13,7 @@ from flux2.errors import WorkerError
 from flux2.humanize import seconds
 from flux2.worker import control
 from flux2.worker.client import connect_or_start
+from flux2.worker.commands import Ping
 
 PATIENCE = 30.0  # seconds
 
@@ -37,6 +38,6 @@ def check_worker() -> Iterator[Finding]:
 async def _greet(path: Path) -> None:
     client = await connect_or_start(path)
     try:
-        await client.ping()
+        await client.ask(Ping())
     finally:
         await client.close()

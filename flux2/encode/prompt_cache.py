@@ -29,7 +29,7 @@ from flux2.paths import cache_dir
 FORMAT = 2
 """Counted up when the same prompt would give other numbers, or be stored in another way."""
 MAX_BYTES = 512 * 1024**2
-"""Of all entries together: 34 of Dev's, 68 of Klein 4B's."""
+"""Bytes of all entries together: 34 of Dev's, 68 of Klein 4B's."""
 _EMBEDDINGS, _DROPPED = "prompt_embeds", "dropped_tokens"
 _KEY = "key"
 """In the metadata: what the file is called, so that none is taken for another."""

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from mlx.utils import tree_flatten
 
 from flux2.backend.mlx import mx
-from flux2.checkpoint.loading import place, stored_dtype
+from flux2.checkpoint.loading import set_at, stored_dtype
 from flux2.checkpoint.networks import NetworkSource
 from flux2.checkpoint.safetensors_file import read_rows
 from flux2.checkpoint.streaming import stream
 from flux2.encode.prompt import TokenizedPrompt
 from flux2.errors import CheckpointError
+from flux2.models.evaluation import AfterBlock
 from flux2.models.language_model import Attendable, DecoderLayer, LanguageModel, LayerState, Stage
-from flux2.models.layers import AfterBlock
 
 _EMBEDDINGS = "model.embed_tokens.weight"
 _NOTHING = mx.array(0.0)
@@ -40,21 +40,21 @@ class _Piece:
     """A stage of a layer, and the weights it needs."""
 
     number: int
-    """Of the layer, 1 for the first."""
+    """Number of the layer, 1 for the first."""
     layer: DecoderLayer
     stage: Stage
     paths: tuple[str, ...]
-    """Of the weights, within the layer."""
+    """Paths of the weights within the layer."""
     ends_layer: bool
 
-    def bind(self, tensors: Sequence[mx.array], dtype: mx.Dtype) -> None:
+    def install(self, tensors: Sequence[mx.array], dtype: mx.Dtype) -> None:
         """Give the layer these weights, in the order of `paths`."""
         for path, tensor in zip(self.paths, tensors, strict=True):
-            place(self.layer, path, tensor.astype(stored_dtype(tensor, dtype)))
+            set_at(self.layer, path, tensor.astype(stored_dtype(tensor, dtype)))
 
     def release(self) -> None:
         for path in self.paths:
-            place(self.layer, path, _NOTHING)
+            set_at(self.layer, path, _NOTHING)
 
 
 def encode_streamed(
@@ -82,7 +82,7 @@ def encode_streamed(
 
     def use(index: int, weights: list[mx.array]) -> None:
         piece = pieces[index]
-        piece.bind(weights, dtype)
+        piece.install(weights, dtype)
         weights.clear()
         for encoding in encodings:
             encoding.state = piece.stage.run(encoding.state, encoding.attendable)

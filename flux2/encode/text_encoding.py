@@ -13,8 +13,9 @@ from flux2.encode.prompt import TokenizedPrompt, tokenize
 from flux2.encode.prompt_cache import EncodedPrompt, PromptCache, fingerprint
 from flux2.encode.streamed_text_encoder import check_tokens, encode_streamed
 from flux2.encode.tokenizing import Tokenizer, load_tokenizer
+from flux2.models.evaluation import evaluating
 from flux2.models.language_model import LanguageModel
-from flux2.reporting import RunReport, evaluating
+from flux2.reporting import RunReport
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flux2.architecture import limits
 from flux2.backend.cpu.attention import attend_on_cpu
 from flux2.backend.mlx import mx, on_cpu
-from flux2.models.layers import evaluate_next
+from flux2.models.evaluation import evaluate_next
 
 FUSED_HEADS = (64, 80, 96, 128)
 """Features per head for which MLX's GPU backends have a fused kernel and take it; for others, among them 192 and 256 on

@@ -18,7 +18,7 @@ from flux2.backend.mlx import mx, nn
 from flux2.models.attention import attend
 from flux2.models.bands import Bands
 from flux2.models.conv import Conv2d, GroupNorm, Upsample
-from flux2.models.layers import AfterBlock
+from flux2.models.evaluation import AfterBlock
 
 Stage = Callable[[Bands], Bands]
 """Uses its input up."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from flux2.architecture import limits
 from flux2.backend.mlx import device_type, mx
-from flux2.models.layers import evaluate_next
+from flux2.models.evaluation import evaluate_next
 
 
 class Bands:

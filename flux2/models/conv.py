@@ -11,7 +11,8 @@ from flux2.backend.cpu.convolution import convolve_on_cpu
 from flux2.backend.cpu.silu import silu_on_cpu
 from flux2.backend.mlx import mx, nn, on_cpu
 from flux2.models.bands import Bands, split_rows
-from flux2.models.layers import evaluate_next, fused
+from flux2.models.evaluation import evaluate_next
+from flux2.models.layers import fused
 
 Pointwise = Callable[[mx.array], mx.array]
 """What is done to each pixel of [batch, rows, width, channels]."""
@@ -50,7 +51,7 @@ class Conv2d(nn.Module):
         return out
 
     def over(self, x: Bands, prepare: Pointwise | None = None) -> RowsOf:
-        """The same as a function that computes some rows; it reads x no further than they need."""
+        """The convolution of x as a function that computes some rows; it reads x no further than they need."""
         kernel = _channels_last(self.weight)
         (before, _), stride = self._padding, self._stride
 
@@ -121,7 +122,7 @@ class GroupNorm(nn.Module):
         return lambda rows: _affine(rows, scale, shift).astype(rows.dtype)
 
     def silu_over(self, x: Bands) -> Pointwise:
-        """The same, and silu of it."""
+        """Normalisation of x and silu of it, as a function of some rows."""
         scale, shift = self._scale_and_shift(x)
         return lambda rows: _affine_silu(rows, scale, shift)
 

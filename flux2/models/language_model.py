@@ -16,7 +16,8 @@ from typing import NamedTuple
 from flux2.architecture.language_model import LanguageModelConfig
 from flux2.backend.mlx import mx, nn
 from flux2.models.attention import attend
-from flux2.models.layers import AfterBlock, gated_silu
+from flux2.models.evaluation import AfterBlock
+from flux2.models.layers import gated_silu
 from flux2.models.rope import Rotation, rotate_halves, sequence_rotation
 
 

@@ -20,7 +20,8 @@ import numpy as np
 
 from flux2.architecture.transformer import MODULATIONS, Flux2TransformerConfig, step_parts
 from flux2.backend.mlx import mx, nn
-from flux2.models.layers import AfterBlock, Evaluate, silu
+from flux2.models.evaluation import AfterBlock, Evaluate
+from flux2.models.layers import silu
 from flux2.models.rope import PairRotation, Positions, axial_rotation
 from flux2.models.transformer_blocks import Modulation, SingleTransformerBlock, TransformerBlock, modulated_norm
 
@@ -128,7 +129,7 @@ class Flux2Transformer2DModel(nn.Module):
     def blocks(
         self, hidden_states: mx.array, conditioning: Conditioning, step: int, evaluate: Evaluate
     ) -> Generator[list[mx.array], None, list[mx.array]]:
-        """The same, block by block: yields the results of each, and returns the velocities."""
+        """The network's pass, block by block: yields the results of each, and returns the velocities."""
         modulation, rotation = conditioning.modulations[step], conditioning.rotation
         texts = list(conditioning.texts)
         passes = range(len(texts))

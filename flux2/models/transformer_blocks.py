@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from flux2.backend.mlx import mx, nn
 from flux2.models.attention import attend
-from flux2.models.layers import Evaluate, add_gated, clip_float16, gated_silu, outputs
+from flux2.models.evaluation import Evaluate
+from flux2.models.layers import add_gated, clip_float16, gated_silu, outputs
 from flux2.models.rope import PairRotation, normalise_and_rotate
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ class _Mark:
     path: str
     size: int
     changed: int
-    """As in `Picture`."""
+    """Time of change in nanoseconds, as `Picture.changed`."""
 
 
 class Favourites:

@@ -28,7 +28,8 @@ from PIL import Image
 from flux2.disk.digest import digest
 from flux2.disk.private import check_own, make_private
 from flux2.errors import Flux2Error
-from flux2.paths import cache_dir, pictures_dir
+from flux2.folders import pictures_dir
+from flux2.paths import cache_dir
 from flux2.pictures.image_metadata import ImageMetadata
 from flux2.pictures.images import read_header, read_pixels
 from flux2.request import GenerationRequest

@@ -48,7 +48,7 @@ class ImageMetadata:
     """How a picture came to be."""
 
     request: GenerationRequest
-    """As carried out: every default filled in, the seed chosen. `output` is not kept in the file."""
+    """The request as carried out: every default filled in, the seed chosen. `output` is not kept in the file."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds by phase."""
     peaks: dict[str, int] = field(default_factory=dict)

@@ -124,7 +124,7 @@ def save_again(run: str, png: bytes, request: GenerationRequest, chosen: str) ->
 
 
 def rescue(error: PictureNotSavedError) -> Flux2Error:
-    """The same error after the picture was saved where it can be, its new place named: nothing else would keep it."""
+    """Error that names the picture's new place, after it was saved where it can be: nothing else would keep it."""
     for kind in ("state", "temporary"):
         with contextlib.suppress(Flux2Error, OSError):  # a full disk has no folder for temporary files either
             folder = state_dir() / "unsaved" if kind == "state" else Path(tempfile.gettempdir())
@@ -133,7 +133,7 @@ def rescue(error: PictureNotSavedError) -> Flux2Error:
 
 
 def save_file(png: bytes, path: Path) -> Path:
-    """As `save_png`, for a picture that is a PNG already."""
+    """Save a picture that is a PNG already, by `save_png`'s rules."""
     try:
         return _save_file(png, path)
     except Flux2Error as error:

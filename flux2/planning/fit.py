@@ -128,6 +128,7 @@ def setting_of(request: GenerationRequest, networks: Networks, engine: Engine) -
         dtype=engine.dtype,
         backend=engine.backend,
         guided=is_guided(networks.guidance, guidance),
+        text_tokens=request.max_sequence_length or 0,
     )
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flux2.architecture.limits import DeviceType
-from flux2.request import TOKEN_PIXELS
+from flux2.architecture.limits import TOKEN_PIXELS, DeviceType
 
 COMPUTE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 FILE_BYTES = 2  # of a weight in the checkpoint, bfloat16

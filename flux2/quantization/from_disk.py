@@ -16,7 +16,7 @@ from typing import Any
 
 from flux2.backend.mlx import mx
 from flux2.checkpoint.layout import Component, open_weights
-from flux2.checkpoint.loading import OnBytes, WeightPlan, fill, layer_of, stored_dtype
+from flux2.checkpoint.loading import OnBytes, WeightPlan, layer_of, read_into, stored_dtype
 from flux2.checkpoint.networks import NetworkSource
 from flux2.checkpoint.safetensors_file import TensorInfo, read_metadata
 from flux2.checkpoint.safetensors_writer import Stored
@@ -26,7 +26,7 @@ from flux2.paths import quantized_folder, quantized_root
 from flux2.quantization.linear import Quantization, QuantizedLinear
 
 STEM = "diffusion_pytorch_model"
-"""Of the files' names, as in a checkpoint."""
+"""Beginning of the files' names, as in a checkpoint."""
 FORMAT = "3"
 """Counted up when the same checkpoint would be quantized to other numbers or stored in another way."""
 LINEAR_PARTS = ("weight", "scales", "biases")
@@ -75,7 +75,7 @@ class Prequantized:
             CheckpointError: if a file can't be read to the end.
         """
         network = self.source.build()
-        fill(network, self, dtype, on_bytes)
+        read_into(network, self, dtype, on_bytes)
         return network
 
 
@@ -151,7 +151,7 @@ def cause(error: CheckpointError) -> str:
 
 
 def fingerprint(component: Component) -> str:
-    """Of the checkpoint's files: their names, sizes and times of change, their headers, and samples of their data.
+    """Digest of the checkpoint's files: names, sizes and times of change, headers, and samples of their data.
 
     Headers tell no fine-tuned model from its base, and times say nothing where an archive set them all alike: 64
     samples of 4 KiB tell, within milliseconds. Times tell of a change between the samples; the price is that a copy

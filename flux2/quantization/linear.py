@@ -36,6 +36,10 @@ class Quantization:
                 f"{self.name}; choose bf16."
             )
 
+    def quantized(self, weight: mx.array) -> QuantizedLinear:
+        """The layer in place of a Linear with this weight, [outputs, inputs]."""
+        return QuantizedLinear(weight, self)
+
 
 MODES: dict[str, Quantization | None] = {
     "bf16": None,  # weights as the checkpoint has them

@@ -47,7 +47,7 @@ class Multiplication(NamedTuple):
     outputs: int
     inputs: int
     magnitude: int
-    """Of the rows: 2^magnitude or up to half as many."""
+    """Power of two at or above the number of rows: there are 2^magnitude or up to half as many."""
     dtype: str
 
     @classmethod
@@ -198,7 +198,7 @@ def _time(trial: Callable[[], None], clock: Callable[[], float]) -> float:
 
 
 def _file() -> Path:
-    """Of this device, this MLX, and the ways that there are."""
+    """File of what was measured on this device, with this MLX and these ways."""
     device = f"{mx.default_device()} {mx.device_info().get('device_name')} {version('mlx')} {' '.join(WAYS)}"
     return cache_dir() / "matmul" / f"{hashlib.sha256(device.encode()).hexdigest()[:16]}.json"
 

@@ -19,7 +19,7 @@ _PIECE = 1 << 20
 _SMALLEST_SCALE = np.float32(1e-7)
 
 _Bits = npt.NDArray[np.uint16]
-"""Of bfloat16 numbers, [groups, numbers in a group] or [groups]."""
+"""Bits of bfloat16 numbers, [groups, numbers in a group] or [groups]."""
 _Floats = npt.NDArray[np.float32]
 
 

@@ -44,7 +44,7 @@ class QuantizedFiles:
 
     folder: Path
     nbytes: int
-    """Of its files."""
+    """Bytes of its files."""
     made: bool
     """False where they were there already and fit the checkpoint."""
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from flux2.architecture.model_names import suggestion
 from flux2.checkpoint.files import INDEX_FILE, PARTS, TOKENIZER, Part
+from flux2.checkpoint.manifest import HubFile
 from flux2.checkpoint.missing import other_forms
 from flux2.checkpoint.tokenizer_files import TOKENIZER_FILE
 from flux2.checkpoint.weight_files import READ_VARIANTS, WeightForm, readable_form, weight_forms
 from flux2.errors import CheckpointError
-from flux2.store.manifest import HubFile
 
 
 def choose_files(repo: str, files: Sequence[HubFile], patterns: Sequence[str]) -> tuple[HubFile, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from flux2.architecture.autoencoder import AutoencoderConfig
 from flux2.architecture.catalog import find_card
@@ -47,11 +49,15 @@ def find_networks(model: str, vae: str | None = None) -> Networks:
         RequestError: if it is neither.
         CheckpointError: if a config file can't be read or describes no network that runs here, or parts do not fit.
     """
-    networks, other = _find_networks(model), find_local_vae(vae) if vae else None
-    folder = find_local(model) or Path(model)
-    folders = {part: folder / part for part in ("transformer", "text_encoder", "vae")}
+    folder = find_local(model)
+    networks, other = _find_networks(model, folder), find_local_vae(vae) if vae else None
+    folders = {part: (folder or Path(model)) / part for part in ("transformer", "text_encoder", "vae")}
     if other:
-        networks, folders["vae"] = replace(networks, vae=_read_autoencoder(other)), other
+        config = ConfigFile.read(other)
+        networks, folders["vae"] = (
+            replace(networks, vae=AutoencoderConfig.from_dict(config.values, str(config.path))),
+            other,
+        )
     check_parts_fit(networks.transformer, networks.text_encoder, networks.vae, folders)
     return networks
 
@@ -61,11 +67,12 @@ def prepared_levels(folder: Path) -> frozenset[str]:
     return frozenset(level for level in QUANTIZATIONS if quantized_folder(folder / "transformer", level).exists())
 
 
-def _find_networks(model: str) -> Networks:
-    folder = find_local(model)
+def _find_networks(model: str, folder: Path | None) -> Networks:
     try:
         if folder:
-            return _read_networks(folder)
+            index = read_index(folder)
+            configs = {part: ConfigFile.read(folder / part) for part in ("transformer", "text_encoder", "vae")}
+            return networks_of(folder, index, **configs)
     except CheckpointError:
         if not repo_to_download(model):  # else its download was broken off, and a run completes it
             raise
@@ -84,27 +91,34 @@ def _find_networks(model: str) -> Networks:
     )
 
 
-def _read_networks(folder: Path) -> Networks:
-    index = read_index(folder)
-    transformer = folder / "transformer" / "config.json"
+class ConfigFile(NamedTuple):
+    """A config.json as it was read."""
+
+    path: Path
+    values: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path) -> ConfigFile:
+        """The one in this folder; raises CheckpointError if it can't be read."""
+        return cls(folder / "config.json", read_json(folder / "config.json"))
+
+
+def networks_of(
+    folder: Path, index: Mapping[str, Any], *, transformer: ConfigFile, text_encoder: ConfigFile, vae: ConfigFile
+) -> Networks:
+    """Networks of a checkpoint in this folder, whose model_index.json and configs were read.
+
+    Raises:
+        CheckpointError: if one describes no network that runs here, or the tokenizer's config can't be read.
+    """
     tokenizer = folder / TOKENIZER / "tokenizer_config.json"
     trained_with = read_length(tokenizer, read_json(tokenizer).get("model_max_length"))
+    row = find_text_encoder(text_encoder.values, str(text_encoder.path))
     return Networks(
-        transformer=Flux2TransformerConfig.from_dict(read_json(transformer), str(transformer)),
-        text_encoder=_read_text_encoder(folder / "text_encoder"),
-        vae=_read_autoencoder(folder / "vae"),
+        transformer=Flux2TransformerConfig.from_dict(transformer.values, str(transformer.path)),
+        text_encoder=row.read_config(text_encoder.values, str(text_encoder.path)),
+        vae=AutoencoderConfig.from_dict(vae.values, str(vae.path)),
         guidance=guidance_of(index),
         text_tokens=min(MAX_TEXT_TOKENS, trained_with),
         prepared=prepared_levels(folder),
     )
-
-
-def _read_text_encoder(folder: Path) -> LanguageModelConfig:
-    file = folder / "config.json"
-    values = read_json(file)
-    return find_text_encoder(values, str(file)).read_config(values, str(file))
-
-
-def _read_autoencoder(folder: Path) -> AutoencoderConfig:
-    file = folder / "config.json"
-    return AutoencoderConfig.from_dict(read_json(file), str(file))

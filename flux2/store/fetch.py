@@ -20,9 +20,9 @@ from huggingface_hub.utils import WeakFileLock, build_hf_headers, parse_ratelimi
 
 from flux2 import __version__
 from flux2.checkpoint.header import is_whole
+from flux2.checkpoint.manifest import HubFile, Manifest
 from flux2.errors import CheckpointError
 from flux2.humanize import clock
-from flux2.store.manifest import HubFile, Manifest
 
 # The base of every HTTP client error; its package is called differently in each major version of huggingface_hub.
 HTTPError: Any = HfHubHTTPError.__bases__[0]

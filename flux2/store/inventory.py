@@ -11,12 +11,13 @@ from flux2.architecture.catalog import MODELS, ModelCard, find_card, is_repo_id
 from flux2.architecture.published import ARCHITECTURES
 from flux2.architecture.shapes import count
 from flux2.checkpoint.files import NEEDED_FILES, read_index
+from flux2.checkpoint.manifest import Manifest, forget, locks, storage
 from flux2.errors import CheckpointError, RequestError
-from flux2.paths import models_dir, quantized_folder
+from flux2.folders import models_dir
+from flux2.paths import quantized_folder
 from flux2.request import QUANTIZATIONS
 from flux2.store.configs import prepared_levels
 from flux2.store.local import default_model, find_local, lacking
-from flux2.store.manifest import Manifest, forget, locks, storage
 
 _BYTES_PER_WEIGHT = 2  # in the published files: bfloat16
 _LOCK_SECONDS = 0.05
@@ -29,7 +30,7 @@ class ModelEntry:
     name: str
     title: str
     parameters: int
-    """Of the transformer."""
+    """Parameters of the transformer."""
     licence: str
     gated: bool
     repo: str
@@ -167,7 +168,7 @@ def _amount(card: ModelCard, folder: Path | None) -> tuple[str, int, int]:
 
 
 def _named_bytes(folder: Path) -> int:
-    """Of the files that a run needs."""
+    """Bytes of the files that a run needs."""
     return sum(path.stat().st_size for path in {path for pattern in NEEDED_FILES for path in folder.glob(pattern)})
 
 
@@ -187,6 +188,6 @@ def _prepared_folders(snapshot: Path) -> list[Path]:
 
 
 def _disk_bytes(folders: Iterable[Path]) -> int:
-    """Of files, not of the links that name them."""
+    """Bytes of files, not of the links that name them."""
     paths = (path for folder in folders for path in folder.rglob("*"))
     return sum(path.stat().st_size for path in paths if path.is_file() and not path.is_symlink())

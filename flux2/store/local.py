@@ -7,9 +7,9 @@ from pathlib import Path
 from flux2.architecture.catalog import MODELS, find_card
 from flux2.architecture.model_names import catalog_name, repository_of
 from flux2.checkpoint.files import INDEX_FILE, missing_file, read_index
+from flux2.checkpoint.manifest import Manifest, storage
 from flux2.errors import CheckpointError
 from flux2.paths import expand, pocket_checkpoint
-from flux2.store.manifest import Manifest, storage
 
 _VAE_CONFIG = "config.json"
 

@@ -26,13 +26,13 @@ from huggingface_hub import HfApi, get_token
 from flux2.architecture.config_reader import check_class
 from flux2.checkpoint.files import INDEX_FILE, PIPELINES
 from flux2.checkpoint.json_file import read_json
+from flux2.checkpoint.manifest import HubFile, Manifest, locks, storage
 from flux2.errors import CheckpointError, Flux2Error
+from flux2.folders import models_dir_variable
 from flux2.humanize import size
-from flux2.paths import models_dir_variable
 from flux2.store import route
 from flux2.store.choosing import choose_files
 from flux2.store.fetch import ANOTHER, TIMEOUT, HTTPError, exclusive, fetch, patiently
-from flux2.store.manifest import HubFile, Manifest, locks, storage
 from flux2.store.refusals import in_words
 from flux2.store.snapshot import bytes_to_copy, name_files
 

@@ -17,7 +17,7 @@ from huggingface_hub.errors import (
 )
 
 from flux2.architecture.catalog import find_card
-from flux2.paths import models_dir_variable
+from flux2.folders import models_dir_variable
 from flux2.store.route import PROXIES
 
 LOGIN = "log in with `hf auth login`"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
+from flux2.checkpoint.manifest import HubFile, Manifest, storage
 from flux2.disk.atomic import write_atomically
-from flux2.store.manifest import HubFile, Manifest, storage
 
 
 def name_files(manifest: Manifest) -> Path:

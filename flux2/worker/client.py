@@ -3,7 +3,7 @@
     client = await connect_or_start()
     client.worker                       # WorkerInfo: pid, device, memory limit; kept up to date
     client.snapshot                     # Snapshot: queue, the last runs with their events, log, as of now
-    run = await client.enqueue(GenerationRequest(prompt="a red fox"))
+    run = (await client.ask(Enqueue(GenerationRequest(prompt="a red fox")))).run  # a command of flux2.worker.commands
     async for event in client.events(): # every flux2.events.Event after the snapshot, in order
         ...
     await client.close()                # the worker and its run go on
@@ -21,6 +21,7 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ from flux2.asker import carried
 from flux2.errors import WorkerError, WorkerInTheWay, WorkerNotRunning
 from flux2.events import Event
 from flux2.paths import socket_path
-from flux2.request import GenerationRequest
 from flux2.worker import access
+from flux2.worker.commands import Answer, Command, read_answer
 from flux2.worker.death import (
     WorkerDied,
     WorkerLeft,
@@ -40,12 +41,11 @@ from flux2.worker.death import (
     out_of_memory_kills,
 )
 from flux2.worker.launch import exit_code, is_alive, start
-from flux2.worker.local_paths import absolute, with_absolute_paths
 from flux2.worker.logfile import last_lines, log_path
 from flux2.worker.protocol import (
     PROTOCOL,
     TO_WORKER,
-    Command,
+    Ask,
     Decoder,
     Goodbye,
     Happened,
@@ -183,89 +183,29 @@ class WorkerClient:
 
     # --- asking ------------------------------------------------------------------------------------------------------
 
-    async def enqueue(self, request: GenerationRequest) -> str:
-        """Put a request at the queue's end; relative paths in it count from this process's folder.
-
-        Returns:
-            The id of the run that it becomes.
+    async def ask(self, command: Command[Answer]) -> Answer:
+        """Have a command carried out; relative paths in it count from this process's folder.
 
         Raises:
-            WorkerError: with the worker's sentence, if it can't be carried out; `WorkerLost` if the worker is gone.
+            WorkerError: with the worker's sentence, if it is refused; `WorkerLost` if the worker is gone.
         """
-        return str((await self._ask("enqueue", request=with_absolute_paths(request).to_dict()))["run"])
-
-    async def cancel(self, run: str = "", *, force: bool = False) -> bool:
-        """End a run under way ("" for whichever it is). With `force` the worker ends with it, if the engine does not
-        obey within seconds. A worker that can't even do that is for `kill`.
-
-        Returns:
-            False if that run is not under way (any more).
-        """
-        return bool((await self._ask("cancel", run=run, force=force))["cancelled"])
-
-    async def remove(self, run: str) -> None:
-        """Take a waiting request out of the queue."""
-        await self._ask("remove", run=run)
-
-    async def replace(self, run: str, request: GenerationRequest) -> None:
-        """Put another request in the place of a waiting one."""
-        await self._ask("replace", run=run, request=with_absolute_paths(request).to_dict())
-
-    async def move(self, run: str, by: int) -> None:
-        """Let a waiting request change places with `by` of its neighbours; earlier where that is negative."""
-        await self._ask("move", run=run, by=by)
-
-    async def hold(self, on: bool) -> None:
-        """Keep what waits from starting once the run under way has ended, or let it go on."""
-        await self._ask("hold", on=on)
-
-    async def resume(self, run: str) -> str:
-        """Take an unfinished run up before all others, from its last kept step; the id of the run that it becomes."""
-        return str((await self._ask("resume", run=run))["run"])
-
-    async def discard(self, run: str) -> None:
-        """Forget an unfinished run, with what was kept of it."""
-        await self._ask("discard", run=run)
-
-    async def save_again(self, run: str, path: str = "") -> str:
-        """Save a kept picture where it was to go, or elsewhere (a file or a folder).
-
-        Returns:
-            The path that it has got.
-        """
-        return str((await self._ask("save_again", run=run, path=absolute(path) if path else ""))["path"])
-
-    async def count_tokens(self, model: str, prompt: str) -> tuple[int, int] | None:
-        """How many tokens a prompt is to a model, and how many it reads at most; None where its files are not here."""
-        answer = await self._ask("count_tokens", model=model, prompt=prompt)
-        return (int(answer["tokens"]), int(answer["limit"])) if "tokens" in answer else None
-
-    async def start_download(self, model: str) -> None:
-        """Fetch a model, or go on with it; `DownloadProgress` events tell how far it is."""
-        await self._ask("start_download", model=model)
-
-    async def pause_download(self, model: str) -> None:
-        """Stop a download for now; a run that needs the model waits."""
-        await self._ask("pause_download", model=model)
-
-    async def cancel_download(self, model: str) -> None:
-        """End a download; what has come is kept. A run that needs the model fails."""
-        await self._ask("cancel_download", model=model)
-
-    async def delete_model(self, model: str) -> int:
-        """Remove a model from the disk; bytes that are free again."""
-        return int((await self._ask("delete_model", model=model))["freed"])
-
-    async def unload(self) -> None:
-        """Free the model as soon as nothing runs."""
-        await self._ask("unload")
-
-    async def stop(self, *, now: bool = False) -> None:
-        """Let the worker end: when its queue is empty, or `now`, breaking a run off and keeping the queue on disk."""
-        await self._ask("quit", now=now)
-
-    async def ping(self) -> None:
-        await self._ask("ping")
+        if self._lost:
+            raise self._lost
+        number = self._last_id = self._last_id + 1  # others may ask before this is answered
+        result: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._replies[number] = result
+        asked = Ask(id=number, name=command.name(), arguments=asdict(command.from_here()))
+        try:
+            self._writer.write(encode(asked, TO_WORKER))
+            async with asyncio.timeout(_REPLY_TIMEOUT):
+                return read_answer(command, await result)
+        except TimeoutError as error:
+            raise WorkerError(
+                f"The worker has not answered for {_REPLY_TIMEOUT:.0f} seconds and may yet do what it was asked; look "
+                "at its queue before you ask again."
+            ) from error
+        finally:
+            self._replies.pop(number, None)
 
     def kill(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Send the worker's process a signal: SIGTERM to let it leave, SIGKILL where it does not."""
@@ -279,24 +219,6 @@ class WorkerClient:
         await self._end(WorkerLost("The connection was closed."))
 
     # --- inside ------------------------------------------------------------------------------------------------------
-
-    async def _ask(self, name: str, **arguments: Any) -> dict[str, Any]:
-        if self._lost:
-            raise self._lost
-        number = self._last_id = self._last_id + 1  # others may ask before this is answered
-        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._replies[number] = answer
-        try:
-            self._writer.write(encode(Command(id=number, name=name, arguments=arguments), TO_WORKER))
-            async with asyncio.timeout(_REPLY_TIMEOUT):
-                return await answer
-        except TimeoutError as error:
-            raise WorkerError(
-                f"The worker has not answered for {_REPLY_TIMEOUT:.0f} seconds and may yet do what it was asked; look "
-                "at its queue before you ask again."
-            ) from error
-        finally:
-            self._replies.pop(number, None)
 
     async def _read(self) -> None:
         try:

@@ -14,7 +14,7 @@ from flux2.worker.access import peer_uid
 from flux2.worker.protocol import (
     PROTOCOL,
     TO_WORKER,
-    Command,
+    Ask,
     Decoder,
     Hello,
     Message,
@@ -42,7 +42,7 @@ class Worth(Enum):
     SAMPLE = auto()
     """One of many."""
     PREVIEW = auto()
-    """Of no interest once there is a later one."""
+    """A picture in between, dispensable once there is a later one."""
 
 
 class Host(Protocol):
@@ -51,7 +51,7 @@ class Host(Protocol):
     def attach(self, connection: Connection) -> None:
         """The client has greeted properly: send it a snapshot, and events if it watches."""
 
-    def obey(self, connection: Connection, command: Command) -> None: ...
+    def obey(self, connection: Connection, asked: Ask) -> None: ...
 
     def detach(self, connection: Connection, why: str) -> None:
         """The client is gone; `why` says it where it was dropped."""
@@ -178,7 +178,7 @@ class Connection(asyncio.Protocol):
                     )
                 self.peer = message
                 self._host.attach(self)
-            case Command() if self.peer is not None:
+            case Ask() if self.peer is not None:
                 self._host.obey(self, message)
             case _:
                 raise ProtocolError(f"A {type(message).__name__} message was not expected here.")

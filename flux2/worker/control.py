@@ -16,6 +16,7 @@ from flux2.errors import WorkerError
 from flux2.paths import socket_path
 from flux2.worker import access
 from flux2.worker.client import WorkerNotRunning, connect, connect_or_start
+from flux2.worker.commands import Discard, Quit, Resume, SaveAgain
 from flux2.worker.death import WorkerLost, in_words
 from flux2.worker.launch import is_alive
 from flux2.worker.logfile import last_lines, log_path
@@ -72,7 +73,7 @@ def stop(path: Path | None = None, *, patience: float = 10.0) -> bool:
 
     async def ask() -> None:
         client = await connect(path, watch=False)
-        await client.stop(now=True)
+        await client.ask(Quit(now=True))
         await client.close()
 
     with contextlib.suppress(WorkerError):
@@ -96,7 +97,7 @@ def stop_when_idle(path: Path | None = None) -> bool:
 
     async def ask() -> None:
         client = await connect(path, watch=False)
-        await client.stop()
+        await client.ask(Quit())
         await client.close()
 
     try:
@@ -139,8 +140,8 @@ def resume(run: str = "", output: str = "") -> str:
                 raise WorkerError(f"Run {run} is not among the unfinished ones." if run else "No run is unfinished.")
             found = left[-1]
             if found["picture"]:
-                return f"Saved as {await client.save_again(found['id'], output)}."
-            again = await client.resume(found["id"])
+                return f"Saved as {(await client.ask(SaveAgain(found['id'], output))).path}."
+            again = (await client.ask(Resume(found["id"]))).run
             where = f"after step {found['step']}" if found["step"] else "from its beginning"
             return f"It goes on {where} as run {again}; `flux2-tui` shows it."
         finally:
@@ -159,7 +160,7 @@ def discard(run: str) -> None:
     async def ask() -> None:
         client = await connect_or_start(watch=False)
         try:
-            await client.discard(run)
+            await client.ask(Discard(run))
         finally:
             await client.close()
 

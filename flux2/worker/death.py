@@ -88,7 +88,7 @@ def end_in_words(code: int | None, log_lines: Sequence[str], kills_before: int |
 
 
 def _silent_end(code: int | None, kills_before: int | None) -> str:
-    """Of a process that had no time for a word: it was killed, or ended itself at once."""
+    """Sentence on a process that had no time for a word: it was killed, or ended itself at once."""
     how = "killed by SIGKILL" if code else "it is gone without a word"
     kills = out_of_memory_kills()
     if kills is None or kills_before is None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from flux2.architecture.catalog import find_card
 from flux2.asker import Asker, asked_by
-from flux2.awake import kept_awake
+from flux2.backend.awake import kept_awake
 from flux2.errors import CheckpointError, Flux2Error, GenerationCancelled, RequestError
 from flux2.events import DownloadProgress, EventHandler, Logged
 from flux2.humanize import size

@@ -25,9 +25,10 @@ class EngineRunner:
 
     def prepare(self) -> Device:
         from flux2.backend import memory
+        from flux2.backend.mlx import device_type
 
         self._read = memory.read
-        return Device(name=memory.device_name(), memory_limit=memory.memory_limit(), backend=memory.engine().backend)
+        return Device(name=memory.device_name(), memory_limit=memory.memory_limit(), backend=device_type())
 
     def warm_up(self) -> None:
         # A second or more, better spent while the user types than in the first run.

@@ -179,7 +179,7 @@ class Journal:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def run_folders(self) -> list[Path]:
-        """Of all runs, in the order in which they were asked for."""
+        """Folders of all runs, in the order in which they were asked for."""
         if not self.runs.is_dir():
             return []
         return sorted(folder for folder in self.runs.iterdir() if folder.is_dir() and not folder.is_symlink())

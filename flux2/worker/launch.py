@@ -72,6 +72,6 @@ def is_alive(pid: int) -> bool:
 
 
 def exit_code(pid: int) -> int | None:
-    """Of a worker that has ended, minus the signal's number if it died of one; None if another process started it."""
+    """Exit code of a worker that has ended, minus the signal's number if it died of one; None for another's child."""
     child = _children.get(pid)
     return child.returncode if child else None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from flux2.paths import expand, pictures_dir
+from flux2.folders import pictures_dir
+from flux2.paths import expand
 from flux2.request import GenerationRequest
 
 

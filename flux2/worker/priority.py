@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 NICENESS = 5
-"""Of 19: a third of what others get where all want the same core. Where they don't, a run is as fast as ever, and a GPU
-doesn't know of it."""
+"""Niceness, of 19 at most: a third of what others get where all want one core. Where they don't, a run is as fast as
+ever, and a GPU doesn't know of it."""
 _SESSION = Path("/proc/self/autogroup")
 
 

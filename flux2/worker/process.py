@@ -15,7 +15,7 @@ from pathlib import Path
 from flux2 import __version__, complaints, streams
 from flux2 import events as ev
 from flux2.asker import asked_by, read_once
-from flux2.awake import kept_awake
+from flux2.backend.awake import kept_awake
 from flux2.backend.gpu_errors import sentence_for
 from flux2.errors import Flux2Error, GenerationCancelled, PictureNotSavedError, WorkerError
 from flux2.paths import socket_path, state_dir

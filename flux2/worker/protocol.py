@@ -3,8 +3,9 @@
 A frame is two 4-byte big-endian lengths, of the JSON and of the blob that follow. The JSON is an object whose "type"
 names one of the messages below; the blob is a preview's PNG, else empty. The worker begins with `Hello` and the client
 answers with its own; the framing and `Hello` stay as they are in every version, so that a mismatch can be said in a
-sentence. Then the worker sends one `Snapshot`, and from there on a `Happened` for every event. A `Command` is answered
-by the `Reply` of the same id. A `Reply` of id 0 says why the worker is about to hang up.
+sentence. Then the worker sends one `Snapshot`, and from there on a `Happened` for every event. An `Ask`, which holds a
+command of `flux2.worker.commands`, is answered by the `Reply` of the same id. A `Reply` of id 0 says why the worker is
+about to hang up.
 """
 
 from __future__ import annotations
@@ -54,9 +55,9 @@ class Hello:
     version: str
     pid: int
     watch: bool = True
-    """Of a client: False to be spared events, for one that only asks and leaves."""
+    """Whether a client wants events; False for one that only asks and leaves."""
     environment: dict[str, str] = field(default_factory=dict, repr=False)
-    """Of a client: what its requests carry of its shell (`flux2.asker.carried`), a token perhaps: for memory alone."""
+    """Variables of a client's shell that its requests carry (`flux2.asker.carried`), perhaps a token: never written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,15 +98,15 @@ class Snapshot:
 
     worker: WorkerInfo
     queue: tuple[dict[str, Any], ...] = ()
-    """As in `flux2.events.QueueChanged.items`: the running request first."""
+    """Requests in the form of `flux2.events.QueueChanged.items`: the running one first."""
     held: bool = False
-    """As in `flux2.events.QueueChanged.held`."""
+    """Whether the queue is held, as `flux2.events.QueueChanged.held`."""
     runs: tuple[RunRecord, ...] = ()
     """The last runs, oldest first. The newest has its memory samples (thinned out if many) and its last preview."""
     log: tuple[Event, ...] = ()
     """What the worker logged of late that concerns no run, and how far each model's download is."""
     unfinished: tuple[dict[str, Any], ...] = ()
-    """As in `flux2.events.UnfinishedChanged.items`."""
+    """Unfinished runs in the form of `flux2.events.UnfinishedChanged.items`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,18 +115,21 @@ class Happened:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """A client's request: one of `COMMANDS`."""
+class Ask:
+    """A client's command."""
 
     id: int
     name: str
+    """One of `flux2.worker.commands.COMMANDS`."""
     arguments: dict[str, Any] = field(default_factory=dict)
+    """The command's fields."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     id: int
     result: dict[str, Any] = field(default_factory=dict)
+    """The fields of the command's answer."""
     error: str = ""
     """A sentence; "" where the command was carried out."""
 
@@ -137,35 +141,14 @@ class Goodbye:
     reason: str
 
 
-COMMANDS: dict[str, dict[str, tuple[type, ...]]] = {
-    "enqueue": {"request": (dict,)},
-    "cancel": {"run": (str,), "force": (bool,)},
-    "remove": {"run": (str,)},
-    "replace": {"run": (str,), "request": (dict,)},
-    "move": {"run": (str,), "by": (int,)},
-    "hold": {"on": (bool,)},
-    "resume": {"run": (str,)},
-    "discard": {"run": (str,)},
-    "save_again": {"run": (str,), "path": (str,)},
-    "count_tokens": {"model": (str,), "prompt": (str,)},
-    "start_download": {"model": (str,)},
-    "pause_download": {"model": (str,)},
-    "cancel_download": {"model": (str,)},
-    "delete_model": {"model": (str,)},
-    "unload": {},
-    "quit": {"now": (bool,)},
-    "ping": {},
-}
-"""Name → arguments and their types, all of them required."""
-
-Message = Hello | WorkerInfo | Snapshot | Happened | Command | Reply | Goodbye
+Message = Hello | WorkerInfo | Snapshot | Happened | Ask | Reply | Goodbye
 
 _NAMES: dict[type, str] = {
     Hello: "hello",
     WorkerInfo: "worker",
     Snapshot: "snapshot",
     Happened: "event",
-    Command: "command",
+    Ask: "command",
     Reply: "reply",
     Goodbye: "goodbye",
 }
@@ -273,8 +256,6 @@ def _from_json(text: bytes, blob: bytes) -> Message:
         message: Message = read_dataclass(cls, data)
     except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
         raise ProtocolError(f"A {data['type']} message is malformed ({error}).") from error
-    if isinstance(message, Command):
-        _check_command(message)
     return message
 
 
@@ -298,17 +279,6 @@ def _read_snapshot(data: dict[str, Any], blob: bytes) -> Snapshot:
         log=tuple(from_wire(event) for event in _list(data, "log")),
         unfinished=tuple(dict(item) for item in _list(data, "unfinished")),
     )
-
-
-def _check_command(command: Command) -> None:
-    arguments = COMMANDS.get(command.name)
-    if arguments is None:
-        raise ProtocolError(f"The command {command.name[:40]!r} is unknown; known are {', '.join(COMMANDS)}.")
-    if unknown := set(command.arguments) - set(arguments):
-        raise ProtocolError(f"The command {command.name} takes no {min(unknown)[:40]!r}.")
-    for name, types in arguments.items():
-        if type(command.arguments.get(name)) not in types:
-            raise ProtocolError(f"The command {command.name} needs {name} ({types[0].__name__}).")
 
 
 def _object(data: dict[str, Any], name: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from flux2 import events as ev
 from flux2.disk.atomic import put_aside
 from flux2.disk.digest import digest
 from flux2.disk.private import read_own
+from flux2.folders import pictures_dir
 from flux2.request import GenerationRequest
 from flux2.worker.history import ENDINGS, RunHistory
 from flux2.worker.journal import PREVIEW_DIGEST, RUN_ID, Job, Journal
@@ -62,10 +63,10 @@ def recover(journal: Journal, count: int) -> Recovered:
     found.last_id = max(filter(RUN_ID.fullmatch, (*(folder.name for folder in folders), *listed.all)), default="")
     _take_back(journal, listed, folders)
     folders = [folder for folder in folders if folder.name not in listed.waiting]
-    found.queue = list(listed.waiting.values())
     offers = {folder.name: offer for folder in folders if (offer := _read_offer(journal, folder.name, found.notes))}
+    found.queue = [_as_offered(job, offers) for job in listed.waiting.values()]
     names = {*(folder.name for folder in folders), *listed.all} - listed.waiting.keys()  # a full disk has no folder
-    broken_off = [run for run in sorted(names) if not _has_ended(journal, run)]
+    broken_off = [run for run in sorted(names) if not _has_ended(journal, run, listed)]
     shown = [folder.name for folder in folders[-count:] if folder.name not in broken_off] + broken_off
     for run in shown:
         history = _read_run(journal, run, found.notes, samples=run == shown[-1])
@@ -144,6 +145,12 @@ def _take_back(journal: Journal, listed: _Listed, folders: list[Path]) -> None:
         shutil.rmtree(journal.run_folder(run), ignore_errors=True)
 
 
+def _as_offered(job: Job, offers: dict[str, UnfinishedRun]) -> Job:
+    """The job, which goes on with an earlier run no longer if it got another request just before the worker died."""
+    offer = offers.get(job.resumes)
+    return replace(job, resumes="") if offer and offer.request != job.request else job
+
+
 def _has_begun(journal: Journal, run: str) -> bool:
     """Whether anything was said of it: it ran, though a full disk may have kept the queue from saying so."""
     try:
@@ -155,15 +162,15 @@ def _has_begun(journal: Journal, run: str) -> bool:
 # --- runs ------------------------------------------------------------------------------------------------------------
 
 
-def _has_ended(journal: Journal, run: str) -> bool:
-    """Whether the last lines hold an ending. Of one that has no lines, whether it never began."""
+def _has_ended(journal: Journal, run: str, listed: _Listed) -> bool:
+    """Whether the last lines hold an ending, or it never began. What the queue lists did: a full disk took no line."""
     try:
         with journal.events_file(run).open("rb") as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - _TAIL_BYTES))
             lines = file.read().splitlines()
     except FileNotFoundError:
-        return not journal.request_file(run).exists()
+        return run not in listed.all and not journal.request_file(run).exists()
     except OSError:
         return False
     for line in reversed(lines):
@@ -179,26 +186,40 @@ def _end(
     journal: Journal, history: RunHistory, listed: Job | None, offers: dict[str, UnfinishedRun], notes: list[str]
 ) -> None:
     """Offer a run in whose middle the process died, from its last kept step or from its beginning, and end it."""
-    run, ending = history.run, _interrupted(history)
+    run, ending = history.run, _interrupted(history, with_picture=journal.picture_file(history.run).exists())
     notes.append(f"Run {run} was interrupted.")
-    try:
-        asked = GenerationRequest.from_dict(json.loads(read_own(journal.request_file(run)))).validated()
-    except _UNREADABLE as error:
-        if listed is None:
-            notes.append(f"What run {run} was to make can't be read ({error}).")
-            history.add(ending)
-            with contextlib.suppress(OSError):
-                journal.append_ending(ending)
-            return
-        asked = listed.request
     history.add(ending)
-    offers[run] = unfinished(run, asked, history.events, ending.message, kept_step(journal.state_file(run)))
+    asked = listed.request if listed else None
+    try:
+        asked = _asked(journal, run)
+    except _UNREADABLE as error:
+        if asked is None:
+            notes.append(f"What run {run} was to make can't be read ({error}).")
+    if asked is not None:
+        offers[run] = _left_of(journal, asked, history, ending.message, offers.get(run))
     with contextlib.suppress(OSError):  # it is without an ending then, and offered again by the next worker
-        journal.offer(offers[run])
+        if run in offers:
+            journal.offer(offers[run])
         journal.append_ending(ending)
 
 
-def _interrupted(history: RunHistory) -> ev.RunFailed:
+def _asked(journal: Journal, run: str) -> GenerationRequest:
+    """What a run was to make. Raises one of `_UNREADABLE`."""
+    return GenerationRequest.from_dict(json.loads(read_own(journal.request_file(run)))).validated()
+
+
+def _left_of(
+    journal: Journal, asked: GenerationRequest, history: RunHistory, reason: str, known: UnfinishedRun | None
+) -> UnfinishedRun:
+    """What can be offered of a run: its picture where that was kept, else to go on after the last kept step."""
+    left = unfinished(history.run, asked, history.events, reason, kept_step(journal.state_file(history.run)))
+    if not journal.picture_file(history.run).exists():
+        return left
+    where = known.picture if known else left.request.output or f"{pictures_dir()}/"
+    return replace(left, picture=where, step=0)
+
+
+def _interrupted(history: RunHistory, *, with_picture: bool) -> ev.RunFailed:
     events = history.events
     last_time = events[-1].time if events else time.time()
     phases = [event.phase for event in events if isinstance(event, ev.PhaseStarted)]
@@ -206,7 +227,8 @@ def _interrupted(history: RunHistory) -> ev.RunFailed:
     where = f" in phase {phases[-1]}" if phases else ""
     if steps:
         where += f", after step {steps[-1].step} of {steps[-1].steps}"
-    message = f"The run was interrupted{where}: the worker's process died. It can be taken up again."
+    remedy = "Its picture is kept, and can be saved." if with_picture else "It can be taken up again."
+    message = f"The run was interrupted{where}: the worker's process died. {remedy}"
     return ev.RunFailed(run=history.run, time=last_time, message=message)
 
 
@@ -222,7 +244,22 @@ def _read_offer(journal: Journal, run: str, notes: list[str]) -> UnfinishedRun |
     except _UNREADABLE as error:
         aside = put_aside(path)
         notes.append(f"What was kept of run {run} can't be read ({error}); it is now {aside.name}.")
+        return _offer_anew(journal, run)
+
+
+def _offer_anew(journal: Journal, run: str) -> UnfinishedRun | None:
+    """What the journal says that was offered; None if the run has not failed, or nobody knows what it was to make."""
+    history = _read_run(journal, run, [], samples=False)
+    ending = next((event for event in reversed(history.events) if isinstance(event, ENDINGS)), None)
+    if not isinstance(ending, ev.RunFailed):
         return None
+    try:
+        offer = _left_of(journal, _asked(journal, run), history, ending.message, None)
+    except _UNREADABLE:
+        return None
+    with contextlib.suppress(OSError):
+        journal.offer(offer)
+    return offer
 
 
 def _read_run(journal: Journal, run: str, notes: list[str], *, samples: bool) -> RunHistory:

@@ -21,14 +21,14 @@ from queue import SimpleQueue
 from typing import Any
 
 from flux2 import events as ev
-from flux2.asker import Asker
 from flux2.errors import Flux2Error, PictureNotSavedError, WorkerError
-from flux2.request import GenerationRequest
 from flux2.worker import access, logfile
+from flux2.worker.command_handlers import CommandHandlers
+from flux2.worker.commands import read_command, write_answer
 from flux2.worker.connection import Connection, Worth
 from flux2.worker.downloads import Downloads
 from flux2.worker.journal import Journal
-from flux2.worker.protocol import Command, Happened, Message, ProtocolError, Reply, WorkerInfo, encode
+from flux2.worker.protocol import Ask, Happened, Message, ProtocolError, Reply, WorkerInfo, encode
 from flux2.worker.recovery import recover
 from flux2.worker.runner import Device
 from flux2.worker.scheduler import KEPT_RUNS, Scheduler
@@ -37,11 +37,6 @@ from flux2.worker.tasks import Task
 MAX_CLIENTS = 32
 EXIT_BROKEN_OFF = 75
 """Exit code of a worker that left without waiting for the engine (EX_TEMPFAIL of sysexits.h)."""
-
-_CARRY_THE_ASKER = ("enqueue", "replace", "resume", "start_download")
-"""Commands that lead to what is done as in the client's shell, not as in the worker's."""
-_Result = dict[str, Any] | None
-"""What a command's reply holds; None for no more than that it was carried out."""
 
 
 class Server:
@@ -75,28 +70,10 @@ class Server:
         self._signals, self.signal_wakeup = socket.socketpair()
         for end in (self._signals, self.signal_wakeup):
             end.setblocking(False)
-        self._count = count_tokens
         self.downloads = Downloads(self.emit)
-        self._commands: dict[str, Callable[..., _Result | Awaitable[_Result]]] = {
-            "enqueue": self._enqueue,
-            "cancel": self._cancel,
-            "remove": self._scheduler.remove,
-            "replace": self._replace,
-            "move": self._scheduler.move,
-            "hold": self._scheduler.hold,
-            "resume": self._resume,
-            "discard": self._scheduler.discard,
-            "save_again": self._save_again,
-            "count_tokens": self._count_tokens,
-            "start_download": self.downloads.start,
-            "pause_download": self.downloads.pause,
-            "cancel_download": self.downloads.cancel,
-            "delete_model": self._delete_model,
-            "unload": self._scheduler.unload,
-            "quit": self._quit,
-            "ping": lambda: None,
-        }
-        """What carries each of `protocol.COMMANDS` out, with its arguments by name."""
+        self._handlers = CommandHandlers(
+            self._scheduler, self.downloads, count_tokens=count_tokens, break_off_later=self._break_off_later
+        )
 
     # --- for the main thread -----------------------------------------------------------------------------------------
 
@@ -214,11 +191,16 @@ class Server:
             name = signal.Signals(number).name
             said = f"The run was interrupted: the worker was told to leave by {name}. It can be taken up again."
             self._scheduler.leave(f"it received {name}", now=True, interruption=said)
-            self._loop.call_later(self._grace, self._break_off, f"it received {name}")
+            self._break_off_later(f"it received {name}", None)
 
-    def _break_off_task(self, task: Task | None) -> None:
-        if self._scheduler.task is task:
-            self._break_off("its run was cancelled")
+    def _break_off_later(self, reason: str, task: Task | None) -> None:
+        """End the process once the engine has had its grace; of a task, only if the engine is still at it."""
+
+        def still_at_it() -> None:
+            if task is None or self._scheduler.task is task:
+                self._break_off(reason)
+
+        self._loop.call_later(self._grace, still_at_it)
 
     def _break_off(self, reason: str) -> None:
         """End the process though the engine does not answer."""
@@ -259,63 +241,25 @@ class Server:
         if why:
             self._scheduler.log("warning", f"A client was dropped: {why.rstrip('.')}.")
 
-    def obey(self, connection: Connection, command: Command) -> None:
+    def obey(self, connection: Connection, asked: Ask) -> None:
         """Carry a client's command out and answer."""
         try:
-            asker = {"asker": connection.asker} if command.name in _CARRY_THE_ASKER else {}
-            result = self._commands[command.name](**command.arguments, **asker)
+            answer = self._handlers.carry_out(read_command(asked.name, asked.arguments), connection.asker)
         except Exception as error:
-            connection.send(Reply(id=command.id, error=_in_words(error)))
+            connection.send(Reply(id=asked.id, error=_in_words(error)))
             return
-        if isinstance(result, Awaitable):
-            self._loop.create_task(self._answer_later(connection, command, result))
+        if isinstance(answer, Awaitable):
+            self._loop.create_task(self._answer_later(connection, asked, answer))
         else:
-            connection.send(Reply(id=command.id, result=result or {}))
+            connection.send(Reply(id=asked.id, result=write_answer(answer)))
 
     @staticmethod
-    async def _answer_later(connection: Connection, command: Command, result: Awaitable[_Result]) -> None:
+    async def _answer_later(connection: Connection, asked: Ask, answer: Awaitable[Any]) -> None:
         try:
-            reply = Reply(id=command.id, result=await result or {})
+            reply = Reply(id=asked.id, result=write_answer(await answer))
         except Exception as error:
-            reply = Reply(id=command.id, error=_in_words(error))
+            reply = Reply(id=asked.id, error=_in_words(error))
         connection.send(reply)
-
-    def _enqueue(self, request: dict[str, Any], asker: Asker) -> dict[str, Any]:
-        return {"run": self._scheduler.enqueue(GenerationRequest.from_dict(request), asker)}
-
-    def _cancel(self, run: str, force: bool) -> dict[str, Any]:
-        cancelled = self._scheduler.cancel(run)
-        if cancelled and force:
-            self._loop.call_later(self._grace, self._break_off_task, self._scheduler.task)
-        return {"cancelled": cancelled}
-
-    def _replace(self, run: str, request: dict[str, Any], asker: Asker) -> None:
-        self._scheduler.replace(run, GenerationRequest.from_dict(request), asker)
-
-    def _resume(self, run: str, asker: Asker) -> dict[str, Any]:
-        return {"run": self._scheduler.resume(run, asker)}
-
-    async def _save_again(self, run: str, path: str) -> dict[str, Any]:
-        from flux2.pictures.images import save_again
-
-        png, left = self._scheduler.unfinished.picture(run)
-        finished = await asyncio.to_thread(save_again, run, png, left.request, path or left.picture)
-        self._scheduler.saved(finished)
-        return {"path": finished.path}
-
-    async def _count_tokens(self, model: str, prompt: str) -> _Result:
-        counted = await asyncio.to_thread(self._count, model, prompt)
-        return {"tokens": counted[0], "limit": counted[1]} if counted else None
-
-    async def _delete_model(self, model: str) -> dict[str, Any]:
-        self._scheduler.refuse_if_queued(model)
-        return {"freed": await asyncio.to_thread(self.downloads.delete, model)}
-
-    def _quit(self, now: bool) -> None:
-        said = "The run was interrupted: the worker was stopped. It can be taken up again."
-        self._scheduler.leave("it was asked to", now=now, interruption=said)
-        if now:
-            self._loop.call_later(self._grace, self._break_off, "it was asked to")
 
 
 def _in_words(error: Exception) -> str:

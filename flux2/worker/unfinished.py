@@ -17,13 +17,13 @@ class UnfinishedRun:
 
     run: str
     request: GenerationRequest
-    """As it was carried out, its seed chosen, where the run had come that far."""
+    """The request as it was carried out, its seed chosen, where the run had come that far."""
     reason: str
     """Why it broke off, as a sentence."""
     step: int = 0
     """The last one that is on the disk; 0 where the run would begin anew."""
     steps: int = 0
-    """Of the run; 0 where it had not begun."""
+    """Steps of the whole run; 0 where it had not begun."""
     picture: str = ""
     """Where the finished picture was to go, if only its saving failed; "" otherwise."""
 

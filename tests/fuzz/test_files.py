@@ -23,7 +23,7 @@ from flux2.checkpoint.safetensors_file import read_header, read_metadata, read_t
 from flux2.denoise.resume import RunState
 from flux2.errors import CheckpointError, Flux2Error
 from flux2.pictures.embedded_texts import read_embedded_texts
-from flux2.pictures.foreign_metadata import read_settings_of
+from flux2.pictures.foreign.reading import read_settings_of
 from flux2.pictures.image_metadata import ImageMetadata
 from flux2.pictures.images import read_metadata as read_picture_metadata
 from flux2.pictures.images import read_pixels, text_chunks
@@ -156,7 +156,7 @@ def test_pictures(content: bytes) -> None:
 
 
 def with_right_checksums(content: bytes) -> bytes:
-    """The same chunks, so that what is in them is read at all."""
+    """Content with each chunk's checksum made right, so that what is in them is read at all."""
     out, place = content[:8], 8
     while place + 8 <= len(content):
         (length,) = struct.unpack_from(">I", content, place)

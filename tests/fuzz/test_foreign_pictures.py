@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 
 from flux2.errors import Flux2Error
 from flux2.pictures.foreign import comfyui_nodes
-from flux2.pictures.foreign_metadata import read_settings_of
+from flux2.pictures.foreign.reading import read_settings_of
 from flux2.request import MAX_SIZE, GenerationRequest
 from tests.fuzz.strategies import JSON, NUMBERS, mutated
 

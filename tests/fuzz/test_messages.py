@@ -7,17 +7,17 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flux2.errors import RequestError
-from flux2.paths import pictures_dir
+from flux2.errors import RequestError, WorkerError
+from flux2.folders import pictures_dir
 from flux2.pictures.images import default_path, output_path
 from flux2.request import GenerationRequest
+from flux2.worker.commands import read_command
 from flux2.worker.protocol import (
     PROTOCOL,
     TO_WORKER,
-    Command,
+    Ask,
     Decoder,
     Hello,
-    ProtocolError,
     Snapshot,
     WorkerInfo,
     encode,
@@ -26,7 +26,7 @@ from tests.fuzz.strategies import JSON, NUMBERS, mutated
 
 REQUEST = GenerationRequest(prompt="a fox")
 HELLO = encode(Hello(protocol=PROTOCOL, version="1", pid=1))
-ENQUEUE = encode(Command(id=1, name="enqueue", arguments={"request": REQUEST.to_dict()}))
+ENQUEUE = encode(Ask(id=1, name="enqueue", arguments={"request": REQUEST.to_dict()}))
 SNAPSHOT = encode(Snapshot(worker=WorkerInfo(pid=1, version="1", started=0.0, log="")))
 
 
@@ -37,9 +37,9 @@ def test_frames(data: bytes, piece: int) -> None:
         for start in range(0, len(data), piece):
             for message in decoder.feed(data[start : start + piece]):
                 encode(message)
-                if isinstance(message, Command) and message.name == "enqueue":
-                    GenerationRequest.from_dict(message.arguments["request"]).validated()
-    except (ProtocolError, RequestError) as error:
+                if isinstance(message, Ask):
+                    read_command(message.name, message.arguments)
+    except (RequestError, WorkerError) as error:
         assert error.args[0]
 
 

@@ -27,7 +27,7 @@ PATIENCE = 20.0
 @dataclass(frozen=True, slots=True)
 class Episode:
     seed: int
-    """Of whatever is left to chance besides the operations: how long threads and the worker's answers take."""
+    """Seed of what is left to chance besides the operations: how long threads and the worker's answers take."""
     size: tuple[int, int]
     operations: tuple[Operation, ...]
 

@@ -143,7 +143,7 @@ async def press_offered(world: World, number: int) -> None:
 
 def _impression(world: World) -> tuple[object, ...]:
     """Whatever a key may change, be there room to show it or not."""
-    app, screen, library = world.app, world.app.screen, world.app.desk.library
+    app, screen, library = world.app, world.app.screen, world.app.library
     notices = tuple(notice.identity for notice in app._notifications)
     told = app.session.logged, notices, app.clipboard, app.choices, world.worker.asked
     marks = [library.is_favourite(picture) for picture in library.pictures]

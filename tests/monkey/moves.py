@@ -120,7 +120,12 @@ PLACES: dict[str, tuple[int, tuple[str, ...], tuple[str, ...]]] = {
     "dashboard": (8, ("escape",), _DASHBOARD),
     "prompt": (6, ("escape", "enter"), (*_names(PROMPT_KEYS), *_ARROWS, "ctrl+z", "ctrl+y", "enter", "ctrl+w", "x")),
     "runs": (10, ("escape", "g", "g", "g"), ("g", "g", "r", "x", "x", "h", "a", "1", "4", "u", "l", "f", "c")),
-    "queue": (12, ("escape", "tab", "tab", "tab", "tab"), (*_names(QUEUE_KEYS), "tab", "up", "down", "g", "escape")),
+    "queue": (8, ("escape", "tab", "shift+tab", "down"), (*_names(QUEUE_KEYS), "tab", "up", "down", "g", "escape")),
+    "queue editing": (
+        6,
+        ("escape", "tab", "shift+tab", "down", "enter"),
+        ("x", "ctrl+j", "ctrl+j", "escape", "escape", "i", "n", "s", "enter", "delete", "plus", "minus"),
+    ),
     "gallery": (9, ("escape", "3"), _names(GALLERY_KEYS, BROWSER_KEYS)),
     "favourites": (4, ("escape", "3", "f", "o"), (*_names(GALLERY_KEYS), "f", "o", "escape", "delete", "y")),
     "filter": (4, ("escape", "3", "slash"), (*_DIALOG, "f", "o", "x", "down")),

@@ -1,4 +1,4 @@
-"""The same operations on the real program in a real terminal, with a real worker whose engine computes nothing.
+"""An episode's operations on the real program in a real terminal, with a real worker whose engine computes nothing.
 
 Time passes by itself here, so that a list that fails may not fail again; what it can tell is told at once: that the
 program ends, hangs, or grows.
@@ -21,6 +21,7 @@ from flux2.paths import state_dir
 from flux2.request import GenerationRequest
 from flux2.worker import control
 from flux2.worker.client import connect, connect_or_start
+from flux2.worker.commands import Enqueue
 from tests.monkey import files
 from tests.monkey.episode import Episode, episode
 from tests.monkey.operations import Operation, counted
@@ -140,7 +141,7 @@ async def _start_worker() -> None:
 async def _ask(script: str) -> None:
     client = await connect(watch=False)
     try:
-        await client.enqueue(GenerationRequest(prompt=script))
+        await client.ask(Enqueue(GenerationRequest(prompt=script)))
     finally:
         await client.close()
 

@@ -14,7 +14,7 @@ from tests.monkey.operations import Operation
 
 T = TypeVar("T")
 MOST_TRIES = 400
-"""Of one list; a failure that takes long to come is left longer than it need be."""
+"""Tries for one list; a failure that takes long to come is left longer than it need be."""
 
 
 def shortest(operations: Sequence[Operation], fails: Callable[[Sequence[Operation]], bool]) -> list[Operation]:

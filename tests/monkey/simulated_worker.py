@@ -15,6 +15,7 @@ from typing import Any
 from flux2 import events as ev
 from flux2.errors import WorkerError
 from flux2.request import GenerationRequest
+from flux2.worker import commands as cmd
 from flux2.worker.history import ENDINGS
 from flux2.worker.protocol import RunRecord, Snapshot
 from tests.monkey.simulated_run import Job, story
@@ -47,7 +48,7 @@ class SimulatedWorker(ReplayBackend):
     begun: bool = False
     """Whether the run under way has said that it has, and not that it is over."""
     told: dict[str, list[ev.Event]] = field(default_factory=dict)
-    """Of each run so far, for whoever comes late."""
+    """Events of each run so far, for whoever comes late."""
     _story: Iterator[list[ev.Event]] | None = None
 
     # --- what it is, as the status command says ----------------------------------------------------------------------
@@ -188,11 +189,57 @@ class SimulatedWorker(ReplayBackend):
         await asyncio.sleep(self._latency)
         return await self.connect()
 
-    async def enqueue(self, request: GenerationRequest) -> str:
+    async def ask(self, command: cmd.Command[Any]) -> Any:
         await self._hear()
-        if len(self.waiting) >= _LONGEST_QUEUE:
-            raise WorkerError("The queue is full: 12 wait.")
-        return self._queue(request)
+        match command:
+            case cmd.Enqueue(request):
+                if len(self.waiting) >= _LONGEST_QUEUE:
+                    raise WorkerError("The queue is full: 12 wait.")
+                return cmd.Queued(self._queue(request))
+            case cmd.Cancel(run):
+                under_way = self.job is not None and self.job.id == run
+                if self.job is not None and under_way:
+                    self.job.cancelled = True
+                return cmd.Cancelled(under_way)
+            case cmd.Resume(run):
+                offer = self._take_back(run)
+                request = GenerationRequest.from_dict(offer["request"])
+                return cmd.Queued(self._queue(request, offer["step"], first=True))
+            case cmd.Discard(run):
+                self._take_back(run)
+            case cmd.SaveAgain(run, path):
+                self._take_back(run)
+                return cmd.Saved(path)
+            case cmd.CountTokens(model, prompt):
+                return cmd.TokenCount(len(prompt.split()), 64) if model == "pocket" else None
+            case cmd.DeleteModel():
+                return cmd.Freed(GB)
+            case cmd.StartDownload(model):
+                self._tell_download(model, "downloading", 0)
+            case cmd.PauseDownload(model):
+                self._tell_download(model, "paused", GB)
+            case cmd.CancelDownload(model):
+                self._tell_download(model, "cancelled", GB)
+            case _:
+                self._change_queue(command)
+        return None
+
+    def _change_queue(self, command: cmd.Command[Any]) -> None:
+        match command:
+            case cmd.Remove(run):
+                self.waiting.remove(self._waits(run))
+            case cmd.Replace(run, request):
+                self._waits(run).request = request
+            case cmd.Move(run, by):
+                job = self._waits(run)
+                place = max(0, min(len(self.waiting) - 1, self.waiting.index(job) + by))
+                self.waiting.remove(job)
+                self.waiting.insert(place, job)
+            case cmd.Hold(on):
+                self.on_hold = on
+            case _:
+                return
+        self._queue_changed()
 
     def _queue(self, request: GenerationRequest, first_step: int = 0, *, first: bool = False) -> str:
         self._numbers += 1
@@ -203,74 +250,15 @@ class SimulatedWorker(ReplayBackend):
         self._queue_changed()
         return job.id
 
-    async def cancel(self, run: str) -> None:
-        await self._hear()
-        if self.job is not None and self.job.id == run:
-            self.job.cancelled = True
+    def _tell_download(self, model: str, state: str, done: int) -> None:
+        self._tell(ev.DownloadProgress(time=self.clock(), model=model, state=state, done=done, total=16 * GB))
 
-    async def remove(self, run: str) -> None:
-        await self._hear()
-        self.waiting.remove(self._waits(run))
-        self._queue_changed()
-
-    async def replace(self, run: str, request: GenerationRequest) -> None:
-        await self._hear()
-        self._waits(run).request = request
-        self._queue_changed()
-
-    async def move(self, run: str, by: int) -> None:
-        await self._hear()
-        job = self._waits(run)
-        place = max(0, min(len(self.waiting) - 1, self.waiting.index(job) + by))
-        self.waiting.remove(job)
-        self.waiting.insert(place, job)
-        self._queue_changed()
-
-    async def hold(self, on: bool) -> None:
-        await self._hear()
-        self.on_hold = on
-        self._queue_changed()
-
-    async def resume(self, run: str) -> str:
-        await self._hear()
+    def _take_back(self, run: str) -> dict[str, Any]:
+        """What is offered of an unfinished run, and is no longer."""
         offer = self._offered(run)
         self.offers.remove(offer)
         self._tell_offers()
-        return self._queue(GenerationRequest.from_dict(offer["request"]), offer["step"], first=True)
-
-    async def discard(self, run: str) -> None:
-        await self._hear()
-        self.offers.remove(self._offered(run))
-        self._tell_offers()
-
-    async def save_again(self, run: str, path: str) -> str:
-        await self._hear()
-        self.offers.remove(self._offered(run))
-        self._tell_offers()
-        return path
-
-    async def unload(self) -> None:
-        await self._hear()
-
-    async def count_tokens(self, model: str, prompt: str) -> tuple[int, int] | None:
-        await self._hear()
-        return (len(prompt.split()), 64) if model == "pocket" else None
-
-    async def start_download(self, model: str) -> None:
-        await self._hear()
-        self._tell(ev.DownloadProgress(time=self.clock(), model=model, state="downloading", done=0, total=16 * GB))
-
-    async def pause_download(self, model: str) -> None:
-        await self._hear()
-        self._tell(ev.DownloadProgress(time=self.clock(), model=model, state="paused", done=GB, total=16 * GB))
-
-    async def cancel_download(self, model: str) -> None:
-        await self._hear()
-        self._tell(ev.DownloadProgress(time=self.clock(), model=model, state="cancelled", done=GB, total=16 * GB))
-
-    async def delete_model(self, model: str) -> int:  # noqa: ARG002
-        await self._hear()
-        return GB
+        return offer
 
     async def _hear(self) -> None:
         """What every command goes through: a way, a worker that may be dead, one that may refuse."""

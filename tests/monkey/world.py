@@ -23,7 +23,8 @@ from tests.monkey.operations import Operation
 from tests.monkey.simulated_worker import SimulatedWorker
 from tests.tui.replay import START
 from tests.virtual_time import VirtualLoop
-from tui.app import Flux2App, Options
+from tui.app import Flux2App
+from tui.program import Options
 from tui.state.choices import Choices, save_choices
 from tui.terminal.events import TerminalEvents
 from tui.terminal.glyphs import BRAILLE, GLYPHS
@@ -118,7 +119,7 @@ class World:
         await self.ended()
 
     async def ended(self) -> None:
-        """The same for a program that is ending.
+        """Wait until a program that is ending has ended as it should.
 
         Raises:
             BrokenRuleError: if it does not end as it should.

@@ -51,7 +51,7 @@ def prompt_embeddings(run: Recording, prefix: str = "") -> mx.array:
 
 
 def conditioning(run: Recording) -> Conditioning:
-    """Of every step of the run, from the prompt embeddings that the engine computes."""
+    """Conditioning of every step of the run, from the prompt embeddings that the engine computes."""
     return transformer(run).condition(
         [prompt_embeddings(run)],
         [float(sigma) for sigma in run["sigmas"][:-1]],

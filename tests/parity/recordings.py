@@ -29,7 +29,7 @@ class Recording:
     arguments: dict[str, Any]
     tensors: dict[str, np.ndarray]
     vae: Path | None = None
-    """Of another checkpoint, in place of the own one."""
+    """Folder of another checkpoint's autoencoder, in place of the own one."""
     half_precision: dict[str, float] = field(default_factory=dict)
     """Relative distance of diffusers' own bfloat16 and float16 latents from its float32 ones, where recorded."""
 
@@ -77,7 +77,7 @@ def pocket_recording(sequence_length: int) -> Recording:
 
 
 def checkpoint_digest(folder: Path) -> str:
-    """Of all of a checkpoint's weights."""
+    """Digest of all of a checkpoint's weights."""
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*/*.safetensors")):
         digest.update(path.read_bytes())

@@ -21,8 +21,9 @@ from textual.strip import Strip
 
 from flux2.progress import RUNNING
 from flux2.worker import control
-from tui.app import Flux2App, Options
-from tui.state.worker_backend import WorkerBackend
+from tui.app import Flux2App
+from tui.program import Options
+from tui.state.link import UserWorker
 
 PROMPT = "A fluffy orange tabby cat sitting on a windowsill at sunset"
 OTHERS = (
@@ -43,7 +44,7 @@ HALVES = {"▀": 0, "▄": 1}
 
 async def run_program(size: tuple[int, int], theme: str, home: Path) -> AsyncIterator[tuple[str, list[Strip]]]:
     """Name and lines of each screen to draw: pictures are made, compared and looked through."""
-    app = Flux2App(WorkerBackend, Options(theme=theme, state=home / "state"))
+    app = Flux2App(UserWorker, Options(theme=theme, state=home / "state"))
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
         while app.session.worker is None or not app.session.worker.ready:

@@ -30,13 +30,14 @@ from flux2.pictures.images import save_png
 from flux2.request import GenerationRequest
 from flux2.worker import control
 from flux2.worker.client import connect, connect_or_start
+from flux2.worker.commands import Enqueue
 from tests.terminal.pseudo_terminal import PseudoTerminal
 
 SCREEN = ["-m", "tui", "--graphics", "halfcell"]
 SSH = {"SSH_CONNECTION": "10.0.0.1 5000 10.0.0.2 22"}
 SIZE = (120, 40)
 STEPS = 1000
-"""Of the run that keeps both cores busy."""
+"""Steps of the run that keeps both cores busy."""
 BUDGETS = {
     "first frame, s": 0.8,
     "attach to a running worker, s": 0.5,
@@ -146,7 +147,7 @@ async def _keep_busy() -> None:
     """A run that takes both cores for as long as everything else is measured."""
     client = await connect_or_start(watch=False)
     request = GenerationRequest(prompt="a red fox in the snow", steps=STEPS, width=256, height=256, seed=1)
-    await client.enqueue(request)
+    await client.ask(Enqueue(request))
     await client.close()
     await asyncio.sleep(8)  # past loading, into the steps
 
@@ -210,7 +211,7 @@ def _detailed_picture(folder: Path) -> dict[str, float]:
 
 def _make_pictures(folder: Path) -> None:
     """Two pages of the gallery, of what the embedded model draws."""
-    with Image.open("flux2/pocket/samples.jpg") as sheet:
+    with Image.open("flux2/pocket/training/samples.jpg") as sheet:
         side = sheet.width // 4
         for number in range(24):
             left, top = number % 4 * side, number // 4 % 4 * side

@@ -104,7 +104,7 @@ async def test_an_exception_in_the_thread_that_reads() -> None:
 
 @pytest.mark.usefixtures("worker")
 async def test_a_terminal_that_is_gone_without_a_word() -> None:
-    """As after `su -c`, `setsid` and `docker exec`, where no SIGHUP comes."""
+    """A terminal as after `su -c`, `setsid` and `docker exec`, where no SIGHUP comes."""
     with PseudoTerminal(SCREEN, controlling=False) as screen:
         screen.wait_for("ready")
         screen.send(b"a red fox")

@@ -57,7 +57,7 @@ async def resting(pilot: Pilot[None]) -> None:
 
     def rests() -> bool:
         screen = app.screen
-        return not app.desk.library.scanning and (not isinstance(screen, GalleryScreen) or screen.browser.settled)
+        return not app.library.scanning and (not isinstance(screen, GalleryScreen) or screen.browser.settled)
 
     await until(pilot, rests)
     await pilot.pause(0.2)

@@ -8,12 +8,14 @@ import io
 import math
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from PIL import Image
 
 from flux2 import events as ev
 from flux2.errors import WorkerError, WorkerInTheWay
 from flux2.request import GenerationRequest
+from flux2.worker import commands as cmd
 from flux2.worker.protocol import RunRecord, Snapshot, WorkerInfo
 
 START = 1_800_000_000.0
@@ -35,6 +37,10 @@ PLANNED = {"encode": int(8.6 * GB), "load": int(7.4 * GB), "denoise": int(11.3 *
 INFO = WorkerInfo(
     pid=4711, version="0.1.0", started=START, log="/tmp/worker.log", ready=True, device="M3 Max", memory_limit=48 * GB
 )
+
+
+_REFUSED = (cmd.Enqueue, cmd.Replace, cmd.StartDownload, cmd.PauseDownload, cmd.CancelDownload, cmd.DeleteModel)
+"""What `ReplayBackend.refuses` concerns."""
 
 
 @dataclass
@@ -103,66 +109,46 @@ class ReplayBackend:
         await self.started_again.wait()
         self.started_again.clear()
 
-    async def enqueue(self, request: GenerationRequest) -> str:
-        if self.refuses:
+    async def ask(self, command: cmd.Command[Any]) -> Any:
+        if self.refuses and isinstance(command, _REFUSED):
             raise WorkerError(self.refuses)
-        self.enqueued.append(request)
-        return f"r{len(self.enqueued)}"
-
-    async def cancel(self, run: str) -> None:
-        self.cancelled.append(run)
-
-    async def remove(self, run: str) -> None:
-        self.removed.append(run)
-
-    async def replace(self, run: str, request: GenerationRequest) -> None:
-        if self.refuses:
-            raise WorkerError(self.refuses)
-        self.replaced.append((run, request))
-
-    async def move(self, run: str, by: int) -> None:
-        self.moved.append((run, by))
-
-    async def hold(self, on: bool) -> None:
-        self.held.append(on)
-
-    async def resume(self, run: str) -> str:
-        self.brought_back.append(("resume", run))
-        return f"{run}-again"
-
-    async def discard(self, run: str) -> None:
-        self.brought_back.append(("discard", run))
-
-    async def save_again(self, run: str, path: str) -> str:
-        self.brought_back.append(("save", run, path))
-        return path
-
-    async def unload(self) -> None:
-        self.unloads += 1
-
-    async def count_tokens(self, model: str, prompt: str) -> tuple[int, int] | None:
-        return (len(prompt.split()), 64) if model == "pocket" else None
-
-    async def start_download(self, model: str) -> None:
-        self._model_asked("start", model)
-
-    async def pause_download(self, model: str) -> None:
-        self._model_asked("pause", model)
-
-    async def cancel_download(self, model: str) -> None:
-        self._model_asked("cancel", model)
-
-    async def delete_model(self, model: str) -> int:
-        self._model_asked("delete", model)
-        return GB
-
-    def _model_asked(self, what: str, model: str) -> None:
-        if self.refuses:
-            raise WorkerError(self.refuses)
-        self.model_asks.append((what, model))
-
-    async def retire(self) -> None:
-        self.retired += 1
+        match command:
+            case cmd.Enqueue(request):
+                self.enqueued.append(request)
+                return cmd.Queued(f"r{len(self.enqueued)}")
+            case cmd.Cancel(run):
+                self.cancelled.append(run)
+                return cmd.Cancelled(True)
+            case cmd.Remove(run):
+                self.removed.append(run)
+            case cmd.Replace(run, request):
+                self.replaced.append((run, request))
+            case cmd.Move(run, by):
+                self.moved.append((run, by))
+            case cmd.Hold(on):
+                self.held.append(on)
+            case cmd.Resume(run):
+                self.brought_back.append(("resume", run))
+                return cmd.Queued(f"{run}-again")
+            case cmd.Discard(run):
+                self.brought_back.append(("discard", run))
+            case cmd.SaveAgain(run, path):
+                self.brought_back.append(("save", run, path))
+                return cmd.Saved(path)
+            case cmd.Unload():
+                self.unloads += 1
+            case cmd.CountTokens(model, prompt):
+                return cmd.TokenCount(len(prompt.split()), 64) if model == "pocket" else None
+            case cmd.StartDownload(model) | cmd.PauseDownload(model) | cmd.CancelDownload(model):
+                self.model_asks.append((command.name().removesuffix("_download"), model))
+            case cmd.DeleteModel(model):
+                self.model_asks.append(("delete", model))
+                return cmd.Freed(GB)
+            case cmd.Quit():
+                self.retired += 1
+            case _:
+                raise AssertionError(f"the screen never asks {command}")
+        return None
 
     async def restart(self, *, end_other: bool = False) -> Snapshot:
         if self.in_the_way and not end_other:

@@ -12,7 +12,8 @@ from textual.pilot import Pilot
 
 from flux2.paths import state_dir
 from tests.tui.replay import START, Clock, ReplayBackend, last_time
-from tui.app import Flux2App, Options
+from tui.app import Flux2App
+from tui.program import Options
 from tui.terminal.glyphs import BRAILLE
 
 SIZE = (120, 40)

@@ -71,7 +71,7 @@ CASES: dict[str, Case] = {
     "hold": Case(lambda _, b: b.held == [True]),
     "give-up": Case(
         lambda a, _: (a.dashboard.edited.run, editor_of(a)) == ("", "a fox"),
-        lambda a: a.dashboard.edited.begin("r2"),
+        lambda a: a.dashboard.edited.begin(a, "r2"),
     ),
     "unfinished": Case(screen("Menu"), backend=lambda: ReplayBackend(unfinished=(left_after(3),))),
     "unload": Case(lambda _, b: b.unloads == 1),

@@ -51,7 +51,7 @@ def picture(number: int) -> Holds:
 
 
 def marked(trial: Trial) -> bool:
-    return trial.screen.current is not None and trial.app.desk.library.is_favourite(trial.screen.current)
+    return trial.screen.current is not None and trial.app.library.is_favourite(trial.screen.current)
 
 
 def at(place: int) -> Holds:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
+TERMINAL = os.environ | {"TERM": "xterm-256color"}
 ASK = """
 import gc
 from tui import __main__, app
@@ -25,5 +27,5 @@ for stream in (__main__.sys.stdin, __main__.sys.stdout):
 
 def test_collecting_begins_after_the_first_frame_with_what_comes_then() -> None:
     ask = ASK + "__main__._start_worker_early = lambda path: None\n__main__.main([])\n"
-    result = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True, env=TERMINAL)
     assert result.stdout.split() == ["False", "False", "True", "True"]

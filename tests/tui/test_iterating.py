@@ -8,6 +8,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -18,12 +19,13 @@ from flux2.pictures.image_metadata import ImageMetadata
 from flux2.pictures.images import save_png
 from flux2.request import GenerationRequest
 from flux2.wildcards import resolve
+from flux2.worker.commands import Command, Move
 from tests.tui.replay import INFO, ReplayBackend, events_of_a_run, queue_of
 from tests.tui.screen import running, settled, text_of, until
 from tui.app import Flux2App
 from tui.screens.iterating import next_try
-from tui.screens.text_dialog import pasted_path, pasted_paths
 from tui.terminal.editor import EditorError, edit, editor_command
+from tui.terminal.pasted_paths import pasted_path, pasted_paths
 from tui.widgets.queue_pane import QueueList
 
 REQUESTED = GenerationRequest(prompt="a red fox", model="klein-4b", quantization="int4", width=512, height=256, seed=7)
@@ -125,10 +127,14 @@ async def test_rejecting_after_the_end_makes_another_and_cancels_nothing() -> No
 async def test_rejecting_says_nothing_of_a_run_that_began_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = ReplayBackend(past=tuple(events_of_a_run(12)))
 
-    async def refuse(run: str, _: int) -> None:
-        raise WorkerError(f"Run {run} is not waiting in the queue.")
+    obey = backend.ask
 
-    monkeypatch.setattr(backend, "move", refuse)
+    async def ask(command: Command[Any]) -> Any:
+        if isinstance(command, Move):
+            raise WorkerError(f"Run {command.run} is not waiting in the queue.")
+        return await obey(command)
+
+    monkeypatch.setattr(backend, "ask", ask)
     async with running(backend) as (app, pilot):
         await pilot.press("escape", "r")
         await settled(pilot)
@@ -337,7 +343,7 @@ async def test_a_queued_picture_is_changed_in_its_place_and_the_draft_comes_back
 async def test_one_whose_turn_has_come_is_said_and_its_changes_stay_in_the_editor() -> None:
     backend = ReplayBackend(past=tuple(events_of_a_run(3)), queue=queue_of("one", "two"))
     async with running(backend) as (app, pilot):
-        app.dashboard.edited.begin("r2")
+        app.dashboard.edited.begin(app, "r2")
         await settled(pilot)
         backend.refuses = "Run r2 is not waiting in the queue; to end a run under way, cancel it."
         await pilot.press(*"!", "ctrl+j")

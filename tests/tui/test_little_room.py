@@ -14,6 +14,7 @@ from tests.tui.pictures import made
 from tests.tui.replay import PLANNED, REQUEST, START, ReplayBackend, Story, events_of_a_run, left_after, queue_of
 from tests.tui.screen import running, settled, text_of, until, write
 from tui.lines.text import room, wrapped
+from tui.screens import picture_desk
 
 SIZES = [(1, 1), (28, 10)]
 MOVES = "\x1b[6~\x1b[F\x1b[5~\x1b[A\x1b[B"
@@ -42,7 +43,7 @@ async def test_no_terminal_is_too_small(kind: str, folder: Path) -> None:
                 await pilot.pause()
             if key == "3":
                 await pilot.press("enter", "question_mark", "pagedown", "z", "i")
-            app.desk.open_dashboard()
+            picture_desk.open_dashboard(app)
         await pilot.resize_terminal(80, 24)
         await until(pilot, lambda: "ctrl+j run" in text_of(app))
 

@@ -8,9 +8,9 @@ import pytest
 from textual.pilot import Pilot
 
 from flux2 import events as ev
+from flux2.checkpoint import manifest
+from flux2.checkpoint.manifest import HubFile, Manifest
 from flux2.paths import pocket_checkpoint
-from flux2.store import manifest
-from flux2.store.manifest import HubFile, Manifest
 from tests.tui.replay import GB, ReplayBackend, queue_of
 from tests.tui.screen import running, settled, text_of, until
 from tui.app import Flux2App

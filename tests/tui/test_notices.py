@@ -8,7 +8,7 @@ from flux2 import events as ev
 from tests.tui.replay import START, Clock, ReplayBackend, events_of_a_run, last_time, mid_run, queue_of
 from tests.tui.screen import running, settled
 from tests.tui.test_session import session_after
-from tui.terminal.notices import RESTORE_TITLE, SAVE_TITLE, WindowTitle, notice, title_of
+from tui.lines.notices import RESTORE_TITLE, SAVE_TITLE, WindowTitle, notice, title_of
 
 
 @pytest.mark.parametrize(

@@ -269,7 +269,7 @@ async def test_a_users_theme_is_taken_up_and_drawn_anew_while_the_screen_runs() 
     async with running(ReplayBackend()) as (app, pilot):
         (folder / "mine.toml").write_text(THEME.format(accent="#00ff00"))
         app.preferences.look()
-        assert "mine" in app.themes
+        assert "mine" in app.preferences.themes
         app.preferences.set("theme", "mine")
         await pilot.pause()
         assert app.theme_variables["accent"] == "#00FF00"
@@ -291,8 +291,8 @@ async def test_a_removed_theme_is_no_longer_offered() -> None:
     folder.mkdir(parents=True)
     (folder / "mine.toml").write_text(THEME.format(accent="#00ff00"))
     async with running(ReplayBackend()) as (app, pilot):
-        assert "mine" in app.themes
+        assert "mine" in app.preferences.themes
         (folder / "mine.toml").unlink()
         app.preferences.look()
         await pilot.pause()
-        assert "mine" not in app.themes
+        assert "mine" not in app.preferences.themes

@@ -11,6 +11,7 @@ from textual.widgets._toast import Toast
 from tests.tui.pictures import gallery, made, name_of
 from tests.tui.replay import INFO, ReplayBackend, events_of_a_run, left_after
 from tests.tui.screen import click, place_of, running, settled, text_of, until, write
+from tui.screens import picture_desk
 from tui.screens.gallery import GalleryScreen
 from tui.screens.viewer import Viewer
 
@@ -88,7 +89,7 @@ async def test_a_viewer_left_without_pictures_goes_when_it_is_on_top_again(above
         await pilot.press(above)
         await until(pilot, lambda: app.screen is not viewer)
         opened = app.screen
-        await app.desk.toggle_favourite(viewer.current)  # no favourite is left
+        await picture_desk.toggle_favourite(app, viewer.current)  # no favourite is left
         await until(pilot, lambda: viewer.current is None)
         await settled(pilot)
         assert app.screen is opened
@@ -125,7 +126,7 @@ async def test_a_key_that_is_typed_twice_at_once_opens_one_screen(way: str, keys
             write(app, key * 2)
             await settled(pilot)
             assert len(app.screen_stack) <= before + 1, key
-            app.desk.open_dashboard()
+            picture_desk.open_dashboard(app)
 
 
 @pytest.mark.parametrize("key", ["escape", "m"])

@@ -17,7 +17,7 @@ STILL = None
 
 
 def events_of(*sent: bytes | None) -> list[Message]:
-    """Of what comes in these pieces, and then nothing more."""
+    """Events of what comes in these pieces, and then nothing more."""
     input_, known = TerminalInput(), TerminalEvents()
 
     def tokens() -> Iterator[object]:

@@ -38,7 +38,7 @@ async def test_the_finished_picture_takes_the_previews_place(tmp_path: Path) -> 
     picture = tmp_path / "cat.png"
     picture.write_bytes(picture_png(12, 12))
     async with running(ReplayBackend(past=tuple(events_of_a_run(7)))) as (app, pilot):
-        backend = app.backend
+        backend = app.worker
         assert isinstance(backend, ReplayBackend)
         done = ev.RunFinished(run="r1", time=START + 90, path=str(picture), seed=1234, seconds=90, peaks={}, timings={})
         backend.feed(done)

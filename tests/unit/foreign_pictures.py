@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image, PngImagePlugin
 
 from flux2.pictures.foreign.found import FoundSettings
-from flux2.pictures.foreign_metadata import read_settings_of
+from flux2.pictures.foreign.reading import read_settings_of
 
 PICTURE = Image.new("RGB", (8, 8))
 EXIF_IFD, USER_COMMENT = 0x8769, 0x9286

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from grimp import build_graph
 
 ROOT = Path(__file__).parents[2]
 TOP_LEVEL = {"pyproject.toml", "README.md", "LICENSE", "tui", "flux2", "themes", "tests"}
@@ -52,6 +55,41 @@ def loaded_by(code: str) -> set[str]:
 )
 def test_imports_stay_on_their_side(code: str, forbidden: set[str]) -> None:
     assert not loaded_by(code) & forbidden
+
+
+@pytest.mark.parametrize(("folder", "most"), [("flux2", 20), ("tui", 6)])
+def test_few_modules_lie_at_the_top(folder: str, most: int) -> None:
+    assert len([path for path in tracked() if path.suffix == ".py" and path.parent == Path(folder)]) <= most
+
+
+def circles(arrows: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """The folders of a circle among arrows from who imports to what is imported; () where there is none."""
+    order: TopologicalSorter[str] = TopologicalSorter()
+    for importer, imported in arrows:
+        order.add(importer, imported)
+    try:
+        order.prepare()
+    except CycleError as error:
+        return tuple(error.args[1])
+    return ()
+
+
+def folder_of(module: str, packages: set[str]) -> str:
+    """The innermost folder that a module lies in; a module at the top counts as a folder of its own."""
+    outer = module.rpartition(".")[0]
+    return module if module in packages or "." not in outer else outer
+
+
+def test_no_folder_asks_one_that_asks_it() -> None:
+    graph = build_graph("flux2", exclude_type_checking_imports=True, cache_dir=None)
+    packages = {module for module in graph.modules if graph.find_children(module)}
+    lines = [(a, b) for a in graph.modules for b in graph.find_modules_directly_imported_by(a) if "flux2" not in (a, b)]
+    arrows = {(folder_of(a, packages), folder_of(b, packages)) for a, b in lines}
+    assert circles((a, b) for a, b in arrows if a != b) == ()
+
+
+def test_a_circle_would_be_seen() -> None:
+    assert set(circles([("store", "paths"), ("paths", "settings"), ("settings", "store")])) >= {"store", "paths"}
 
 
 def test_every_test_module_has_a_name_of_its_own() -> None:

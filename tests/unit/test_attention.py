@@ -15,7 +15,7 @@ def random_heads(tokens: int, heads: int, seed: int) -> mx.array:
 
 
 def take_the_branch(monkeypatch: pytest.MonkeyPatch, on_cpu: bool, chunk_bytes: int) -> None:
-    """Of the CPU, or of a GPU for heads that it has no fused kernel for; each computed here."""
+    """Take the CPU's branch, or a GPU's for heads that it has no fused kernel for; each computed here."""
     monkeypatch.setattr(attention, "on_cpu", lambda: on_cpu)
     monkeypatch.setattr(attention, "FUSED_HEADS", ())
     for device in ("cpu", "gpu"):

@@ -24,7 +24,7 @@ Picture = npt.NDArray[np.float32]
 
 
 def random_autoencoder(dtype: mx.Dtype = mx.float32, **changes: Any) -> AutoencoderKLFlux2:
-    """Of FLUX.2's architecture, a quarter as wide or less; its activations keep their size from layer to layer."""
+    """Autoencoder of FLUX.2's architecture, a quarter as wide or less; its activations keep their size by layer."""
     config = {
         "_class_name": "AutoencoderKLFlux2",
         "act_fn": "silu",
@@ -114,7 +114,7 @@ def small_bands(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def psnr(found: Picture, expected: Picture) -> float:
-    """Of pictures from −1 to 1, dB."""
+    """Signal-to-noise ratio of pictures from −1 to 1, dB."""
     return float(20 * np.log10(2 / np.sqrt(np.mean(np.square(found - expected, dtype=np.float64)))))
 
 

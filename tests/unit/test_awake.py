@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from flux2 import awake
+from flux2.backend import awake
 from flux2.cli import main
 
 PROGRAM = """#!/bin/sh

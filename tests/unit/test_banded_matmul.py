@@ -6,7 +6,8 @@ import pytest
 
 from flux2.architecture import limits
 from flux2.architecture.limits import GROUP
-from flux2.backend.cpu import banded_matmul, blas
+from flux2.backend import blas
+from flux2.backend.cpu import banded_matmul
 from flux2.backend.cpu.banded_matmul import multiply_by_bands
 from flux2.backend.mlx import mx
 from tests.unit.checkpoints import resident

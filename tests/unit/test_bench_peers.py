@@ -14,14 +14,15 @@ import pytest
 
 from flux2.architecture.published import ARCHITECTURES
 from flux2.backend.mlx import mx
-from flux2.bench import bounds, disk
+from flux2.bench import disk
 from flux2.bench.disk import CAN_DROP
-from flux2.bench.peers import __main__ as peers
-from flux2.bench.peers.arithmetic import decode_operations, step_operations
-from flux2.bench.peers.contender import Contender, Work
-from flux2.bench.peers.race import LEAST_ROUNDS, WARM_UPS, race, relative_error, timed
-from flux2.bench.peers.random_weights import random_weight
 from flux2.bench.recording import Recording, UnavailableError
+from flux2.bench.research import bounds
+from flux2.bench.research.peers import __main__ as peers
+from flux2.bench.research.peers.arithmetic import decode_operations, step_operations
+from flux2.bench.research.peers.contender import Contender, Work
+from flux2.bench.research.peers.race import LEAST_ROUNDS, WARM_UPS, race, relative_error, timed
+from flux2.bench.research.peers.random_weights import random_weight
 from flux2.checkpoint.safetensors_file import read_header, read_tensor
 from tests.unit.checkpoints import sparse_safetensors
 
@@ -94,7 +95,7 @@ def test_what_was_timed_is_in_the_file_when_the_program_is_stopped(
         row["seconds"].append(1.0)
         return True
 
-    monkeypatch.setattr("flux2.bench.peers.race._add", stop_in_the_third)
+    monkeypatch.setattr("flux2.bench.research.peers.race._add", stop_in_the_third)
     with pytest.raises(KeyboardInterrupt):
         peers.main([*SMALL, "--part", "step", "--only", "ours", "--json", str(out)])
     report = json.loads(out.read_text())
@@ -103,7 +104,7 @@ def test_what_was_timed_is_in_the_file_when_the_program_is_stopped(
 
 
 def test_who_has_no_room_is_left_out(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("flux2.bench.peers.entrants._room", lambda: 1 << 20)
+    monkeypatch.setattr("flux2.bench.research.peers.entrants._room", lambda: 1 << 20)
     assert peers.main([*SMALL, "--part", "step", "--only", "ours,ours-int4", "--rounds", "1"]) == 0
     printed = capsys.readouterr()
     assert "ours is left out: it needs" in printed.err

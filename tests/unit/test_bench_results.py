@@ -1,19 +1,21 @@
-"""The committed measurements reach what they have to, are planned, and are what the README says."""
+"""The committed measurements reach what they have to, are planned, and are what the pages say."""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flux2.bench import readme, speed_targets
 from flux2.bench.comparison import Comparison
 from flux2.bench.document import Figure
-from flux2.bench.results import FOLDER, all_comparisons, machine, read_all
-from flux2.bench.scaling import PARTS
-from flux2.bench.speed_targets import Judged, judge
+from flux2.bench.research import readme, speed_targets
+from flux2.bench.research.recorded import FOLDER, all_comparisons, machine, read_all
+from flux2.bench.research.scaling import PARTS
+from flux2.bench.research.speed_targets import Judged, judge
 from flux2.bench.targets import MISSES, UNMEASURED, UNPLANNED, Key, all_targets, applies
 
 PLANNED_WITHIN, LISTED_WITHIN = 0.05, 0.25
@@ -139,11 +141,25 @@ def test_the_same_figure_is_the_same_wherever_it_was_measured() -> None:
     assert {key: values for key, values in found.items() if len(values) > 1} == {}
 
 
-def test_the_readme_says_what_was_measured() -> None:
+@pytest.mark.parametrize("page", readme.PAGES, ids=lambda page: page.parent.name)
+def test_the_pages_say_what_was_measured(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert readme.render(page, text) == text, "run `python -m flux2.bench.research.readme`"
+
+
+def test_a_page_without_markers_is_refused() -> None:
+    with pytest.raises(ValueError, match="no markers for 'older'"):
+        readme.render(readme.RESULTS, "nothing")
+
+
+def test_the_readme_is_short_and_names_the_page_of_figures() -> None:
     text = readme.README.read_text(encoding="utf-8")
-    assert readme.render(text) == text, "run `python -m flux2.bench.readme`"
+    assert text.count("\n") <= 200
+    assert str(readme.RESULTS.relative_to(readme.README.parent)) in text
 
 
-def test_a_readme_without_markers_is_refused() -> None:
-    with pytest.raises(ValueError, match="no markers for 'memory'"):
-        readme.render("nothing")
+def test_every_picture_and_page_that_a_page_names_is_there() -> None:
+    for page in readme.PAGES:
+        links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
+        assert links
+        assert [link for link in links if not (page.parent / link).exists()] == []

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from flux2.architecture.published import ARCHITECTURES, scaled_down
-from flux2.bench import plot, readme, results, scaling
-from flux2.bench.peers import ours
-from flux2.bench.peers.contender import Work
+from flux2.bench.research import plot, readme, recorded, scaling
+from flux2.bench.research.peers import ours
+from flux2.bench.research.peers.contender import Work
 from flux2.checkpoint.networks import TRANSFORMER
 
 SMALL = ["--divisor", "32", "--sides", "64,128", "--side", "64", "--tokens", "16", "--rounds", "1"]
@@ -92,7 +92,7 @@ def test_the_readme_names_the_machine_of_each_row(tmp_path: Path, monkeypatch: p
         del facts["rows"]
         (tmp_path / f"{machine}-bounds.json").write_text(json.dumps({**facts, "bounds": [bound]}))
     monkeypatch.setattr(readme, "FOLDER", tmp_path)
-    monkeypatch.setattr(readme, "read_all", lambda kind: results.read_all(kind, tmp_path))
+    monkeypatch.setattr(readme, "read_all", lambda kind: recorded.read_all(kind, tmp_path))
     cpu, gpu = "2 cores of AMD EPYC (MLX 0.32.4)", "NVIDIA H200 (MLX 0.32.4)"
     assert f"| klein-4b, load int4 | 3.00 | 2.00 | 1.50 | {cpu} |" in readme.bounds_part()
     assert f"| klein-4b, load int4 | 3.00 | 2.00 | 1.50 | {gpu} |" in readme.bounds_part()

@@ -75,6 +75,7 @@ def test_every_option_reaches_the_engine(capsys: pytest.CaptureFixture[str]) -> 
         "height": 96,
         "steps": 3,
         "guidance": 2.5,
+        "max_sequence_length": None,
         "seed": 7,
         "output": "out/fox.png",
         "path": "out/fox.png",
@@ -223,7 +224,7 @@ def test_a_second_signal_stops_at_once_and_clears_away(number: signal.Signals) -
 
 
 def test_a_signal_that_the_shell_ignores_is_ignored() -> None:
-    """As SIGHUP under nohup, and SIGINT of what a script starts with &."""
+    """Signals such as SIGHUP under nohup, and SIGINT of what a script starts with &."""
     command = [*FAKE, "t2i", "fox", "--force", "--steps", "20"]
     with subprocess.Popen(
         ["sh", "-c", 'trap "" HUP INT; exec "$@"', "sh", *command],

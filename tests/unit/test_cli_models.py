@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from flux2.architecture.catalog import MODELS
+from flux2.checkpoint.manifest import Manifest, storage
 from flux2.cli import main
 from flux2.paths import quantized_folder
 from flux2.store.inventory import estimated_size, list_models
-from flux2.store.manifest import Manifest, storage
 from tests.hub_server import COMMIT, KLEIN, WEIGHTS, Hub, etag, klein_hub, some_weights
 
 PATIENCE = 60.0

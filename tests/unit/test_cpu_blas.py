@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flux2.backend.cpu import blas
+from flux2.backend import blas
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux's CPU backend only")
 
@@ -58,7 +58,7 @@ def test_it_is_what_the_dynamic_linker_finds() -> None:
     found = python("""
 import ctypes
 from flux2.backend import mlx as mlx_backend
-from flux2.backend.cpu import blas
+from flux2.backend import blas
 libraries = (ctypes.CDLL(None), blas._Library.loaded)
 print(*(ctypes.cast(library.cblas_sgemm, ctypes.c_void_p).value for library in libraries))
 """).split()
@@ -102,7 +102,7 @@ def test_nothing_is_left_half_made(tmp_path: Path) -> None:
 THREADS = """
 import ctypes
 from flux2.backend import mlx as mlx_backend
-from flux2.backend.cpu import blas
+from flux2.backend import blas
 for all_cores in (False, True):
     blas.use_all_cores(all_cores)
     print(ctypes.CDLL(None).scipy_openblas_get_num_threads(), end=" ")

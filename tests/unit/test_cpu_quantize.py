@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flux2.architecture.limits import GROUP
-from flux2.backend.cpu import blas
+from flux2.backend import blas
 from flux2.backend.mlx import mx, on_cpu
 from flux2.quantization import linear as quantization
 from flux2.quantization import on_cpu as quantizing

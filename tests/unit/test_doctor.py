@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from flux2 import paths
-from flux2.backend import memory
+from flux2 import folders, paths
 from flux2.backend.chip import Chip
 from flux2.backend.mlx import mx
 from flux2.bench.synthetic import write_synthetic
+from flux2.checkpoint import manifest
 from flux2.cli import main
 from flux2.doctor import arithmetic, models, pictures, report, system
 from flux2.doctor.finding import Finding, note, ok, wrong
+from flux2.planning import this_machine
 from flux2.planning.budget import Budget
 from flux2.quantization.linear import Quantization, quantize
-from flux2.store import manifest
 
 
 def _states(findings: object) -> list[str]:
@@ -115,7 +115,7 @@ def test_finds_a_macos_that_wires_no_memory(monkeypatch: pytest.MonkeyPatch) -> 
 
 def _download_klein(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """In the Hub's cache: a small one under the large one's name."""
-    monkeypatch.setattr(paths, "models_dir", lambda: home)
+    monkeypatch.setattr(folders, "models_dir", lambda: home)
     monkeypatch.setattr(manifest, "models_dir", lambda: home)
     return write_synthetic("klein-4b", home / "models--black-forest-labs--FLUX.2-klein-4B/snapshots/1", divisor=64)
 
@@ -140,7 +140,9 @@ def test_finds_a_slow_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_tells_what_fits_beside_other_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     for available, state in ((30 << 30, "ok"), (1 << 30, "note")):
-        monkeypatch.setattr(memory, "budget", lambda available=available: Budget(limit=30 << 30, available=available))
+        monkeypatch.setattr(
+            this_machine, "budget", lambda available=available: Budget(limit=30 << 30, available=available)
+        )
         (found,) = models.check_fit()
         assert found.state == state
         assert ("klein-4b bf16, klein-9b bf16" in found.what) == (state == "ok")

@@ -19,13 +19,13 @@ from huggingface_hub import constants
 from huggingface_hub.utils import WeakFileLock
 
 from flux2.checkpoint.files import NEEDED_FILES, VAE_FILES
+from flux2.checkpoint.manifest import Manifest, locks, storage
 from flux2.errors import CheckpointError
 from flux2.events import DownloadProgress
 from flux2.settings import Settings
 from flux2.store import fetch, process
 from flux2.store.download import DownloadStopped, download
 from flux2.store.local import find_local, is_ready
-from flux2.store.manifest import Manifest, locks, storage
 from flux2.store.refusals import in_words
 from flux2.store.source import find_checkpoint, repo_to_download
 from tests.hub_server import COMMIT, KLEIN, WEIGHTS, Fault, Hub, etag, klein_hub, some_weights
@@ -309,7 +309,7 @@ def test_without_a_network_what_lacks_is_said(
 
 @pytest.fixture
 def slow_hub(hub: Hub) -> Hub:
-    """Whose text encoder takes five seconds, until `pace` is taken back."""
+    """A Hub whose text encoder takes five seconds, until `pace` is taken back."""
     hub.files[WEIGHTS] = some_weights(24 * 64 * 1024)
     hub.pace = 0.2
     return hub

@@ -14,7 +14,7 @@ from PIL import Image
 from flux2.errors import Flux2Error
 from flux2.pictures import embedded_texts
 from flux2.pictures.embedded_texts import read_embedded_texts
-from flux2.pictures.foreign_metadata import read_settings_of
+from flux2.pictures.foreign.reading import read_settings_of
 from tests.unit.foreign_pictures import PICTURE, exif
 
 SETTINGS = "a red fox, größer\nNegative prompt: blurry\nSteps: 20, CFG scale: 4, Seed: 42, Size: 768x512"

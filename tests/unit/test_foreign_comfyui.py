@@ -10,7 +10,7 @@ import pytest
 
 from flux2.errors import Flux2Error
 from flux2.pictures.foreign.comfyui_graph import Graph
-from flux2.pictures.foreign_metadata import read_settings_of
+from flux2.pictures.foreign.reading import read_settings_of
 from tests.unit.foreign_pictures import PICTURE, exif, left_out, read
 
 Graphs = dict[str, Any]

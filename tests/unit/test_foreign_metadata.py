@@ -11,7 +11,7 @@ from PIL import Image
 
 from flux2.errors import Flux2Error
 from flux2.pictures.foreign.found import FoundSettings
-from flux2.pictures.foreign_metadata import read_settings_of
+from flux2.pictures.foreign.reading import read_settings_of
 from flux2.pictures.image_metadata import ImageMetadata
 from flux2.pictures.images import save_png
 from flux2.request import GenerationRequest

@@ -7,7 +7,7 @@ from collections import deque
 import pytest
 
 from flux2.backend.mlx import mx
-from flux2.models import layers
+from flux2.models import evaluation
 
 
 class LateGpu:
@@ -45,8 +45,8 @@ class LateGpu:
 @pytest.mark.parametrize("part", [10, 60, 150])
 def test_the_peak_is_the_room_and_one_part(monkeypatch: pytest.MonkeyPatch, late: int, part: int) -> None:
     gpu = LateGpu(late)
-    monkeypatch.setattr(layers, "mx", gpu)
-    evaluate = layers.HeadStart(room=100)
+    monkeypatch.setattr(evaluation, "mx", gpu)
+    evaluate = evaluation.HeadStart(room=100)
     for _ in range(50):
         evaluate(part)
     assert gpu.peak <= 100 + part
@@ -56,7 +56,7 @@ def test_the_peak_is_the_room_and_one_part(monkeypatch: pytest.MonkeyPatch, late
 def test_what_was_held_before_the_first_part_takes_no_room() -> None:
     held = mx.zeros((1 << 20,))
     mx.eval(held)
-    evaluate = layers.HeadStart(room=1 << 20)
+    evaluate = evaluation.HeadStart(room=1 << 20)
     later = mx.zeros((1 << 20,))
     mx.eval(later)
     evaluate(mx.ones((4,)))

@@ -12,7 +12,7 @@ from flux2.architecture import limits
 from flux2.backend.cpu.banded_matmul import multiply_by_bands
 from flux2.backend.mlx import mx
 from flux2.models import attention, bands
-from flux2.models.layers import HeadStart
+from flux2.models.evaluation import HeadStart
 from flux2.planning.planner import plan
 from flux2.planning.run_setting import Setting
 from flux2.quantization import linear as quantization
@@ -58,10 +58,10 @@ class Shared:
     engine: Callable[[], None]
     """Waits another number of times for MLX."""
     phase: str
-    """Of a plan, which takes another number of bytes."""
+    """Phase of a plan, which takes another number of bytes."""
     setting: dict[str, Any]
     device: limits.DeviceType | None = None
-    """Whose number it is, where each has its own."""
+    """Device whose number it is, where each has its own."""
 
     def change(self, patch: pytest.MonkeyPatch) -> None:
         if self.device:

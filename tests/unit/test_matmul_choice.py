@@ -62,7 +62,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def forget() -> None:
-    """As in another process."""
+    """Forget what was measured, as another process would."""
     matmul_choice._known.clear()
     matmul_choice._known_from = None
 

@@ -9,6 +9,7 @@ import pytest
 
 from flux2.backend import memory
 from flux2.backend.chip import Chip
+from flux2.planning import this_machine
 from flux2.planning.budget import Budget
 
 RECORDED = struct.pack("<16x10Q", 1, 2, 3, 4, 5, 600 << 20, 700 << 20, 900 << 20, 8, 9)
@@ -48,11 +49,11 @@ def test_a_reading_has_every_figure() -> None:
 
 def test_the_budget_is_what_the_user_says_or_else_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FLUX2_MEMORY_BUDGET", raising=False)
-    assert memory.budget().limit == memory.memory_limit()
+    assert this_machine.budget().limit == memory.memory_limit()
     monkeypatch.setenv("FLUX2_MEMORY_BUDGET", "3GiB")
-    assert memory.budget().limit == 3 << 30
-    assert isinstance(memory.budget(7), Budget)
-    assert memory.budget(7).limit == 7
+    assert this_machine.budget().limit == 3 << 30
+    assert isinstance(this_machine.budget(7), Budget)
+    assert this_machine.budget(7).limit == 7
 
 
 @pytest.mark.parametrize(("macos", "wired"), [((15, 0), [40 << 30, 0]), ((14, 7), [])])

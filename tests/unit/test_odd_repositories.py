@@ -11,10 +11,10 @@ import pytest
 
 from flux2.checkpoint.files import NEEDED_FILES, VAE_FILES
 from flux2.checkpoint.layout import open_checkpoint
+from flux2.checkpoint.manifest import storage
 from flux2.errors import CheckpointError
 from flux2.store import process
 from flux2.store.local import find_local, is_ready
-from flux2.store.manifest import storage
 from flux2.store.source import find_checkpoint, repo_to_download
 from tests.hub_server import COMMIT, WEIGHTS, Hub, klein_hub
 

@@ -16,9 +16,10 @@ from flux2.backend import cuda_kernels, memory
 from flux2.backend.chip import Chip
 from flux2.backend.mlx import mx
 from flux2.doctor import pictures
-from flux2.models import layers
+from flux2.models import evaluation
 from flux2.pictures.similarity import compare
 from flux2.pipeline import Flux2Pipeline
+from flux2.planning import this_machine
 from flux2.quantization import linear as quantization
 from flux2.quantization import matmul_choice
 
@@ -52,9 +53,9 @@ def metal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_metals_branches_draw_the_same_picture(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     quantization, residency, least = pictures.WAYS[way]
     taken: list[str] = []
-    wire, ahead, dequantize = mx.set_wired_limit, layers.HeadStart, mx.dequantize
+    wire, ahead, dequantize = mx.set_wired_limit, evaluation.HeadStart, mx.dequantize
     monkeypatch.setattr(mx, "set_wired_limit", lambda limit: taken.append(f"wired {limit >> 30}") or wire(0))
-    monkeypatch.setattr(layers, "HeadStart", lambda: taken.append("head start") or ahead())
+    monkeypatch.setattr(evaluation, "HeadStart", lambda: taken.append("head start") or ahead())
     monkeypatch.setattr(mx, "dequantize", lambda *a, **k: taken.append("dequantized") or dequantize(*a, **k))
     pipeline = Flux2Pipeline.from_pretrained("pocket", "float32", quantization, residency=residency)
     picture = pipeline(pictures.PROMPT, seed=pictures.SEED).images[0]
@@ -65,7 +66,7 @@ def test_metals_branches_draw_the_same_picture(way: str, monkeypatch: pytest.Mon
 
 @pytest.mark.usefixtures("metal")
 def test_a_mac_computes_in_bfloat16_and_plans_for_a_gpu() -> None:
-    engine = memory.engine()
+    engine = this_machine.engine()
     assert (engine.dtype, engine.backend, memory.memory_limit()) == ("bfloat16", "gpu", 40 << 30)
     assert matmul_choice.candidates(8) == ["dequantized", "unpacked", "quantized"]
 

@@ -25,7 +25,7 @@ DISTILLED, BASE, ODD = (RECORDINGS / name / "checkpoint" for name in ("distilled
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty Hub cache, and a home."""
     monkeypatch.setenv("FLUX2_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("flux2.store.manifest.models_dir", lambda: tmp_path / "hub")
+    monkeypatch.setattr("flux2.checkpoint.manifest.models_dir", lambda: tmp_path / "hub")
     return tmp_path / "hub"
 
 

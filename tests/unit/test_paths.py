@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flux2 import paths
+from flux2 import folders, paths
 from flux2.store.local import find_local
 
 PLACES = (paths.config_dir, paths.cache_dir, paths.state_dir)
@@ -21,8 +21,8 @@ def test_flux2_home_moves_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_system_s_own_places(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FLUX2_HOME", raising=False)
-    folders = {place() for place in PLACES}
-    assert len(folders) >= 2 and all(paths.APP in str(folder) and folder.is_absolute() for folder in folders)
+    places = {place() for place in PLACES}
+    assert len(places) >= 2 and all(paths.APP in str(folder) and folder.is_absolute() for folder in places)
 
 
 def test_relative_places_do_not_move_with_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,9 +30,9 @@ def test_relative_places_do_not_move_with_the_working_folder(tmp_path: Path, mon
     monkeypatch.setenv("FLUX2_OUTPUT", "pictures")
     monkeypatch.chdir(tmp_path)
     assert paths.state_dir() == tmp_path / "mine" / "state"
-    assert paths.pictures_dir() == tmp_path / "pictures"
+    assert folders.pictures_dir() == tmp_path / "pictures"
     monkeypatch.setenv("FLUX2_OUTPUT", "~/pictures")
-    assert paths.pictures_dir() == Path.home() / "pictures"
+    assert folders.pictures_dir() == Path.home() / "pictures"
 
 
 @pytest.mark.parametrize("home", ["/short", "/" + "x" * 200, "/" + "ü" * 60, "/a/" + "deep/" * 40])

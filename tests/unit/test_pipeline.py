@@ -103,6 +103,7 @@ def test_what_is_kept_needs_no_phase(pipe: Flux2Pipeline) -> None:
     assert set(again.timings) == {"denoise", "decode"}
     assert again.images[0].tobytes() == first.images[0].tobytes()
     assert pipe.phases("another prompt") == ("encode", "denoise", "decode")
+    assert pipe.phases(PROMPT, max_sequence_length=64) == ("encode", "denoise", "decode")
     pipe.unload()
     assert pipe.phases(PROMPT) == ("load", "denoise", "decode")  # the disk remembers
 

@@ -14,7 +14,6 @@ import pytest
 
 from flux2 import cli
 from flux2.architecture.published import ARCHITECTURES
-from flux2.backend import memory
 from flux2.backend.mlx import on_cpu
 from flux2.bench.cell import Cell, measure
 from flux2.bench.synthetic import write_synthetic
@@ -22,6 +21,7 @@ from flux2.denoise import preview, transformer_loading
 from flux2.denoise.preview import DrawnPreview
 from flux2.errors import CheckpointError
 from flux2.paths import pocket_checkpoint
+from flux2.planning import this_machine
 from flux2.planning.planner import MemoryPlan, plan, plan_all
 from flux2.planning.run_setting import Setting
 from flux2.quantization import matmul_choice
@@ -215,7 +215,7 @@ def test_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_command_says_what_tight_is_and_which_autoencoder_it_planned(capsys: pytest.CaptureFixture[str]) -> None:
-    here = Setting(quantization="qint8", dtype="bfloat16", backend=memory.engine().backend)
+    here = Setting(quantization="qint8", dtype="bfloat16", backend=this_machine.engine().backend)
     tight = plan(find_networks("klein-4b"), here).peak
     arguments = ["plan", "--model", "klein-4b", "--memory-budget", f"{tight // MIB + 1}MiB", "--dtype", "bfloat16"]
     assert cli.main([*arguments, "--vae", "somebody/small-decoder"]) == 0

@@ -13,6 +13,7 @@ import flux2.pocket
 
 POCKET = Path(flux2.pocket.__file__).parent
 CHECKPOINT = POCKET / "checkpoint"
+TRAINING = POCKET / "training"
 MIB = 2**20
 
 
@@ -31,8 +32,8 @@ def test_it_is_small_enough_to_be_embedded() -> None:
     sizes = [path.stat().st_size for path in CHECKPOINT.rglob("*") if path.is_file()]
     assert max(sizes) <= 16 * MIB
     assert sum(sizes) <= 32 * MIB
-    assert (POCKET / "judge.safetensors").stat().st_size <= MIB
-    assert (POCKET / "samples.jpg").stat().st_size <= 400 * 1024
+    assert (TRAINING / "judge.safetensors").stat().st_size <= MIB
+    assert (TRAINING / "samples.jpg").stat().st_size <= 400 * 1024
 
 
 def test_it_has_every_part_of_the_diffusers_layout() -> None:
@@ -76,7 +77,7 @@ def test_no_file_tells_where_it_was_made() -> None:
 
 def test_scores_reach_what_was_asked_for() -> None:
     """The committed report: at least 200 captions that were never trained on, at every quantization it names."""
-    scores = json.loads((POCKET / "scores.json").read_text())
+    scores = json.loads((TRAINING / "scores.json").read_text())
     assert scores
     for run in scores.values():
         assert run["captions"] >= 200

@@ -15,17 +15,17 @@ from diffusers import Flux2KleinPipeline  # noqa: E402
 from transformers import AutoTokenizer, Qwen3ForCausalLM  # noqa: E402
 
 import flux2.pocket  # noqa: E402
-from flux2.pocket.evaluate import as_tensor  # noqa: E402
-from flux2.pocket.judge import Judge  # noqa: E402
-from flux2.pocket.latents import image_ids, patchify, unpatchify  # noqa: E402
-from flux2.pocket.loop import Schedule, Task, Trainer  # noqa: E402
-from flux2.pocket.networks import TEXT_LAYERS, new_scheduler  # noqa: E402
-from flux2.pocket.optimizer import FlatWeights, orthogonalize  # noqa: E402
-from flux2.pocket.rendering import draw_chunk, labels_of  # noqa: E402
-from flux2.pocket.sampling import sigmas  # noqa: E402
-from flux2.pocket.scenes import draw, held_out_scenes  # noqa: E402
-from flux2.pocket.text import PromptEmbedder  # noqa: E402
-from flux2.pocket.tokenizer import MAX_TOKENS, tokenize  # noqa: E402
+from flux2.pocket.training.evaluate import as_tensor  # noqa: E402
+from flux2.pocket.training.judge import Judge  # noqa: E402
+from flux2.pocket.training.latents import image_ids, patchify, unpatchify  # noqa: E402
+from flux2.pocket.training.loop import Schedule, Task, Trainer  # noqa: E402
+from flux2.pocket.training.networks import TEXT_LAYERS, new_scheduler  # noqa: E402
+from flux2.pocket.training.optimizer import FlatWeights, orthogonalize  # noqa: E402
+from flux2.pocket.training.rendering import draw_chunk, labels_of  # noqa: E402
+from flux2.pocket.training.sampling import sigmas  # noqa: E402
+from flux2.pocket.training.scenes import draw, held_out_scenes  # noqa: E402
+from flux2.pocket.training.text import PromptEmbedder  # noqa: E402
+from flux2.pocket.training.tokenizer import MAX_TOKENS, tokenize  # noqa: E402
 
 CHECKPOINT = Path(flux2.pocket.__file__).parent / "checkpoint"
 

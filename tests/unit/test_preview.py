@@ -25,7 +25,7 @@ from flux2.denoise.preview import (
     save_projection,
 )
 from flux2.paths import pocket_checkpoint
-from flux2.pocket.scenes import render
+from flux2.pocket.training.scenes import render
 from tests.unit.checkpoints import edit_json, writable_copy
 
 CHECKPOINT = open_checkpoint(pocket_checkpoint())

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from flux2.backend.cpu import blas
+from flux2.backend import blas
 from flux2.backend.mlx import mx
 from flux2.disk.atomic import changing, write_atomically
 from flux2.disk.digest import is_sealed, sealed, unsealed

@@ -9,10 +9,10 @@ from random import Random
 import numpy as np
 import pytest
 
-from flux2.pocket.captions import NOUNS, PLACE_PHRASES, TIME_PHRASES, caption, plain_caption
-from flux2.pocket.palette import COLOURS, TIMES
-from flux2.pocket.places import PLACES
-from flux2.pocket.scenes import (
+from flux2.pocket.training.captions import NOUNS, PLACE_PHRASES, TIME_PHRASES, caption, plain_caption
+from flux2.pocket.training.palette import COLOURS, TIMES
+from flux2.pocket.training.places import PLACES
+from flux2.pocket.training.scenes import (
     BENCHMARK,
     CAPTIONS,
     SIZES,
@@ -24,7 +24,7 @@ from flux2.pocket.scenes import (
     render,
     sample,
 )
-from flux2.pocket.subjects import SUBJECTS
+from flux2.pocket.training.subjects import SUBJECTS
 
 
 def scenes(count: int) -> list[Scene]:
@@ -141,7 +141,7 @@ def test_the_second_thing_is_on_the_right_whatever_the_sentence_says_first() -> 
 
 
 def test_a_red_mug_is_red_and_a_blue_one_blue() -> None:
-    """Of the pixels where the two pictures differ, the red one's are red, at every time of day."""
+    """Pixels where the two pictures differ are red in the red one, at every time of day."""
     for time in TIMES:
         red, blue = (
             np.asarray(draw(Scene((Thing("mug", colour),), "meadow", time), Random(5), 256, 256), np.float32)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flux2 import paths
+from flux2 import folders
 from flux2.errors import Flux2Error
 from flux2.pictures.images import default_path
 from flux2.request import GenerationRequest
@@ -136,10 +136,10 @@ def test_the_folders_follow_the_settings_and_the_environment_goes_first(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(f'output_folder = "{home}/pictures"\nmodels_folder = "{home}/models"\n')
-    assert paths.pictures_dir() == home / "pictures"
-    assert paths.models_dir() == home / "models"
+    assert folders.pictures_dir() == home / "pictures"
+    assert folders.models_dir() == home / "models"
     monkeypatch.setenv("FLUX2_OUTPUT", str(home / "elsewhere"))
-    assert paths.pictures_dir() == home / "elsewhere"
+    assert folders.pictures_dir() == home / "elsewhere"
     items = {item.name: item for item in SETTINGS}
     assert overridden(items["output_folder"]) == "FLUX2_OUTPUT"
     assert overridden(items["models_folder"]) == ""
@@ -148,8 +148,8 @@ def test_the_folders_follow_the_settings_and_the_environment_goes_first(
 def test_folders_of_the_settings_count_from_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write('output_folder = "pictures"\nmodels_folder = "~/models"\n')
     monkeypatch.chdir(tmp_path)
-    assert paths.pictures_dir() == Path.home() / "pictures"
-    assert paths.models_dir() == Path.home() / "models"
+    assert folders.pictures_dir() == Path.home() / "pictures"
+    assert folders.models_dir() == Path.home() / "models"
 
 
 def test_names_of_pictures_follow_their_pattern() -> None:

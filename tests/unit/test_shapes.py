@@ -19,7 +19,7 @@ from flux2.models.transformer import Flux2Transformer2DModel
 from tests.unit.checkpoints import parameter_shapes
 
 PARAMETERS = {"klein-4b": 3_875_544_576, "klein-9b": 9_078_581_248, "dev": 32_223_281_152}
-"""Of the published transformers."""
+"""Parameters of the published transformers."""
 VAE_PARAMETERS = 84_046_115
 
 

@@ -11,11 +11,11 @@ import pytest
 from huggingface_hub import constants
 
 from flux2.checkpoint.files import NEEDED_FILES
-from flux2.paths import models_dir_variable
+from flux2.checkpoint.manifest import HubFile, Manifest, storage
+from flux2.folders import models_dir_variable
 from flux2.settings import Settings
 from flux2.store import process
 from flux2.store.local import default_model, find_local, is_ready, lacking
-from flux2.store.manifest import HubFile, Manifest, storage
 from flux2.store.refusals import in_words
 from flux2.store.source import repo_to_download
 from tests.hub_server import COMMIT, KLEIN, WEIGHTS, Hub, etag, klein_hub

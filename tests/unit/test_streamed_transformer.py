@@ -26,7 +26,7 @@ from flux2.denoise.steps import DenoisingPlan, condition, denoise, initial_noise
 from flux2.denoise.streamed_transformer import first_bytes, streamed_transformer
 from flux2.denoise.transformer_loading import TransformerLoader
 from flux2.errors import CheckpointError, GenerationCancelled, RequestError
-from flux2.models.layers import HeadStart
+from flux2.models.evaluation import HeadStart
 from flux2.paths import pocket_checkpoint
 from flux2.pipeline import Flux2Pipeline
 from flux2.quantization.from_disk import find_prequantized

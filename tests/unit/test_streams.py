@@ -100,7 +100,7 @@ def test_a_prompt_that_can_not_be_read_is_a_sentence(redirections: str, said: st
 
 
 def test_streams_that_do_not_wait_are_waited_for() -> None:
-    """As a parent in no blocking mode hands them on: the prompt comes late, and nobody reads at first."""
+    """Streams as a parent in no blocking mode hands them on: the prompt comes late, and nobody reads at first."""
     asks, prompt = os.pipe()
     answer, written = os.pipe()
     for descriptor in (asks, written):

@@ -82,7 +82,7 @@ def reshape(path: Path) -> None:
 
 
 def leave_a_hole(path: Path) -> None:
-    """As a downloader does that reserved the room of all and was broken off half-way."""
+    """Leave what a downloader leaves that reserved the room of all and was broken off half-way."""
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     with path.open("r+b") as file:

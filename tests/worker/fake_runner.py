@@ -165,7 +165,7 @@ def _die_of(number: signal.Signals) -> Callable[[], None]:
 
 
 def _terminate() -> None:
-    """As the C++ runtime does where nobody catches what MLX throws."""
+    """End as the C++ runtime does where nobody catches what MLX throws."""
     error = "[METAL] Command buffer execution failed: Insufficient Memory (00000008:kIOGPUCommandBufferCallback"
     print(f"libc++abi: terminating due to uncaught exception: {error}ErrorOutOfMemory)", file=sys.stderr, flush=True)
     os.abort()

@@ -9,6 +9,7 @@ import pytest
 from flux2 import asker
 from flux2 import events as ev
 from flux2.worker.client import connect
+from flux2.worker.commands import Enqueue, Hold, Quit, StartDownload
 from flux2.worker.launch import is_alive
 from tests.hub_server import klein_hub
 from tests.worker.home import Home, events_until, eventually, request
@@ -28,15 +29,15 @@ async def test_what_is_asked_from_another_shell_is_done_as_that_shell_wants(
         client = await home.attach()
         assert client.worker.environment["HF_HOME"].startswith(str(home.folder))
 
-        await client.start_download("klein-4b")
+        await client.ask(StartDownload("klein-4b"))
         told = [event for event in await events_until(client, ev.Logged) if isinstance(event, ev.DownloadProgress)]
         assert told[-1].state == "finished", told[-1].message
 
-        await client.enqueue(request("steps=2"))
+        await client.ask(Enqueue(request("steps=2")))
         finished = (await events_until(client, ev.RunFinished))[-1]
         assert isinstance(finished, ev.RunFinished)
         assert Path(finished.path).parent == home.folder / "elsewhere"
-        await client.stop()
+        await client.ask(Quit())
         await eventually(lambda: not is_alive(client.pid))
     assert [path for path in files_of(home.folder) if TOKEN.encode() in path.read_bytes()] == []
 
@@ -48,8 +49,8 @@ def files_of(folder: Path) -> list[Path]:
 async def test_a_request_that_waits_on_the_disk_has_no_shell(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     client = await home.attach()
-    await client.hold(True)
-    await client.enqueue(request("steps=1"))
+    await client.ask(Hold(True))
+    await client.ask(Enqueue(request("steps=1")))
     assert TOKEN not in (home.folder / "state" / "queue.json").read_text()
     other = await connect(watch=True)
     home.clients.append(other)

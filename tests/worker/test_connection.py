@@ -12,7 +12,7 @@ import pytest
 
 from flux2.worker import connection as module
 from flux2.worker.connection import HARD_LIMIT, SOFT_LIMIT, Connection, Worth
-from flux2.worker.protocol import PROTOCOL, Command, Decoder, Hello, Message, Reply, encode
+from flux2.worker.protocol import PROTOCOL, Ask, Decoder, Hello, Message, Reply, encode
 
 HELLO = encode(Hello(protocol=PROTOCOL, version="test", pid=1))
 
@@ -22,13 +22,13 @@ class Host:
 
     def __init__(self) -> None:
         self.attached = False
-        self.commands: list[Command] = []
+        self.commands: list[Ask] = []
         self.dropped: str | None = None
 
     def attach(self, _: Connection) -> None:
         self.attached = True
 
-    def obey(self, _: Connection, command: Command) -> None:
+    def obey(self, _: Connection, command: Ask) -> None:
         self.commands.append(command)
 
     def detach(self, _: Connection, why: str) -> None:
@@ -89,9 +89,9 @@ async def test_one_who_greeted_may_be_silent(monkeypatch: pytest.MonkeyPatch) ->
         end.send(HELLO)
         await asyncio.sleep(0.6)
         assert host.dropped is None
-        end.send(encode(Command(id=1, name="ping")))
+        end.send(encode(Ask(id=1, name="ping")))
         await asyncio.sleep(0.1)
-        assert host.commands == [Command(id=1, name="ping")]
+        assert host.commands == [Ask(id=1, name="ping")]
         await asyncio.sleep(0.6)
         assert host.dropped is None
 

@@ -8,6 +8,7 @@ from flux2 import events as ev
 from flux2.errors import WorkerError
 from flux2.worker import control
 from flux2.worker.client import WorkerLeft
+from flux2.worker.commands import Enqueue
 from flux2.worker.logfile import log_path
 from tests.worker.home import Home, events_until, heard_until_lost, of_type, request
 
@@ -22,7 +23,7 @@ def test_without_a_worker_there_is_no_status_and_nothing_to_stop() -> None:
 
 async def test_the_status_is_the_snapshot(home: Home) -> None:
     client = await home.attach()
-    run = await client.enqueue(request("steps=50"))
+    run = (await client.ask(Enqueue(request("steps=50")))).run
     await events_until(client, ev.StepFinished)
     snapshot = await asyncio.to_thread(control.status)
     assert snapshot
@@ -32,7 +33,7 @@ async def test_the_status_is_the_snapshot(home: Home) -> None:
 
 async def test_stopping_breaks_the_run_off(home: Home) -> None:
     client = await home.attach()
-    run = await client.enqueue(request("steps=1000"))
+    run = (await client.ask(Enqueue(request("steps=1000")))).run
     await events_until(client, ev.StepFinished)
     assert await asyncio.to_thread(control.stop)
     heard, lost = await heard_until_lost(client)
@@ -44,7 +45,7 @@ async def test_stopping_breaks_the_run_off(home: Home) -> None:
 
 async def test_stopping_when_idle_lets_the_run_end(home: Home) -> None:
     client = await home.attach()
-    run = await client.enqueue(request("steps=20"))
+    run = (await client.ask(Enqueue(request("steps=20")))).run
     await events_until(client, ev.StepFinished)
     assert await asyncio.to_thread(control.stop_when_idle)
     heard, lost = await heard_until_lost(client)
@@ -66,7 +67,7 @@ async def test_a_worker_that_speaks_another_language_is_stopped_all_the_same(
 
 async def test_a_worker_that_obeys_nothing_is_killed(home: Home) -> None:
     client = await home.attach()
-    await client.enqueue(request("steps=10000 stubborn"))
+    await client.ask(Enqueue(request("steps=10000 stubborn")))
     await events_until(client, ev.StepFinished)
     assert await asyncio.to_thread(control.stop, patience=0.3)
     _, lost = await heard_until_lost(client)

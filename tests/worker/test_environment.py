@@ -15,6 +15,7 @@ import pytest
 from flux2 import events as ev
 from flux2.paths import pocket_checkpoint
 from flux2.pictures.images import read_metadata
+from flux2.worker.commands import Enqueue, Resume
 from flux2.worker.history import ENDINGS
 from flux2.worker.priority import NICENESS
 from tests.terminal.pseudo_terminal import PseudoTerminal
@@ -31,7 +32,7 @@ async def test_a_clock_that_was_set_back_hides_no_run(home: Home, monkeypatch: p
         (folder / "events.jsonl").write_text(f'{{"event":"RunCancelled","run":"{folder.name}","time":4e9}}\n')
     monkeypatch.setenv("TZ", "Pacific/Kiritimati")
     client = await home.attach()
-    run = await client.enqueue(request("keep steps=1000"))
+    run = (await client.ask(Enqueue(request("keep steps=1000")))).run
     while (await next_event(client, ev.StepFinished)).step < 3:
         pass
     os.kill(client.pid, signal.SIGKILL)
@@ -40,7 +41,7 @@ async def test_a_clock_that_was_set_back_hides_no_run(home: Home, monkeypatch: p
     client = await home.attach()
     assert [offer["id"] for offer in client.snapshot.unfinished] == [run]
     assert client.snapshot.runs[-1].run == run
-    new = await client.resume(run)
+    new = (await client.ask(Resume(run))).run
     assert new > run
 
 
@@ -98,7 +99,7 @@ async def test_a_worker_in_odd_places(home: Home, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("FLUX2_OUTPUT", str(home.folder / "my 🦊 pictures"))
     monkeypatch.setenv("FLUX2_HOME", str(home.folder / "a rather long name of a folder with 🦊 in it" / ("x" * 60)))
     client = await home.attach()
-    await client.enqueue(request("steps=1 ein Füchslein 🦊"))
+    await client.ask(Enqueue(request("steps=1 ein Füchslein 🦊")))
     finished = (await events_until(client, *ENDINGS))[-1]
     assert isinstance(finished, ev.RunFinished), finished
     assert await asyncio.to_thread(Path(finished.path).exists)
@@ -110,7 +111,7 @@ async def test_the_worker_holds_on_to_no_folder_of_its_users(home: Home, monkeyp
     monkeypatch.setenv("FLUX2_OUTPUT", "pictures")
     client = await home.attach()
     assert psutil.Process(client.pid).cwd() == "/"
-    await client.enqueue(request("steps=1"))
+    await client.ask(Enqueue(request("steps=1")))
     finished = (await events_until(client, *ENDINGS))[-1]
     assert isinstance(finished, ev.RunFinished), finished
     assert Path(finished.path).parent == home.folder / "pictures"

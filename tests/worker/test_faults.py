@@ -24,6 +24,7 @@ from flux2.paths import state_dir
 from flux2.worker import control, launch, protocol
 from flux2.worker.access import EXIT_ALREADY_RUNS, is_answered
 from flux2.worker.client import WorkerDied, WorkerLeft, WorkerLost, connect
+from flux2.worker.commands import Cancel, Enqueue, Move, Ping, Quit, StartDownload
 from flux2.worker.launch import is_alive
 from flux2.worker.logfile import last_lines, log_path
 from flux2.worker.protocol import PROTOCOL, Decoder, Hello, Message, Reply, encode
@@ -41,7 +42,7 @@ from tests.worker.home import (
     record_of,
     request,
 )
-from tui.state.worker_backend import WorkerBackend
+from tui.state.link import UserWorker
 
 HELLO = encode(Hello(protocol=PROTOCOL, version="test", pid=1))
 
@@ -54,21 +55,21 @@ HELLO = encode(Hello(protocol=PROTOCOL, version="test", pid=1))
 )
 async def test_a_killed_worker_is_noticed(home: Home, number: signal.Signals, words: str) -> None:
     client = await home.attach()
-    run = await client.enqueue(request("steps=1000"))
-    waiting = await client.enqueue(request("the next"))
+    run = (await client.ask(Enqueue(request("steps=1000")))).run
+    waiting = (await client.ask(Enqueue(request("the next")))).run
     await events_until(client, ev.StepFinished)
     os.kill(client.pid, number)
     _, lost = await heard_until_lost(client)
     assert isinstance(lost, WorkerDied)
     assert words in lost.reason
     with pytest.raises(WorkerDied):
-        await client.ping()
+        await client.ask(Ping())
 
     again = await home.attach()
     failed = (await record_of(run)).events[-1]
     assert isinstance(failed, ev.RunFailed)
     assert "interrupted in phase denoise, after step" in failed.message
-    await again.stop()
+    await again.ask(Quit())
     heard, _ = await heard_until_lost(again)
     told = [*again.snapshot.runs[-1].events, *heard]
     assert [event.run for event in of_type(told, ev.RunFinished)] == [
@@ -104,7 +105,7 @@ async def test_a_full_disk_is_said_once_and_ends_no_run(home: Home) -> None:
     home.pids.add(worker.pid)
     await eventually(lambda: is_answered(home.socket))
     client = await home.attach(start=False)
-    run = await client.enqueue(request("steps=5"))
+    run = (await client.ask(Enqueue(request("steps=5")))).run
     heard = await events_until(client, ev.RunFailed)  # the picture can't be saved either
     assert len(of_type(heard, ev.StepFinished, run)) == 5
     said = [event.message for event in of_type([*client.snapshot.log, *heard], ev.Logged)]
@@ -121,7 +122,7 @@ async def test_a_death_that_is_not_our_childs_is_read_from_its_last_words(home: 
         await eventually(lambda: is_answered(home.socket))
         client = await home.attach(start=False)
         with contextlib.suppress(WorkerLost):
-            await client.enqueue(request(script))
+            await client.ask(Enqueue(request(script)))
         _, lost = await heard_until_lost(client)
         worker.wait()
         assert words in lost.reason
@@ -159,7 +160,7 @@ async def test_a_worker_that_the_kernel_kills_for_want_of_memory(
 ) -> None:
     client = await home.attach()
     little_memory(client.pid, 64 << 20)
-    run = await client.enqueue(request("steps=2 die=decode how=hoard"))
+    run = (await client.ask(Enqueue(request("steps=2 die=decode how=hoard")))).run
     heard, lost = await heard_until_lost(client)
     assert of_type(heard, ev.PhaseStarted, run)[-1].phase == "decode"
     assert "killed by SIGKILL, by the system, as memory ran out" in lost.reason
@@ -169,7 +170,7 @@ async def test_a_worker_that_the_kernel_kills_for_want_of_memory(
 
 async def test_an_abort_inside_the_engine_is_told_with_the_last_lines(home: Home) -> None:
     client = await home.attach()
-    await client.enqueue(request("abort"))
+    await client.ask(Enqueue(request("abort")))
     _, lost = await heard_until_lost(client)
     assert isinstance(lost, WorkerDied)
     assert "SIGABRT" in lost.reason
@@ -194,14 +195,14 @@ async def test_a_worker_whose_socket_thread_fails_does_not_hang_but_ends(home: H
 async def test_a_command_with_a_bug_is_refused_and_costs_no_connection(home: Home) -> None:
     client = await home.attach("--runner", "tests.worker.fake_runner:OfABrokenQueue")
     with pytest.raises(WorkerError, match=r"can't do that \(ZeroDivisionError: a bug\); its log has more"):
-        await client.move("any", 1)
-    await client.ping()
+        await client.ask(Move("any", 1))
+    await client.ask(Ping())
     assert "ZeroDivisionError: a bug" in last_lines(log_path())
 
 
 async def test_hangups_are_ignored(home: Home) -> None:
     client = await home.attach()
-    run = await client.enqueue(request("steps=20"))
+    run = (await client.ask(Enqueue(request("steps=20")))).run
     await events_until(client, ev.StepFinished)
     os.kill(client.pid, signal.SIGHUP)
     assert (await events_until(client, ev.RunFinished))[-1].run == run
@@ -213,12 +214,13 @@ import asyncio
 import signal
 from flux2.request import GenerationRequest
 from flux2.worker.client import connect_or_start
+from flux2.worker.commands import Enqueue
 
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the suite itself may run under nohup
 
 async def main():
     client = await connect_or_start(arguments=("--runner", "tests.worker.fake_runner:FakeRunner"))
-    print("run", await client.enqueue(GenerationRequest(prompt="steps=60 pause=0.05")), flush=True)
+    print("run", (await client.ask(Enqueue(GenerationRequest(prompt="steps=60 pause=0.05")))).run, flush=True)
     async for event in client.events():
         pass
 
@@ -243,13 +245,13 @@ asyncio.run(main())
     assert len(client.snapshot.queue) == 1
     finished = (await events_until(client, ev.RunFinished))[-1]
     assert finished.run == said.decode().split()[1]
-    await client.stop()
+    await client.ask(Quit())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_terminated_worker_leaves_cleanly(home: Home, number: signal.Signals) -> None:
     client = await home.attach()
-    run = await client.enqueue(request("steps=1000"))
+    run = (await client.ask(Enqueue(request("steps=1000")))).run
     await events_until(client, ev.StepFinished)
     client.kill(number)
     heard, lost = await heard_until_lost(client)
@@ -264,13 +266,13 @@ async def test_a_terminated_worker_leaves_cleanly(home: Home, number: signal.Sig
 @pytest.mark.parametrize("how", ["cancel", "quit", "SIGTERM"])
 async def test_an_engine_that_does_not_obey_is_given_up(home: Home, how: str) -> None:
     client = await home.attach("--grace", "0.3")
-    run = await client.enqueue(request("steps=1000 stubborn"))
-    waiting = await client.enqueue(request())
+    run = (await client.ask(Enqueue(request("steps=1000 stubborn")))).run
+    waiting = (await client.ask(Enqueue(request()))).run
     await events_until(client, ev.StepFinished)
     if how == "cancel":
-        assert await client.cancel(run, force=True)
+        assert (await client.ask(Cancel(run, force=True))).cancelled
     elif how == "quit":
-        await client.stop(now=True)
+        await client.ask(Quit(now=True))
     else:
         client.kill()
     heard, lost = await heard_until_lost(client)
@@ -283,12 +285,12 @@ async def test_an_engine_that_does_not_obey_is_given_up(home: Home, how: str) ->
 
 async def test_a_forced_cancel_spares_a_worker_that_obeys(home: Home) -> None:
     client = await home.attach("--grace", "0.3")
-    run = await client.enqueue(request("steps=1000"))
+    run = (await client.ask(Enqueue(request("steps=1000")))).run
     await events_until(client, ev.StepFinished)
-    assert await client.cancel(run, force=True)
+    assert (await client.ask(Cancel(run, force=True))).cancelled
     await events_until(client, ev.RunCancelled)
     await asyncio.sleep(0.5)
-    await client.ping()
+    await client.ask(Ping())
 
 
 # --- one worker -------------------------------------------------------------------------------------------------------
@@ -301,7 +303,7 @@ async def test_a_second_worker_refuses(home: Home) -> None:
     )
     assert second.returncode == EXIT_ALREADY_RUNS
     assert f"A worker already runs (process {client.pid} on " in second.stderr
-    await client.ping()
+    await client.ask(Ping())
 
 
 async def test_screens_that_start_at_once_share_one_worker(home: Home) -> None:
@@ -324,12 +326,12 @@ async def test_a_socket_that_was_removed_is_made_again(home: Home) -> None:
     await eventually(home.socket.exists)
     again = await home.attach(start=False)
     assert again.pid == client.pid
-    await client.ping()
+    await client.ask(Ping())
 
 
 async def test_a_worker_whose_folder_was_removed_makes_way(home: Home) -> None:
     client = await home.attach()
-    run = await client.enqueue(request("steps=50"))
+    run = (await client.ask(Enqueue(request("steps=50")))).run
     await events_until(client, ev.StepFinished)
     while state_dir().exists():  # the run goes on writing there, which may be in the way
         shutil.rmtree(state_dir(), ignore_errors=True)
@@ -378,7 +380,7 @@ class RawClient:
 )
 async def test_garbage_drops_its_sender_and_nobody_else(home: Home, sent: bytes, words: str) -> None:
     client = await home.attach()
-    run = await client.enqueue(request("steps=20"))
+    run = (await client.ask(Enqueue(request("steps=20")))).run
     raw = RawClient(home.socket)
     await asyncio.to_thread(raw.send, sent)
     heard = await asyncio.to_thread(raw.hear_out)
@@ -390,7 +392,7 @@ async def test_garbage_drops_its_sender_and_nobody_else(home: Home, sent: bytes,
 
 async def test_a_flood_of_garbage_drops_its_sender_and_nobody_else(home: Home) -> None:
     client = await home.attach()
-    run = await client.enqueue(request("steps=20"))
+    run = (await client.ask(Enqueue(request("steps=20")))).run
     raw = RawClient(home.socket)
     await asyncio.to_thread(raw.send, b"\xff" * (1 << 24))
     await asyncio.to_thread(raw.hear_out)
@@ -402,7 +404,7 @@ async def test_a_client_that_never_reads_is_dropped_and_nobody_notices(home: Hom
     client = await home.attach()
     deaf = RawClient(home.socket, receive_buffer=4096)
     deaf.send(HELLO)
-    run = await client.enqueue(request("steps=50 warn=20 length=12000"))  # 12 MB
+    run = (await client.ask(Enqueue(request("steps=50 warn=20 length=12000")))).run  # 12 MB
     heard = await events_until(client, ev.RunFinished)
     assert len(of_type(heard, ev.Warned, run)) == 1000
     dropped = [event.message for event in of_type(heard, ev.Logged)]
@@ -414,9 +416,9 @@ async def test_a_worker_that_leaves_while_somebody_does_not_read_leaves_no_socke
     client = await home.attach("--idle-timeout", "1")  # so that it looks often whether its socket is still there
     deaf = RawClient(home.socket, receive_buffer=4096)
     deaf.send(HELLO)
-    await client.enqueue(request("steps=5 warn=20 length=12000"))
+    await client.ask(Enqueue(request("steps=5 warn=20 length=12000")))
     await events_until(client, ev.RunFinished)
-    await client.stop()
+    await client.ask(Quit())
     await heard_until_lost(client)
     await eventually(lambda: not is_alive(client.pid))
     assert not home.socket.exists()
@@ -441,7 +443,7 @@ async def test_a_screen_of_another_version_is_told(home: Home, monkeypatch: pyte
     monkeypatch.setattr("flux2.worker.client.PROTOCOL", protocol.PROTOCOL + 1)
     with pytest.raises(WorkerError, match=rf"process {client.pid}, .* speaks protocol {PROTOCOL}, this program"):
         await connect()
-    await client.ping()
+    await client.ask(Ping())
 
 
 @pytest.mark.parametrize("newer", [1, -1])
@@ -451,16 +453,16 @@ async def test_a_worker_of_another_protocol_is_replaced_with_consent(
     monkeypatch.setenv("FAKE_PROTOCOL", str(PROTOCOL + newer))
     other = launch.start(home.socket, ("--runner", "tests.worker.fake_runner:OfAnotherProtocol"))
     await eventually(lambda: is_answered(home.socket))
-    backend = WorkerBackend(home.socket)
-    for restart in (backend.connect, backend.restart):
+    worker = UserWorker(home.socket)
+    for restart in (worker.connect, worker.restart):
         with pytest.raises(WorkerInTheWay, match=f"speaks protocol {PROTOCOL + newer}"):
             await restart()
     assert other.poll() is None
-    snapshot = await backend.restart(end_other=True)
+    snapshot = await worker.restart(end_other=True)
     assert other.poll() is not None
     assert snapshot.worker.pid != other.pid
     home.pids.add(snapshot.worker.pid)
-    await backend.close()
+    await worker.close()
 
 
 async def test_a_worker_asked_to_make_way_fetches_to_the_end(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -468,9 +470,9 @@ async def test_a_worker_asked_to_make_way_fetches_to_the_end(home: Home, monkeyp
         hub.files[WEIGHTS] = os.urandom(40 * 64 * 1024)
         hub.pace = 0.05
         client = await home.attach()
-        await client.start_download("klein-4b")
+        await client.ask(StartDownload("klein-4b"))
         await events_until(client, ev.DownloadProgress)
-        await client.stop()
+        await client.ask(Quit())
         heard, lost = await heard_until_lost(client)
         assert of_type(heard, ev.DownloadProgress)[-1].state == "finished"
         assert isinstance(lost, WorkerLeft)

@@ -5,10 +5,13 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from flux2 import events as ev
 from flux2.disk.atomic import write_atomically
+from flux2.folders import pictures_dir
 from flux2.request import GenerationRequest
 from flux2.worker import history, journal
 from flux2.worker.history import RunHistory
@@ -256,3 +259,85 @@ def test_a_journal_that_fails_now_and_then_is_told_of_once_a_run() -> None:
     tolerance.another_run()
     tolerance(full)
     assert len(said) == 2
+
+
+# --- what is offered --------------------------------------------------------------------------------------------------
+
+
+def test_a_run_of_which_a_full_disk_took_nothing_is_offered(tmp_path: Path) -> None:
+    Journal(tmp_path).save_queue(job(), [])
+    (offer,) = recover(Journal(tmp_path), 10).unfinished
+    assert (offer.run, offer.request) == (job().run, job().request)
+    (offer,) = recover(Journal(tmp_path), 10).unfinished
+
+
+def test_a_request_that_took_the_place_of_a_resumed_one_leaves_that_offered(tmp_path: Path) -> None:
+    """The worker was killed after it had written the new request, and before the queue."""
+    log, left = Journal(tmp_path), job()
+    log.offer(UnfinishedRun(run=left.run, request=left.request, reason="!", step=2))
+    waiting = Job(run="20260101-000000-bbbbbb", request=left.request, resumes=left.run)
+    log.save_queue(None, [waiting])
+    assert recover(Journal(tmp_path), 10).queue == [waiting]
+    write_atomically(log.queued_file(waiting.run), journal.dump(GenerationRequest(prompt="a hare").to_dict()))
+    found = recover(Journal(tmp_path), 10)
+    assert [(item.request.prompt, item.resumes) for item in found.queue] == [("a hare", "")]
+    assert [offer.run for offer in found.unfinished] == [left.run]
+
+
+DAMAGED = [b"", b"{", b"null", b'{"id": "x"}', b"[" * 9999, b'{"id": "../..", "step": 1}']
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_damaged_offer_is_made_anew_from_the_journal(tmp_path: Path, content: bytes) -> None:
+    run = job().run
+    write(tmp_path, job(), [*a_run(run), ev.RunFailed(run=run, message="No room.")])
+    log = Journal(tmp_path)
+    log.state_file(run).write_bytes(save({"latents": np.zeros(1, np.float32)}, {"step": "1"}))
+    log.offer_file(run).write_bytes(content)
+    found = recover(Journal(tmp_path), 10)
+    (offer,) = found.unfinished
+    assert (offer.run, offer.reason, offer.step, offer.picture) == (run, "No room.", 1, "")
+    assert any("it is now unfinished.damaged-" in note for note in found.notes)
+    assert [path.read_bytes() for path in log.run_folder(run).glob("unfinished.damaged-*.json")] == [content]
+    assert recover(Journal(tmp_path), 10).unfinished == [offer]  # it is on the disk again
+
+
+@pytest.mark.parametrize("ending", [ev.RunCancelled(run=job().run), None])
+def test_a_damaged_offer_of_a_run_that_did_not_fail(tmp_path: Path, ending: ev.Event | None) -> None:
+    write(tmp_path, job(), [*a_run(job().run), *([ending] if ending else [])])
+    Journal(tmp_path).offer_file(job().run).write_bytes(b"{")
+    offered = [offer.run for offer in recover(Journal(tmp_path), 10).unfinished]
+    assert offered == ([] if ending else [job().run])
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize("output", ["/pictures/fox.png", None])
+def test_a_picture_that_was_kept_is_offered_though_the_offer_is_not_there(
+    tmp_path: Path, output: str | None, damaged: bool
+) -> None:
+    run, asked = job().run, GenerationRequest(prompt="a fox", output=output)
+    ending = [ev.RunFailed(run=run, message="!")] if damaged else []  # else killed before the offer was written
+    write(tmp_path, Job(run=run, request=asked), [*a_run(run), *ending])
+    log = Journal(tmp_path)
+    log.keep_picture(run, b"png")
+    if damaged:
+        log.offer_file(run).write_bytes(b"{")
+    (offer,) = recover(Journal(tmp_path), 10).unfinished
+    assert offer.picture == (output or f"{pictures_dir()}/")
+    assert log.kept_picture(run) == b"png"
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_preview_with_a_flipped_bit_is_not_shown(tmp_path: Path, place: int) -> None:
+    run = job().run
+    write(tmp_path, job(), [*a_run(run), ev.RunCancelled(run=run)])
+
+    def shown() -> list[bytes]:
+        events = recover(Journal(tmp_path), 10).runs[0].events
+        return [event.png for event in events if isinstance(event, ev.Preview)]
+
+    assert shown() == [b"two"]
+    png = bytearray(b"two")
+    png[place] ^= 1
+    Journal(tmp_path).preview_file(run).write_bytes(png)
+    assert shown() == [b""]

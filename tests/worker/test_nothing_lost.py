@@ -4,6 +4,7 @@ wherever the worker is killed. In process, with the journal on a disk whose ever
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import sys
@@ -27,13 +28,15 @@ from flux2.worker.protocol import WorkerInfo
 from flux2.worker.recovery import recover
 from flux2.worker.scheduler import Scheduler
 from flux2.worker.tasks import Generate, Task
+from flux2.worker.unfinished import kept_step
 
-KEPT = 2
+KEPT = 1
 """Runs told of: a window that is soon outrun."""
 MEMORY = ev.Memory(active=1, peak=2, cache=3)
-
+PICTURE, PNG = "picture", b"png"
 
 FAR = (-1000, -1, 1, 1000)
+DISCARD = 5
 ENDS = ("finished", "cancelled", "failed", "not saved", "interrupted", "failed")
 
 
@@ -93,7 +96,10 @@ class Worker:
         self.open: set[str] = set()
         self.perhaps: set[str] = set()
         """Open or ended: the worker was killed while it saw to that."""
+        self.kept: dict[str, int | str] = {}
+        """What there is of the open ones already: the last kept step, or the finished PICTURE."""
         self.count = 0
+        self.was_killed = False
         self.kept_step = 0
         self._begin_anew(None)
 
@@ -120,6 +126,9 @@ class Worker:
         found = set(self._open_now())
         self.open = (self.open - self.perhaps) | (self.perhaps & found)
         self.perhaps = set()
+        for prompt in self.kept:
+            if self._kept_now(prompt) == PICTURE:  # the worker may have been killed after it had kept that
+                self.kept[prompt] = PICTURE
 
     def _open_now(self) -> list[str]:
         shown = self.scheduler.snapshot()
@@ -128,12 +137,28 @@ class Worker:
             items.pop(0)  # it has ended, and the main thread has not said so yet
         return [*items, *(item["request"]["prompt"] for item in shown.unfinished)]
 
+    def _kept_now(self, prompt: str) -> int | str | None:
+        """The step from which the request would go on, or PICTURE."""
+        for item in self.scheduler.snapshot().unfinished:
+            if item["request"]["prompt"] == prompt:
+                run = str(item["id"])
+                if item["picture"]:
+                    return PICTURE if self.journal.kept_picture(run) == PNG else None
+                step = kept_step(self.journal.state_file(run))
+                return step if step == item["step"] else None
+        jobs = [(job, job.resumes) for job in self.scheduler._waiting]
+        if job := self.running:
+            jobs.append((job, job.run))
+        runs = [run for job, run in jobs if job.request.prompt == prompt]
+        return kept_step(self.journal.state_file(runs[0])) if runs else None
+
     def _do(self, killed: int | None, action: Callable[[], object], perhaps: Iterable[str] = ()) -> None:
         """Let something happen; `perhaps` are the prompts that it opens or ends."""
         try:
             with killed_after(killed), contextlib.suppress(Flux2Error):
                 action()
         except Killed:
+            self.was_killed = True
             self.journal.close()
             self.perhaps |= {*perhaps}
             self._begin_anew(None if killed is None else killed * 7 % 15)
@@ -173,7 +198,7 @@ class Worker:
         if not (waiting := self._waiting()):
             return
         run, prompt = waiting[place % len(waiting)]
-        taken_up = prompt in [left.request.prompt for left in self.scheduler.unfinished.runs]
+        taken_up = any(job.run == run and job.resumes for job in self.scheduler._waiting)
 
         def remove() -> None:
             self.scheduler.remove(run)
@@ -183,18 +208,17 @@ class Worker:
         self._do(killed, remove, [] if taken_up else [prompt])
 
     def replace(self, killed: int | None, place: int) -> None:
-        taken_up = self.scheduler._waiting.taken_up()
-        jobs = [job for job in self.scheduler._waiting if job.resumes not in taken_up or not job.resumes]
-        if not jobs:
+        if not (jobs := list(self.scheduler._waiting)):
             return
         job, new = jobs[place % len(jobs)], self._new_prompt()
+        gone = set() if job.resumes else {job.request.prompt}  # what was taken up is offered again
 
         def replace() -> None:
             self.scheduler.replace(job.run, GenerationRequest(prompt=new, seed=1, steps=4))
-            self.open = self.open - {job.request.prompt} | {new}
+            self.open = self.open - gone | {new}
 
-        self._do(killed, replace, [job.request.prompt, new])
-        assert (job.request.prompt in self.open) != (new in self.open)
+        self._do(killed, replace, [*gone, new])
+        assert (job.request.prompt in self.open) != (new in self.open) or job.resumes
 
     def hold(self, killed: int | None, place: int) -> None:
         self._do(killed, lambda: self.scheduler.hold(place < 3))
@@ -204,7 +228,7 @@ class Worker:
             return
         self._do(killed, lambda: self.scheduler.main_is_free("pocket"))
         if job := self.running:
-            self.kept_step = 0
+            self.kept_step = int(self.kept.get(job.request.prompt, 0))
             started = ev.RunStarted(run=job.run, request=job.request.to_dict(), phases=("denoise",))
             self._do(None, lambda: self.scheduler.take(started))
 
@@ -215,6 +239,7 @@ class Worker:
             self.kept_step += 1
             content = save({"latents": np.zeros(1, np.float32)}, {"step": str(self.kept_step)})
             self.journal.state_file(job.run).write_bytes(content)
+            self.kept[job.request.prompt] = self.kept_step
         done = ev.StepFinished(run=job.run, step=1, steps=4, sigma=1.0, seconds=0.1, memory=MEMORY)
         self._do(killed, lambda: self.scheduler.take(done))
 
@@ -235,8 +260,10 @@ class Worker:
                 self.scheduler.take(ev.RunCancelled(run=run))
             else:
                 if how == "not saved":
-                    self.scheduler.keep_picture(run, PictureNotSavedError("full", b"png", Path("/x.png")))
+                    self.scheduler.keep_picture(run, PictureNotSavedError("full", PNG, Path("/x.png")))
                 self.scheduler.take(ev.RunFailed(run=run, message="!"))
+            if how == "not saved":
+                self.kept[prompt] = PICTURE
             if not offered:
                 self.open.discard(prompt)
 
@@ -247,7 +274,7 @@ class Worker:
             return
         item = left[place % len(left)]
         run, prompt = str(item["id"]), item["request"]["prompt"]
-        how = "saved" if item["picture"] else "discard" if place == 5 else "resume"
+        how = "saved" if item["picture"] else "discard" if place == DISCARD else "resume"
 
         def act() -> None:
             if how == "resume":
@@ -268,8 +295,10 @@ class Worker:
     # --- what must hold ----------------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Each open request is there, once; none that has ended is."""
+        """Each open request is there, once, with what was kept of it; none that has ended is."""
         assert Counter(self._open_now()) == Counter(self.open)
+        self.kept = {prompt: kept for prompt, kept in self.kept.items() if prompt in self.open}
+        assert {prompt: self._kept_now(prompt) for prompt in self.kept} == self.kept
 
 
 Story = list[tuple[str, int | None, int]]
@@ -290,7 +319,7 @@ OPERATIONS = {
 STORIES = st.lists(
     st.tuples(
         st.sampled_from([name for name, weight in OPERATIONS.items() for _ in range(weight)]),
-        st.sampled_from([None] * 18 + list(range(18))),
+        st.sampled_from([None] * 18 + [*range(18), *range(6)]),
         st.integers(0, 5),
     ),
     min_size=60,
@@ -302,16 +331,18 @@ STORIES = st.lists(
 def _quick_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)  # a process is killed here, not the machine
-        patch.setattr(journal_module, "KEEP_RUNS", 3)
+        patch.setattr(journal_module, "KEEP_RUNS", 2)
         yield
 
 
-def told(story: Story) -> None:
+def told(story: Story) -> bool:
+    """Whether the worker was killed in it."""
     worker = Worker()
     try:
         for operation, killed, place in story:
             getattr(worker, operation)(killed, place)
             worker.check()
+        return worker.was_killed
     finally:
         worker.close()
 
@@ -335,8 +366,41 @@ def shortened(story: Story) -> Story:
     return story
 
 
+ENDED = {how: place for place, how in enumerate(ENDS)}
+FIRST_OF_3_TO_THE_END = 3
+LET_GO = 3
+SHORT_STORIES = {
+    "broken off and taken up": [
+        *(("enqueue", 0), ("main_thread_is_free", 0), ("step", 1), ("end", ENDED["failed"]), ("unfinished", 0)),
+        *(("main_thread_is_free", 0), ("step", 1), ("end", ENDED["interrupted"]), ("unfinished", DISCARD)),
+    ],
+    "overtaken": [
+        *([("enqueue", 0)] * 3 + [("move", FIRST_OF_3_TO_THE_END)]),
+        *[("main_thread_is_free", 0), ("end", ENDED["finished"])] * 2,
+        *(("main_thread_is_free", 0), ("step", 1), ("killed_between", 0), ("end", ENDED["cancelled"])),
+    ],
+    "another in its place": [
+        *(("enqueue", 0), ("main_thread_is_free", 0), ("step", 1), ("end", ENDED["failed"]), ("unfinished", 0)),
+        *(("replace", 0), ("main_thread_is_free", 0), ("unfinished", 0), ("remove", 0), ("end", ENDED["finished"])),
+    ],
+    "not saved": [
+        *(("enqueue", 0), ("enqueue", 0), ("hold", 0), ("remove", 1), ("hold", LET_GO), ("main_thread_is_free", 0)),
+        *(("step", 1), ("end", ENDED["not saved"]), ("killed_between", 0), ("unfinished", 0)),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", SHORT_STORIES)
+def test_nothing_is_lost_at_whichever_change_it_is_killed(name: str) -> None:
+    for place in range(len(SHORT_STORIES[name])):
+        for killed in itertools.count():
+            story = [(what, killed if at == place else None, to) for at, (what, to) in enumerate(SHORT_STORIES[name])]
+            if not told(story):
+                break  # the last change has been tried
+
+
 @settings(
-    max_examples=int(os.environ.get("FLUX2_FUZZ_EXAMPLES", "30")),
+    max_examples=int(os.environ.get("FLUX2_FUZZ_EXAMPLES", "20")),
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     derandomize="FLUX2_FUZZ_EXAMPLES" not in os.environ,

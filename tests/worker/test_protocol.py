@@ -16,7 +16,7 @@ from flux2.request import MAX_PROMPT, GenerationRequest
 from flux2.worker.protocol import (
     TO_CLIENT,
     TO_WORKER,
-    Command,
+    Ask,
     Decoder,
     Goodbye,
     Happened,
@@ -50,7 +50,7 @@ MESSAGES: tuple[Message, ...] = (
         log=(ev.Logged(level="info", message="hello"),),
     ),
     *(Happened(event=event) for event in EVENTS),
-    Command(id=1, name="cancel", arguments={"run": "", "force": True}),
+    Ask(id=1, name="cancel", arguments={"run": "", "force": True}),
     Reply(id=1, error="No."),
     Goodbye(reason="idle"),
 )
@@ -148,7 +148,7 @@ def test_a_length_is_refused_before_its_bytes_are_waited_for() -> None:
 
 
 def test_the_sender_is_told_what_the_other_side_would_refuse() -> None:
-    message = Command(id=1, name="enqueue", arguments={"request": {"prompt": "x" * TO_WORKER.json}})
+    message = Ask(id=1, name="enqueue", arguments={"request": {"prompt": "x" * TO_WORKER.json}})
     with pytest.raises(ProtocolError, match="out of bounds"):
         encode(message, TO_WORKER)
     with pytest.raises(ProtocolError, match="attachment"):
@@ -158,11 +158,9 @@ def test_the_sender_is_told_what_the_other_side_would_refuse() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        {"type": "command", "id": 1, "name": "rm", "arguments": {}},
-        {"type": "command", "id": 1, "name": "cancel", "arguments": {"run": 3, "force": True}},
-        {"type": "command", "id": 1, "name": "cancel", "arguments": {"run": ""}},
-        {"type": "command", "id": 1, "name": "cancel", "arguments": {"run": "", "force": 1}},
-        {"type": "command", "id": 1, "name": "ping", "arguments": {"self": 1}},
+        {"type": "command", "id": 1, "name": 3},
+        {"type": "command", "id": "1", "name": "ping"},
+        {"type": "command", "id": 1, "name": "ping", "arguments": []},
         {"type": "hello", "protocol": "1", "version": "", "pid": 1},
         {"type": "hello", "version": "", "pid": 1},
     ],

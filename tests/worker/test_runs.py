@@ -14,6 +14,7 @@ from flux2.pictures.images import read_pixels
 from flux2.progress import RunProgress
 from flux2.request import MAX_PROMPT, GenerationRequest
 from flux2.worker.client import WorkerLeft
+from flux2.worker.commands import Cancel, CountTokens, Enqueue, Ping, Quit, Remove, TokenCount, Unload
 from flux2.worker.history import ENDINGS
 from tests.worker.fake_runner import picture
 from tests.worker.home import Home, events_until, eventually, heard_until_lost, next_event, of_type, request
@@ -21,7 +22,7 @@ from tests.worker.home import Home, events_until, eventually, heard_until_lost, 
 
 async def test_a_run_is_told_from_beginning_to_end(home: Home) -> None:
     client = await home.attach()
-    run = await client.enqueue(request("a fox steps=3"))
+    run = (await client.ask(Enqueue(request("a fox steps=3")))).run
     heard = await events_until(client, ev.RunFinished)
     steps = of_type(heard, ev.StepFinished, run)
     assert [step.step for step in steps] == [1, 2, 3]
@@ -35,7 +36,7 @@ async def test_a_run_is_told_from_beginning_to_end(home: Home) -> None:
 
 async def test_memory_is_sampled_four_times_a_second_and_names_the_phase(home: Home) -> None:
     client = await home.attach()
-    run = await client.enqueue(request("steps=10 pause=0.2"))
+    run = (await client.ask(Enqueue(request("steps=10 pause=0.2")))).run
     samples = of_type(await events_until(client, ev.RunFinished), ev.MemorySampled, run)
     assert 2 < len(samples) <= (samples[-1].time - samples[0].time) * 4 + 2
     assert {sample.phase for sample in samples} <= set(ev.PHASES) | {""}
@@ -48,10 +49,10 @@ async def test_the_worker_says_who_it_is(home: Home) -> None:
     assert (client.worker.device, client.worker.memory_limit) == ("Fake device", 8 << 30)
     assert client.worker.pid == client.pid
     assert client.worker.model == ""
-    await client.enqueue(request())
+    await client.ask(Enqueue(request()))
     await events_until(client, ev.RunFinished)
     await eventually(lambda: client.worker.model == "pocket bf16")
-    await client.unload()
+    await client.ask(Unload())
     await eventually(lambda: client.worker.model == "")
 
 
@@ -60,7 +61,7 @@ async def test_the_socket_answers_before_the_engine_is_loaded(home: Home, monkey
     monkeypatch.setenv("FAKE_PREPARE", str(loaded))
     client = await home.attach()
     assert not client.worker.ready
-    await client.enqueue(request())  # is taken at once, and begins when the engine is there
+    await client.ask(Enqueue(request()))  # is taken at once, and begins when the engine is there
     loaded.touch()
     await events_until(client, ev.RunFinished)
     assert client.worker.ready
@@ -68,17 +69,17 @@ async def test_the_socket_answers_before_the_engine_is_loaded(home: Home, monkey
 
 async def test_questions_asked_at_once_all_get_their_answers(home: Home) -> None:
     client = await home.attach()
-    slow = client.count_tokens("pocket", "a red fox")  # which a thread answers, after the others
-    assert (await asyncio.gather(client.ping(), client.ping(), slow))[-1] == (3, 512)
+    slow = client.ask(CountTokens("pocket", "a red fox"))  # which a thread answers, after the others
+    assert (await asyncio.gather(client.ask(Ping()), client.ask(Ping()), slow))[-1] == TokenCount(3, 512)
 
 
 async def test_requests_run_in_order_and_waiting_ones_can_be_removed(home: Home) -> None:
     client = await home.attach()
-    first = await client.enqueue(request("steps=20"))
-    second, third = [await client.enqueue(request()) for _ in range(2)]
-    await client.remove(second)
+    first = (await client.ask(Enqueue(request("steps=20")))).run
+    second, third = [(await client.ask(Enqueue(request()))).run for _ in range(2)]
+    await client.ask(Remove(second))
     with pytest.raises(WorkerError, match="not waiting"):
-        await client.remove(second)
+        await client.ask(Remove(second))
     heard = await events_until(client, ev.RunFinished, run=third)
     assert [event.run for event in of_type(heard, ev.RunStarted)] == [first, third]
     queues = [[(item["id"], item["state"]) for item in event.items] for event in of_type(heard, ev.QueueChanged)]
@@ -90,15 +91,15 @@ async def test_requests_run_in_order_and_waiting_ones_can_be_removed(home: Home)
 
 async def test_a_run_can_be_cancelled_and_the_next_one_begins(home: Home) -> None:
     client = await home.attach()
-    first = await client.enqueue(request("steps=1000"))
-    second = await client.enqueue(request())
+    first = (await client.ask(Enqueue(request("steps=1000")))).run
+    second = (await client.ask(Enqueue(request()))).run
     await events_until(client, ev.StepFinished)
-    assert not await client.cancel(second)  # it waits; that is for remove
-    assert await client.cancel(first)
+    assert not (await client.ask(Cancel(second))).cancelled  # it waits; that is for remove
+    assert (await client.ask(Cancel(first))).cancelled
     heard = await events_until(client, ev.RunFinished)
     assert of_type(heard, ev.RunCancelled, first)
     assert heard[-1].run == second
-    assert not await client.cancel(first)
+    assert not (await client.ask(Cancel(first))).cancelled
 
 
 @pytest.mark.parametrize(
@@ -107,12 +108,12 @@ async def test_a_run_can_be_cancelled_and_the_next_one_begins(home: Home) -> Non
 )
 async def test_a_failure_is_one_sentence_and_the_worker_goes_on(home: Home, script: str, words: str) -> None:
     client = await home.attach()
-    await client.enqueue(request(script))
+    await client.ask(Enqueue(request(script)))
     failed = (await events_until(client, *ENDINGS))[-1]
     assert isinstance(failed, ev.RunFailed)
     assert words in failed.message
     assert "Traceback" in failed.details
-    await client.enqueue(request())
+    await client.ask(Enqueue(request()))
     assert isinstance((await events_until(client, *ENDINGS))[-1], ev.RunFinished)
 
 
@@ -130,20 +131,21 @@ async def test_a_request_that_can_not_be_is_refused_with_a_sentence(
 ) -> None:
     client = await home.attach()
     with pytest.raises(WorkerError, match=words):
-        await client.enqueue(bad)
-    await client.ping()
+        await client.ask(Enqueue(bad))
+    await client.ask(Ping())
 
 
 async def test_the_longest_prompts_reach_the_worker(home: Home) -> None:
     client = await home.attach()
     longest = "\N{FOX FACE}" * MAX_PROMPT
-    run = await client.enqueue(GenerationRequest(prompt=longest, prompt_template=longest, negative_prompt=longest))
+    asked = GenerationRequest(prompt=longest, prompt_template=longest, negative_prompt=longest)
+    run = (await client.ask(Enqueue(asked))).run
     assert isinstance((await events_until(client, *ENDINGS, run=run))[-1], ev.RunFinished)
 
 
 async def test_two_screens_see_the_same(home: Home) -> None:
     one, other = await home.attach(), await home.attach()
-    run = await one.enqueue(request())
+    run = (await one.ask(Enqueue(request()))).run
     heard_by_one, heard_by_other = await asyncio.gather(
         *(events_until(client, ev.RunFinished, run=run) for client in (one, other))
     )
@@ -152,8 +154,8 @@ async def test_two_screens_see_the_same(home: Home) -> None:
 
 async def test_a_late_comer_sees_the_whole_run(home: Home) -> None:
     client = await home.attach()
-    run = await client.enqueue(request("steps=12 pause=0.1"))
-    waiting = await client.enqueue(request())
+    run = (await client.ask(Enqueue(request("steps=12 pause=0.1")))).run
+    waiting = (await client.ask(Enqueue(request()))).run
     early = await events_until(client, ev.MemorySampled, run=run)
     while len(of_type(early, ev.Preview)) < 6:
         early += await events_until(client, ev.Preview)
@@ -179,7 +181,7 @@ def shown(run: str, events: list[ev.Event]) -> RunProgress:
 async def test_a_run_that_ended_is_shown_whole_to_who_comes_later(home: Home) -> None:
     client = await home.attach()
     for script in ("a fox", "steps=6 pause=0.1"):
-        await client.enqueue(request(script))
+        await client.ask(Enqueue(request(script)))
     heard = await events_until(client, ev.RunFinished) + await events_until(client, ev.RunFinished)
     late = await home.attach(start=False)
     older, newest = late.snapshot.runs
@@ -190,7 +192,7 @@ async def test_a_run_that_ended_is_shown_whole_to_who_comes_later(home: Home) ->
 
 async def test_a_closed_screen_leaves_the_run_going(home: Home) -> None:
     client = await home.attach()
-    run = await client.enqueue(request("steps=20"))
+    run = (await client.ask(Enqueue(request("steps=20")))).run
     await events_until(client, ev.StepFinished)
     await client.close()
     again = await home.attach(start=False)
@@ -207,17 +209,17 @@ async def test_events_end_when_the_screen_closes(home: Home) -> None:
 
 async def test_who_does_not_watch_gets_answers_only(home: Home) -> None:
     client, watcher = await home.attach(watch=False), await home.attach()
-    await client.enqueue(request())
+    await client.ask(Enqueue(request()))
     await events_until(watcher, ev.RunFinished)
-    await client.ping()
+    await client.ask(Ping())
     await client.close()
     assert [event async for event in client.events()] == []
 
 
 async def test_stopping_when_idle_lets_the_queue_run_out(home: Home) -> None:
     client = await home.attach()
-    runs = [await client.enqueue(request()) for _ in range(2)]
-    await client.stop()
+    runs = [(await client.ask(Enqueue(request()))).run for _ in range(2)]
+    await client.ask(Quit())
     heard, lost = await heard_until_lost(client)
     assert isinstance(lost, WorkerLeft)
     assert "asked to" in lost.reason
@@ -227,17 +229,17 @@ async def test_stopping_when_idle_lets_the_queue_run_out(home: Home) -> None:
 
 async def test_stopping_now_keeps_what_waits(home: Home) -> None:
     client = await home.attach()
-    first = await client.enqueue(request("steps=1000"))
-    second = await client.enqueue(request())
+    first = (await client.ask(Enqueue(request("steps=1000")))).run
+    second = (await client.ask(Enqueue(request()))).run
     await events_until(client, ev.StepFinished)
-    await client.stop(now=True)
+    await client.ask(Quit(now=True))
     heard, lost = await heard_until_lost(client)
     assert isinstance(lost, WorkerLeft)
     assert of_type(heard, ev.RunFailed, first)
     assert not of_type(heard, ev.RunStarted, second)
     client = await home.attach()
     assert [offer["id"] for offer in client.snapshot.unfinished] == [first]
-    await client.stop()  # once idle: what waited has run by then
+    await client.ask(Quit())  # once idle: what waited has run by then
     heard, _ = await heard_until_lost(client)
     told = [*client.snapshot.runs[-1].events, *heard]
     assert [event.run for event in of_type(told, ev.RunFinished)] == [second]
@@ -245,12 +247,12 @@ async def test_stopping_now_keeps_what_waits(home: Home) -> None:
 
 async def test_an_idle_worker_frees_the_model_and_leaves_when_nobody_watches(home: Home) -> None:
     client = await home.attach("--idle-timeout", "1")
-    await client.enqueue(request())
+    await client.ask(Enqueue(request()))
     await events_until(client, ev.RunFinished)
     assert (await next_event(client, ev.Logged)).message == "The model was freed: no run for a while."
     await eventually(lambda: client.worker.model == "")
     await asyncio.sleep(1.5)
-    await client.ping()  # somebody watches: it stays
+    await client.ask(Ping())  # somebody watches: it stays
     await client.close()
     await eventually(lambda: not home.socket.exists())
 
@@ -262,7 +264,7 @@ async def test_a_request_with_a_relative_path_means_the_screens_folder(
     (home.folder / "models" / "mine" / "vae").mkdir(parents=True)
     monkeypatch.chdir(home.folder)
     for model in ("models/mine", "./models/mine"):
-        await client.enqueue(GenerationRequest(prompt="x", model=model, vae=f"{model}/vae", output="fox.png"))
+        await client.ask(Enqueue(GenerationRequest(prompt="x", model=model, vae=f"{model}/vae", output="fox.png")))
         started = await next_event(client, ev.RunStarted)
         assert started.request["model"] == str(home.folder / "models/mine")
         assert started.request["vae"] == str(home.folder / "models/mine/vae")
@@ -276,11 +278,11 @@ async def test_the_log_tells_of_the_start(home: Home) -> None:
 
 async def test_a_run_that_fails_before_it_begins_says_what_was_asked(home: Home) -> None:
     client = await home.attach()
-    run = await client.enqueue(request("refuse"))
+    run = (await client.ask(Enqueue(request("refuse")))).run
     failed = (await events_until(client, ev.RunFailed))[-1]
     assert isinstance(failed, ev.RunFailed)
     assert (failed.run, failed.request["prompt"]) == (run, "refuse")
-    again = await client.enqueue(request("fail"))
+    again = (await client.ask(Enqueue(request("fail")))).run
     failed = (await events_until(client, ev.RunFailed))[-1]
     assert isinstance(failed, ev.RunFailed)
     assert (failed.run, failed.request) == (again, {})

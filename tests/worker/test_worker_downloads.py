@@ -13,11 +13,12 @@ import pytest
 from home import Home, events_until, eventually, next_event, of_type
 
 from flux2 import events as ev
+from flux2.checkpoint.manifest import storage
 from flux2.errors import WorkerError
 from flux2.request import GenerationRequest
 from flux2.store.local import find_local, is_ready
-from flux2.store.manifest import storage
 from flux2.worker.client import WorkerClient
+from flux2.worker.commands import Cancel, CancelDownload, DeleteModel, Enqueue, PauseDownload, StartDownload
 from tests.hub_server import WEIGHTS, Hub, klein_hub, some_weights
 
 
@@ -44,43 +45,43 @@ async def states_until(client: WorkerClient, state: str) -> list[ev.DownloadProg
 
 async def test_a_download_is_begun_paused_gone_on_with_and_seen_by_all(home: Home, hub: Hub) -> None:
     client = await home.attach()
-    await client.start_download("klein-4b")
+    await client.ask(StartDownload("klein-4b"))
     progress = (await states_until(client, "downloading"))[-1]
     assert progress.model == "klein-4b" and progress.total > len(hub.files[WEIGHTS])
-    await client.pause_download("klein-4b")
+    await client.ask(PauseDownload("klein-4b"))
     await states_until(client, "paused")
     assert psutil.Process(client.pid).children() == []
     other = await home.attach()
     (told,) = [event for event in other.snapshot.log if isinstance(event, ev.DownloadProgress)]
     assert told.state == "paused" and 0 < told.done < told.total
     hub.pace = 0.0
-    await other.start_download("black-forest-labs/FLUX.2-klein-4B")
+    await other.ask(StartDownload("black-forest-labs/FLUX.2-klein-4B"))
     last = (await states_until(client, "finished"))[-1]
     assert last.done == last.total
     assert is_ready(find_local("klein-4b") or Path("nowhere"))
     assert hub.sent[WEIGHTS] <= len(hub.files[WEIGHTS]) + 2 * 64 * 1024, "what had come was kept"
     with pytest.raises(WorkerError, match="klein-4b is here already"):
-        await client.start_download("klein-4b")
+        await client.ask(StartDownload("klein-4b"))
 
 
 async def test_a_cancelled_download_is_kept_and_no_longer_there(home: Home, hub: Hub) -> None:
     client = await home.attach()
-    await client.start_download("klein-4b")
+    await client.ask(StartDownload("klein-4b"))
     await states_until(client, "downloading")
-    await client.cancel_download("klein-4b")
+    await client.ask(CancelDownload("klein-4b"))
     last = (await states_until(client, "cancelled"))[-1]
     assert last.done > 0 and list(storage(hub.repo).rglob("*.incomplete"))
     for refused in (client.pause_download, client.cancel_download):
         with pytest.raises(WorkerError, match="klein-4b is not being downloaded"):
             await refused("klein-4b")
     hub.gone = True
-    await client.start_download("klein-4b")
+    await client.ask(StartDownload("klein-4b"))
     assert "The Hub has no repository" in (await states_until(client, "failed"))[-1].message
 
 
 async def test_a_run_waits_for_its_model_and_begins_when_it_is_here(home: Home, hub: Hub) -> None:
     client = await home.attach()
-    run = await client.enqueue(GenerationRequest(prompt="steps=2", model="klein-4b"))
+    run = (await client.ask(Enqueue(GenerationRequest(prompt="steps=2", model="klein-4b")))).run
     await states_until(client, "downloading")
     hub.pace = 0.0
     heard = await events_until(client, ev.RunFinished, run=run)
@@ -92,9 +93,9 @@ async def test_a_run_waits_for_its_model_and_begins_when_it_is_here(home: Home, 
 
 async def test_a_run_cancelled_while_its_model_comes_ends_the_download(home: Home, hub: Hub) -> None:
     client = await home.attach()
-    run = await client.enqueue(GenerationRequest(prompt="steps=2", model="klein-4b"))
+    run = (await client.ask(Enqueue(GenerationRequest(prompt="steps=2", model="klein-4b")))).run
     await states_until(client, "downloading")
-    await client.cancel(run)
+    await client.ask(Cancel(run))
     heard = await events_until(client, ev.RunCancelled, run=run)
     if not any(event.state == "cancelled" for event in of_type(heard, ev.DownloadProgress)):
         await states_until(client, "cancelled")
@@ -105,7 +106,7 @@ async def test_a_run_cancelled_while_its_model_comes_ends_the_download(home: Hom
 async def test_a_run_fails_with_the_hubs_sentence(home: Home, hub: Hub) -> None:
     hub.gone = True
     client = await home.attach()
-    run = await client.enqueue(GenerationRequest(prompt="steps=2", model="klein-9b"))
+    run = (await client.ask(Enqueue(GenerationRequest(prompt="steps=2", model="klein-9b")))).run
     heard = await events_until(client, ev.RunFailed, run=run)
     (failed,) = of_type(heard, ev.RunFailed)
     assert failed.message.startswith("black-forest-labs/FLUX.2-klein-9B is gated: accept its licence")
@@ -113,14 +114,14 @@ async def test_a_run_fails_with_the_hubs_sentence(home: Home, hub: Hub) -> None:
 
 async def test_a_worker_killed_leaves_a_part_that_the_next_one_goes_on_from(home: Home, hub: Hub) -> None:
     client = await home.attach()
-    await client.start_download("klein-4b")
+    await client.ask(StartDownload("klein-4b"))
     await states_until(client, "downloading")
     (child,) = psutil.Process(client.pid).children()
     os.kill(client.pid, signal.SIGKILL)
     await eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
     hub.pace = 0.0
     client = await home.attach()
-    await client.start_download("klein-4b")
+    await client.ask(StartDownload("klein-4b"))
     await states_until(client, "finished")
     assert hub.fetched(f"/storage/{WEIGHTS}")[-1].startswith("bytes=")
 
@@ -128,18 +129,18 @@ async def test_a_worker_killed_leaves_a_part_that_the_next_one_goes_on_from(home
 async def test_a_model_is_deleted_unless_a_picture_needs_it(home: Home, hub: Hub) -> None:
     hub.pace = 0.0
     client = await home.attach()
-    await client.start_download("klein-4b")
+    await client.ask(StartDownload("klein-4b"))
     await states_until(client, "finished")
-    run = await client.enqueue(GenerationRequest(prompt="steps=500", model="klein-4b"))
+    run = (await client.ask(Enqueue(GenerationRequest(prompt="steps=500", model="klein-4b")))).run
     await events_until(client, ev.RunStarted, run=run)
     with pytest.raises(WorkerError, match="There are pictures to make with klein-4b"):
-        await client.delete_model("klein-4b")
-    await client.cancel(run)
+        await client.ask(DeleteModel("klein-4b"))
+    await client.ask(Cancel(run))
     await events_until(client, ev.RunCancelled, run=run)
     while (await next_event(client, ev.QueueChanged)).items:
         pass
-    assert await client.delete_model("klein-4b") > len(hub.files[WEIGHTS])
+    assert (await client.ask(DeleteModel("klein-4b"))).freed > len(hub.files[WEIGHTS])
     await states_until(client, "deleted")
     assert find_local("klein-4b") is None
     with pytest.raises(WorkerError, match="Nothing of klein-4b is in the Hub cache"):
-        await client.delete_model("klein-4b")
+        await client.ask(DeleteModel("klein-4b"))

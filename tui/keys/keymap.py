@@ -20,7 +20,7 @@ class Key:
     id: str
     """Stable name, by which a user's key map can change it."""
     keys: str
-    """As Textual names them, comma-separated."""
+    """Keys by Textual's names, comma-separated."""
     action: str
     group: str
     """Its heading on the help page."""
@@ -130,7 +130,7 @@ PROMPT_KEYS: tuple[Key, ...] = (
 PANE_KEYS: tuple[Key, ...] = (
     Key("leave-pane", "escape", "leave_pane", "Look", "", "Leave the pane: no pane has the focus"),
 )
-"""Of every pane; the prompt has its own."""
+"""Keys of every pane; the prompt has its own."""
 
 QUEUE_KEYS: tuple[Key, ...] = (
     Key("sooner", "plus", "move(-1)", "Queue", "", "Make the picture sooner", "sooner"),

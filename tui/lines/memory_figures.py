@@ -44,7 +44,7 @@ def memory_figures(session: Session, glyphs: Glyphs) -> list[Content]:
 
 
 def in_heading(figures: list[Content], room: int) -> tuple[Content, Content]:
-    """As many of them as there is room for, from the first on, and the others."""
+    """Figures that there is room for in the heading, from the first on, and the others."""
     fitting = max((count for count in range(len(figures) + 1) if _row(figures[:count]).cell_length <= room), default=0)
     return _row(figures[:fitting]), _row(figures[fitting:])
 

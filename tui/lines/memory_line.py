@@ -32,15 +32,16 @@ _UNKNOWN_LIMIT = 1 << 60
 """Bytes, while no worker has told of its device."""
 
 
-def fit_of(request: GenerationRequest, session: Session) -> Fit | None:
+def fit_on_worker(request: GenerationRequest, session: Session) -> Fit | None:
     """How a request compares with the worker's machine; None where nothing is known of its model."""
     try:
-        return weigh(request, find_networks(request.model, request.vae), _engine(session), _budget(session))
+        networks = find_networks(request.model, request.vae)
+        return weigh(request, networks, _worker_engine(session), _worker_budget(session))
     except Flux2Error:
         return None
 
 
-def instead_of(fit: Fit) -> list[Fit]:
+def alternatives_to(fit: Fit) -> list[Fit]:
     """What would fit in its place, the best first."""
     return alternatives(fit, find_networks(fit.request.model, fit.request.vae))
 
@@ -51,7 +52,7 @@ def memory_line(choices: Choices, session: Session) -> Content:
         request = replace(choices, prompt="-").request()
     except Flux2Error:
         return Content("")
-    fit = fit_of(request, session)
+    fit = fit_on_worker(request, session)
     if fit is None:
         return Content("")
     measured = measured_peak(fit.request, fit.plan)
@@ -67,13 +68,13 @@ def memory_line(choices: Choices, session: Session) -> Content:
     return Content.assemble(judged, (decided + ", ".join(parts), "$muted"))
 
 
-def _engine(session: Session) -> Engine:
+def _worker_engine(session: Session) -> Engine:
     """The worker's; a Mac's while none is there."""
     backend = session.worker.backend if session.worker else ""
     return Engine(dtype="float32" if backend == "cpu" else "bfloat16", backend=cast(DeviceType, backend or "gpu"))
 
 
-def _budget(session: Session) -> Budget:
+def _worker_budget(session: Session) -> Budget:
     limit = allowed(session)
     if not limit or session.memory is None:
         return Budget(limit=limit or _UNKNOWN_LIMIT, available=limit or _UNKNOWN_LIMIT)

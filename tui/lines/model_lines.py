@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from textual.content import Content
 
 from flux2.events import DownloadProgress
+from flux2.folders import models_dir_variable
 from flux2.humanize import clock, parameters, printable
-from flux2.paths import models_dir_variable
 from flux2.store.inventory import ModelEntry
 from tui.lines.text import gigabytes
 from tui.terminal.glyphs import Glyphs

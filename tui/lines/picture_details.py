@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from flux2.folders import pictures_dir
 from flux2.humanize import printable, seconds
-from flux2.paths import pictures_dir
 from tui.lines.text import gigabytes, wrapped
 
 _FILE_WIDTH = 28

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from textual.actions import parse
 from textual.app import SystemCommand
@@ -11,10 +11,8 @@ from textual.command import CommandList, CommandPalette
 from textual.markup import escape
 from textual.screen import Screen
 
+from tui.program import Program
 from tui.terminal.inside_textual import SteadyScreen
-
-if TYPE_CHECKING:
-    from tui.app import Flux2App
 
 
 class Commands(CommandPalette, SteadyScreen[None]):
@@ -26,7 +24,7 @@ class Commands(CommandPalette, SteadyScreen[None]):
             super()._action_command_list(action)
 
 
-def commands_of(app: Flux2App, screen: Screen[Any]) -> Iterator[SystemCommand]:
+def commands_of(app: Program, screen: Screen[Any]) -> Iterator[SystemCommand]:
     """What the screen's keys do now. Dialogs have none."""
     keys = getattr(screen, "KEYS", ())
     for key in keys:

@@ -19,6 +19,8 @@ from flux2.errors import Flux2Error
 from flux2.humanize import printable
 from tui.keys.bindings import bindings
 from tui.keys.keymap import COMPARE_KEYS, Key
+from tui.program import Options
+from tui.screens import picture_desk
 from tui.screens.picture_screen import PictureScreen
 from tui.state.comparison import ASKED, Comparison, Entry
 from tui.state.session import Session, Topic
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from flux2.pictures.gallery import Picture
-    from tui.app import Options
 
 MOST = 4
 """Pictures beside each other."""
@@ -105,7 +106,7 @@ class CompareScreen(PictureScreen):
     @work(group="begin")
     async def _begin(self) -> None:
         """Find what is there, and queue what is not."""
-        await self.app.desk.library.refresh()
+        await self.app.library.refresh()
         await self._read_found()
         await self._queue_missing()
 
@@ -158,12 +159,12 @@ class CompareScreen(PictureScreen):
     async def _read_found(self) -> None:
         """Read the pictures that are new, and measure them against the reference once that is there."""
         async with self._reading:
-            self.comparison.find(self.app.desk.library.pictures)
+            self.comparison.find(self.app.library.pictures)
             for entry in self.comparison.entries:
                 if entry.picture is not None and entry.pixels is None and not entry.picture.problem:
-                    entry.metadata = await self.app.desk.library.metadata(entry.picture)
+                    entry.metadata = await self.app.library.metadata(entry.picture)
                     try:
-                        entry.pixels = await self.app.desk.library.pixels(entry.picture)
+                        entry.pixels = await self.app.library.pixels(entry.picture)
                     except Flux2Error as error:
                         entry.state = str(error)
                     self._show_all()
@@ -185,7 +186,7 @@ class CompareScreen(PictureScreen):
         asked = 0
         for entry in self.comparison.entries:
             if entry.is_missing and entry.request is not None:
-                run = await self.app.desk.enqueue(entry.request)
+                run = await picture_desk.enqueue(self.app, entry.request)
                 if run is None:
                     break  # the worker's refusal was shown; it would be the same for the next
                 entry.run, entry.state = run, ASKED
@@ -202,7 +203,7 @@ class CompareScreen(PictureScreen):
             return
         for place, column in enumerate(self.columns):
             picture = self.comparison.entries[place].picture
-            favourite = picture is not None and self.app.desk.library.is_favourite(picture)
+            favourite = picture is not None and self.app.library.is_favourite(picture)
             column.show(selected=place == self._selected, favourite=favourite)
         alone = self._mode != "columns"
         self.set_class(alone, "-alone")
@@ -280,7 +281,7 @@ class CompareScreen(PictureScreen):
             self.app.say("error", printable(str(error)))
             return
         self.app.say("info", f"Saved {printable(str(path))}.")
-        await self.app.desk.library.take_up(path)
+        await self.app.library.take_up(path)
 
     def action_back(self) -> None:
         if self._mode != "columns":

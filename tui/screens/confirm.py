@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -11,11 +11,9 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 
+from tui.program import Program
 from tui.screens.dialog import Dialog
 from tui.widgets.plain import Label
-
-if TYPE_CHECKING:
-    from tui.app import Flux2App
 
 
 class Confirm(Dialog[bool]):
@@ -26,7 +24,7 @@ class Confirm(Dialog[bool]):
         Binding("n,escape,ctrl+c", "answer(False)", show=False),
     ]
 
-    app: Flux2App
+    app: Program
 
     def __init__(self, question: str, asked_by: str = "", stands: Callable[[], bool] | None = None) -> None:
         """

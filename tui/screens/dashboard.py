@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import events, work
 from textual.app import ComposeResult
@@ -17,9 +17,11 @@ from textual.widgets import TextArea
 from flux2.errors import Flux2Error
 from flux2.request import GenerationRequest
 from flux2.wildcards import resolve
+from flux2.worker.commands import Cancel, CountTokens, Hold, Move, Remove, Unload
 from tui.keys.bindings import bindings
 from tui.keys.keymap import KEYS, Key
-from tui.screens import iterating, replacing
+from tui.program import Options, Program
+from tui.screens import iterating, picture_desk, replacing
 from tui.screens.queued_edit import QueuedEdit
 from tui.state.choices import Choices
 from tui.state.prompt_history import PromptHistory
@@ -36,9 +38,6 @@ from tui.widgets.prompt_pane import PromptEditor, PromptPane
 from tui.widgets.queue_pane import QueueList, QueuePane
 from tui.widgets.settings_pane import SettingsForm, SettingsPane
 from tui.widgets.status_bar import StatusBar
-
-if TYPE_CHECKING:
-    from tui.app import Flux2App, Options
 
 SMALLEST = (60, 16)
 """Columns and rows below which the panes would lie to the eye."""
@@ -58,7 +57,7 @@ class Dashboard(UserKeysScreen):
     KEYS: ClassVar[tuple[Key, ...]] = KEYS
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEYS)
     AUTO_FOCUS = ""  # it would focus the editor again whenever a menu closes, and letters would be text
-    app: Flux2App
+    app: Program
 
     def __init__(self, options: Options, choices: Choices, history: PromptHistory) -> None:
         super().__init__()
@@ -70,7 +69,7 @@ class Dashboard(UserKeysScreen):
         self.progress = ProgressPane(options.glyphs)
         self.log_pane = LogPane()
         self.queue = QueuePane()
-        self.edited = QueuedEdit(self)
+        self.edited = QueuedEdit(self.prompt, self.refresh_bindings)
         self._asking = asyncio.Lock()
         self.prompt.editor.text = choices.prompt
         self.prompt.editor.move_cursor(self.prompt.editor.document.end)
@@ -172,7 +171,7 @@ class Dashboard(UserKeysScreen):
     @work(group="command")
     async def action_run(self) -> None:
         async with self._asking:  # the seed of the next one may follow from this one's
-            await iterating.make_picture(self.app)
+            await iterating.make_picture(self.app, self.prompt.editor.text, self.edited)
 
     def action_cancel(self) -> None:
         from tui.screens.confirm import Confirm
@@ -183,21 +182,21 @@ class Dashboard(UserKeysScreen):
 
         async def take(yes: bool | None) -> None:
             if yes:
-                await self.app.ask_worker(self.app.backend.cancel(run))
+                await self.app.ask_worker(Cancel(run))
 
         question = Confirm("Cancel the running picture?", "cancel", lambda: self.app.session.under_way == run)
         self.app.push_screen(question, take)
 
     @work(group="command")
     async def on_queue_list_removed(self, event: QueueList.Removed) -> None:
-        await self.app.ask_worker(self.app.backend.remove(event.item))
+        await self.app.ask_worker(Remove(event.item))
 
     @work(group="command")
     async def on_queue_list_moved(self, event: QueueList.Moved) -> None:
-        await self.app.ask_worker(self.app.backend.move(event.item, event.by))
+        await self.app.ask_worker(Move(event.item, event.by))
 
     def on_queue_list_edited(self, event: QueueList.Edited) -> None:
-        self.edited.begin(event.item)
+        self.edited.begin(self.app, event.item)
 
     @work(group="command")
     async def action_reject(self) -> None:
@@ -208,20 +207,20 @@ class Dashboard(UserKeysScreen):
 
     @work(group="command")
     async def action_hold(self) -> None:
-        await self.app.ask_worker(self.app.backend.hold(not self.app.session.held))
+        await self.app.ask_worker(Hold(not self.app.session.held))
 
     @work(group="command")
     async def action_unload(self) -> None:
-        await self.app.ask_worker(self.app.backend.unload())
+        await self.app.ask_worker(Unload())
 
     @work(group="command")
     async def action_unfinished(self) -> None:
-        from tui.screens.unfinished import settle
+        from tui.screens.unfinished import offer_unfinished
 
-        await settle(self.app)
+        await offer_unfinished(self.app)
 
     def action_give_up_edit(self) -> None:
-        self.edited.end()
+        self.edited.end(self.app)
 
     @work(group="command")
     async def action_restart_worker(self) -> None:
@@ -246,10 +245,10 @@ class Dashboard(UserKeysScreen):
             return
         prompt = resolve(text, self.app.choices.seed or 0)
         with contextlib.suppress(Flux2Error):  # the estimate stays
-            self.prompt.show_tokens(text, await self.app.backend.count_tokens(self.app.choices.model, prompt))
+            self.prompt.show_tokens(text, await self.app.worker.ask(CountTokens(self.app.choices.model, prompt)))
 
     def on_prompt_editor_pictures_dropped(self, event: PromptEditor.PicturesDropped) -> None:
-        from tui.screens.text_dialog import absent
+        from tui.terminal.pasted_paths import absent
 
         path, *others = event.paths
         if others:
@@ -262,7 +261,7 @@ class Dashboard(UserKeysScreen):
             self.app.run_worker(iterating.take_settings(self.app, path), group="settings-of")
 
     def action_edit_elsewhere(self) -> None:
-        iterating.edit_elsewhere(self.app)
+        iterating.edit_elsewhere(self.app, self.prompt.editor)
 
     def action_search_history(self) -> None:
         iterating.search_history(self.app)
@@ -365,17 +364,17 @@ class Dashboard(UserKeysScreen):
         self.app.push_screen(ModelsScreen())
 
     def action_gallery(self) -> None:
-        self.app.desk.open_gallery()
+        picture_desk.open_gallery(self.app)
 
     @work(group="favourite")
     async def action_favourite(self) -> None:
         if (path := self.app.session.picture) is not None:
-            await self.app.desk.toggle_favourite_at(path)
+            await picture_desk.toggle_favourite_at(self.app, path)
 
     def action_compare(self) -> None:
         """The run shown, be it finished or not."""
         if (run := self.app.session.run) is not None and run.request:
-            self.app.desk.compare(GenerationRequest.from_dict(dict(run.request)))
+            picture_desk.compare(self.app, GenerationRequest.from_dict(dict(run.request)))
 
     def action_help(self) -> None:
         from tui.screens.help import Help

@@ -6,27 +6,27 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tui.lines.text import gigabytes
-from tui.screens.menu import Choice, Menu
+from tui.program import Program
+from tui.screens.menu import Menu, MenuLine
 
 if TYPE_CHECKING:
     from flux2.planning.fit import Fit
     from flux2.request import GenerationRequest
-    from tui.app import Flux2App
 
 _FORCE = "force"
 
 
-async def settle(app: Flux2App, request: GenerationRequest) -> GenerationRequest | None:
+async def ask_if_too_large(app: Program, request: GenerationRequest) -> GenerationRequest | None:
     """The request itself where it fits or is forced; else what the user takes in its place, None for nothing.
 
     To be awaited in a worker of Textual's. What is taken becomes the choice for the next pictures, too.
     """
-    from tui.lines.memory_line import fit_of, instead_of
+    from tui.lines.memory_line import alternatives_to, fit_on_worker
 
-    fit = None if request.force else fit_of(request, app.session)
+    fit = None if request.force else fit_on_worker(request, app.session)
     if fit is None or fit.verdict != "does not fit":
         return request
-    others = instead_of(fit)
+    others = alternatives_to(fit)
     answer = await app.push_screen_wait(_menu(fit, others))
     if answer is None:
         return None
@@ -49,9 +49,9 @@ def _menu(fit: Fit, others: list[Fit]) -> Menu:
     need, limit = gigabytes(fit.plan.peak), gigabytes(fit.budget.limit)
     title = f"{fit.name} does not fit: {need} GB in {fit.plan.phase}, and {limit} GB are there."
     choices = [
-        Choice(str(place), _name(other), _line(other), letter=str(place + 1)) for place, other in enumerate(others)
+        MenuLine(str(place), _name(other), _line(other), letter=str(place + 1)) for place, other in enumerate(others)
     ]
-    force = Choice(_FORCE, "run it all the same", "it may be slow, or fail", letter="f")
+    force = MenuLine(_FORCE, "run it all the same", "it may be slow, or fail", letter="f")
     return Menu(title, [*choices, force])
 
 

@@ -16,6 +16,8 @@ from flux2.errors import Flux2Error
 from tui.keys.bindings import bindings
 from tui.keys.keymap import BROWSER_KEYS, GALLERY_KEYS, Key
 from tui.lines.picture_details import details
+from tui.program import Options
+from tui.screens import picture_desk
 from tui.screens.picture_screen import PictureScreen
 from tui.state.fuzzy import matcher
 from tui.widgets.fields import Field
@@ -27,7 +29,6 @@ from tui.widgets.plain import Static
 
 if TYPE_CHECKING:
     from flux2.pictures.gallery import Picture
-    from tui.app import Options
 
 GRID_FROM = (100, 30)
 """Columns and rows from which there is room for a grid of thumbnails."""
@@ -55,7 +56,7 @@ class GalleryScreen(PictureScreen):
         """What the details were last made of."""
 
     def compose(self) -> ComposeResult:
-        self.browser = PictureBrowser(self.app.desk.library)
+        self.browser = PictureBrowser(self.app.library)
         yield self.heading
         yield self.filter
         with Horizontal():
@@ -85,7 +86,7 @@ class GalleryScreen(PictureScreen):
     @work(group="look")
     async def _look(self) -> None:
         if self.app.screen is self:
-            await self.app.desk.library.refresh()
+            await self.app.library.refresh()
             self.show_pictures()
 
     # --- showing -----------------------------------------------------------------------------------------------------
@@ -99,9 +100,9 @@ class GalleryScreen(PictureScreen):
             self.browser.show(self._filtered())
 
     def _filtered(self) -> Sequence[Picture]:
-        pictures: Sequence[Picture] = self.app.desk.library.pictures
+        pictures: Sequence[Picture] = self.app.library.pictures
         if self._only_favourites:
-            pictures = [picture for picture in pictures if self.app.desk.library.is_favourite(picture)]
+            pictures = [picture for picture in pictures if self.app.library.is_favourite(picture)]
         if self.filter.value.strip():
             found = matcher(self.filter.value)
             pictures = [picture for picture in pictures if found(_searched(picture))]
@@ -115,7 +116,7 @@ class GalleryScreen(PictureScreen):
         self._detail_timer = self.set_timer(_DETAIL_PAUSE, self._show_details)
 
     def _show_heading(self) -> None:
-        shown, known = len(self.browser.pictures), len(self.app.desk.library.pictures)
+        shown, known = len(self.browser.pictures), len(self.app.library.pictures)
         parts = [f"{self.browser.place + 1} of {shown}" if shown else "none"]
         if shown < known:
             parts.append(f"{known} in all")
@@ -123,13 +124,13 @@ class GalleryScreen(PictureScreen):
             parts.append("favourites")
         if self.browser.picked:
             parts.append(f"{len(self.browser.picked)} picked")
-        if self.app.desk.library.scanning:
+        if self.app.library.scanning:
             parts.append("looking")
         self.heading.detail = Content.assemble((", ".join(parts), "$muted"))
 
     @work(group="details", exclusive=True)
     async def _show_details(self) -> None:
-        picture, library = self.current, self.app.desk.library
+        picture, library = self.current, self.app.library
         told = (picture, picture is not None and library.is_favourite(picture), self.browser.lines, library.scanning)
         if told == self._told:
             return
@@ -148,9 +149,9 @@ class GalleryScreen(PictureScreen):
                 self.thumbnail.update(None, "damaged")
 
     def _nothing(self) -> Content:
-        if self.app.desk.library.scanning:
+        if self.app.library.scanning:
             words = "Looking for pictures."
-        elif self.app.desk.library.pictures:
+        elif self.app.library.pictures:
             words = "No picture is like that; esc shows all."
         else:
             words = "No pictures yet. Go back, type a prompt, and press ctrl+j."
@@ -165,8 +166,8 @@ class GalleryScreen(PictureScreen):
             self.app.push_screen(Viewer(picture, lambda: self.browser.pictures, self._options), self._come_back)
 
     def _come_back(self, _: None) -> None:
-        if self.app.desk.last_viewed is not None:
-            self.browser.go_to(self.app.desk.last_viewed)
+        if self.app.last_viewed is not None:
+            self.browser.go_to(self.app.last_viewed)
 
     def on_picture_browser_opened(self) -> None:
         self.action_open()
@@ -197,9 +198,9 @@ class GalleryScreen(PictureScreen):
 
     def action_compare(self) -> None:
         """The picked pictures with each other; where none are, the one at hand at every quantization."""
-        picked = [picture for picture in self.app.desk.library.pictures if picture.path in self.browser.picked]
+        picked = [picture for picture in self.app.library.pictures if picture.path in self.browser.picked]
         if len(picked) >= 2:
-            self.app.desk.compare_pictures(picked)
+            picture_desk.compare_pictures(self.app, picked)
         else:
             super().action_compare()
 

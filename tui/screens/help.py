@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -13,18 +13,16 @@ from textual.content import Content
 
 from tui.keys.keymap import KEYS, PANE_KEYS, PROMPT_KEYS, QUEUE_KEYS, SETTINGS_KEYS, Key
 from tui.lines.text import room, wrapped
+from tui.program import Program
 from tui.screens.dialog import Dialog
 from tui.widgets.plain import Label, Static
-
-if TYPE_CHECKING:
-    from tui.app import Flux2App
 
 _DASHBOARD = (*KEYS, *PANE_KEYS, *PROMPT_KEYS, *SETTINGS_KEYS, *QUEUE_KEYS)
 
 _KEYS_WIDTH = 20
 _INDENT = 2
 _WIDTH = 96
-"""Of all lines, where there is room."""
+"""Columns of all lines, where there is room."""
 _FRAME = 6
 """Columns of a dialog's border, padding and scroll bar."""
 _NARROW = 20
@@ -42,7 +40,7 @@ class Help(Dialog[None]):
         Binding("pagedown,space", "scroll(10)", show=False),
     ]
 
-    app: Flux2App
+    app: Program
 
     def __init__(self, keys: Sequence[Key] = _DASHBOARD, about: str = "", sentence: str = "") -> None:
         """

@@ -13,47 +13,51 @@ from textual.app import SuspendNotSupported
 from flux2.errors import Flux2Error, RequestError, WorkerError
 from flux2.humanize import printable
 from flux2.request import MAX_SEED, GenerationRequest
+from flux2.worker.commands import Cancel, Enqueue, Move
+from tui.program import Program
+from tui.screens import picture_desk
+from tui.screens.queued_edit import QueuedEdit
 from tui.terminal.editor import EditorError, edit, editor_command
+from tui.widgets.prompt_pane import PromptEditor
 
 if TYPE_CHECKING:
     from flux2.pictures.foreign.found import FoundSettings
-    from tui.app import Flux2App
 
 _TO_THE_FRONT = -1000
 _SAID = 6
 """Things left out that are named; the others are counted."""
 
 
-async def make_picture(app: Flux2App) -> None:
+async def make_picture(app: Program, prompt: str, edited: QueuedEdit) -> None:
     """What is chosen, queued, once the user has settled how it is to fit; or put back into its place in the queue."""
-    from tui.screens.fit_question import settle
+    from tui.screens.fit_question import ask_if_too_large
 
-    choices = replace(app.choices, prompt=app.dashboard.prompt.editor.text)
+    choices = replace(app.choices, prompt=prompt)
     try:
         request = choices.request()
     except RequestError as error:
         app.say("warning", str(error))
         return
-    settled = await settle(app, replace(request, keep_text_encoder=app.preferences.settings.keep_text_encoder))
+    keep = app.preferences.settings.keep_text_encoder
+    settled = await ask_if_too_large(app, replace(request, keep_text_encoder=keep))
     if settled is None:
         return
-    if app.dashboard.edited.run:
-        await app.dashboard.edited.put_back(settled)
-    elif await app.ask_worker(app.backend.enqueue(settled)):
+    if edited.run:
+        await edited.put_back(app, settled)
+    elif await app.ask_worker(Enqueue(settled)):
         _remember_prompt(app, settled)
         app.choose(app.choices.after(settled))
 
 
-def _remember_prompt(app: Flux2App, request: GenerationRequest) -> None:
+def _remember_prompt(app: Program, request: GenerationRequest) -> None:
     try:
         app.prompt_history.add(request.prompt_template or request.prompt, request.prompt)
     except OSError as error:
         app.say("warning", f"The prompt history can't be written: {error}")
 
 
-def edit_elsewhere(app: Flux2App) -> None:
+def edit_elsewhere(app: Program, editor: PromptEditor) -> None:
     """The prompt in the user's own editor, which has the terminal meanwhile. Runs go on."""
-    editor = app.dashboard.prompt.editor
     try:
         command = editor_command()
         with app.suspend():
@@ -85,29 +89,29 @@ def _edited(text: str, command: list[str]) -> str | EditorError:
         return EditorError(f"The prompt can't be handed to an editor: {error}.")
 
 
-def search_history(app: Flux2App) -> None:
+def search_history(app: Program) -> None:
     """An earlier prompt, found by a few letters."""
     from tui.screens.history_search import HistorySearch
 
     def take(prompt: str | None) -> None:
         if prompt is not None:
-            app.dashboard.prompt.put(prompt)
+            app.put_prompt(prompt)
 
     app.push_screen(HistorySearch(app.prompt_history.entries), take)
 
 
-async def reject(app: Flux2App) -> None:
-    """The same again with the next seed, at once: it goes before all that waits, and what runs is cancelled."""
+async def reject(app: Program) -> None:
+    """Cancel what runs and ask for its picture with the next seed, before all that waits."""
     run = app.session.run
     if run is None or not run.request:
         return
     request = next_try(GenerationRequest.from_dict(run.request), app.choices.seed_mode)
     try:
-        again = await app.backend.enqueue(request)
+        again = await app.worker.ask(Enqueue(request))
         with contextlib.suppress(WorkerError):  # where nothing ran it has begun already
-            await app.backend.move(again, _TO_THE_FRONT)
+            await app.worker.ask(Move(again.run, _TO_THE_FRONT))
         if app.session.running:
-            await app.backend.cancel(run.run)
+            await app.worker.ask(Cancel(run.run))
     except Flux2Error as error:
         app.say("error", str(error))
 
@@ -119,16 +123,17 @@ def next_try(request: GenerationRequest, seed_mode: str) -> GenerationRequest:
     return replace(request, seed=seed, output=None).resolved()
 
 
-def more_like_this(app: Flux2App) -> None:
+def more_like_this(app: Program) -> None:
     """So many more of the picture shown; asks how many."""
     run = app.session.run
     if run is not None and run.request:
-        app.desk.more_like(GenerationRequest.from_dict(run.request))
+        picture_desk.more_like(app, GenerationRequest.from_dict(run.request))
 
 
-def ask_for_picture(app: Flux2App) -> None:
+def ask_for_picture(app: Program) -> None:
     """The settings of any picture, by its path."""
-    from tui.screens.text_dialog import TextDialog, absent, picture_path
+    from tui.screens.text_dialog import TextDialog
+    from tui.terminal.pasted_paths import absent, picture_path
 
     def take(text: str | None) -> None:
         if text is not None:
@@ -142,9 +147,9 @@ def ask_for_picture(app: Flux2App) -> None:
     app.push_screen(dialog, take)
 
 
-async def take_settings(app: Flux2App, path: Path) -> None:
+async def take_settings(app: Program, path: Path) -> None:
     """Make a picture's settings those of the next one, and say what could not be taken; without a prompt ours stays."""
-    from flux2.pictures.foreign_metadata import read_settings_of
+    from flux2.pictures.foreign.reading import read_settings_of
 
     try:
         found = await asyncio.to_thread(read_settings_of, path)
@@ -153,7 +158,7 @@ async def take_settings(app: Flux2App, path: Path) -> None:
         return
     values = {"model": app.choices.model, "quantization": app.choices.quantization, "prompt": app.choices.prompt}
     app.choose(app.choices.with_request(GenerationRequest.from_dict(values | found.values)))
-    app.dashboard.prompt.put(app.choices.prompt)
+    app.put_prompt(app.choices.prompt)
     said = f"Settings of {path.name} ({found.program}) taken.{_not_taken(found)}"
     app.say("warning" if found.left_out or found.not_understood else "info", printable(said))
 

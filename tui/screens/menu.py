@@ -20,11 +20,12 @@ _NOTHING = Content("")
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class MenuLine:
     value: str
+    """Returned by the menu where this line is chosen."""
     title: str
-    line: str = ""
-    """What it means, in a few words."""
+    meaning: str = ""
+    """In a few words."""
     letter: str = ""
     """Chooses it at once; "" for none."""
     note: Content = _NOTHING
@@ -36,25 +37,25 @@ class Toggle(NamedTuple):
 
     key: str
     label: str
-    switch: Callable[[], Sequence[Choice]]
+    switch: Callable[[], Sequence[MenuLine]]
     """Makes the change; returns the lines as they are now."""
 
 
 class _Option(Option):
-    """Keeps its choice, for the lines may be others by the time that one is heard of."""
+    """Keeps its line, for the menu's may be others by the time that one is heard of."""
 
-    def __init__(self, choice: Choice, width: int) -> None:
-        super().__init__(_line(choice, width))
-        self.choice = choice
+    def __init__(self, line: MenuLine, width: int) -> None:
+        super().__init__(_drawn(line, width))
+        self.line = line
 
 
-def _line(choice: Choice, width: int) -> Content:
-    line = Content.assemble(
-        (f"{choice.letter or ' '}  ", "$accent" if choice.letter else ""),
-        (f"{choice.title:<{width}}   ", ""),
-        (choice.line, "$muted"),
+def _drawn(line: MenuLine, width: int) -> Content:
+    drawn = Content.assemble(
+        (f"{line.letter or ' '}  ", "$accent" if line.letter else ""),
+        (f"{line.title:<{width}}   ", ""),
+        (line.meaning, "$muted"),
     )
-    return Content("\n   ").join([line, choice.note]) if choice.note else line
+    return Content("\n   ").join([drawn, line.note]) if line.note else drawn
 
 
 class Menu(Dialog[str]):
@@ -63,7 +64,7 @@ class Menu(Dialog[str]):
     def __init__(
         self,
         title: str,
-        choices: Sequence[Choice],
+        lines: Sequence[MenuLine],
         current: str = "",
         *,
         typed: str = "",
@@ -74,7 +75,7 @@ class Menu(Dialog[str]):
         """
         Args:
             title: above the lines.
-            choices: the lines.
+            lines: in their order.
             current: the value of the line that is highlighted at first.
             typed: placeholder of the field, "" for no field.
             check: a typed text's fault as a sentence, "" where it will do.
@@ -82,7 +83,7 @@ class Menu(Dialog[str]):
             toggle: a further key.
         """
         super().__init__()
-        self._title, self._choices, self._current = title, choices, current
+        self._title, self._lines, self._current = title, lines, current
         self._typed, self._check, self._on_highlight, self._toggle = typed, check, on_highlight, toggle
 
     def compose(self) -> ComposeResult:
@@ -96,34 +97,34 @@ class Menu(Dialog[str]):
                 yield Label(self._hint(), classes="dialog-hint")
 
     def _options(self) -> list[_Option]:
-        width = max((len(choice.title) for choice in self._choices), default=0)
-        return [_Option(choice, width) for choice in self._choices]
+        width = max((len(line.title) for line in self._lines), default=0)
+        return [_Option(line, width) for line in self._lines]
 
     def _hint(self) -> str:
         further = f", {self._toggle.key} {self._toggle.label}" if self._toggle else ""
         return "↑ ↓ or a letter, enter, esc" + (", tab to type" if self._typed else "") + further
 
     def on_mount(self) -> None:
-        values = [choice.value for choice in self._choices]
+        values = [line.value for line in self._lines]
         menu = self.query_one(OptionList)
         menu.highlighted = values.index(self._current) if self._current in values else 0
         menu.focus()
 
     def on_key(self, event: events.Key) -> None:
         """A letter chooses, be it typed before the lines are drawn."""
-        for choice in self._choices:
-            if choice.letter and event.character == choice.letter and not isinstance(self.focused, Input):
+        for line in self._lines:
+            if line.letter and event.character == line.letter and not isinstance(self.focused, Input):
                 event.stop()
-                self.dismiss(choice.value)
+                self.dismiss(line.value)
         if self._toggle and event.character == self._toggle.key and not isinstance(self.focused, Input):
             event.stop()
             self._show(self._toggle.switch())
 
-    def _show(self, choices: Sequence[Choice]) -> None:
+    def _show(self, lines: Sequence[MenuLine]) -> None:
         """Other lines in the place of those that are there."""
         menu = self.query_one(OptionList)
         place = menu.highlighted
-        self._choices = choices
+        self._lines = lines
         menu.set_options(self._options())
         menu.highlighted = place
 
@@ -145,4 +146,4 @@ class Menu(Dialog[str]):
 
 def _value(option: Option) -> str:
     assert isinstance(option, _Option)
-    return option.choice.value
+    return option.line.value

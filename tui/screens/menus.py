@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from textual.content import Content
 
@@ -16,11 +15,9 @@ from flux2.architecture.catalog import MODELS, ModelCard
 from flux2.errors import RequestError
 from flux2.humanize import parameters
 from flux2.request import AUTO, GenerationRequest
-from tui.screens.menu import Choice, Menu, Toggle
+from tui.program import Program
+from tui.screens.menu import Menu, MenuLine, Toggle
 from tui.state.choices import QUANTIZATION_LINES
-
-if TYPE_CHECKING:
-    from tui.app import Flux2App
 
 _LETTERS = "abcdefghi"
 _LEVEL_LETTERS = {"bf16": "b", "qint8": "q", "int4": "i", AUTO: "a"}
@@ -29,17 +26,17 @@ _ALL_MODELS = "all models"
 _SIZE = re.compile(r"\s*(\d+)\s*[x×*, ]\s*(\d+)\s*")
 
 
-def ask_model(app: Flux2App) -> None:
+def ask_model(app: Program) -> None:
     choices = [
-        Choice(card.name, card.title, model_line(card), note=_model_note(app, card), letter=letter)
+        MenuLine(card.name, card.title, model_line(card), note=_model_note(app, card), letter=letter)
         for letter, card in zip(_LETTERS, MODELS.values(), strict=False)
     ]
 
-    choices.append(Choice(_ALL_MODELS, "All models", "download, pause, delete", letter="5"))
+    choices.append(MenuLine(_ALL_MODELS, "All models", "download, pause, delete", letter="5"))
 
     def take(model: str | None) -> None:
         if model == _ALL_MODELS:
-            app.dashboard.action_models()
+            app.open_models()
         elif model:
             app.choose(app.choices.with_model(model.strip()))
 
@@ -56,17 +53,17 @@ def model_line(card: ModelCard) -> str:
     return f"{parameters(card.parameters * 1e9):>6}  {here:<8}  {gated}{card.licence}"
 
 
-def _model_note(app: Flux2App, card: ModelCard) -> Content:
+def _model_note(app: Program, card: ModelCard) -> Content:
     from tui.lines.memory_line import memory_line
 
     memory = memory_line(app.choices.with_model(card.name), app.session)
     return Content.assemble(memory, (f", {card.steps} steps", "$muted"))
 
 
-def ask_quantization(app: Flux2App) -> None:
+def ask_quantization(app: Program) -> None:
     """With what each level takes at the current size and residency; r goes through the residencies."""
 
-    def switch() -> list[Choice]:
+    def switch() -> list[MenuLine]:
         app.choose(app.choices.next_residency())
         return _levels(app)
 
@@ -78,12 +75,12 @@ def ask_quantization(app: Flux2App) -> None:
     app.push_screen(Menu("Quantization", _levels(app), app.choices.quantization, toggle=toggle), take)
 
 
-def _levels(app: Flux2App) -> list[Choice]:
+def _levels(app: Program) -> list[MenuLine]:
     from tui.lines.memory_line import memory_line
 
     residency = app.choices.residency
     return [
-        Choice(
+        MenuLine(
             name,
             name if residency == "resident" else f"{name} {residency}",
             line,
@@ -94,11 +91,11 @@ def _levels(app: Flux2App) -> list[Choice]:
     ]
 
 
-def ask_size(app: Flux2App) -> None:
+def ask_size(app: Program) -> None:
     card = app.choices.card
     sizes = card.sizes if card else ()
     choices = [
-        Choice(f"{width}x{height}", f"{width}×{height}", _shape(width, height), letter)
+        MenuLine(f"{width}x{height}", f"{width}×{height}", _shape(width, height), letter)
         for letter, (width, height) in zip(_LETTERS, sizes, strict=False)
     ]
 
@@ -126,12 +123,12 @@ def _shape(width: int, height: int) -> str:
     return "square" if width == height else "landscape" if width > height else "portrait"
 
 
-def ask_theme(app: Flux2App, then: Callable[[], None] = lambda: None) -> None:
+def ask_theme(app: Program, then: Callable[[], None] = lambda: None) -> None:
     """The picker previews: the whole screen wears the highlighted theme until one is chosen or refused."""
     before = app.theme
     choices = [
-        Choice(name, named.title, named.about, letter)
-        for letter, (name, named) in zip(_LETTERS, app.themes.items(), strict=False)
+        MenuLine(name, named.title, named.about, letter)
+        for letter, (name, named) in zip(_LETTERS, app.preferences.themes.items(), strict=False)
     ]
 
     def preview(name: str) -> None:

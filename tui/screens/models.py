@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import work
 from textual.app import ComposeResult
@@ -12,17 +12,17 @@ from textual.content import Content
 
 from flux2.events import DownloadProgress
 from flux2.store.inventory import ModelEntry, free_room, list_models
+from flux2.worker.commands import CancelDownload, DeleteModel, PauseDownload, StartDownload
 from tui.keys.bindings import bindings
 from tui.keys.keymap import MODELS_KEYS, Key
 from tui.lines.model_lines import details, line
 from tui.lines.text import gigabytes
+from tui.program import Program
+from tui.screens import picture_desk
 from tui.terminal.inside_textual import UserKeysScreen
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.pane import Heading
 from tui.widgets.plain import Option, OptionList, Static
-
-if TYPE_CHECKING:
-    from tui.app import Flux2App
 
 _REDRAW_EVERY = {False: 0.5, True: 2.0}
 """Seconds between two looks at the downloads, by whether the terminal is remote."""
@@ -35,7 +35,7 @@ class ModelsScreen(UserKeysScreen):
 
     KEYS: ClassVar[tuple[Key, ...]] = MODELS_KEYS
     BINDINGS: ClassVar[list[BindingType]] = bindings(MODELS_KEYS)
-    app: Flux2App
+    app: Program
 
     def __init__(self, highlighted: str = "") -> None:
         """
@@ -151,20 +151,19 @@ class ModelsScreen(UserKeysScreen):
     @work(group="command")
     async def action_download(self) -> None:
         if entry := self.current:
-            await self.app.ask_worker(self.app.backend.start_download(entry.name))
+            await self.app.ask_worker(StartDownload(entry.name))
 
     @work(group="command")
     async def action_pause(self) -> None:
         """Or go on."""
         if (entry := self.current) and (download := self._download(entry)):
-            paused = download.state == "paused"
-            ask = self.app.backend.start_download if paused else self.app.backend.pause_download
-            await self.app.ask_worker(ask(entry.name))
+            command = StartDownload if download.state == "paused" else PauseDownload
+            await self.app.ask_worker(command(entry.name))
 
     @work(group="command")
     async def action_cancel(self) -> None:
         if entry := self.current:
-            await self.app.ask_worker(self.app.backend.cancel_download(entry.name))
+            await self.app.ask_worker(CancelDownload(entry.name))
 
     @work(group="command")
     async def action_delete(self) -> None:
@@ -174,14 +173,14 @@ class ModelsScreen(UserKeysScreen):
             return
         question = f"Delete {entry.name}, {gigabytes(entry.here)} GB, from the disk?"
         if await self.app.push_screen_wait(Confirm(question, "delete-model")):
-            await self.app.ask_worker(self.app.backend.delete_model(entry.name))
+            await self.app.ask_worker(DeleteModel(entry.name))
             self._look()
 
     def action_back(self) -> None:
         self.dismiss()
 
     def action_dashboard(self) -> None:
-        self.app.desk.open_dashboard()
+        picture_desk.open_dashboard(self.app)
 
     def action_help(self) -> None:
         from tui.screens.help import Help

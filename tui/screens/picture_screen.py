@@ -11,12 +11,13 @@ from flux2.errors import Flux2Error
 from flux2.humanize import printable
 from flux2.pictures.trash import NoTrashError
 from tui.keys.keymap import Key
+from tui.program import Program
+from tui.screens import picture_desk
 from tui.state.session import Session, Topic
 from tui.terminal.inside_textual import UserKeysScreen
 
 if TYPE_CHECKING:
     from flux2.pictures.gallery import Picture
-    from tui.app import Flux2App
 
 _NEEDS_PICTURE = ("open", "favourite", "pick", "trash", "copy", "scp", "across", "neighbour", "actual_size", "settings")
 _NEEDS_SETTINGS = ("more", "compare")
@@ -27,7 +28,7 @@ SCP_SECONDS = 30
 class PictureScreen(UserKeysScreen):
     AUTO_FOCUS = ""
     KEYS: ClassVar[tuple[Key, ...]] = ()
-    app: Flux2App
+    app: Program
 
     @property
     def current(self) -> Picture | None:
@@ -57,23 +58,23 @@ class PictureScreen(UserKeysScreen):
     @work(group="favourite")
     async def action_favourite(self) -> None:
         if (picture := self.current) is not None:
-            await self.app.desk.toggle_favourite(picture)
+            await picture_desk.toggle_favourite(self.app, picture)
 
     def action_compare(self) -> None:
         if (picture := self.current) is not None and picture.request is not None:
-            self.app.desk.compare(picture.request)
+            picture_desk.compare(self.app, picture.request)
 
     def action_reuse(self) -> None:
         if (picture := self.current) is None:
             return
         if picture.request is not None:
-            self.app.desk.reuse(picture.request)
+            picture_desk.reuse(self.app, picture.request)
         else:
-            self.app.desk.reuse_of_others(picture.path)
+            picture_desk.reuse_of_others(self.app, picture.path)
 
     def action_more(self) -> None:
         if (picture := self.current) is not None and picture.request is not None:
-            self.app.desk.more_like(picture.request)
+            picture_desk.more_like(self.app, picture.request)
 
     @work(group="trash", exclusive=True)
     async def action_trash(self) -> None:
@@ -85,7 +86,7 @@ class PictureScreen(UserKeysScreen):
         if not await self.app.push_screen_wait(Confirm(f"Move {name} to the trash?", "trash")):
             return
         try:
-            where = await self.app.desk.library.trash(picture)
+            where = await self.app.library.trash(picture)
         except NoTrashError as error:
             if await self.app.push_screen_wait(Confirm(f"{error} Delete it for good?")):
                 await self._delete(picture)
@@ -94,7 +95,7 @@ class PictureScreen(UserKeysScreen):
 
     async def _delete(self, picture: Picture) -> None:
         try:
-            await self.app.desk.library.delete(picture)
+            await self.app.library.delete(picture)
         except Flux2Error as error:
             self.app.say("error", printable(str(error)))
         else:
@@ -130,7 +131,7 @@ class PictureScreen(UserKeysScreen):
         self.dismiss()
 
     def action_dashboard(self) -> None:
-        self.app.desk.open_dashboard()
+        picture_desk.open_dashboard(self.app)
 
     def action_help(self) -> None:
         from tui.screens.help import Help

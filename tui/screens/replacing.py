@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tui.app import Flux2App
+from flux2.worker.commands import Quit
+from tui.program import Program
 
 
-async def replace_worker(app: Flux2App) -> None:
+async def replace_worker(app: Program) -> None:
     """What the key does; a run goes on to its end, or is broken off with the user's consent."""
     if app.session.in_the_way:
         _ask_to_end(app)
     elif app.session.trouble:
         app.attach(restart=True)
-    elif await app.ask_worker(app.backend.retire()):
+    elif await app.ask_worker(Quit()):
         app.show_news(app.session.retire())
         app.say("info", "A new worker takes over as soon as this one has nothing left to do.")
 
 
-def _ask_to_end(app: Flux2App) -> None:
+def _ask_to_end(app: Program) -> None:
     from tui.screens.confirm import Confirm
 
     def take(yes: bool | None) -> None:

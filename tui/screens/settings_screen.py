@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import Field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -12,13 +12,11 @@ from textual.content import Content
 
 from flux2.settings import SETTINGS, complaint_about, overridden, settings_path
 from tui.lines.text import room, wrapped
+from tui.program import Program
 from tui.screens.dialog import Dialog
-from tui.screens.menu import Choice, Menu
+from tui.screens.menu import Menu, MenuLine
 from tui.screens.text_dialog import TextDialog
 from tui.widgets.plain import Label, Option, OptionList
-
-if TYPE_CHECKING:
-    from tui.app import Flux2App
 
 _NAME_WIDTH = max(len(item.name) for item in SETTINGS)
 _VALUE_WIDTH = 22
@@ -28,7 +26,7 @@ _WIDTH, _FRAME = 84, 6
 
 class SettingsScreen(Dialog[None]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("q,comma", "back", "close")]
-    app: Flux2App
+    app: Program
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog-box"):
@@ -72,7 +70,7 @@ class SettingsScreen(Dialog[None]):
             if chosen is not None:
                 self._change(item, chosen)
 
-        self.app.push_screen(Menu(item.name, [Choice(name, name) for name in choices], value), take)
+        self.app.push_screen(Menu(item.name, [MenuLine(name, name) for name in choices], value), take)
 
     def _type(self, item: Field[Any], value: str | int) -> None:
         def read(text: str) -> str | int:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flux2.humanize import printable
 from flux2.paths import expand
+from flux2.worker.commands import Discard, Resume, SaveAgain
 from tui.lines.text import ellipsis
-from tui.screens.menu import Choice, Menu
+from tui.program import Program
+from tui.screens.menu import Menu, MenuLine
 from tui.screens.text_dialog import TextDialog
-
-if TYPE_CHECKING:
-    from tui.app import Flux2App
 
 _MOST = 9
 """Runs offered at a time, the newest first."""
@@ -29,7 +28,7 @@ def summary(runs: tuple[dict[str, Any], ...], keys: str) -> str:
     return f"A run broke off: {keys} takes it up {_from(run)}."
 
 
-async def settle(app: Flux2App) -> None:
+async def offer_unfinished(app: Program) -> None:
     """Ask which run, where there are several, and what to do with it. To be awaited in a worker of Textual's."""
     runs = app.session.unfinished[: -_MOST - 1 : -1]
     if not runs:
@@ -37,7 +36,7 @@ async def settle(app: Flux2App) -> None:
     chosen = 0
     if len(runs) > 1:
         choices = [
-            Choice(str(place), _prompt(run), _state(run), letter=str(place + 1)) for place, run in enumerate(runs)
+            MenuLine(str(place), _prompt(run), _state(run), letter=str(place + 1)) for place, run in enumerate(runs)
         ]
         answer = await app.push_screen_wait(Menu("Unfinished runs", choices))
         if answer is None:
@@ -46,28 +45,28 @@ async def settle(app: Flux2App) -> None:
     run = runs[chosen]
     match await app.push_screen_wait(Menu(f"{_prompt(run)}: {printable(str(run['reason']))}", _choices(run))):
         case "resume":
-            await app.ask_worker(app.backend.resume(run["id"]))
+            await app.ask_worker(Resume(run["id"]))
         case "save":
-            await app.ask_worker(app.backend.save_again(run["id"], ""))
+            await app.ask_worker(SaveAgain(run["id"]))
         case "elsewhere":
             wanted = Path(str(run["picture"]))
             title = "Save the picture as (a file, or a folder ending in /)"
             if path := await app.push_screen_wait(TextDialog(title, "a path", _empty, str(Path.home() / wanted.name))):
                 where = str(expand(path.strip())) + ("/" if path.strip().endswith("/") else "")
-                await app.ask_worker(app.backend.save_again(run["id"], where))
+                await app.ask_worker(SaveAgain(run["id"], where))
         case "discard":
-            await app.ask_worker(app.backend.discard(run["id"]))
+            await app.ask_worker(Discard(run["id"]))
 
 
-def _choices(run: dict[str, Any]) -> list[Choice]:
+def _choices(run: dict[str, Any]) -> list[MenuLine]:
     if run["picture"]:
         first = [
-            Choice("save", "save it again", f"as {printable(str(run['picture']))}", letter="s"),
-            Choice("elsewhere", "save it elsewhere", "under a path of yours", letter="e"),
+            MenuLine("save", "save it again", f"as {printable(str(run['picture']))}", letter="s"),
+            MenuLine("elsewhere", "save it elsewhere", "under a path of yours", letter="e"),
         ]
     else:
-        first = [Choice("resume", "take it up", f"{_from(run)}, before what waits", letter="t")]
-    return [*first, Choice("discard", "let it go", "what was kept of it is deleted", letter="d")]
+        first = [MenuLine("resume", "take it up", f"{_from(run)}, before what waits", letter="t")]
+    return [*first, MenuLine("discard", "let it go", "what was kept of it is deleted", letter="d")]
 
 
 def _prompt(run: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from tui.keys.bindings import bindings
 from tui.keys.keymap import VIEWER_KEYS, Key
 from tui.lines.picture_details import details
 from tui.lines.text import room
+from tui.program import Options
 from tui.screens.picture_screen import PictureScreen
 from tui.terminal.picture import fit
 from tui.terminal.probe import cell_pixels
@@ -27,7 +28,6 @@ from tui.widgets.plain import Static
 
 if TYPE_CHECKING:
     from flux2.pictures.gallery import Picture
-    from tui.app import Options
 
 BESIDE, BELOW = 36, 9
 """Columns, or rows, that the settings take."""
@@ -83,7 +83,7 @@ class Viewer(PictureScreen):
         if picture is None:
             self.dismiss()
             return
-        self.app.desk.last_viewed = picture.path
+        self.app.last_viewed = picture.path
         pictures = list(self._pictures())
         self._place = pictures.index(picture) if picture in pictures else 0
         self.heading.title = printable(picture.path.name)
@@ -98,7 +98,7 @@ class Viewer(PictureScreen):
 
     @work(group="picture", exclusive=True)
     async def _load(self, picture: Picture) -> None:
-        library = self.app.desk.library
+        library = self.app.library
         metadata = await library.metadata(picture)
         self._words.update(details(picture, metadata, favourite=library.is_favourite(picture)))
         try:

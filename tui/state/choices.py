@@ -40,7 +40,7 @@ class Choices:
 
     prompt: str = ""
     negative_prompt: str | None = None
-    """Of models with guidance; taken from a picture's settings."""
+    """Negative prompt for models with guidance; taken from a picture's settings."""
     model: str = "pocket"
     quantization: str = "bf16"
     residency: str = "resident"
@@ -49,7 +49,7 @@ class Choices:
     steps: int | None = None
     guidance: float | None = None
     seed: int | None = None
-    """Of the next picture, unless `seed_mode` is random."""
+    """Seed of the next picture, unless `seed_mode` is random."""
     seed_mode: str = "random"
 
     @property

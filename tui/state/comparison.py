@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flux2 import progress
+from flux2.folders import pictures_dir
 from flux2.humanize import clock, seconds
-from flux2.paths import pictures_dir
 from flux2.pictures.gallery import Picture
 from flux2.pictures.images import default_path, save_png
 from flux2.pictures.quantization_set import find, identity, quantization_set
@@ -76,7 +76,7 @@ class Comparison:
 
     @classmethod
     def of_quantizations(cls, request: GenerationRequest) -> Comparison:
-        """The same picture at every quantization, as far as `find` knows it; bf16 is the reference."""
+        """Comparison of one picture at every quantization, as far as `find` knows it; bf16 is the reference."""
         entries = [Entry(asked.quantization, asked) for asked in quantization_set(request)]
         return cls(entries, f"{request.model}, seed {request.seed}: {request.prompt}")
 

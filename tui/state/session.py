@@ -21,7 +21,7 @@ from flux2.progress import RUNNING, RunProgress
 from tui.lines.text import gigabytes
 from tui.state.memory_history import MemoryHistory
 from tui.state.run_times import RunTimes
-from tui.terminal.strange import Strange, strange
+from tui.state.strange import Strange, strange
 
 if TYPE_CHECKING:
     from flux2.worker.protocol import Snapshot, WorkerInfo

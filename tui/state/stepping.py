@@ -17,7 +17,7 @@ def stepped(choices: Choices, setting: str, by: int, last_seed: int | None) -> C
 
     Args:
         choices: as they are.
-        setting: its name in `tui.widgets.settings_pane.SETTINGS`.
+        setting: its name in `tui.widgets.settings_pane.ROWS`.
         by: 1 or -1.
         last_seed: of the last picture, for leaving the random mode.
     """

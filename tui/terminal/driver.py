@@ -26,7 +26,7 @@ from tui.terminal.probe import ASSUMED, LARGEST, original_attributes, typed_earl
 _LOOK_EVERY = 0.1
 """Seconds between looks whether to end."""
 _LOOK_FIRST = 0.01
-"""The same before the screen is there."""
+"""Seconds between looks before the screen is there."""
 _AT_ONCE = 16_384
 """Bytes that are read at once."""
 

@@ -65,7 +65,7 @@ class Endings:
             self._app.exit(return_code=EXIT_FAILED, message=self._keep(error))
 
     def broke_off(self, error: BaseException) -> int:
-        """The same where Textual itself has ended by an exception; the exit code."""
+        """Exit code of a program that Textual itself ended by an exception, which is told and kept."""
         self._app.abandon_terminal("" if self._failing else self._keep(error) + "\n")
         return EXIT_FAILED
 

@@ -1,4 +1,4 @@
-"""Of what Textual repaints, only the cells that the terminal does not show yet, in as few bytes as say it.
+"""The cells of what Textual repaints that the terminal does not show yet, and only they, in as few bytes as say it.
 
 Textual sends a widget's lines again when told that they changed, and a whole screen when one covers another; every
 piece names all its colours and resets them. Over ssh that is most of the traffic. A picture is much all the same: it
@@ -132,7 +132,7 @@ class OwedUpdate(CompositorUpdate):
 
 
 def _write_owed(pen: _Pen, shown: Shown) -> str:
-    """As many cells as there is room for; pictures leave some to words."""
+    """Bytes that write as many owed cells as there is room for; pictures leave some to words."""
     room = shown.line.room()
     while shown.owed:
         (x, y), cell = next(iter(shown.owed.items()))
@@ -202,7 +202,7 @@ _NOTHING_ON = _Codes("", "", "")
 
 @lru_cache(maxsize=4096)
 def _of_a_space(style: Style) -> Style:
-    """As far as it can be seen."""
+    """Style of a space: the part of a style that can be seen there."""
     return style if _codes(style, ColorSystem.TRUECOLOR).attributes else Style(bgcolor=style.bgcolor)
 
 

@@ -67,7 +67,7 @@ class TerminalOutput:
 
 
 def _unblocked(descriptor: int) -> int:
-    """The same terminal opened again, not to block; where that can't be, as after `su`, this one."""
+    """Descriptor of the same terminal opened again, not to block; where that can't be, as after `su`, this one."""
     try:
         return os.open(os.ttyname(descriptor), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
     except OSError:

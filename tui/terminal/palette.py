@@ -17,7 +17,7 @@ from textual.color import Color
 from textual.filter import LineFilter
 
 _STEPS = (0, 95, 135, 175, 215, 255)
-"""Of each channel in the cube, the colours from 16 on."""
+"""Levels of each channel in the colour cube, the colours from 16 on."""
 _GREYS = tuple(range(8, 248, 10))
 """The colours from 232 on."""
 _WEIGHTS = (2, 4, 3)

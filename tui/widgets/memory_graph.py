@@ -31,7 +31,7 @@ _AXIS = 6
 """Cells of the labels left of the graph, the gap included."""
 _Cell = tuple[str, Style]
 _Filled = tuple[str, str] | None
-"""Of one cell what is drawn there and the name of its style; None where there is no data."""
+"""What is drawn in one cell and the name of its style; None where there is no data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +243,7 @@ def _strip(row: list[_Cell]) -> Strip:
 
 
 def _changed(before: list[list[_Cell]], after: list[list[_Cell]]) -> Iterator[Region]:
-    """Of every row the stretch within which something is new."""
+    """Regions of the rows that have something new: of each the stretch within which all of it lies."""
     for y, (old, new) in enumerate(zip(before, after, strict=True)):
         if old != new:
             places = [x for x, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1]]

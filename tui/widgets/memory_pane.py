@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tui.lines.memory_figures import allowed, in_heading, memory_figures
 from tui.lines.text import room
+from tui.program import Program
 from tui.state.session import Session, Topic
 from tui.terminal.glyphs import Glyphs
 from tui.widgets.memory_graph import MemoryGraph
 from tui.widgets.pane import Pane
 from tui.widgets.plain import Static
-
-if TYPE_CHECKING:
-    from tui.app import Flux2App
 
 _SHORTEST_RULE = 1
 """Cells between the heading's title and its figures."""
@@ -31,7 +27,7 @@ class MemoryPane(Pane, can_focus=True):
         "Process: all that the worker takes. Swap: the whole machine's."
     )
     TOPICS = Topic.MEMORY | Topic.RUN | Topic.WORKER
-    app: Flux2App
+    app: Program
 
     def __init__(self, glyphs: Glyphs) -> None:
         self.graph = MemoryGraph(glyphs)

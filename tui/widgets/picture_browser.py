@@ -44,7 +44,7 @@ _DAMAGED = "damaged"
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Of thumbnails, or of lines where `thumbnail` is None."""
+    """Places of thumbnails, or of lines where `thumbnail` is None."""
 
     columns: int
     rows: int
@@ -59,7 +59,7 @@ class Grid:
 
 
 def grid_for(size: tuple[int, int], *, lines: bool) -> Grid:
-    """As many thumbnails as there is room for; larger ones on a large screen."""
+    """Grid of as many thumbnails as there is room for; larger ones on a large screen."""
     width, height = size
     if lines:
         return Grid(1, max(1, height), (width, 1), None)
@@ -120,7 +120,7 @@ class PictureBrowser(Horizontal, can_focus=True):
 
     @property
     def place(self) -> int:
-        """Of the picture under the cursor, from 0."""
+        """Number of the picture under the cursor, from 0."""
         return self._cursor
 
     @property
@@ -162,7 +162,7 @@ class PictureBrowser(Horizontal, can_focus=True):
         self._arrange()
 
     def _arrange(self) -> None:
-        """As many columns as there is room for."""
+        """Arrange the pictures in as many columns as there is room for."""
         if not self.size.area:
             return
         grid = self.grid

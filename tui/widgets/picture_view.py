@@ -31,7 +31,7 @@ class _Wanted:
     room: Size
     """In cells."""
     pixels: tuple[int, int]
-    """Of a cell, as far as this way of drawing goes."""
+    """Pixels of a cell, as fine as this way of drawing goes."""
     actual: bool
     centre: tuple[float, float]
     """What lies in the middle of the room, as parts of width and height; for actual size."""

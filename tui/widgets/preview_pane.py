@@ -29,7 +29,7 @@ _PREVIEW_SHADES = 32
 class _Drawing:
     source: Source
     size: Size
-    """Of the room, in cells."""
+    """Cells of the room."""
 
 
 class HalfCells(CellPicture):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.cells import chop_cells
 from textual.content import Content
@@ -16,18 +15,16 @@ from flux2.progress import CANCELLED, FAILED, FINISHED, RunProgress
 from tui.lines.model_lines import pace
 from tui.lines.phase_lines import Line, PhaseLines
 from tui.lines.text import ellipsis, gigabytes, room, wrapped
+from tui.program import Program
 from tui.state.session import Session, Topic
 from tui.terminal.glyphs import Glyphs
 from tui.widgets.pane import Pane
-
-if TYPE_CHECKING:
-    from tui.app import Flux2App
 
 
 class ProgressBody(Widget):
     """The lines under the heading; how many there are depends on the room."""
 
-    app: Flux2App
+    app: Program
 
     def __init__(self, glyphs: Glyphs) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ from textual.message import Message
 from flux2.architecture.limits import MAX_TEXT_TOKENS
 from flux2.humanize import printable
 from flux2.wildcards import count, has_wildcards
+from flux2.worker.commands import TokenCount
 from tui.keys.bindings import bindings
 from tui.keys.keymap import PROMPT_KEYS
 from tui.state.prompt_history import PromptHistory
@@ -22,7 +23,7 @@ from tui.widgets.pane import Pane
 EXAMPLE = "a fluffy orange tabby cat sitting on a windowsill at sunset"
 PLACEHOLDER = Content(f"What should the picture show? For example: {EXAMPLE}")
 _CHARACTERS_PER_TOKEN = 4.3
-"""Of English prose in the models' vocabularies, for the estimate before the worker has counted."""
+"""Characters per token of English prose in the models' vocabularies, for the estimate before the worker has counted."""
 _TEMPLATE_TOKENS = 12
 """That the chat template adds."""
 _NEGATIVE_SHOWN = 24
@@ -80,7 +81,7 @@ class PromptEditor(Editor):
 
     def on_paste(self, event: events.Paste) -> None:
         """A picture's path is taken as the picture; any other text goes on to the text area's own handler."""
-        from tui.screens.text_dialog import pasted_paths
+        from tui.terminal.pasted_paths import pasted_paths
 
         if paths := pasted_paths(event.text):
             event.prevent_default()
@@ -117,11 +118,11 @@ class PromptPane(Pane):
         editor.move_cursor(editor.document.end)
         editor.focus()
 
-    def show_tokens(self, text: str, counted: tuple[int, int] | None) -> None:
+    def show_tokens(self, text: str, counted: TokenCount | None) -> None:
         """What the worker has counted, if the text is still the same. None where it can't."""
         if counted is not None:
-            self._limit = counted[1]
-            self._counted = (text, counted[0])
+            self._limit = counted.limit
+            self._counted = (text, counted.tokens)
         self._say()
 
     def show_negative(self, negative: str | None) -> None:

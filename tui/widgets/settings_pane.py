@@ -21,7 +21,9 @@ from tui.widgets.pane import Pane
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class ChoiceRow:
+    """What of the choices a row shows, and the letter that opens its menu."""
+
     name: str
     label: str
     letter: str
@@ -29,13 +31,13 @@ class Setting:
     """Written after the value on the one line, where no label explains it."""
 
 
-SETTINGS = (
-    Setting("model", "Model", "m"),
-    Setting("quantization", "Quant", "n"),
-    Setting("size", "Size", "d"),
-    Setting("steps", "Steps", "i", " steps"),
-    Setting("guidance", "Guidance", "i", " guidance"),
-    Setting("seed", "Seed", "s"),
+ROWS = (
+    ChoiceRow("model", "Model", "m"),
+    ChoiceRow("quantization", "Quant", "n"),
+    ChoiceRow("size", "Size", "d"),
+    ChoiceRow("steps", "Steps", "i", " steps"),
+    ChoiceRow("guidance", "Guidance", "i", " guidance"),
+    ChoiceRow("seed", "Seed", "s"),
 )
 _COLUMN_FROM = 6  # rows
 _NOTES_FROM = 78  # columns
@@ -69,15 +71,15 @@ class SettingsForm(Widget, can_focus=True):
 
     def _column(self) -> Content:
         lines = []
-        for place, setting in enumerate(SETTINGS):
+        for place, row in enumerate(ROWS):
             here = self.has_focus and place == self.selected
             arrows = ("◂ ", " ▸") if here else ("  ", "  ")
-            value = f"{arrows[0]}{self._value(setting)}{arrows[1]}"
-            note = self._note(setting) if self.size.width >= _NOTES_FROM else ""
+            value = f"{arrows[0]}{self._value(row)}{arrows[1]}"
+            note = self._note(row) if self.size.width >= _NOTES_FROM else ""
             lines.append(
                 Content.assemble(
-                    (setting.letter if setting.letter != _letter_above(place) else " ", "$accent"),
-                    (f"  {setting.label:<9}", "$muted"),
+                    (row.letter if row.letter != _letter_above(place) else " ", "$accent"),
+                    (f"  {row.label:<9}", "$muted"),
                     (f"{value:<18}", "bold $accent" if here else "$foreground"),
                     (note, "$muted"),
                 )
@@ -86,19 +88,19 @@ class SettingsForm(Widget, can_focus=True):
 
     def _line(self) -> Content:
         parts: list[tuple[str, str]] = []
-        for place, setting in enumerate(SETTINGS):
+        for place, row in enumerate(ROWS):
             here = self.has_focus and place == self.selected
-            if setting.name == "guidance" and self.size.width < 90:
+            if row.name == "guidance" and self.size.width < 90:
                 continue  # it is in the steps' menu; the line is short
             parts += [("   ", "")] if parts else []
-            if setting.letter != _letter_above(place):
-                parts += [(f"{setting.letter} ", "$accent")]
-            parts += [(self._value(setting) + setting.unit, "bold $accent" if here else "$foreground")]
+            if row.letter != _letter_above(place):
+                parts += [(f"{row.letter} ", "$accent")]
+            parts += [(self._value(row) + row.unit, "bold $accent" if here else "$foreground")]
         return Content.assemble(*parts)
 
-    def _value(self, setting: Setting) -> str:
+    def _value(self, row: ChoiceRow) -> str:
         choices = self.choices
-        match setting.name:
+        match row.name:
             case "model":
                 return choices.card.name if choices.card else choices.model
             case "quantization":
@@ -115,12 +117,12 @@ class SettingsForm(Widget, can_focus=True):
                     return "random" if choices.seed_mode == "random" else f"any {choices.seed_mode}"
                 return f"{choices.seed} {choices.seed_mode}"
             case _:
-                return str(getattr(choices, setting.name))
+                return str(getattr(choices, row.name))
 
-    def _note(self, setting: Setting) -> str:
+    def _note(self, row: ChoiceRow) -> str:
         """What the value means, where there is room to say it."""
         choices, card = self.choices, self.choices.card
-        match setting.name:
+        match row.name:
             case "model":
                 return f"{card.title}, {card.licence}" if card else "a repository or folder of your own"
             case "quantization":
@@ -144,23 +146,23 @@ class SettingsForm(Widget, can_focus=True):
         if not self.in_column:
             selecting, changing = ("left", "right"), ("down", "up")
         if event.key in selecting:
-            self.selected = (self.selected + (1 if event.key == selecting[1] else -1)) % len(SETTINGS)
+            self.selected = (self.selected + (1 if event.key == selecting[1] else -1)) % len(ROWS)
         elif event.key in changing:
-            self.post_message(self.Changed(SETTINGS[self.selected].name, 1 if event.key == changing[1] else -1))
+            self.post_message(self.Changed(ROWS[self.selected].name, 1 if event.key == changing[1] else -1))
         elif event.key == "enter":
-            self.post_message(self.Opened(SETTINGS[self.selected].name))
+            self.post_message(self.Opened(ROWS[self.selected].name))
         else:
             return
         event.stop()
 
     def on_click(self, event: events.Click) -> None:
-        if self.in_column and event.y < len(SETTINGS):
+        if self.in_column and event.y < len(ROWS):
             self.selected = event.y
-            self.post_message(self.Opened(SETTINGS[event.y].name))
+            self.post_message(self.Opened(ROWS[event.y].name))
 
 
 def _letter_above(place: int) -> str:
-    return SETTINGS[place - 1].letter if place else ""
+    return ROWS[place - 1].letter if place else ""
 
 
 class SettingsPane(Pane):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from textual.app import RenderResult
 from textual.containers import Vertical
 
+from tui.program import Program
 from tui.terminal.picture import quiet_textual_image
 from tui.terminal.probe import cell_pixels
 
@@ -21,7 +22,6 @@ from textual_image.widget import SixelImage, TGPImage
 if TYPE_CHECKING:
     from PIL import Image
 
-    from tui.app import Flux2App
 
 _BAND = 16_000
 """Pixels of what is sent at once over a slow line: some 10 KB, more only of noise."""
@@ -33,7 +33,7 @@ class KittyImage(TGPImage, Renderable=KittyRenderable):  # type: ignore[call-arg
     Its own clean-up deletes placements, which leaves the pixels in the terminal's memory for good.
     """
 
-    app: Flux2App
+    app: Program
 
     def render(self) -> RenderResult:
         self._free()
@@ -58,7 +58,7 @@ class SharpPicture(Vertical):
     would be sent again with every band: the terminal keeps none.
     """
 
-    app: Flux2App
+    app: Program
 
     def __init__(self, graphics: str, image: Image.Image) -> None:
         """

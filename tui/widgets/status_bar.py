@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import platform
-from typing import TYPE_CHECKING
 
 from textual.content import Content
 from textual.widget import Widget
 
 from flux2.progress import FAILED
 from tui.lines.text import room
+from tui.program import Program
 from tui.state.session import Session, Topic
-
-if TYPE_CHECKING:
-    from tui.app import Flux2App
 
 
 class StatusBar(Widget):
-    app: Flux2App
+    app: Program
     TOPICS = Topic.WORKER | Topic.RUN | Topic.QUEUE
 
     def __init__(self, remote: bool) -> None:

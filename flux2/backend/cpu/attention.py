@@ -35,7 +35,7 @@ def attend_on_cpu(q: mx.array, k: mx.array, v: mx.array, mask: mx.array | None) 
 
 
 def _attend(q: mx.array, keys: mx.array, values: mx.array, mask: mx.array | None) -> Iterator[mx.array]:
-    """Of one head's scaled queries, chunk by chunk."""
+    """Attention of one head's scaled queries, [some queries, features] chunk by chunk."""
     rows = max(1, limits.SCORES_BYTES["cpu"] // (4 * len(keys)))
     for top in range(0, len(q), rows):
         visible = None if mask is None else mask[top : top + rows]

@@ -59,7 +59,7 @@ class _Unwritten:
 
 
 def _ask_for_huge_pages(array: mx.array) -> None:
-    """As advice, which may go unheard."""
+    """Advise the system to back the array with huge pages, which it may ignore."""
     if sys.platform == "linux":
         memory = np.asarray(array)
         first = -(-memory.ctypes.data // mmap.PAGESIZE) * mmap.PAGESIZE

@@ -11,8 +11,8 @@ from itertools import product
 
 import numpy as np
 
+from flux2.backend.blas import add_product
 from flux2.backend.cpu.blank_memory import blank
-from flux2.backend.cpu.blas import add_product
 from flux2.backend.mlx import mx
 
 

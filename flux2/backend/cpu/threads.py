@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
-from flux2.backend.cpu import blas
+from flux2.backend import blas
 
 
 def for_each(starts: Iterable[int], work: Callable[[int], None]) -> None:

@@ -47,7 +47,7 @@ class FoundSettings:
     """What a picture says about how it was made."""
 
     program: str
-    """Whose words these are."""
+    """Program that wrote the picture."""
     values: dict[str, Any] = field(default_factory=dict)
     """By the names of `GenerationRequest`'s fields; all of them valid."""
     left_out: list[LeftOut] = field(default_factory=list)

@@ -1,0 +1,1 @@
+"""From clean latents to a picture."""

@@ -1,0 +1,30 @@
+"""What of a request a model can carry out and yet not as it was meant, perhaps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flux2.architecture.catalog import ModelCard
+from flux2.architecture.guidance import Guidance
+from flux2.request import GenerationRequest
+
+
+def cautions(request: GenerationRequest, card: ModelCard | None, kind: Guidance) -> Iterator[str]:
+    """A sentence for each.
+
+    Args:
+        request: with its defaults filled in.
+        card: the model's; None for one that is not in the catalog.
+        kind: how the model is guided.
+    """
+    size, guidance = (request.width, request.height), request.guidance
+    assert guidance is not None
+    if card and card.only_these_sizes and size not in card.sizes:
+        sizes = ", ".join(f"{w}×{h}" for w, h in card.sizes)
+        yield f"{card.name} was trained for {sizes} only; {request.width}×{request.height} may not look right."
+    if kind == "distilled" and guidance != 1.0:
+        yield f"This model is distilled and has its guidance built in; guidance {guidance:g} does nothing."
+    if request.negative_prompt and kind != "classifier-free":
+        yield "This model is distilled; the negative prompt does nothing."
+    elif request.negative_prompt and guidance <= 1.0:
+        yield "The negative prompt does nothing at guidance 1 or less."
