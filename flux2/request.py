@@ -15,7 +15,7 @@ QUANTIZATIONS = ("bf16", *BITS)
 RESIDENCIES = ("resident", "streamed")
 """Places of the transformer: in memory as a whole, or its blocks read in every step while the one before computes."""
 AUTO = "auto"
-"""In place of a quantization or a residency: the best that fits this machine (`flux2.planning.planner`)."""
+"""Word for the best quantization or residency that fits this machine (`flux2.planning.planner`)."""
 SIZE_MULTIPLE = TOKEN_PIXELS
 MIN_SIZE, MAX_SIZE = 64, 4096  # pixels per side
 MAX_STEPS = 1000  # the scheduler's num_train_timesteps

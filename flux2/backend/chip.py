@@ -29,7 +29,7 @@ class Chip:
     """What computes."""
 
     name: str
-    """For people."""
+    """Name for people."""
     backend: Backend
     memory_limit: int
     """Bytes the process should stay below: Metal's recommended working set, the GPU's memory, or the machine's."""

@@ -23,7 +23,7 @@ from flux2.errors import CheckpointError
 
 INDEX_FILE = "model_index.json"
 SYNTHETIC_MARKER = "synthetic.json"
-"""By which a checkpoint is recognised whose weights are holes on purpose (`flux2.bench.synthetic`)."""
+"""File by which a checkpoint is recognised whose weights are holes on purpose (`flux2.bench.synthetic`)."""
 PIPELINES = ("Flux2KleinPipeline", "Flux2Pipeline")
 
 

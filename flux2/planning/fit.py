@@ -24,7 +24,7 @@ class Fit:
     """A request as it would be carried out, what that takes, and what there is."""
 
     request: GenerationRequest
-    """With quantization and residency decided."""
+    """The request with quantization and residency decided."""
     plan: MemoryPlan
     budget: Budget
     smaller: bool = False

@@ -267,7 +267,7 @@ class _Part:
     kept: int
     """Bytes of the weights as they are computed with."""
     converting: int
-    """At most while they are made out of what was read, which goes tensor by tensor."""
+    """Most bytes while they are made out of what was read, which goes tensor by tensor."""
 
     @classmethod
     def of(cls, shapes: list[tuple[int, ...]], setting: Setting, prepared: bool) -> _Part:
@@ -285,7 +285,7 @@ class _Streamed:
     weights: int
     """Bytes of its weights at most at a time: of a part in use, and of the next as far as it was read."""
     converting: int
-    """At most while a part is made out of what was read."""
+    """Most bytes while a part is made out of what was read."""
     load: int
     """While the conditioning is computed."""
     read_per_step: int

@@ -17,7 +17,7 @@ class Engine:
     dtype: str = "bfloat16"
     backend: DeviceType = "gpu"
     keep_transformer: bool = True
-    """For the next picture; False where there is none."""
+    """Whether it is kept for the next picture; False where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Setting:
     residency: str = "resident"
     keep_text_encoder: bool = False
     keep_transformer: bool = True
-    """For the next picture, where the budget allows it; else it is let go before the decode."""
+    """Whether it is kept for the next picture, where the budget allows it; else it is let go before the decode."""
     width: int = 1024
     height: int = 1024
     dtype: str = "bfloat16"

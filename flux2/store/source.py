@@ -1,4 +1,4 @@
-"""From what a user calls a model — a catalog name, a Hub repository, a folder — to a checkpoint folder on this disk."""
+"""The way from what a user calls a model — a catalog name, a Hub repository, a folder — to its folder on this disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From one picture to the next: wildcards, tokens, other pictures' settings, one's own editor, the queue's editing."""
+"""Ways from one picture to the next: wildcards, tokens, other pictures' settings, one's own editor, the queue."""
 
 from __future__ import annotations
 

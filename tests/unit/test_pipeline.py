@@ -326,7 +326,7 @@ def test_base_models_make_two_passes_and_hear_the_negative_prompt(base: Flux2Pip
 
 
 def test_guidance_combines_the_two_passes_as_the_reference_does(base: Flux2Pipeline) -> None:
-    """At guidance g the first step's velocity is negative + g · (positive − negative)."""
+    """The first step's velocity at guidance g is negative + g · (positive − negative)."""
     ends: dict[float | str, mx.array] = {}
 
     def run(name: float | str, prompt: str, guidance: float) -> None:

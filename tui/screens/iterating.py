@@ -1,4 +1,4 @@
-"""From one picture to the next: what the dashboard's keys for that do, one function per key."""
+"""Ways from one picture to the next: what the dashboard's keys for that do, one function per key."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class Phase:
     operations: float = 0.0
 
     def seconds(self) -> float:
-        """That it takes."""
+        """Seconds that it takes."""
         seconds = 0.0
 
         def on_event(event: Event) -> None:

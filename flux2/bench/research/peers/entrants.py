@@ -31,7 +31,7 @@ class Entrant:
 
     make: Callable[[Work], list[Contender]]
     number_bytes: float | None
-    """That loading takes for each of the network's numbers; None is what is computed in."""
+    """Bytes that loading takes for each of the network's numbers; None is what is computed in."""
 
     def load(self, work: Work, shapes: Shapes) -> list[Contender]:
         """Raises UnavailableError where there is no room for its weights: a GPU that is asked for more may hang."""
