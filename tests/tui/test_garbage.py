@@ -7,6 +7,7 @@ import sys
 
 ASK = """
 import gc
+from contextlib import nullcontext
 from types import SimpleNamespace
 from tui import __main__, app
 
@@ -20,7 +21,7 @@ class Stub:
         print(gc.isenabled(), gc.get_freeze_count() > 10_000)
 
 app.Flux2App = Stub
-__main__.what_is_missing = lambda: ""
+__main__.what_is_missing, __main__.without_echo = lambda: "", nullcontext
 """
 
 
