@@ -12,6 +12,7 @@ from typing import Any
 
 from flux2 import __version__, humanize
 from flux2.architecture.catalog import MODELS
+from flux2.architecture.limits import DTYPE_BYTES
 from flux2.backend.awake import kept_awake
 from flux2.commands.cancelling import Cancelled, CancelOnSignal
 from flux2.commands.fit_question import ask_if_too_large
@@ -32,8 +33,6 @@ from flux2.request import (
     GenerationRequest,
 )
 from flux2.streams import deliver, read_input
-
-DTYPES = ("bfloat16", "float16", "float32")
 
 _DESCRIPTION = """\
 Make a picture from a text and print its path.
@@ -87,7 +86,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--seed", type=int, metavar="S", help=f"0 to {MAX_SEED}; the same seed draws the same picture (default: random)"
     )
     add("--output", "-o", metavar="PATH", help="the PNG, or a folder ending in / to name it in")
-    add("--dtype", choices=DTYPES, help="what is computed in (default: bfloat16; float32 on the CPU)")
+    add("--dtype", choices=tuple(DTYPE_BYTES), help="what is computed in (default: bfloat16; float32 on the CPU)")
     add("--json", action="store_true", help="print one line of JSON instead of the path")
     add("--quiet", "-q", action="store_true", help="no progress bar and no summary")
     parser.set_defaults(run=run)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flux2.architecture.limits import GROUP
-from flux2.backend.chip import Backend
+from flux2.backend.chip import MLXBackend
 from flux2.backend.cpu.banded_matmul import multiply_by_bands
 from flux2.backend.cuda_kernels import dequantize
 from flux2.backend.mlx import mx, this_chip
@@ -92,7 +92,7 @@ WAYS: dict[str, Way] = {
     "unpacked": _unpacked,
     "quantized": _quantized,
 }
-_BACKENDS: dict[str, tuple[Backend, ...]] = {
+_BACKENDS: dict[str, tuple[MLXBackend, ...]] = {
     "banded": ("cpu",),
     "kernel": ("cuda",),
     "dequantized": ("metal", "cuda"),

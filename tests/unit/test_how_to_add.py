@@ -83,7 +83,11 @@ def test_add_a_text_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     row = replace(TEXT_ENCODERS["Qwen3ForCausalLM"], class_name="OtherForCausalLM")
     monkeypatch.setitem(TEXT_ENCODERS, row.class_name, row)
     # Made of the table when the module was loaded.
-    monkeypatch.setitem(files.PARTS, "text_encoder", replace(files.PARTS["text_encoder"], classes=tuple(TEXT_ENCODERS)))
+    monkeypatch.setitem(
+        files.CHECKPOINT_PARTS,
+        "text_encoder",
+        replace(files.CHECKPOINT_PARTS["text_encoder"], classes=tuple(TEXT_ENCODERS)),
+    )
     picture = Flux2Pipeline.from_pretrained(folder)("a fox", width=64, height=64, num_inference_steps=1, seed=1)
     assert picture.images[0].size == (64, 64)
 
