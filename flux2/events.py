@@ -82,7 +82,7 @@ class PhaseFinished(Event):
     """Seconds since the epoch."""
     seconds: float
     memory: Memory
-    """At its end; `peak` is the phase's own."""
+    """Memory at its end; `peak` is the phase's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +148,7 @@ class RunCancelled(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemorySampled(Event):
-    """From the worker's sampler, four times a second."""
+    """A reading of the worker's sampler, four times a second."""
 
     phase: str
     memory: Memory
@@ -203,7 +203,7 @@ class DownloadProgress(Event):
 
     @property
     def seconds_left(self) -> float | None:
-        """At the present rate; None while nothing honest can be said."""
+        """Seconds left at the present rate; None while nothing honest can be said."""
         if not self.total or not self.bytes_per_second:
             return None
         return max(0, self.total - self.done) / self.bytes_per_second

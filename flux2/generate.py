@@ -21,7 +21,7 @@ from flux2.pipeline import Flux2Pipeline
 from flux2.planning import this_machine
 from flux2.planning.fit import Fit, weigh
 from flux2.planning.measured_peaks import remember_peaks
-from flux2.planning.run_setting import Engine
+from flux2.planning.run_facts import Engine
 from flux2.reporting import RunReport
 from flux2.request import AUTO, GenerationRequest
 from flux2.settings import settings

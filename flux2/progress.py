@@ -41,7 +41,7 @@ class RunProgress:
     sigma: float = 1.0
     step_seconds: list[float] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
-    """By finished phase."""
+    """Seconds by finished phase."""
     peaks: dict[str, int] = field(default_factory=dict)
     """Bytes, by finished phase."""
     active: dict[str, int] = field(default_factory=dict)

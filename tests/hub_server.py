@@ -55,7 +55,7 @@ class Hub:
     gone: bool = False
     info_faults: list[Fault] = field(default_factory=list)
     faults: dict[str, list[Fault]] = field(default_factory=dict)
-    """By path in the repository; each is used up `times` times."""
+    """Faults by path in the repository; each is used up `times` times."""
     pace: float = 0.0
     """Seconds between two pieces of 64 KiB of a large file."""
     asked: list[tuple[str, str, str]] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Hub:
     sent: Counter[str] = field(default_factory=Counter)
     """Bytes sent, by path in the repository."""
     digests: dict[str, str] = field(default_factory=dict)
-    """By path in the repository: told in place of the true one."""
+    """Digests told in place of the true ones, by path in the repository."""
     closing: threading.Event = field(default_factory=threading.Event)
     leaked: list[str] = field(default_factory=list)
     """Requests to the storage host that carried the token."""

@@ -11,6 +11,9 @@ from typing import Literal
 DeviceType = Literal["cpu", "gpu"]
 """What MLX computes on, as far as limits depend on it: its CPU backend, or one of its GPU backends."""
 
+DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
+"""Bytes of a number in each type that can be computed in, by diffusers' names."""
+
 MAX_TEXT_TOKENS = 512
 """Text tokens that FLUX.2 was trained with, padding included (diffusers' `max_sequence_length`)."""
 

@@ -35,7 +35,7 @@ _PREFIX = "scipy_"
 _FUNCTIONS = ("cblas_sgemm", "cblas_dgemm", "cblas_cgemm")
 """What libmlx.so calls: `nm -D --undefined-only libmlx.so | grep cblas`."""
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
-"""With which users say how many threads there shall be; nothing here changes their mind."""
+"""Variables with which users say how many threads there shall be; nothing here changes their mind."""
 _ROW_MAJOR_SECOND_TRANSPOSED = (101, 111, 112)
 """CBLAS's constants for the layout of all matrices, and for what is to be transposed."""
 _SLEEP_AFTER = ("OPENBLAS_THREAD_TIMEOUT", "16")
@@ -92,7 +92,7 @@ def threads() -> int:
 
 
 def kernels() -> str:
-    """By what matrices are multiplied, as far as it decides the last bits: OpenBLAS's version and the processor's type
+    """What multiplies matrices, as far as it decides the last bits: OpenBLAS's version and the processor's type
     that it chose or was told (OPENBLAS_CORETYPE), and its threads; "" where it is not there."""
     if not _Library.loaded:
         return ""

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Backend = Literal["cpu", "metal", "cuda"]
+MLXBackend = Literal["cpu", "metal", "cuda"]
+"""The backends of MLX; limits tell only its CPU from a GPU (`flux2.architecture.limits.DeviceType`)."""
 
 EMULATES_BFLOAT16 = (1, 2)
 """Generations of Apple's chips whose GPUs have no bfloat16 arithmetic: it is done in float32, float16 is not."""
@@ -29,8 +30,8 @@ class Chip:
     """What computes."""
 
     name: str
-    """For people."""
-    backend: Backend
+    """Name for people."""
+    backend: MLXBackend
     memory_limit: int
     """Bytes the process should stay below: Metal's recommended working set, the GPU's memory, or the machine's."""
     generation: int = 0

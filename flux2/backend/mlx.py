@@ -12,7 +12,7 @@ import sys
 
 import psutil
 
-from flux2.architecture.limits import DeviceType
+from flux2.architecture.limits import DTYPE_BYTES, DeviceType
 from flux2.backend import blas
 from flux2.backend.chip import Chip, read_chip
 
@@ -40,7 +40,7 @@ from mlx import nn  # noqa: E402
 
 __all__ = ["BLAS_COMPLAINT", "DTYPES", "default_dtype", "device_type", "mx", "nn", "on_cpu", "on_cuda", "this_chip"]
 
-DTYPES = {"bfloat16": mx.bfloat16, "float16": mx.float16, "float32": mx.float32}
+DTYPES: dict[str, mx.Dtype] = {name: getattr(mx, name) for name in DTYPE_BYTES}
 
 
 def on_cpu() -> bool:

@@ -68,7 +68,7 @@ class Measured:
     phase_ends: dict[str, int] = field(default_factory=dict)
     """What was still active at the end of each."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """By phase."""
+    """Seconds by phase."""
     step_seconds: list[float] = field(default_factory=list)
     footprint: int = 0
     """The process's own memory at the end of the phase or step where it was largest, bytes."""

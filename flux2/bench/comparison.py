@@ -42,7 +42,7 @@ class Comparison:
         return None if self.target is None else round(self.measured) <= self.target
 
     def as_dict(self) -> dict[str, Any]:
-        """For the JSON of a report: MiB and %."""
+        """Values for the JSON of a report: MiB and %."""
         values = {
             "measured": self.measured,
             "document": self.document,

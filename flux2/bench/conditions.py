@@ -1,4 +1,4 @@
-"""On what, with what and under which load something was measured: figures without these are worth little."""
+"""Conditions of a measurement: the machine, the versions and the load, without which figures are worth little."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ LEVELS = QUANTIZATIONS
 HARDWARE = "M2 Ultra 96 GB, MLX Swift 0.30.2"
 
 Row = tuple[float | None, float | None, float | None]
-"""At LEVELS."""
+"""Values at each of LEVELS."""
 
 
 @dataclass(frozen=True, slots=True)

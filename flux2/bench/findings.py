@@ -11,7 +11,7 @@ from flux2.humanize import size
 from flux2.planning.budget import MACHINES, machine_limit
 
 Cells = dict[tuple[str, str, str], dict[str, Any]]
-"""By model, quantization and residency."""
+"""Cells by model, quantization and residency."""
 
 
 def find_all(report: dict[str, Any]) -> list[str]:

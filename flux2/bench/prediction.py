@@ -7,7 +7,7 @@ from typing import Any
 from flux2.architecture.guidance import is_guided
 from flux2.errors import Flux2Error
 from flux2.planning.planner import plan
-from flux2.planning.run_setting import Setting
+from flux2.planning.run_facts import RunFacts
 from flux2.store.configs import Networks, find_networks
 
 
@@ -17,7 +17,7 @@ def predict(report: dict[str, Any], cell: dict[str, Any]) -> dict[str, int]:
         return {}
     try:
         networks = find_networks(cell["model"])
-        planned = plan(networks, _setting(report, cell, networks))
+        planned = plan(networks, _facts(report, cell, networks))
     except Flux2Error:
         return {}
     held = planned.kept + planned.embeddings
@@ -32,14 +32,14 @@ def predict(report: dict[str, Any], cell: dict[str, Any]) -> dict[str, int]:
     return {key: figures[key] for key in cell["figures"]}
 
 
-def _setting(report: dict[str, Any], cell: dict[str, Any], networks: Networks) -> Setting:
-    return Setting(
+def _facts(report: dict[str, Any], cell: dict[str, Any], networks: Networks) -> RunFacts:
+    return RunFacts(
         quantization=cell["quantization"],
         residency=cell["residency"],
         width=cell["width"],
         height=cell["height"],
         dtype=cell["dtype"],
-        backend=report["conditions"]["backend"],
+        device=report["conditions"]["backend"],
         guided=is_guided(networks.guidance, cell["guidance"]),
         text_tokens=cell["tokens"] or 0,
     )

@@ -21,7 +21,7 @@ from typing import Any
 from flux2.architecture.limits import MAX_TEXT_TOKENS
 from flux2.architecture.published import ARCHITECTURES, Architecture, scaled_down
 from flux2.architecture.shapes import Shapes
-from flux2.checkpoint.files import PARTS, SYNTHETIC_MARKER
+from flux2.checkpoint.files import CHECKPOINT_PARTS, SYNTHETIC_MARKER
 from flux2.errors import Flux2Error
 from flux2.humanize import size
 from flux2.paths import pocket_checkpoint
@@ -77,7 +77,7 @@ def _write(architecture: Architecture, folder: Path) -> None:
     _write_json(folder / "scheduler" / "scheduler_config.json", architecture.scheduler)
     for name, shapes in architecture.shapes().items():
         _write_json(folder / name / "config.json", getattr(architecture, name))
-        _write_weights(folder / name, PARTS[name].weights, shapes)
+        _write_weights(folder / name, CHECKPOINT_PARTS[name].weights, shapes)
     _write_tokenizer(folder / "tokenizer")
 
 

@@ -38,7 +38,7 @@ _BY_MODEL: dict[tuple[str, str, str], tuple[int, int, int]] = {
     ("generation_peak", "bf16", "streamed"): (2500, 3500, 6000),
     ("text_encoding_peak", ALL, ALL): (700, 1000, 2400),
 }
-"""By figure, level and residency: for each of MODELS."""
+"""Targets by figure, level and residency, for each of MODELS."""
 _DECODE = {SIZE: 1200, LARGE_SIZE: 4200}
 """Above the weights, by the picture's side: for all models and levels."""
 _OF_SIZE = ("generation_peak", "decode_above_weights")

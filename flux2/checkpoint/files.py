@@ -23,7 +23,7 @@ from flux2.errors import CheckpointError
 
 INDEX_FILE = "model_index.json"
 SYNTHETIC_MARKER = "synthetic.json"
-"""By which a checkpoint is recognised whose weights are holes on purpose (`flux2.bench.synthetic`)."""
+"""File by which a checkpoint is recognised whose weights are holes on purpose (`flux2.bench.synthetic`)."""
 PIPELINES = ("Flux2KleinPipeline", "Flux2Pipeline")
 
 
@@ -41,7 +41,7 @@ class Part:
     """The weights' file name without ".safetensors"; "" for a part without weights."""
 
 
-PARTS = {
+CHECKPOINT_PARTS = {
     part.folder: part
     for part in (
         Part(
@@ -78,8 +78,8 @@ TOKENIZER = "tokenizer"
 NEEDED_FILES = (
     INDEX_FILE,
     f"{TOKENIZER}/*",
-    *(f"{part.folder}/*.json" for part in PARTS.values()),
-    *(f"{part.folder}/*.safetensors" for part in PARTS.values() if part.weights),
+    *(f"{part.folder}/*.json" for part in CHECKPOINT_PARTS.values()),
+    *(f"{part.folder}/*.safetensors" for part in CHECKPOINT_PARTS.values() if part.weights),
 )
 """Patterns of the files taken from a Hub repository; what lies at its top, often the same weights, is not read."""
 
@@ -110,7 +110,7 @@ def missing_file(folder: Path) -> Path | None:
         check_tokenizer(folder / TOKENIZER)
     except CheckpointError:
         return folder / TOKENIZER / TOKENIZER_FILE
-    for part in PARTS.values():
+    for part in CHECKPOINT_PARTS.values():
         place = folder / part.folder
         if not _is_json(place / part.config):
             return place / part.config

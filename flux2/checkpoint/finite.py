@@ -20,7 +20,7 @@ _EXPONENTS: dict[str, tuple[mx.Dtype, int]] = {
     "F16": (mx.uint16, 0x7C00),
     "F32": (mx.uint32, 0x7F800000),
 }
-"""By type: what to look at its bits as, and the exponent's. All of them set are infinity or NaN (IEEE 754)."""
+"""What to look at a type's bits as, and the exponent's, by type. All of them set are infinity or NaN (IEEE 754)."""
 _PIECE = 1 << 20
 """Numbers looked at together."""
 

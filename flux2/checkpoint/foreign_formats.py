@@ -26,7 +26,7 @@ _BY_METHOD = {
     "hqq": "quantized by HQQ",
     "svdquant": "quantized by Nunchaku (SVDQuant)",
 }
-"""By `quant_method` of a config's `quantization_config`."""
+"""Formats by `quant_method` of a config's `quantization_config`."""
 
 _BFLOAT16 = "use the model's own bfloat16 files, which flux2 quantizes while loading (--transformer-quant int4)"
 _LORA = "name the model that it was made for"
@@ -65,7 +65,7 @@ _BY_TYPE = {
     "F8_E5M2": "of 8-bit floating point",
     "U32": "quantized by MLX (mflux or mlx-lm)",
 }
-"""By the type of a tensor that should be of 16 or 32 bits, as the format names it."""
+"""Formats by the type of a tensor that should be of 16 or 32 bits, as the file names it."""
 
 
 def foreign_format(

@@ -12,7 +12,7 @@ from typing import Any
 from flux2.architecture.config_reader import check_class
 from flux2.architecture.guidance import Guidance, guidance_of
 from flux2.checkpoint.files import (
-    PARTS,
+    CHECKPOINT_PARTS,
     SYNTHETIC_MARKER,
     TOKENIZER,
     Part,
@@ -87,8 +87,10 @@ def open_checkpoint(folder: Path, vae: Path | None = None) -> Checkpoint:
         raise CheckpointError(f"{folder} is not a folder; {what_lies_here(folder)}")
     index = read_index(folder)
     check_tokenizer(folder / TOKENIZER)
-    folders = {name: folder / name for name in PARTS} | ({"vae": vae} if vae else {})
-    return Checkpoint(folder, index, **{name: _open_component(folders[name], part) for name, part in PARTS.items()})
+    folders = {name: folder / name for name in CHECKPOINT_PARTS} | ({"vae": vae} if vae else {})
+    return Checkpoint(
+        folder, index, **{name: _open_component(folders[name], part) for name, part in CHECKPOINT_PARTS.items()}
+    )
 
 
 def _open_component(folder: Path, part: Part) -> Component:

@@ -119,7 +119,7 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
 
 
 def _digests(metadata: object) -> dict[str, str]:
-    """By tensor; one that is damaged fits no tensor."""
+    """Digests by tensor; one that is damaged fits no tensor."""
     said = metadata.get(DIGESTS) if isinstance(metadata, dict) else None
     if not isinstance(said, str):
         return {}

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from flux2.architecture.limits import DTYPE_BYTES
 from flux2.backend.awake import kept_awake
 from flux2.bench.document import LEVELS, MODELS, PROMPT, SEED, SIZE
 from flux2.request import RESIDENCIES
@@ -56,7 +57,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--height", type=int, metavar="H", help=f"of the pictures, pixels (default: {SIZE}; pocket's own)")
     add("--steps", type=int, metavar="N", help="denoising steps (default: the model's); no memory depends on them")
     add("--tokens", type=int, metavar="N", help="text tokens (default: the model's)")
-    add("--dtype", choices=("bfloat16", "float16", "float32"), help="what is computed in (default: the backend's best)")
+    add("--dtype", choices=tuple(DTYPE_BYTES), help="what is computed in (default: the backend's best)")
     add("--runs", type=int, default=1, metavar="N", help="processes per cell; their medians are shown (default: 1)")
     add("--json", type=Path, metavar="FILE", dest="report", help="write the report there, too")
     add("--markdown", type=Path, metavar="FILE", help="write the tables there instead of printing them")

@@ -73,7 +73,7 @@ def _remedies(others: list[Fit]) -> str:
 
 
 def _arguments(fit: Fit) -> str:
-    setting = fit.plan.setting
+    setting = fit.plan.facts
     size = f" --width {setting.width} --height {setting.height}" if fit.smaller else ""
     return f"--transformer-quant {setting.quantization} --residency {setting.residency}{size}"
 
@@ -89,7 +89,7 @@ def _choices(others: list[Fit]) -> list[str]:
 
 
 def _size(fit: Fit) -> str:
-    return f" at {fit.plan.setting.width}×{fit.plan.setting.height}" if fit.smaller else ""
+    return f" at {fit.plan.facts.width}×{fit.plan.facts.height}" if fit.smaller else ""
 
 
 def _reading(fit: Fit) -> str:

@@ -8,11 +8,12 @@ from dataclasses import asdict
 from typing import Any
 
 from flux2.architecture.catalog import MODELS, find_card
+from flux2.architecture.limits import DTYPE_BYTES
 from flux2.errors import RequestError
 from flux2.planning.budget import Budget, read_budget
-from flux2.planning.fit import best_fit, machines, setting_of
+from flux2.planning.fit import best_fit, facts_of, machines
 from flux2.planning.planner import MemoryPlan, plan_all
-from flux2.planning.run_setting import Engine
+from flux2.planning.run_facts import Engine
 from flux2.request import AUTO, MAX_SIZE, MIN_SIZE, RESIDENCIES, SIZE_MULTIPLE, GenerationRequest
 from flux2.store.configs import Networks, find_networks
 from flux2.store.local import default_model, find_local, find_local_vae, resolve_name
@@ -50,7 +51,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--width", type=int, metavar="W", help=size)
     add("--height", type=int, metavar="H", help=size)
     add("--guidance", type=float, metavar="G", help="above 1, base models have a second pass (default: the model's)")
-    add("--dtype", choices=("bfloat16", "float16", "float32"), help="what is computed in (default: the backend's best)")
+    add("--dtype", choices=tuple(DTYPE_BYTES), help="what is computed in (default: the backend's best)")
     add_budget(parser)
     add("--json", action="store_true", help="print one line of JSON, in bytes")
     parser.set_defaults(run=run)
@@ -92,8 +93,8 @@ def run(args: argparse.Namespace) -> int:
     engine, budget = _this_machine(args.dtype, limit)
     plans = [
         found
-        for found in plan_all(networks, setting_of(request, networks, engine), budget)
-        if args.residency in (found.setting.residency, AUTO)
+        for found in plan_all(networks, facts_of(request, networks, engine), budget)
+        if args.residency in (found.facts.residency, AUTO)
     ]
     own_vae = vae is not None and find_local_vae(vae) is None
     if args.json:
@@ -137,7 +138,7 @@ def _facts(model: str, networks: Networks, plans: list[MemoryPlan], budget: Budg
     return {
         "model": model,
         "budget": asdict(budget),
-        "best": {"quantization": best.setting.quantization, "residency": best.setting.residency} if best else None,
+        "best": {"quantization": best.facts.quantization, "residency": best.facts.residency} if best else None,
         "prepared": sorted(networks.prepared),
         "plans": [
             {
@@ -145,7 +146,7 @@ def _facts(model: str, networks: Networks, plans: list[MemoryPlan], budget: Budg
                 "peak": found.peak,
                 "phase": found.phase,
                 "verdict": budget.judge(found.peak),
-                "machines": machines(networks, found.setting),
+                "machines": machines(networks, found.facts),
             }
             for found in plans
         ],
@@ -153,13 +154,13 @@ def _facts(model: str, networks: Networks, plans: list[MemoryPlan], budget: Budg
 
 
 def _text(model: str, networks: Networks, plans: list[MemoryPlan], budget: Budget) -> str:
-    setting, best = plans[0].setting, best_fit(plans, budget)
+    setting, best = plans[0].facts, best_fit(plans, budget)
     header = ("LEVEL", "WEIGHTS", *(phase.upper() for phase in plans[0].peaks), "PEAK", "READ", "FROM", "HERE")
     table = _aligned([header, *(_row(found, networks, budget, found is best) for found in plans)])
     lines = [table[0]]
     for place, found in enumerate(plans):
-        residency = found.setting.residency
-        if place == 0 or residency != plans[place - 1].setting.residency:
+        residency = found.facts.residency
+        if place == 0 or residency != plans[place - 1].facts.residency:
             lines.append(f"{_GROUPS[residency]}:")
         lines.append(table[place + 1])
     passes = ", two passes per step" if setting.guided else ""
@@ -180,22 +181,20 @@ def _text(model: str, networks: Networks, plans: list[MemoryPlan], budget: Budge
 
 def _advice(plans: list[MemoryPlan]) -> list[str]:
     """What streaming would read of files that are not there yet."""
-    reads = [
-        f"{found.setting.quantization} {_mib(found.read_if_prepared)}" for found in plans if found.read_if_prepared
-    ]
+    reads = [f"{found.facts.quantization} {_mib(found.read_if_prepared)}" for found in plans if found.read_if_prepared]
     return [f"READ of the files that flux2 quantize makes, so that no step quantizes: {', '.join(reads)}."] * bool(
         reads
     )
 
 
 def _row(found: MemoryPlan, networks: Networks, budget: Budget, is_best: bool) -> tuple[str, ...]:
-    level = found.setting.quantization
+    level = found.facts.quantization
     marks = " (p)" * (level in networks.prepared) + " (d)" * found.drops_transformer
     return (
         f"  {level}{marks}",
         *map(_mib, (found.weights, *found.peaks.values(), found.peak)),
         _mib(found.read_per_step) if found.read_per_step else "",
-        str(next(iter(machines(networks, found.setting)), "–")),
+        str(next(iter(machines(networks, found.facts)), "–")),
         budget.judge(found.peak) + " ← auto" * is_best,
     )
 

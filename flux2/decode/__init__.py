@@ -1,1 +1,1 @@
-"""From clean latents to a picture."""
+"""The way from clean latents to a picture."""

@@ -1,4 +1,4 @@
-"""From noise to clean latents: one pass of the transformer per step, two with classifier-free guidance."""
+"""The way from noise to clean latents: one pass of the transformer per step, two with classifier-free guidance."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Step(NamedTuple):
     """The noise level it started from."""
     seconds: float
     latents: mx.array
-    """At the next noise level; packed, float32 [1, tokens, channels]."""
+    """Latents at the next noise level; packed, float32 [1, tokens, channels]."""
     estimate: mx.array
     """x0 = x − σ·v: the clean latents as far as they can be told."""
 

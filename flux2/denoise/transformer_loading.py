@@ -31,7 +31,7 @@ class ReadyTransformer(NamedTuple):
     conditioning: Conditioning | None = None
     """What the run's steps have in common; None where it is still to be computed."""
     evaluate: Evaluate = mx.eval
-    """For its steps; weights that come and go need them to be done with each part."""
+    """What evaluates its steps; weights that come and go need it to be done with each part."""
     waited: Callable[[], float] = lambda: 0.0
     """Seconds that it has waited for the disk so far."""
 

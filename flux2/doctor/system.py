@@ -20,7 +20,7 @@ from flux2.doctor.finding import Finding, note, ok, wrong
 from flux2.humanize import size
 
 OLDEST_MACOS = (14, 0)
-"""That MLX's wheels are built for."""
+"""Version of macOS that MLX's wheels are built for."""
 LITTLE_ROOM = 2 << 30
 """Bytes of disk below which pictures, caches and logs may soon find no room."""
 MUCH_SWAP = 4 << 30

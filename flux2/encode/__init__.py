@@ -1,1 +1,1 @@
-"""From a prompt to its embeddings."""
+"""The way from a prompt to its embeddings."""

@@ -23,7 +23,7 @@ from flux2.models.language_model import Attendable, DecoderLayer, LanguageModel,
 
 _EMBEDDINGS = "model.embed_tokens.weight"
 _NOTHING = mx.array(0.0)
-"""In place of a weight that was let go."""
+"""Stand-in for a weight that was let go."""
 
 
 @dataclass(slots=True)

@@ -184,7 +184,7 @@ def convolve(
 
 
 def _pad(x: mx.array, rows: tuple[int, int], columns: tuple[int, int]) -> mx.array:
-    """With so many rows of zeros above and below, and so many columns of them at either side."""
+    """Rows with so many rows of zeros above and below, and so many columns of them at either side."""
     return mx.pad(x, [(0, 0), rows, columns, (0, 0)]) if any((*rows, *columns)) else x
 
 
@@ -195,7 +195,7 @@ def _sum_pairs(weight: mx.array, axis: int, phase: int) -> mx.array:
 
 
 def _affine_silu(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
-    """With a scale and a shift per channel of each picture, float32 [batch, 1, 1, channels]."""
+    """Rows with a scale and a shift per channel of each picture, float32 [batch, 1, 1, channels]."""
     if not on_cpu():
         return _fused_affine_silu(x, scale, shift)
     pictures = (mx.split(part, x.shape[0]) for part in (x, scale, shift))

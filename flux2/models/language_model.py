@@ -48,7 +48,7 @@ class LanguageModel(nn.Module):
         return self.model.embed_tokens(input_ids).astype(self.layers[0].input_layernorm.weight.dtype)
 
     def attendable(self, attention_mask: mx.array) -> Attendable:
-        """From the tokenizer's mask, [batch, tokens], 1 for a token and 0 for padding."""
+        """Mask of attention from the tokenizer's mask, [batch, tokens], 1 for a token and 0 for padding."""
         tokens = attention_mask.shape[1]
         mask = mx.tri(tokens, dtype=mx.bool_) & attention_mask.astype(mx.bool_)[:, None, None, :]
         rotation = sequence_rotation(tokens, self.config.head_dim, self.config.rope_theta)

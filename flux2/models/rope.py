@@ -39,7 +39,7 @@ class Rotation(NamedTuple):
     sin: mx.array
 
     def of_pairs(self) -> PairRotation:
-        """For `rotate_pairs`."""
+        """Rotation in the form that `rotate_pairs` takes."""
         cos, sin = mx.stack([self.cos, self.cos], axis=-1), mx.stack([-self.sin, self.sin], axis=-1)
         rotation = PairRotation(cos[:, None], sin[:, None])
         mx.eval(rotation)

@@ -107,7 +107,7 @@ class Favourites:
 
 
 def _read(file: Path) -> dict[str, _Mark]:
-    """By path. A damaged file is put aside, not lost; a damaged entry is passed over."""
+    """Marks by path. A damaged file is put aside, not lost; a damaged entry is passed over."""
     try:
         entries = json.loads(read_own(file))
     except OSError:

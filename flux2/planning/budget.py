@@ -38,7 +38,7 @@ class Budget:
 
     @classmethod
     def now(cls, limit: int, reading: Memory) -> Budget:
-        """With what the meter says; what the process holds already is its own to use again."""
+        """Budget with what the meter says; what the process holds already is its own to use again."""
         available = reading.available + reading.active + reading.cache
         return cls(limit=limit, available=available if reading.available else limit)
 

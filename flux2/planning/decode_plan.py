@@ -7,7 +7,7 @@ import math
 from flux2.architecture import limits
 from flux2.architecture.autoencoder import AutoencoderConfig, autoencoder_shapes
 from flux2.architecture.limits import DeviceType
-from flux2.planning.run_setting import FILE_BYTES, Setting
+from flux2.planning.run_facts import FILE_BYTES, RunFacts
 
 DECODE_CHUNKS = 3.0
 """Copies of a chunk's attention scores."""
@@ -19,9 +19,9 @@ BAND_ROWS = 14
 """Rows of a picture, for the bands' overlaps."""
 
 
-def decode_above(config: AutoencoderConfig, setting: Setting) -> int:
+def decode_above(config: AutoencoderConfig, facts: RunFacts) -> int:
     """What the decoder takes: the weights of what did not run yet, and its attention's or a residual block's work."""
-    b = setting.compute_bytes
+    b = facts.compute_bytes
     weights = {
         name: math.prod(shape) * (min(b, FILE_BYTES) if len(shape) == 2 else b)
         for name, shape in autoencoder_shapes(config).items()
@@ -29,33 +29,31 @@ def decode_above(config: AutoencoderConfig, setting: Setting) -> int:
     }
     widths = config.decoder_block_out_channels[::-1]
     factor = 2 ** (len(widths) - 1)
-    width, height = setting.width // factor, setting.height // factor
+    width, height = facts.width // factor, facts.height // factor
     left = sum(weights.values())
-    residual = left + _residual_above(widths[0], widths[0], width, height, setting)
+    residual = left + _residual_above(widths[0], widths[0], width, height, facts)
     left -= sum(count for name, count in weights.items() if name.startswith("decoder.mid_block.resnets.0."))
     attending = (
-        left
-        + 5 * width * height * widths[0] * b
-        + DECODE_CHUNKS * scores_of_a_chunk(1, width * height, setting.backend)
+        left + 5 * width * height * widths[0] * b + DECODE_CHUNKS * scores_of_a_chunk(1, width * height, facts.device)
     )
     peaks = [residual, attending]
 
     left = sum(count for name, count in weights.items() if name.startswith(("decoder.up_blocks.", "decoder.conv_")))
     for level, (before, after) in enumerate(zip((widths[0], *widths), widths, strict=False)):
-        peaks.append(left + _residual_above(before, after, width << level, height << level, setting))
+        peaks.append(left + _residual_above(before, after, width << level, height << level, facts))
         left -= sum(count for name, count in weights.items() if name.startswith(f"decoder.up_blocks.{level}."))
     return int(max(peaks))
 
 
-def _residual_above(before: int, after: int, width: int, height: int, setting: Setting) -> float:
+def _residual_above(before: int, after: int, width: int, height: int, facts: RunFacts) -> float:
     """The activations of a residual block from `before` to `after` channels, and its bands' temporaries."""
-    b = setting.compute_bytes
+    b = facts.compute_bytes
     row = width * max(before, after) * b
     activation = height * width * max(before, 2 * after) * b
-    if height * row <= limits.BAND_BYTES[setting.backend]:
-        inputs, outputs = WHOLE_COPIES[setting.backend]
+    if height * row <= limits.BAND_BYTES[facts.device]:
+        inputs, outputs = WHOLE_COPIES[facts.device]
         return height * width * b * (inputs * before + outputs * after) + 9 * before * after * b
-    return activation + BAND_COPIES[setting.backend] * limits.BAND_BYTES[setting.backend] + BAND_ROWS * row
+    return activation + BAND_COPIES[facts.device] * limits.BAND_BYTES[facts.device] + BAND_ROWS * row
 
 
 def scores_of_a_chunk(heads: int, tokens: int, backend: DeviceType) -> int:

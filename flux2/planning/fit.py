@@ -11,7 +11,7 @@ from flux2.architecture.catalog import find_card, label
 from flux2.architecture.guidance import DEFAULTS, is_guided
 from flux2.planning.budget import MACHINES, Budget, Verdict, machine_limit
 from flux2.planning.planner import MemoryPlan, plan, plan_all
-from flux2.planning.run_setting import Engine, Setting
+from flux2.planning.run_facts import Engine, RunFacts
 from flux2.request import AUTO, MIN_SIZE, QUANTIZATIONS, RESIDENCIES, SIZE_MULTIPLE, GenerationRequest
 from flux2.store.configs import Networks
 
@@ -24,7 +24,7 @@ class Fit:
     """A request as it would be carried out, what that takes, and what there is."""
 
     request: GenerationRequest
-    """With quantization and residency decided."""
+    """The request with quantization and residency decided."""
     plan: MemoryPlan
     budget: Budget
     smaller: bool = False
@@ -37,14 +37,14 @@ class Fit:
     @property
     def name(self) -> str:
         """`klein-4b int4 streamed at 1024×1024`"""
-        setting = self.plan.setting
-        return f"{label(self.request.model)} {self.level} at {setting.width}×{setting.height}"
+        facts = self.plan.facts
+        return f"{label(self.request.model)} {self.level} at {facts.width}×{facts.height}"
 
     @property
     def level(self) -> str:
         """`int4`, or `int4 streamed`"""
-        setting = self.plan.setting
-        return f"{setting.quantization} streamed" if setting.residency == "streamed" else setting.quantization
+        facts = self.plan.facts
+        return f"{facts.quantization} streamed" if facts.residency == "streamed" else facts.quantization
 
     @property
     def need(self) -> str:
@@ -62,33 +62,33 @@ class Fit:
 
 def weigh(request: GenerationRequest, networks: Networks, engine: Engine, budget: Budget) -> Fit:
     """Decide what the request leaves to `AUTO`: as `best_fit` does, else the smallest."""
-    setting = setting_of(request, networks, engine)
+    facts = facts_of(request, networks, engine)
     levels = QUANTIZATIONS if request.quantization == AUTO else (request.quantization,)
     residencies = RESIDENCIES if request.residency == AUTO else (request.residency,)
     plans = [
-        plan(networks, replace(setting, quantization=quantization, residency=residency), budget)
+        plan(networks, replace(facts, quantization=quantization, residency=residency), budget)
         for residency, quantization in product(residencies, levels)
     ]
     best = best_fit(plans, budget) or min(plans, key=lambda found: found.peak)
-    return Fit(request=_with(request, best.setting), plan=best, budget=budget)
+    return Fit(request=_with(request, best.facts), plan=best, budget=budget)
 
 
 def alternatives(fit: Fit, networks: Networks) -> list[Fit]:
     """What would fit in its place, the best first: at the same size, or where nothing does, at a smaller one."""
-    asked = fit.plan.setting
+    asked = fit.plan.facts
     for width, height in [(asked.width, asked.height), *_smaller(asked)]:
         plans = plan_all(networks, replace(asked, width=width, height=height), fit.budget)
         fits = [found for found in plans if fit.budget.judge(found.peak) != "does not fit"]
         if fits:
             smaller = (width, height) != (asked.width, asked.height)
             request = replace(fit.request, width=width, height=height) if smaller else fit.request
-            return [replace(fit, request=_with(request, found.setting), plan=found, smaller=smaller) for found in fits]
+            return [replace(fit, request=_with(request, found.facts), plan=found, smaller=smaller) for found in fits]
     return []
 
 
-def machines(networks: Networks, setting: Setting) -> list[int]:
+def machines(networks: Networks, facts: RunFacts) -> list[int]:
     """Which of the sizes that Apple machines are sold with this fits, on their GPU; GB."""
-    there = replace(setting, dtype="bfloat16", backend="gpu")
+    there = replace(facts, dtype="bfloat16", device="gpu")
     budgets = {size: Budget(limit=machine_limit(size << 30), available=size << 30) for size in MACHINES}
     peaks = {size: plan(networks, there, budget).peak for size, budget in budgets.items()}
     return [size for size, budget in budgets.items() if budget.judge(peaks[size]) != "does not fit"]
@@ -103,7 +103,7 @@ def best_fit(plans: Iterable[MemoryPlan], budget: Budget) -> MemoryPlan | None:
     """
     judged = [(budget.judge(found.peak), found) for found in plans]
     for residency in RESIDENCIES:
-        ours = [(verdict, found) for verdict, found in judged if found.setting.residency == residency]
+        ours = [(verdict, found) for verdict, found in judged if found.facts.residency == residency]
         fitting = next((found for verdict, found in ours if verdict == "fits"), None)
         tight = [found for verdict, found in ours if verdict == "tight"]
         if best := fitting or min(tight, key=lambda found: found.peak, default=None):
@@ -111,14 +111,14 @@ def best_fit(plans: Iterable[MemoryPlan], budget: Budget) -> MemoryPlan | None:
     return None
 
 
-def setting_of(request: GenerationRequest, networks: Networks, engine: Engine) -> Setting:
+def facts_of(request: GenerationRequest, networks: Networks, engine: Engine) -> RunFacts:
     """What the request's memory depends on, with the model's defaults for what it leaves open."""
     card = find_card(request.model)
     width, height = card.size if card else (networks.vae.sample_size, networks.vae.sample_size)
     guidance = request.guidance
     if guidance is None:
         _, guidance = (card.steps, card.guidance) if card else DEFAULTS[networks.guidance]
-    return Setting(
+    return RunFacts(
         quantization=request.quantization,
         residency=request.residency,
         keep_text_encoder=request.keep_text_encoder,
@@ -126,19 +126,19 @@ def setting_of(request: GenerationRequest, networks: Networks, engine: Engine) -
         width=request.width or width,
         height=request.height or height,
         dtype=engine.dtype,
-        backend=engine.backend,
+        device=engine.device,
         guided=is_guided(networks.guidance, guidance),
         text_tokens=request.max_sequence_length or 0,
     )
 
 
-def _with(request: GenerationRequest, setting: Setting) -> GenerationRequest:
-    return replace(request, quantization=setting.quantization, residency=setting.residency)
+def _with(request: GenerationRequest, facts: RunFacts) -> GenerationRequest:
+    return replace(request, quantization=facts.quantization, residency=facts.residency)
 
 
-def _smaller(setting: Setting) -> Iterator[tuple[int, int]]:
+def _smaller(facts: RunFacts) -> Iterator[tuple[int, int]]:
     """Sizes of the same shape, as far as their sides are allowed."""
     for share in SMALLER:
-        width, height = (int(side * share) // SIZE_MULTIPLE * SIZE_MULTIPLE for side in (setting.width, setting.height))
+        width, height = (int(side * share) // SIZE_MULTIPLE * SIZE_MULTIPLE for side in (facts.width, facts.height))
         if min(width, height) >= MIN_SIZE:
             yield width, height

@@ -56,14 +56,14 @@ def measured_peak(request: GenerationRequest, plan: MemoryPlan) -> int | None:
 
 def _key(request: GenerationRequest, plan: MemoryPlan) -> str:
     """All that the peaks depend on."""
-    return json.dumps([request.model, request.vae, plan.drops_transformer, *asdict(plan.setting).values()])
+    return json.dumps([request.model, request.vae, plan.drops_transformer, *asdict(plan.facts).values()])
 
 
 def _encoding_key(request: GenerationRequest, plan: MemoryPlan) -> str:
     """What encoding depends on: not on the transformer, which comes after it, so that a comparison, whose prompt is
     encoded for the first of its pictures only, measures all of them."""
-    setting = plan.setting
-    parts = [setting.keep_text_encoder, setting.dtype, setting.backend, setting.guided, setting.text_tokens]
+    facts = plan.facts
+    parts = [facts.keep_text_encoder, facts.dtype, facts.device, facts.guided, facts.text_tokens]
     return json.dumps([request.model, *parts])
 
 

@@ -28,7 +28,7 @@ from flux2.architecture.transformer import (
 from flux2.events import Phase
 from flux2.planning.budget import Budget
 from flux2.planning.decode_plan import decode_above, scores_of_a_chunk
-from flux2.planning.run_setting import FILE_BYTES, Setting
+from flux2.planning.run_facts import FILE_BYTES, RunFacts
 from flux2.request import QUANTIZATIONS, RESIDENCIES
 from flux2.store.configs import Networks
 
@@ -64,7 +64,7 @@ BLOCK_CHUNKS = 3.0
 class MemoryPlan:
     """What a first run will take, bytes of MLX's active memory."""
 
-    setting: Setting
+    facts: RunFacts
     weights: int
     """Bytes of the transformer's weights held while it computes: of all, or where it is streamed, of what is used and
     read ahead."""
@@ -102,160 +102,160 @@ class MemoryPlan:
         return replace(self, kept=0, peaks=peaks, drops_transformer=self.kept > 0)
 
 
-def plan_all(networks: Networks, setting: Setting, budget: Budget | None = None) -> list[MemoryPlan]:
+def plan_all(networks: Networks, facts: RunFacts, budget: Budget | None = None) -> list[MemoryPlan]:
     """One plan per quantization and residency, the best first: kept weights go before better ones that are streamed."""
     return [
-        plan(networks, replace(setting, quantization=quantization, residency=residency), budget)
+        plan(networks, replace(facts, quantization=quantization, residency=residency), budget)
         for residency, quantization in product(RESIDENCIES, QUANTIZATIONS)
     ]
 
 
-def plan(networks: Networks, setting: Setting, budget: Budget | None = None) -> MemoryPlan:
+def plan(networks: Networks, facts: RunFacts, budget: Budget | None = None) -> MemoryPlan:
     """The peak of every phase of a first run, in which nothing is kept from an earlier one.
 
     Args:
         budget: where the transformer fits it and the decode beside it does not, the transformer is let go before.
     """
-    found = _plan(networks, replace(setting, text_tokens=setting.text_tokens or networks.text_tokens))
+    found = _plan(networks, replace(facts, text_tokens=facts.text_tokens or networks.text_tokens))
     without = found.without_transformer()
-    if setting.keep_transformer and (budget is None or not budget.is_better(without.peak, found.peak)):
+    if facts.keep_transformer and (budget is None or not budget.is_better(without.peak, found.peak)):
         return found
     return without
 
 
-def _plan(networks: Networks, setting: Setting) -> MemoryPlan:
+def _plan(networks: Networks, facts: RunFacts) -> MemoryPlan:
     shapes = _shapes(networks.transformer)
-    prepared = setting.quantization in networks.prepared
-    embeddings = setting.prompts * setting.text_tokens * networks.transformer.joint_attention_dim
-    embeddings *= setting.compute_bytes
-    encoder = FILE_BYTES * count(used_shapes(networks.text_encoder)) if setting.keep_text_encoder else 0
+    prepared = facts.quantization in networks.prepared
+    embeddings = facts.prompts * facts.text_tokens * networks.transformer.joint_attention_dim
+    embeddings *= facts.compute_bytes
+    encoder = FILE_BYTES * count(used_shapes(networks.text_encoder)) if facts.keep_text_encoder else 0
     read_if_prepared = 0
-    held, block = _denoise_held(networks.transformer, setting), _block(networks.transformer, shapes, setting)
-    if setting.residency == "streamed":
-        streamed = _streamed(networks.transformer, setting, prepared)
+    held, block = _denoise_held(networks.transformer, facts), _block(networks.transformer, shapes, facts)
+    if facts.residency == "streamed":
+        streamed = _streamed(networks.transformer, facts, prepared)
         weights, kept, load, read = streamed.weights, 0, streamed.load, streamed.read_per_step
-        if setting.quantization in limits.QUANTIZED_BYTES and not prepared:
-            read_if_prepared = _streamed(networks.transformer, setting, prepared=True).read_per_step
+        if facts.quantization in limits.QUANTIZED_BYTES and not prepared:
+            read_if_prepared = _streamed(networks.transformer, facts, prepared=True).read_per_step
         denoise = held + max(weights + block, streamed.converting)
     else:
-        weights = kept = sum(_stored(shape, setting) for shape in shapes.values())
-        load, read = weights if prepared else _load_peak(shapes, setting), 0
-        denoise = weights + max(held + block, _modulating(shapes, setting))
+        weights = kept = sum(_stored(shape, facts) for shape in shapes.values())
+        load, read = weights if prepared else _load_peak(shapes, facts), 0
+        denoise = weights + max(held + block, _modulating(shapes, facts))
     peaks: dict[Phase, int] = {
-        "encode": encoder + _encode_peak(networks.text_encoder, setting),
+        "encode": encoder + _encode_peak(networks.text_encoder, facts),
         "load": encoder + embeddings + load,
         "denoise": encoder + embeddings + denoise,
-        "decode": encoder + embeddings + kept + decode_above(networks.vae, setting),
+        "decode": encoder + embeddings + kept + decode_above(networks.vae, facts),
     }
-    return MemoryPlan(setting, weights, kept, embeddings, peaks, read, read_if_prepared)
+    return MemoryPlan(facts, weights, kept, embeddings, peaks, read, read_if_prepared)
 
 
-def _stored(shape: tuple[int, ...], setting: Setting) -> int:
+def _stored(shape: tuple[int, ...], facts: RunFacts) -> int:
     """Bytes of a weight as it is kept; a Linear's stays as narrow as in the file, all else is what is computed in."""
     count = math.prod(shape)
     if len(shape) != 2:
-        return count * setting.compute_bytes
-    return int(count * limits.QUANTIZED_BYTES.get(setting.quantization, min(FILE_BYTES, setting.compute_bytes)))
+        return count * facts.compute_bytes
+    return int(count * limits.QUANTIZED_BYTES.get(facts.quantization, min(FILE_BYTES, facts.compute_bytes)))
 
 
-def _load_peak(shapes: Shapes, setting: Setting) -> int:
+def _load_peak(shapes: Shapes, facts: RunFacts) -> int:
     """The largest weights come first; the one in work is there as read and as kept, the next as read."""
     done = peak = 0
     ordered = sorted(shapes.values(), key=math.prod, reverse=True)
     for shape, following in zip(ordered, [*ordered[1:], (0,)], strict=True):
-        kept = _stored(shape, setting)
+        kept = _stored(shape, facts)
         read = math.prod(shape) * FILE_BYTES
         converted = kept != read
         ahead = math.prod(following) * FILE_BYTES
-        peak = max(peak, done + read + converted * (kept + _quantizing(shape, setting)) + ahead)
+        peak = max(peak, done + read + converted * (kept + _quantizing(shape, facts)) + ahead)
         done += kept
     return peak
 
 
-def _quantizing(shape: tuple[int, ...], setting: Setting) -> int:
+def _quantizing(shape: tuple[int, ...], facts: RunFacts) -> int:
     """Bytes of what finds a band's codes, beside the weight as read and as kept (`quantization.linear.quantize`)."""
-    if setting.quantization != "qint8" or len(shape) != 2 or setting.backend == "cpu":
+    if facts.quantization != "qint8" or len(shape) != 2 or facts.device == "cpu":
         return 0
-    return QUANTIZING_BYTES * min(math.prod(shape), limits.QUANTIZING_NUMBERS[setting.backend])
+    return QUANTIZING_BYTES * min(math.prod(shape), limits.QUANTIZING_NUMBERS[facts.device])
 
 
-def _encode_peak(config: LanguageModelConfig, setting: Setting) -> int:
+def _encode_peak(config: LanguageModelConfig, facts: RunFacts) -> int:
     """One piece of a layer computes while the next is read: the attention, or a matrix of the feed-forward."""
     hidden, feed_forward, queries = config.hidden_size, config.intermediate_size, config.queries
     attention = 2 * hidden * (queries + config.keys)
     matrix = hidden * feed_forward
-    widened = setting.compute_bytes if setting.widens else 0
-    of_one = setting.text_tokens * setting.compute_bytes  # for every token
-    others = setting.prompts - 1
+    widened = facts.compute_bytes if facts.widens else 0
+    of_one = facts.text_tokens * facts.compute_bytes  # for every token
+    others = facts.prompts - 1
 
     attending: float = FILE_BYTES * (attention + matrix) + widened * hidden * queries
-    attending += of_one * ENCODE_ATTENDING[setting.backend] * queries
+    attending += of_one * ENCODE_ATTENDING[facts.device] * queries
     multiplying = (2 * FILE_BYTES + widened) * matrix + of_one * (ENCODE_MULTIPLYING + others) * feed_forward
-    return int(setting.prompts * of_one * ENCODE_HELD * hidden + max(attending, multiplying))
+    return int(facts.prompts * of_one * ENCODE_HELD * hidden + max(attending, multiplying))
 
 
-def _denoise_held(config: Flux2TransformerConfig, setting: Setting) -> int:
+def _denoise_held(config: Flux2TransformerConfig, facts: RunFacts) -> int:
     """What denoising holds beside the weights and the block at work: latents, conditioning, other prompts' states."""
-    latents = LATENTS * setting.image_tokens * config.in_channels * 4
-    return _conditioning(config, setting) + (setting.prompts - 1) * _activation(config, setting) + latents
+    latents = LATENTS * facts.image_tokens * config.in_channels * 4
+    return _conditioning(config, facts) + (facts.prompts - 1) * _activation(config, facts) + latents
 
 
-def _block(config: Flux2TransformerConfig, shapes: Shapes, setting: Setting) -> int:
+def _block(config: Flux2TransformerConfig, shapes: Shapes, facts: RunFacts) -> int:
     """The activations of one block, and the copies of a weight, where it is widened."""
-    activation = _activation(config, setting)
+    activation = _activation(config, facts)
     blocks = {name: shape for name, shape in shapes.items() if "transformer_blocks" in name}
     used = [max(multiplied_parts(name, shape)) for name, shape in blocks.items()]
-    if setting.backend == "gpu":
-        return int(_block_on_gpu(activation, sorted(math.prod(shape) for shape in used), setting))
-    widened = max(_widened(shape, setting) for shape in used)
-    scores = scores_of_a_chunk(config.num_attention_heads, setting.text_tokens + setting.image_tokens, "cpu")
+    if facts.device == "gpu":
+        return int(_block_on_gpu(activation, sorted(math.prod(shape) for shape in used), facts))
+    widened = max(_widened(shape, facts) for shape in used)
+    scores = scores_of_a_chunk(config.num_attention_heads, facts.text_tokens + facts.image_tokens, "cpu")
     attending = activation * ATTENDING_WIDTHS + BLOCK_CHUNKS * scores
     projecting = activation * PROJECTED_WIDTHS + widened
     return int(max(activation * BLOCK_WIDTHS, attending, projecting))
 
 
-def _block_on_gpu(activation: int, weights: list[int], setting: Setting) -> float:
+def _block_on_gpu(activation: int, weights: list[int], facts: RunFacts) -> float:
     """The activations of one block on a GPU, and the weights that are written out before they are multiplied with.
 
     Args:
         weights: numbers in each weight of the blocks, the smallest first.
     """
-    written_out = setting.compute_bytes if setting.quantization in limits.QUANTIZED_BYTES else 0
+    written_out = facts.compute_bytes if facts.quantization in limits.QUANTIZED_BYTES else 0
     *_, second, largest = sorted(set(weights))
-    if setting.residency == "streamed":
+    if facts.residency == "streamed":
         return activation * STREAMED_WIDTHS + written_out * largest
     two_parts = activation * TWO_PARTS_WIDTHS + written_out * (largest + second)
     ahead = TAKEN_ROOM * limits.HEAD_START_ROOM + activation * PART_WIDTHS + written_out * largest
     return max(two_parts, min(2 * two_parts, ahead))
 
 
-def _activation(config: Flux2TransformerConfig, setting: Setting) -> int:
+def _activation(config: Flux2TransformerConfig, facts: RunFacts) -> int:
     """Bytes of all tokens, once as wide as a block."""
-    tokens = setting.text_tokens + setting.image_tokens
-    return tokens * config.width * setting.compute_bytes
+    tokens = facts.text_tokens + facts.image_tokens
+    return tokens * config.width * facts.compute_bytes
 
 
-def _modulating(shapes: Shapes, setting: Setting) -> int:
+def _modulating(shapes: Shapes, facts: RunFacts) -> int:
     """While the steps' modulations are computed, one after the other."""
-    return max(_widened(shape, setting) for name, shape in shapes.items() if "modulation" in name)
+    return max(_widened(shape, facts) for name, shape in shapes.items() if "modulation" in name)
 
 
-def _conditioning(config: Flux2TransformerConfig, setting: Setting) -> int:
+def _conditioning(config: Flux2TransformerConfig, facts: RunFacts) -> int:
     """What the steps of a run have in common: the projected prompts, and the tokens' rotation in float32."""
-    texts = setting.prompts * setting.text_tokens * config.width * setting.compute_bytes
-    rotation = (setting.text_tokens + setting.image_tokens) * config.attention_head_dim * ROTATION_FLOATS * 4
+    texts = facts.prompts * facts.text_tokens * config.width * facts.compute_bytes
+    rotation = (facts.text_tokens + facts.image_tokens) * config.attention_head_dim * ROTATION_FLOATS * 4
     return int(texts + rotation)
 
 
-def _widened(shape: tuple[int, ...], setting: Setting) -> int:
+def _widened(shape: tuple[int, ...], facts: RunFacts) -> int:
     """Bytes of what a weight is while it is multiplied with on the CPU, beside what it is kept as."""
     count = math.prod(shape)
-    if setting.backend == "gpu":
+    if facts.device == "gpu":
         return 0
-    if setting.quantization in limits.QUANTIZED_BYTES:
+    if facts.quantization in limits.QUANTIZED_BYTES:
         outputs, inputs = shape[0], shape[-1]
-        return setting.compute_bytes * (limits.dequantized_rows(outputs, inputs) * inputs + 2 * count // limits.GROUP)
-    return setting.compute_bytes * count if setting.widens else 0
+        return facts.compute_bytes * (limits.dequantized_rows(outputs, inputs) * inputs + 2 * count // limits.GROUP)
+    return facts.compute_bytes * count if facts.widens else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,14 +267,14 @@ class _Part:
     kept: int
     """Bytes of the weights as they are computed with."""
     converting: int
-    """At most while they are made out of what was read, which goes tensor by tensor."""
+    """Most bytes while they are made out of what was read, which goes tensor by tensor."""
 
     @classmethod
-    def of(cls, shapes: list[tuple[int, ...]], setting: Setting, prepared: bool) -> _Part:
-        stored = [(_filed(shape, setting, prepared), _stored(shape, setting)) for shape in shapes]
+    def of(cls, shapes: list[tuple[int, ...]], facts: RunFacts, prepared: bool) -> _Part:
+        stored = [(_filed(shape, facts, prepared), _stored(shape, facts)) for shape in shapes]
         read, kept = (sum(column) for column in zip(*stored, strict=True))
         filed, made = max(stored)
-        temporary = max(_quantizing(shape, setting) for shape in shapes)
+        temporary = max(_quantizing(shape, facts) for shape in shapes)
         return cls(read, kept, read + (made + temporary if made != filed else 0))
 
 
@@ -285,25 +285,23 @@ class _Streamed:
     weights: int
     """Bytes of its weights at most at a time: of a part in use, and of the next as far as it was read."""
     converting: int
-    """At most while a part is made out of what was read."""
+    """Most bytes while a part is made out of what was read."""
     load: int
     """While the conditioning is computed."""
     read_per_step: int
 
 
-def _streamed(config: Flux2TransformerConfig, setting: Setting, prepared: bool) -> _Streamed:
+def _streamed(config: Flux2TransformerConfig, facts: RunFacts, prepared: bool) -> _Streamed:
     step, groups = step_parts(config), _shapes_by_part(config)
-    always = sum(_stored(shape, setting) for shape in groups[""])
-    first, steps = (
-        [_Part.of(groups[path], setting, prepared) for path in paths] for paths in (CONDITIONING_PARTS, step)
-    )
-    widened = max(_widened(shape, setting) for path in CONDITIONING_PARTS for shape in groups[path])
+    always = sum(_stored(shape, facts) for shape in groups[""])
+    first, steps = ([_Part.of(groups[path], facts, prepared) for path in paths] for paths in (CONDITIONING_PARTS, step))
+    widened = max(_widened(shape, facts) for path in CONDITIONING_PARTS for shape in groups[path])
 
     pairs = list(pairwise([*steps, steps[0]]))
     in_use = max(part.kept + after.read for part, after in pairs)
     converting = max(part.converting + after.read for part, after in pairs)
     load = max(max(part.converting, part.kept + widened) + after.read for part, after in pairwise([*first, steps[0]]))
-    conditioned = _conditioning(config, setting) + steps[0].read
+    conditioned = _conditioning(config, facts) + steps[0].read
     return _Streamed(
         weights=always + in_use,
         converting=always + converting,
@@ -327,7 +325,7 @@ def _shapes_by_part(config: Flux2TransformerConfig) -> dict[str, list[tuple[int,
     return groups
 
 
-def _filed(shape: tuple[int, ...], setting: Setting, prepared: bool) -> int:
+def _filed(shape: tuple[int, ...], facts: RunFacts, prepared: bool) -> int:
     """Bytes of a weight in the file that it is read from."""
-    per_number = limits.QUANTIZED_BYTES[setting.quantization] if prepared and len(shape) == 2 else FILE_BYTES
+    per_number = limits.QUANTIZED_BYTES[facts.quantization] if prepared and len(shape) == 2 else FILE_BYTES
     return int(math.prod(shape) * per_number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flux2.backend import memory
 from flux2.backend.mlx import default_dtype, device_type
 from flux2.planning.budget import Budget, user_budget
-from flux2.planning.run_setting import Engine
+from flux2.planning.run_facts import Engine
 
 
 def budget(limit: int | None = None) -> Budget:
@@ -22,4 +22,4 @@ def budget(limit: int | None = None) -> Budget:
 
 def engine(dtype: str | None = None) -> Engine:
     """The engine of this process; `dtype` None is the device's own."""
-    return Engine(dtype=dtype or default_dtype(), backend=device_type())
+    return Engine(dtype=dtype or default_dtype(), device=device_type())

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flux2.architecture.limits import GROUP
-from flux2.backend.chip import Backend
+from flux2.backend.chip import MLXBackend
 from flux2.backend.cpu.banded_matmul import multiply_by_bands
 from flux2.backend.cuda_kernels import dequantize
 from flux2.backend.mlx import mx, this_chip
@@ -32,7 +32,7 @@ from flux2.models.layers import fused
 from flux2.paths import cache_dir
 
 SECONDS = 1.0
-"""That all measuring of a run may take; what was not reached is multiplied in the first way."""
+"""Seconds that all measuring of a run may take; what was not reached is multiplied in the first way."""
 
 _SMALLEST, _GROWTH = 64, 4  # rows and outputs of the first trial, and how many times more each next one has
 _SLOW = 0.1  # seconds; a way that is to take longer is left behind by a faster one
@@ -92,7 +92,7 @@ WAYS: dict[str, Way] = {
     "unpacked": _unpacked,
     "quantized": _quantized,
 }
-_BACKENDS: dict[str, tuple[Backend, ...]] = {
+_BACKENDS: dict[str, tuple[MLXBackend, ...]] = {
     "banded": ("cpu",),
     "kernel": ("cuda",),
     "dequantized": ("metal", "cuda"),
@@ -101,7 +101,7 @@ _BACKENDS: dict[str, tuple[Backend, ...]] = {
 }
 """Where a way is tried."""
 _BITS = {"unpacked": (8,)}
-"""With which codes a way can be used, where not with all."""
+"""Codes that a way can be used with, where not with all."""
 
 _known: dict[Multiplication, str] = {}
 _known_from: Path | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flux2.architecture.model_names import suggestion
-from flux2.checkpoint.files import INDEX_FILE, PARTS, TOKENIZER, Part
+from flux2.checkpoint.files import CHECKPOINT_PARTS, INDEX_FILE, TOKENIZER, Part
 from flux2.checkpoint.manifest import HubFile
 from flux2.checkpoint.missing import other_forms
 from flux2.checkpoint.tokenizer_files import TOKENIZER_FILE
@@ -29,11 +29,11 @@ def choose_files(repo: str, files: Sequence[HubFile], patterns: Sequence[str]) -
     kept = list(filter_repo_objects(files, allow_patterns=list(patterns), key=lambda file: file.path))
     if INDEX_FILE in patterns:
         _check_layout(repo, {file.path for file in kept})
-        places = {f"{part.folder}/": part for part in PARTS.values() if part.weights}
+        places = {f"{part.folder}/": part for part in CHECKPOINT_PARTS.values() if part.weights}
     else:
         if not kept:
             raise CheckpointError(f"{repo} has no {patterns[0]}: it is no autoencoder in the diffusers layout.")
-        places = {"": PARTS["vae"], "vae/": PARTS["vae"]}
+        places = {"": CHECKPOINT_PARTS["vae"], "vae/": CHECKPOINT_PARTS["vae"]}
     unread = {path for place, part in places.items() for path in _unread(repo, part, files, place)}
     return tuple(sorted((file for file in kept if file.path not in unread), key=lambda file: file.size))
 
@@ -46,7 +46,7 @@ def _check_layout(repo: str, kept: set[str]) -> None:
         raise CheckpointError(f"{repo} has no {INDEX_FILE}: it is no checkpoint in the diffusers layout{instead}.")
     if (tokenizer := f"{TOKENIZER}/{TOKENIZER_FILE}") not in kept:
         raise CheckpointError(f"{repo} has no {tokenizer}, without which no prompt is read; choose another one.")
-    for part in PARTS.values():
+    for part in CHECKPOINT_PARTS.values():
         if f"{part.folder}/{part.config}" not in kept:
             raise CheckpointError(
                 f"{repo} has no {part.folder}/{part.config}: it is not a whole checkpoint; choose another one."

@@ -18,7 +18,7 @@ class ResolvedModel:
     """A model on this disk, with its configs and headers read."""
 
     name: str
-    """As the program has it: a catalog name, a Hub repository or a folder."""
+    """Name in the program: a catalog name, a Hub repository or a folder."""
     card: ModelCard | None
     checkpoint: Checkpoint
 

@@ -1,4 +1,4 @@
-"""From what a user calls a model — a catalog name, a Hub repository, a folder — to a checkpoint folder on this disk."""
+"""The way from what a user calls a model — a catalog name, a Hub repository, a folder — to its folder on this disk."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flux2.architecture.catalog import find_card
-from flux2.checkpoint.files import PARTS, VAE_FILES, missing_from
+from flux2.checkpoint.files import CHECKPOINT_PARTS, VAE_FILES, missing_from
 from flux2.errors import CheckpointError, RequestError
 from flux2.events import DownloadProgress
 from flux2.store.local import find_local, find_local_vae, lacking, own_folder, vae_within
@@ -77,7 +77,7 @@ def find_vae(
         DownloadStopped: soon after `should_stop()` has become true.
     """
     folder = find_local_vae(name)
-    if folder and missing_from(folder, PARTS["vae"].weights) is None:
+    if folder and missing_from(folder, CHECKPOINT_PARTS["vae"].weights) is None:
         return folder
     if own := own_folder(name):
         if folder is None:

@@ -22,7 +22,7 @@ _CONTENTS = (
     ("decoder.conv_in.", "an autoencoder"),
     ("model.layers.0.", "a text encoder"),
 )
-"""By a part of a tensor's name, what a single file of weights holds."""
+"""What a single file of weights holds, by a part of a tensor's name."""
 
 
 def why_no_model(model: str, wanted: str = "a model") -> str:

@@ -21,7 +21,7 @@ class Device:
     """What computes."""
 
     name: str
-    """For people."""
+    """Name for people."""
     memory_limit: int
     """Bytes that should not be exceeded."""
     backend: DeviceType = "gpu"

@@ -24,5 +24,5 @@ class Tolerance:
                 self._say(f"The journal can't be written ({error.strerror or error}); the run goes on without it.")
 
     def another_run(self) -> None:
-        """From here on it is worth another word."""
+        """Count another run, from which on it is worth another word."""
         self._told = False

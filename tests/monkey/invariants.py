@@ -69,7 +69,7 @@ def _the_footer_is_up_to_date(world: World) -> Iterator[str]:
 
 
 def _the_focus_is_somewhere_sensible(world: World) -> Iterator[str]:
-    """On what is on this screen, is shown, and takes keys; in a dialog somewhere, if it has a field or a list."""
+    """Focus on what is on this screen, is shown, and takes keys; in a dialog somewhere, if it has a field or a list."""
     screen, focused = world.app.screen, world.app.focused
     if focused is None:
         if screen.is_modal and screen.focus_chain:

@@ -20,7 +20,7 @@ HINTS = {
     "question_mark": "↑ ↓ scroll, esc closes",
     "b": "↑ ↓ or a letter, enter, esc",
 }
-"""By the key that opens it: the end of the dialog's last line."""
+"""The end of a dialog's last line, by the key that opens it."""
 
 
 @pytest.mark.parametrize("size", [(60, 16), (80, 24), (120, 40)])

@@ -98,7 +98,7 @@ CHECKED = {
     "prompt_pane.py": "the last line of a document, which has one at least",
     "text.py": "the function itself",
 }
-"""By module that subtracts from a width or height by itself: why the result can't be too small."""
+"""Why a result can't be too small, by the module that subtracts from a width or height by itself."""
 
 
 def test_widths_and_heights_are_subtracted_from_by_one_function() -> None:

@@ -87,7 +87,7 @@ async def test_commands_of_a_picture_without_settings_are_those_that_act(folder:
 
 
 async def test_the_help_names_what_can_be_changed() -> None:
-    """By the names that `[keys]` of the settings takes."""
+    """Keys by the names that `[keys]` of the settings takes."""
     for size in ((80, 24), (120, 40)):
         async with running(ReplayBackend(), size) as (app, pilot):
             app.dashboard.set_focus(None)

@@ -28,7 +28,7 @@ LINES = {
     "b": "after step 3",
     "comma": "output_name",
 }
-"""By the key of a dialog: a part of one of its lines."""
+"""A part of one of a dialog's lines, by the dialog's key."""
 
 
 async def test_two_clicks_in_one_write_choose_once() -> None:

@@ -14,7 +14,7 @@ from flux2.bench.comparison import Comparison
 from flux2.bench.document import Figure
 from flux2.bench.research import readme, speed_targets
 from flux2.bench.research.recorded import FOLDER, all_comparisons, machine, read_all
-from flux2.bench.research.scaling import PARTS
+from flux2.bench.research.scaling import GROWING
 from flux2.bench.research.speed_targets import Judged, judge
 from flux2.bench.targets import MISSES, UNMEASURED, UNPLANNED, Key, all_targets, applies
 
@@ -99,7 +99,7 @@ def test_every_file_is_of_a_known_kind_and_complete() -> None:
     for report in read_all("bench"):
         assert not any("error" in cell for cell in report["cells"])
     for report in read_all("scaling"):
-        assert all(row["median"] > 0 and row["part"] in PARTS for row in report["rows"])
+        assert all(row["median"] > 0 and row["part"] in GROWING for row in report["rows"])
 
 
 @pytest.mark.parametrize(

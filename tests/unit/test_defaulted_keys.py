@@ -20,7 +20,7 @@ from flux2.checkpoint.layout import Checkpoint, open_checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, NetworkSource
 from flux2.errors import CheckpointError
 from flux2.planning.planner import plan
-from flux2.planning.run_setting import Setting
+from flux2.planning.run_facts import RunFacts
 from flux2.store.configs import find_networks
 
 DIVISOR = 16
@@ -63,17 +63,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_engine_and_plan_take_the_same_configs(folder: Path, part: str, key: str) -> None:
     config = folder / part / "config.json"
     whole = config.read_text()
-    planned = plan(find_networks(str(folder)), Setting())
+    planned = plan(find_networks(str(folder)), RunFacts())
     config.write_text(json.dumps(without(json.loads(whole), key)))
     try:
         of_the_engine = complaint_of(lambda: SOURCES[part](open_checkpoint(folder)))
-        of_the_plan = complaint_of(lambda: plan(find_networks(str(folder)), Setting()))
+        of_the_plan = complaint_of(lambda: plan(find_networks(str(folder)), RunFacts()))
         if key in NEW_NETWORK:
             assert of_the_plan is None
             assert of_the_engine and "config.json" not in of_the_engine  # its tensors are others
             return
         assert of_the_plan == of_the_engine
-        assert of_the_plan or plan(find_networks(str(folder)), Setting()) == planned
+        assert of_the_plan or plan(find_networks(str(folder)), RunFacts()) == planned
         assert of_the_plan is None or f"{config}" in of_the_plan
     finally:
         config.write_text(whole)

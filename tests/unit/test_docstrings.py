@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FRAGMENT = re.compile(r"(Of|The same|As|Whose|By whose|To whom|In which)\b")
+FRAGMENT = re.compile(r"(Of|The same|As|Whose|By|With|To whom|In which|In place of|That|From|For|At|On what)\b")
 FOLDERS = ("flux2", "tui", "themes", "tests")
 
 

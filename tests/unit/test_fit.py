@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from flux2.planning.budget import Budget
-from flux2.planning.fit import alternatives, best_fit, machines, setting_of, weigh
+from flux2.planning.fit import alternatives, best_fit, facts_of, machines, weigh
 from flux2.planning.planner import MemoryPlan, plan
-from flux2.planning.run_setting import Engine, Setting
+from flux2.planning.run_facts import Engine, RunFacts
 from flux2.request import AUTO, GenerationRequest
 from flux2.store.configs import find_networks
 
@@ -25,7 +25,7 @@ def room(limit: float, available: float | None = None) -> Budget:
 
 
 def plan_of(peak: int, quantization: str) -> MemoryPlan:
-    return MemoryPlan(Setting(quantization=quantization), 0, 0, 0, {"load": 1, "decode": peak})
+    return MemoryPlan(RunFacts(quantization=quantization), 0, 0, 0, {"load": 1, "decode": peak})
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def plan_of(peak: int, quantization: str) -> MemoryPlan:
 def test_the_best_that_fits_is_taken_else_the_smallest_that_is_tight(peaks: tuple[int, ...], best: str | None) -> None:
     plans = [plan_of(peak, level) for peak, level in zip(peaks, ("bf16", "qint8", "int4"), strict=True)]
     found = best_fit(plans, Budget(limit=1000, available=500))
-    assert (found and found.setting.quantization) == best
+    assert (found and found.facts.quantization) == best
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_auto_takes_the_best_quality_that_fits_and_streams_only_where_nothing_el
 ) -> None:
     fit = weigh(ANYTHING, find_networks("klein-9b"), MAC, room(limit))
     assert (fit.request.quantization, fit.request.residency) == (quantization, residency)
-    assert (fit.plan.setting.quantization, fit.plan.setting.residency) == (quantization, residency)
+    assert (fit.plan.facts.quantization, fit.plan.facts.residency) == (quantization, residency)
     assert fit.verdict == "fits"
 
 
@@ -89,7 +89,7 @@ def test_weights_that_stay_though_it_is_tight_go_before_streaming_in_every_step(
 def test_alternatives_are_what_fits_at_the_size_asked_for() -> None:
     networks = find_networks("klein-9b")
     fit = weigh(REQUEST, networks, MAC, room(8))
-    found = [(other.plan.setting.quantization, other.plan.setting.residency) for other in alternatives(fit, networks)]
+    found = [(other.plan.facts.quantization, other.plan.facts.residency) for other in alternatives(fit, networks)]
     assert found == [("int4", "resident"), ("bf16", "streamed"), ("qint8", "streamed"), ("int4", "streamed")]
     assert all(not other.smaller and other.verdict != "does not fit" for other in alternatives(fit, networks))
     first = alternatives(fit, networks)[0].request
@@ -103,7 +103,7 @@ def test_alternatives_are_smaller_pictures_where_nothing_else_fits() -> None:
     assert found
     for other in found:
         assert other.smaller
-        assert (other.request.width, other.request.height) == (other.plan.setting.width, other.plan.setting.height)
+        assert (other.request.width, other.request.height) == (other.plan.facts.width, other.plan.facts.height)
         assert other.request.width == 2 * (other.request.height or 0) < 4096
     assert alternatives(weigh(large, networks, MAC, room(0.1)), networks) == []
 
@@ -115,15 +115,15 @@ def test_the_sentence_names_model_level_size_and_need() -> None:
 
 
 def test_defaults_are_the_models() -> None:
-    base = setting_of(replace(REQUEST, model="klein-base-9b"), find_networks("klein-base-9b"), MAC)
+    base = facts_of(replace(REQUEST, model="klein-base-9b"), find_networks("klein-base-9b"), MAC)
     assert (base.width, base.height, base.guided) == (1024, 1024, True)
-    pocket = setting_of(GenerationRequest(prompt="a fox", guidance=3.0), find_networks("pocket"), MAC)
+    pocket = facts_of(GenerationRequest(prompt="a fox", guidance=3.0), find_networks("pocket"), MAC)
     assert (pocket.width, pocket.guided) == (256, False)
 
 
 def test_the_transformer_is_let_go_before_the_decode_only_where_that_helps() -> None:
     networks = find_networks("klein-4b")
-    setting = Setting(quantization="int4", width=2048, height=2048)
+    setting = RunFacts(quantization="int4", width=2048, height=2048)
     kept = plan(networks, setting)
     between = (kept.peaks["denoise"] + kept.peaks["decode"]) // 2 if kept.phase == "decode" else 0
     roomy, tiny = (Budget(limit=limit, available=limit) for limit in (4 * kept.peak, kept.weights // 2))
@@ -137,12 +137,12 @@ def test_the_transformer_is_let_go_before_the_decode_only_where_that_helps() -> 
 
 def test_one_picture_alone_never_keeps_the_transformer() -> None:
     networks = find_networks("klein-4b")
-    kept, alone = (plan(networks, Setting(keep_transformer=keep)) for keep in (True, False))
+    kept, alone = (plan(networks, RunFacts(keep_transformer=keep)) for keep in (True, False))
     assert (kept.drops_transformer, alone.drops_transformer) == (False, True)
     assert kept.peaks["decode"] - alone.peaks["decode"] == kept.weights
 
 
 def test_larger_machines_take_what_smaller_ones_do() -> None:
     networks = find_networks("klein-4b")
-    assert machines(networks, Setting(quantization="int4")) == [8, 16, 24, 32, 48, 64, 96, 128]
-    assert machines(networks, Setting()) == [16, 24, 32, 48, 64, 96, 128]
+    assert machines(networks, RunFacts(quantization="int4")) == [8, 16, 24, 32, 48, 64, 96, 128]
+    assert machines(networks, RunFacts()) == [16, 24, 32, 48, 64, 96, 128]

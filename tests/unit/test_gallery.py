@@ -120,6 +120,20 @@ def test_a_thumbnail_is_made_once(folder: Path, index: Gallery, monkeypatch: pyt
     assert kept.getpixel((50, 50)) == pytest.approx((200, 30, 30), abs=4)
 
 
+@pytest.mark.parametrize("place", [0, 20, 500, -1])
+def test_a_thumbnail_with_a_flipped_bit_is_made_anew(folder: Path, index: Gallery, tmp_path: Path, place: int) -> None:
+    made(folder, "one.png")
+    picture = index.scan()[0]
+    whole = index.thumbnail(picture).tobytes()
+    with sqlite3.connect(tmp_path / "cache" / "gallery.sqlite") as database:
+        jpeg = bytearray(database.execute("SELECT jpeg FROM thumbnails").fetchone()[0])
+        jpeg[place] ^= 0x40
+        database.execute("UPDATE thumbnails SET jpeg = ?", (bytes(jpeg),))
+    assert index.thumbnail(picture).tobytes() == whole
+    with sqlite3.connect(tmp_path / "cache" / "gallery.sqlite") as database:
+        assert database.execute("SELECT jpeg FROM thumbnails").fetchone()[0] != jpeg
+
+
 @pytest.mark.parametrize("content", [b"not a database, but long enough to be looked at" * 20, b""])
 def test_a_damaged_database_is_begun_anew(folder: Path, tmp_path: Path, content: bytes) -> None:
     made(folder, "one.png")

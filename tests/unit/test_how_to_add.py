@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -21,12 +21,12 @@ from flux2.checkpoint import files
 from flux2.cli import main
 from flux2.errors import CheckpointError
 from flux2.events import EVENT_TYPES, Event, from_wire, to_wire
-from flux2.request import GenerationRequest
 from flux2.worker.command_handlers import CommandHandlers
 from flux2.worker.commands import COMMANDS, Command, read_answer, read_command, write_answer
 from tests.tui.replay import ReplayBackend
 from tests.tui.screen import running, settled, text_of
 from tests.unit.checkpoints import edit_json, writable_copy
+from tests.unit.one_more_field import check_that_it_arrives
 from tui.keys.bindings import bindings
 from tui.keys.keymap import ALL_KEYS, Key
 from tui.screens.commands import commands_of
@@ -83,7 +83,11 @@ def test_add_a_text_encoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     row = replace(TEXT_ENCODERS["Qwen3ForCausalLM"], class_name="OtherForCausalLM")
     monkeypatch.setitem(TEXT_ENCODERS, row.class_name, row)
     # Made of the table when the module was loaded.
-    monkeypatch.setitem(files.PARTS, "text_encoder", replace(files.PARTS["text_encoder"], classes=tuple(TEXT_ENCODERS)))
+    monkeypatch.setitem(
+        files.CHECKPOINT_PARTS,
+        "text_encoder",
+        replace(files.CHECKPOINT_PARTS["text_encoder"], classes=tuple(TEXT_ENCODERS)),
+    )
     picture = Flux2Pipeline.from_pretrained(folder)("a fox", width=64, height=64, num_inference_steps=1, seed=1)
     assert picture.images[0].size == (64, 64)
 
@@ -159,7 +163,5 @@ def test_add_a_theme() -> None:
     assert "dusk" in found and not complaints
 
 
-def test_add_an_option_of_a_request() -> None:
-    """The field's way through all layers is tried by its own test; here the files are those of every field."""
-    options = (ROOT / "flux2" / "commands" / "t2i.py").read_text(encoding="utf-8")
-    assert {field.name for field in fields(GenerationRequest)} >= set(re.findall(r"^ {8}(\w+)=args", options, re.M))
+def test_add_an_option_of_a_request(tmp_path: Path) -> None:
+    check_that_it_arrives(tmp_path)

@@ -14,7 +14,7 @@ from flux2.backend.mlx import mx
 from flux2.models import attention, bands
 from flux2.models.evaluation import HeadStart
 from flux2.planning.planner import plan
-from flux2.planning.run_setting import Setting
+from flux2.planning.run_facts import RunFacts
 from flux2.quantization import linear as quantization
 from flux2.quantization.linear import MODES, QuantizedLinear
 from flux2.store.configs import find_networks
@@ -70,7 +70,7 @@ class Shared:
             patch.setattr(limits, self.name, self.other)
 
 
-ON_CPU, ON_GPU = {"backend": "cpu", "dtype": "float32"}, {"backend": "gpu", "dtype": "bfloat16"}
+ON_CPU, ON_GPU = {"device": "cpu", "dtype": "float32"}, {"device": "gpu", "dtype": "bfloat16"}
 SHARED = [
     Shared("BAND_BYTES", 4 << 10, split, "decode", ON_CPU, "cpu"),
     Shared("BAND_BYTES", 4 << 10, split, "decode", ON_GPU, "gpu"),
@@ -106,7 +106,7 @@ def test_a_number_is_the_engines_and_the_plans(shared: Shared, monkeypatch: pyte
         change(monkeypatch)
         waits = 0
         shared.engine()
-        planned = dict(plan(find_networks("klein-4b"), Setting(**shared.setting)).peaks)[shared.phase]
+        planned = dict(plan(find_networks("klein-4b"), RunFacts(**shared.setting)).peaks)[shared.phase]
         found.append((waits, planned))
     (waits_before, planned_before), (waits_after, planned_after) = found
     assert waits_before != waits_after

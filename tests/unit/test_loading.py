@@ -230,7 +230,7 @@ def test_the_watcher_catches_a_loader_that_reads_first_and_quantizes_then(tmp_pa
 def test_klein_4b_quantizes_within_its_final_size_and_a_tensor(
     tmp_path: Path, level: str, active: float, peak: float
 ) -> None:
-    """At the real size, from a sparse file; MiB."""
+    """Peaks at the real size, from a sparse file; MiB."""
     source = NetworkSource.check(open_checkpoint(write_synthetic("klein-4b", tmp_path / "klein")), TRANSFORMER)
     largest = max(info.nbytes for info in source.plan.tensors)
     watcher = PeakWatcher(largest, slack=64 * MIB)

@@ -67,7 +67,7 @@ def test_metals_branches_draw_the_same_picture(way: str, monkeypatch: pytest.Mon
 @pytest.mark.usefixtures("metal")
 def test_a_mac_computes_in_bfloat16_and_plans_for_a_gpu() -> None:
     engine = this_machine.engine()
-    assert (engine.dtype, engine.backend, memory.memory_limit()) == ("bfloat16", "gpu", 40 << 30)
+    assert (engine.dtype, engine.device, memory.memory_limit()) == ("bfloat16", "gpu", 40 << 30)
     assert matmul_choice.candidates(8) == ["dequantized", "unpacked", "quantized"]
 
 

@@ -20,8 +20,8 @@ from flux2.errors import CheckpointError, Flux2Error, GenerationCancelled, Numer
 from flux2.models.autoencoder import AutoencoderKLFlux2
 from flux2.paths import pocket_checkpoint
 from flux2.pipeline import Flux2Pipeline
-from flux2.planning.fit import setting_of
-from flux2.planning.run_setting import Engine
+from flux2.planning.fit import facts_of
+from flux2.planning.run_facts import Engine
 from flux2.reporting import RunReport
 from flux2.request import GenerationRequest
 from flux2.store.configs import find_networks
@@ -326,7 +326,7 @@ def test_base_models_make_two_passes_and_hear_the_negative_prompt(base: Flux2Pip
 
 
 def test_guidance_combines_the_two_passes_as_the_reference_does(base: Flux2Pipeline) -> None:
-    """At guidance g the first step's velocity is negative + g · (positive − negative)."""
+    """The first step's velocity at guidance g is negative + g · (positive − negative)."""
     ends: dict[float | str, mx.array] = {}
 
     def run(name: float | str, prompt: str, guidance: float) -> None:
@@ -403,7 +403,7 @@ def test_a_second_pass_begins_above_guidance_1(base: Flux2Pipeline, guidance: fl
     """In the engine and in the plan alike: at 1 the negative prompt would weigh nothing."""
     assert len(base._texts(PROMPT, "blurry", guidance)) == passes
     request = GenerationRequest(prompt=PROMPT, model=str(base.checkpoint.folder), guidance=guidance)
-    assert setting_of(request, find_networks(request.model), Engine()).prompts == passes
+    assert facts_of(request, find_networks(request.model), Engine()).prompts == passes
 
 
 @pytest.mark.parametrize("resident", [False, True])

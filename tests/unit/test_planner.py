@@ -23,7 +23,7 @@ from flux2.errors import CheckpointError
 from flux2.paths import pocket_checkpoint
 from flux2.planning import this_machine
 from flux2.planning.planner import MemoryPlan, plan, plan_all
-from flux2.planning.run_setting import Setting
+from flux2.planning.run_facts import RunFacts
 from flux2.quantization import matmul_choice
 from flux2.request import QUANTIZATIONS, RESIDENCIES
 from flux2.store.configs import find_networks
@@ -52,26 +52,26 @@ MEASURED_RUN = {"encode": 197, "load": 2098, "denoise": 2224, "decode": 2287}
 
 @pytest.mark.parametrize(("model", "active"), ACTIVE.items())
 def test_weights_are_those_of_the_published_sizes(model: str, active: tuple[int, ...]) -> None:
-    plans = plan_all(find_networks(model), Setting())
+    plans = plan_all(find_networks(model), RunFacts())
     levels = [(residency, level) for residency in RESIDENCIES for level in QUANTIZATIONS]
-    assert [(found.setting.residency, found.setting.quantization) for found in plans] == levels
+    assert [(found.facts.residency, found.facts.quantization) for found in plans] == levels
     assert [round(found.weights / MIB) for found in plans[:3]] == list(active)
 
 
 @pytest.mark.parametrize(("quantization", "measured"), MEASURED_LOADS.items())
 def test_loading_the_real_size_is_planned(quantization: str, measured: int) -> None:
-    found = plan(find_networks("klein-4b"), Setting(quantization=quantization, dtype="float32", backend="cpu"))
+    found = plan(find_networks("klein-4b"), RunFacts(quantization=quantization, dtype="float32", device="cpu"))
     assert found.peaks["load"] / MIB == pytest.approx(measured, rel=0.01)
 
 
 @pytest.mark.parametrize(("model", "measured"), MEASURED_ENCODES.items())
 def test_encoding_at_the_real_size_is_planned(model: str, measured: int) -> None:
-    found = plan(find_networks(model), Setting(dtype="float32", backend="cpu"))
+    found = plan(find_networks(model), RunFacts(dtype="float32", device="cpu"))
     assert found.peaks["encode"] / MIB == pytest.approx(measured, rel=0.05)
 
 
 def test_a_run_at_the_real_size_is_planned() -> None:
-    small_picture = Setting(quantization="int4", width=256, height=256, dtype="float32", backend="cpu", text_tokens=64)
+    small_picture = RunFacts(quantization="int4", width=256, height=256, dtype="float32", device="cpu", text_tokens=64)
     found = plan(find_networks("klein-4b"), small_picture)
     assert {phase: peak / MIB for phase, peak in found.peaks.items()} == pytest.approx(MEASURED_RUN, rel=0.05)
 
@@ -121,13 +121,13 @@ def test_every_phase_is_within_five_percent(
     )
     planned = plan(
         find_networks(folder),
-        Setting(
+        RunFacts(
             quantization=quantization,
             residency=residency,
             width=cell.width,
             height=cell.height,
             dtype="float32",
-            backend="cpu",
+            device="cpu",
             guided=guided,
             text_tokens=cell.tokens or 0,
         ),
@@ -151,7 +151,7 @@ def least_peaks(cell: Cell) -> dict[str, int]:
 
 def test_more_of_anything_takes_more() -> None:
     networks = find_networks("klein-base-9b")
-    small = plan(networks, Setting(quantization="int4", width=512, height=512))
+    small = plan(networks, RunFacts(quantization="int4", width=512, height=512))
     for change in (
         {"quantization": "qint8"},
         {"width": 1024},
@@ -160,13 +160,13 @@ def test_more_of_anything_takes_more() -> None:
         {"guided": True},
         {"text_tokens": 600},
     ):
-        larger = plan(networks, replace(small.setting, **change))
+        larger = plan(networks, replace(small.facts, **change))
         assert larger.peak > small.peak, change
         assert all(larger.peaks[phase] >= small.peaks[phase] for phase in small.peaks), change
 
 
 def test_what_is_kept_from_the_last_run_is_there_while_the_next_prompt_is_encoded() -> None:
-    found = plan(find_networks("pocket"), Setting(quantization="int4"))
+    found = plan(find_networks("pocket"), RunFacts(quantization="int4"))
     assert found.expected(("encode", "load", "denoise", "decode")) == found.peaks
     kept = found.expected(("encode", "denoise", "decode"))
     assert kept == {phase: peak for phase, peak in found.peaks.items() if phase != "load"} | {
@@ -175,7 +175,7 @@ def test_what_is_kept_from_the_last_run_is_there_while_the_next_prompt_is_encode
 
 
 def test_names_the_phase_that_sets_the_peak() -> None:
-    found = MemoryPlan(Setting(), 0, 0, 0, {"load": 1, "decode": 7})
+    found = MemoryPlan(RunFacts(), 0, 0, 0, {"load": 1, "decode": 7})
     assert (found.phase, found.peak) == ("decode", 7)
 
 
@@ -189,7 +189,7 @@ def test_damaged_configs_are_said(tmp_path: Path, content: str) -> None:
     folder = Path(shutil.copytree(pocket_checkpoint(), tmp_path / "model"))
     (folder / "text_encoder" / "config.json").write_text(content)
     with pytest.raises(CheckpointError, match="download"):
-        plan(find_networks(str(folder)), Setting())
+        plan(find_networks(str(folder)), RunFacts())
 
 
 def test_the_screen_may_import_it() -> None:
@@ -215,7 +215,7 @@ def test_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_command_says_what_tight_is_and_which_autoencoder_it_planned(capsys: pytest.CaptureFixture[str]) -> None:
-    here = Setting(quantization="qint8", dtype="bfloat16", backend=this_machine.engine().backend)
+    here = RunFacts(quantization="qint8", dtype="bfloat16", device=this_machine.engine().device)
     tight = plan(find_networks("klein-4b"), here).peak
     arguments = ["plan", "--model", "klein-4b", "--memory-budget", f"{tight // MIB + 1}MiB", "--dtype", "bfloat16"]
     assert cli.main([*arguments, "--vae", "somebody/small-decoder"]) == 0
@@ -259,4 +259,4 @@ def test_command_refuses_nonsense(arguments: list[str], complaint: str, capsys: 
 
 def test_every_model_of_the_catalog_can_be_planned() -> None:
     for model in ("pocket", *ARCHITECTURES):
-        assert plan(find_networks(model), Setting()).peak > 0
+        assert plan(find_networks(model), RunFacts()).peak > 0

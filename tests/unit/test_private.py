@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from flux2 import settings
 from flux2.backend import blas
 from flux2.backend.mlx import mx
+from flux2.disk import atomic
 from flux2.disk.atomic import changing, write_atomically
 from flux2.disk.digest import is_sealed, sealed, unsealed
 from flux2.disk.private import NotPrivateError, check_own, make_private, read_own
 from flux2.encode.prompt_cache import EncodedPrompt, PromptCache
 from flux2.paths import cache_dir, state_dir
+from flux2.pictures import favourites
 from flux2.pictures.favourites import Favourites
 from flux2.pictures.gallery import Gallery, Picture
+from flux2.planning import measured_peaks
+from flux2.planning.planner import MemoryPlan
+from flux2.planning.run_facts import RunFacts
+from flux2.request import GenerationRequest
+from flux2.settings import settings_path
+from tui.state import prompt_history
+from tui.state.prompt_history import PromptHistory
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can be two users")
@@ -216,6 +228,60 @@ def test_marks_of_several_screens_at_once_are_all_kept(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as threads:
         assert sum(threads.map(mark, range(4))) == 20
     assert len(Favourites(file)._marks) == 20
+
+
+PLAN = MemoryPlan(RunFacts(), weights=0, kept=0, embeddings=0, peaks={"denoise": 1})
+
+
+def _mark_a_picture(name: str) -> None:
+    path = make_private(state_dir()) / f"{name}.png"
+    path.write_bytes(name.encode())
+    found = path.stat()
+    Favourites().toggle(Picture(path, found.st_size, found.st_mtime_ns))
+
+
+def _prompts() -> PromptHistory:
+    return PromptHistory(state_dir() / "prompts.jsonl")
+
+
+CHANGES: dict[str, tuple[ModuleType, Callable[[str], object], Callable[[], int]]] = {
+    "favourites": (favourites, _mark_a_picture, lambda: len(Favourites()._marks)),
+    "settings": (
+        atomic,
+        lambda name: settings.write_setting("theme", name) if name == "ours" else settings.write_setting("fps", 5),
+        lambda: sum(line.startswith(("theme = ", "fps = ")) for line in settings_path().read_text().splitlines()),
+    ),
+    "prompts": (
+        prompt_history,
+        lambda name: _prompts().add(name),
+        lambda: len(_prompts().entries),
+    ),
+    "peaks": (
+        measured_peaks,
+        lambda name: measured_peaks.remember_peaks(GenerationRequest(prompt="", model=name), PLAN, {"denoise": 1}),
+        lambda: len(measured_peaks._read()),
+    ),
+}
+
+
+@pytest.mark.parametrize("file", CHANGES)
+def test_what_another_process_changed_just_before_is_kept(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another's change is made at the last moment before the lock is ours: whatever was read earlier is out of date."""
+    module, change, count = CHANGES[file]
+    locks = 0
+
+    @contextlib.contextmanager
+    def after_another(path: Path) -> Iterator[None]:
+        nonlocal locks
+        locks += 1
+        if locks == 1:
+            change("another's")
+        with changing(path):
+            yield
+
+    monkeypatch.setattr(module, "changing", after_another)
+    change("ours")
+    assert (locks, count()) == (2, 2)
 
 
 def test_one_pipeline_in_two_threads() -> None:

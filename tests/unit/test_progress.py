@@ -168,7 +168,7 @@ def test_phase_progress_warnings_and_samples() -> None:
 
 
 def test_a_clock_that_is_set_back_takes_no_time_away() -> None:
-    """From the third step on the clock is an hour behind."""
+    """The clock is an hour behind from the third step on."""
     hour, progress, told = 3600.0, RunProgress(run="r", tail_seconds=2.5), []
     for number, event in enumerate(_run([5.0] * 4)):
         behind = hour if number >= 5 else 0.0

@@ -53,7 +53,7 @@ def tokenizer() -> Tokenizer:
 
 
 def test_it_may_be_asked_for_by_several_threads_at_once() -> None:
-    """By the worker as it starts, and for a prompt that is typed meanwhile."""
+    """Two threads ask: the worker as it starts, and whoever counts a prompt that is typed meanwhile."""
     ended = subprocess.run([sys.executable, "-c", AT_ONCE], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "[]"
 

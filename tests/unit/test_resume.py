@@ -76,6 +76,18 @@ def test_what_was_kept_of_another_request_is_not_used(tmp_path: Path) -> None:
     assert np.array_equal(made, expected)
 
 
+@pytest.mark.parametrize("kernels", ["SkylakeX MAX_THREADS=64", ""])
+def test_what_was_kept_under_another_core_type_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernels: str
+) -> None:
+    state = tmp_path / "latents.safetensors"
+    _run(REQUEST, tmp_path / "a.png", state, killed_after=2)
+    monkeypatch.setattr(resume.blas, "kernels", lambda: kernels)
+    _, seen = _run(REQUEST, tmp_path / "b.png", state)
+    assert _started(seen).first_step == 0
+    assert any("or processor; it begins anew." in event.message for event in seen if isinstance(event, ev.Warned))
+
+
 @pytest.mark.parametrize("position", [0, 5, 100, 2000, -1])
 def test_a_damaged_file_is_noticed(tmp_path: Path, position: int) -> None:
     state = tmp_path / "latents.safetensors"

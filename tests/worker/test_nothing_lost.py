@@ -377,7 +377,7 @@ SHORT_STORIES = {
     "overtaken": [
         *([("enqueue", 0)] * 3 + [("move", FIRST_OF_3_TO_THE_END)]),
         *[("main_thread_is_free", 0), ("end", ENDED["finished"])] * 2,
-        *(("main_thread_is_free", 0), ("step", 1), ("killed_between", 0), ("end", ENDED["cancelled"])),
+        *(("main_thread_is_free", 0), ("step", 1), ("end", ENDED["cancelled"]), ("killed_between", 0)),
     ],
     "another in its place": [
         *(("enqueue", 0), ("main_thread_is_free", 0), ("step", 1), ("end", ENDED["failed"]), ("unfinished", 0)),

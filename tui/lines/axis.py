@@ -9,7 +9,7 @@ from tui.lines.text import GB
 
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _LIMIT_IN_VIEW = 0.35
-"""From this share of the limit on, the peak is shown against it; below, the graph is scaled to the peak."""
+"""Share of the limit from which on the peak is shown against it; below, the graph is scaled to the peak."""
 _HEADROOM = 1.06
 _SMALLEST_VIEW = 0.02 * GB
 _TIME_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)

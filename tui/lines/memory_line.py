@@ -15,7 +15,7 @@ from flux2.errors import Flux2Error
 from flux2.planning.budget import Budget, Verdict
 from flux2.planning.fit import Fit, alternatives, weigh
 from flux2.planning.measured_peaks import measured_peak
-from flux2.planning.run_setting import Engine
+from flux2.planning.run_facts import Engine
 from flux2.request import AUTO
 from flux2.store.configs import find_networks
 from tui.lines.memory_figures import allowed
@@ -71,7 +71,7 @@ def memory_line(choices: Choices, session: Session) -> Content:
 def _worker_engine(session: Session) -> Engine:
     """The worker's; a Mac's while none is there."""
     backend = session.worker.backend if session.worker else ""
-    return Engine(dtype="float32" if backend == "cpu" else "bfloat16", backend=cast(DeviceType, backend or "gpu"))
+    return Engine(dtype="float32" if backend == "cpu" else "bfloat16", device=cast(DeviceType, backend or "gpu"))
 
 
 def _worker_budget(session: Session) -> Budget:

@@ -110,7 +110,7 @@ def _short(taken: float, unit: str = "") -> str:
 
 
 def _against(peak: int, planned: int) -> tuple[str, str]:
-    """By how much a peak is off its plan. What went above it stands out: that is what makes a run fail."""
+    """How much a peak is off its plan. What went above it stands out: that is what makes a run fail."""
     if not planned:
         return "", ""
     off = peak / planned - 1

@@ -56,7 +56,7 @@ def _menu(fit: Fit, others: list[Fit]) -> Menu:
 
 
 def _name(fit: Fit) -> str:
-    setting = fit.plan.setting
+    setting = fit.plan.facts
     return f"{fit.level}, {setting.width}×{setting.height}" if fit.smaller else fit.level
 
 

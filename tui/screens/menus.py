@@ -61,7 +61,7 @@ def _model_note(app: Program, card: ModelCard) -> Content:
 
 
 def ask_quantization(app: Program) -> None:
-    """With what each level takes at the current size and residency; r goes through the residencies."""
+    """Menu of the levels, with what each takes at the current size and residency; r goes through the residencies."""
 
     def switch() -> list[MenuLine]:
         app.choose(app.choices.next_residency())

@@ -18,7 +18,7 @@ class Strange:
     """How it differs."""
 
     short: str
-    """For the top row."""
+    """Words for the top row."""
     sentence: str
     """What of it matters, without its end: what key replaces it."""
 

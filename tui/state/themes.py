@@ -41,7 +41,7 @@ class ThemeError(ValueError):
 class NamedTheme:
     title: str
     about: str
-    """For people, a few words."""
+    """A few words for people."""
     theme: Theme
 
 

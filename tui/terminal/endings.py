@@ -26,7 +26,7 @@ _LOG_KEEPS = 100_000
 """Bytes of older entries."""
 _NEVER_DEADLY = {"SIGCHLD", "SIGCONT", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGWINCH", "SIGINFO"}
 _IGNORED = {"SIGPIPE", "SIGXFSZ"}
-"""By Python, which raises an exception instead."""
+"""Signals that Python ignores, raising an exception instead."""
 _OUT_OF_HAND = {"SIGKILL", "SIGSTOP", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL"}
 """What can't be handled, or comes again at once when the handler of a fault returns."""
 

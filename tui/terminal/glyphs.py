@@ -24,7 +24,7 @@ class Glyphs:
     bar_half: str
     bar_empty: str
     levels: str
-    """From low to high, for a strip of small bars."""
+    """Characters from low to high, for a strip of small bars."""
     area: str
     """Stands for the filled series in a legend."""
     line: str

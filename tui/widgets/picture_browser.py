@@ -367,7 +367,7 @@ class PictureBrowser(Horizontal, can_focus=True):
 
 
 def _words_for(picture: Picture) -> str:
-    """In place of a prompt."""
+    """What stands in place of a prompt."""
     return _DAMAGED if picture.problem else "no settings"
 
 

@@ -98,7 +98,7 @@ class PictureView(Container):
         self._draw_soon()
 
     def move(self, across: int, down: int) -> None:
-        """At actual size, look at another part; nothing moves past the picture's edge."""
+        """Look at another part, at actual size; nothing moves past the picture's edge."""
         if self._image is None:
             return
         cell = self._cell

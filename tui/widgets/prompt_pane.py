@@ -27,7 +27,7 @@ PLACEHOLDER = Content(f"What should the picture show? For example: {EXAMPLE}")
 _CHARACTERS_PER_TOKEN = 4.3
 """Characters per token of English prose in the models' vocabularies, for the estimate before the worker has counted."""
 _TEMPLATE_TOKENS = 12
-"""That the chat template adds."""
+"""Tokens that the chat template adds."""
 _NEGATIVE_SHOWN = 24
 """Characters of the negative prompt beside the heading."""
 _MAX_COUNTED = 20_000

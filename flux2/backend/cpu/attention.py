@@ -53,7 +53,7 @@ def _attend(q: mx.array, keys: mx.array, values: mx.array, mask: mx.array | None
 
 
 def _seen_keys(visible: mx.array | None) -> slice:
-    """From the first to the last key that any of these queries may see: the others have no weight at all."""
+    """Range of the keys that any of these queries may see, from the first to the last: the others have no weight."""
     if visible is None:
         return slice(None)
     seen = np.flatnonzero(np.asarray(visible).any(axis=0))

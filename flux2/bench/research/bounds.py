@@ -47,7 +47,7 @@ ROUNDS = 3
 """Timed runs of a phase, after one that does not count."""
 _READING = {"encode", "load"}
 """Parts of which all weights are read; the others' stay zeros."""
-PARTS = {"encode": "text_encoder", "load": "transformer", "decode": "vae"}
+FOLDER_OF_PHASE = {"encode": "text_encoder", "load": "transformer", "decode": "vae"}
 """Folder of the weights that each is about."""
 
 OnEvent = Callable[[Event], None]
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
         folder = write_synthetic(args.model, Path(scratch) / args.model, args.divisor)
         if args.disk:
             for part in _READING.intersection(args.part):
-                for path in weights_in(folder / PARTS[part]):
+                for path in weights_in(folder / FOLDER_OF_PHASE[part]):
                     recording.attempt(str(path.relative_to(folder)), "writing", partial(fill, path))
         report["bounds"] = []
         for phase in phases(folder, args, report["dtype"]):
@@ -95,7 +95,7 @@ class Phase:
     operations: float = 0.0
 
     def seconds(self) -> float:
-        """That it takes."""
+        """Seconds that it takes."""
         seconds = 0.0
 
         def on_event(event: Event) -> None:
@@ -151,21 +151,21 @@ def phases(folder: Path, args: argparse.Namespace, dtype: str) -> Iterator[Phase
         yield Phase(
             "encode",
             lambda on_event: pipeline._prompts.encode([next(prompts)], args.tokens, RunReport(on_event=on_event)),
-            folder / PARTS["encode"],
+            folder / FOLDER_OF_PHASE["encode"],
             _bytes(used),
             encode_operations(used, args.tokens),
         )
     for level in args.transformer_quant if "load" in args.part else ():
         levelled = pipeline.with_quantization(level)
         nbytes = _bytes(config.shapes()["transformer"])
-        yield Phase(f"load {level}", partial(_load, levelled), folder / PARTS["load"], nbytes)
+        yield Phase(f"load {level}", partial(_load, levelled), folder / FOLDER_OF_PHASE["load"], nbytes)
         levelled.unload()
     if "decode" in args.part:
         latents = mx.random.normal((1, *work.grid, config.transformer["in_channels"]), key=mx.random.key(SEED))
         yield Phase(
             f"decode {side}×{side}",
             lambda on_event: pipeline._decode(latents, RunReport(on_event=on_event)),
-            folder / PARTS["decode"],
+            folder / FOLDER_OF_PHASE["decode"],
             operations=decode_operations(work),
         )
 
@@ -206,8 +206,14 @@ def as_markdown(report: dict[str, Any]) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = program.parser("bounds", __doc__)
     add = parser.add_argument
-    parts = ",".join(PARTS)
-    add("--part", type=program.names(list(PARTS)), default=list(PARTS), metavar="A,B", help=f"of {parts}")
+    parts = ",".join(FOLDER_OF_PHASE)
+    add(
+        "--part",
+        type=program.names(list(FOLDER_OF_PHASE)),
+        default=list(FOLDER_OF_PHASE),
+        metavar="A,B",
+        help=f"of {parts}",
+    )
     add("--disk", action="store_true", help="measure off the disk, too: takes the checkpoint's size on it")
     levels = f"of {','.join(LEVELS)}, to load (default: all)"
     add("--transformer-quant", type=program.names(LEVELS), default=LEVELS, metavar="A,B", help=levels)

@@ -30,7 +30,7 @@ SIDES = (512, 768, 1024, 1536, 2048)
 """Pixels of the pictures whose tokens are counted."""
 COUNTS = {"steps": (1, 2, 4, 8), "batch": (1, 2, 4), "passes": (1, 2)}
 """Counts of what else grows, at one size of picture."""
-PARTS = ("tokens", *COUNTS)
+GROWING = ("tokens", *COUNTS)
 """What grows; also the key of a row that holds how large it was."""
 _KEPT = ("median", "least", "most", "peak_above_weights", "first_seconds", "seconds")
 
@@ -126,7 +126,7 @@ def as_markdown(report: dict[str, Any]) -> str:
         (
             row["level"],
             f"{row['side']}×{row['side']}",
-            *(f"{row[name]:,}" for name in PARTS),
+            *(f"{row[name]:,}" for name in GROWING),
             f"{1e3 * row['median']:,.1f}",
             f"{1e3 * row['least']:,.1f} – {1e3 * row['most']:,.1f}",
             f"{row['operations'] / row['median'] / 1e12:.3g}",
@@ -134,7 +134,15 @@ def as_markdown(report: dict[str, Any]) -> str:
         )
         for row in report["rows"]
     ]
-    titles = ("Level", "Size", *map(str.capitalize, PARTS), "ms", "Least – most", "TFLOP/s", "Peak above weights, MiB")
+    titles = (
+        "Level",
+        "Size",
+        *map(str.capitalize, GROWING),
+        "ms",
+        "Least – most",
+        "TFLOP/s",
+        "Peak above weights, MiB",
+    )
     model = report["model"] + (f" / {report['divisor']}" if report["divisor"] > 1 else "")
     return f"## {model}: denoising, {report['text_tokens']} text tokens\n\n{table(titles, rows)}"
 
@@ -142,7 +150,13 @@ def as_markdown(report: dict[str, Any]) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = program.parser("scaling", __doc__)
     add = parser.add_argument
-    add("--part", type=program.names(PARTS), default=PARTS, metavar="A,B", help=f"of {','.join(PARTS)} (default: all)")
+    add(
+        "--part",
+        type=program.names(GROWING),
+        default=GROWING,
+        metavar="A,B",
+        help=f"of {','.join(GROWING)} (default: all)",
+    )
     sides = ",".join(map(str, SIDES))
     add("--sides", type=program.numbers, default=SIDES, metavar="A,B", help=f"of tokens, pixels (default: {sides})")
     add("--side", type=int, default=1024, metavar="N", help="of all other parts, pixels (default: 1024)")

@@ -18,7 +18,7 @@ AGAINST_PEERS: Mapping[str, Mapping[str, float]] = {
     "gpu": {"diffusers": 0.90, "mflux bf16": 0.85, "mflux bf16 compiled": 0.95},
     "cpu": {"mflux bf16": 1.0, "mflux bf16 compiled": 1.0},
 }
-"""By backend: the most that a step in bf16 may take, times theirs."""
+"""The most that a step in bf16 may take by backend, times theirs."""
 QUANTIZED = {"ours qint8": 1.10, "ours int4": 1.10}
 """The most that a step may take, times ours in bf16."""
 PEAKS = {"klein-4b": 1000, "klein-9b": 1300, "dev": 2000}

@@ -13,7 +13,7 @@ class HandsOn(NamedTuple):
     """A node whose outputs are its inputs, perhaps changed."""
 
     inputs: tuple[str, ...]
-    """By output."""
+    """Input that is handed on, by output."""
     does: str = ""
     """What it does that is not done here, "" for nothing that the picture shows."""
 
@@ -77,7 +77,7 @@ HANDS_ON: dict[str, HandsOn] = {
     # schedules
     **dict.fromkeys(("SplitSigmas", "SplitSigmasDenoise"), HandsOn(("sigmas", "sigmas"), "a part of the steps")),
 }
-"""By class; of a node with fewer inputs here than outputs the first holds for all."""
+"""Inputs handed on, by class; of a node with fewer inputs here than outputs the first holds for all."""
 
 SWITCHES: dict[str, tuple[str, str, str]] = {
     "ComfySwitchNode": ("switch", "on_true", "on_false"),
@@ -85,10 +85,10 @@ SWITCHES: dict[str, tuple[str, str, str]] = {
     "easy ifElse": ("boolean", "on_true", "on_false"),
     "ImpactConditionalBranch": ("cond", "tt_value", "ff_value"),
 }
-"""By class: the input that chooses, and what is handed on where it is true and where it is false."""
+"""The input that chooses, and what is handed on where it is true and where it is false, by class."""
 
 NUMBERED = {"ImpactSwitch": ("select", "input")}
-"""By class: the input with the number of the one that is handed on, and how these are called before their number."""
+"""The input with the number of the one handed on, and what these are called before their number, by class."""
 
 FIRST_OF = ("Any Switch (rgthree)",)
 """Classes that hand on the first of their inputs that has something."""

@@ -49,7 +49,7 @@ class FoundSettings:
     program: str
     """Program that wrote the picture."""
     values: dict[str, Any] = field(default_factory=dict)
-    """By the names of `GenerationRequest`'s fields; all of them valid."""
+    """Valid values by the names of `GenerationRequest`'s fields."""
     left_out: list[LeftOut] = field(default_factory=list)
     """What was understood and could not be taken over."""
     not_understood: list[str] = field(default_factory=list)

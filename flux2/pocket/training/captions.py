@@ -123,7 +123,7 @@ EVERYDAY_WORDS = (
     "mountain, river, garden, flowers, animals, birds, horse, woman, man, girl, boy, child, wearing a hat, holding, "
     "looking, running, jumping, sleeping, smiling, eating, reading a book, playing the guitar, portrait, landscape"
 )
-"""For the tokenizer: words people type that no scene shows."""
+"""Captions for the tokenizer: words people type that no scene shows."""
 
 
 def caption(scene: Scene, rng: Random) -> str:

@@ -70,7 +70,7 @@ class Judge(nn.Module):
 
 
 def train_judge(library: Library, seconds: float, seed: int, batch: int = 256) -> Judge:
-    """On the drawn scenes with one subject, under noise and changing brightness, for `seconds`."""
+    """Train on the drawn scenes with one subject, under noise and changing brightness, for `seconds`."""
     torch.manual_seed(seed)
     judge: Judge = Judge().to(DEVICE)
     optimizer = torch.optim.AdamW(judge.parameters(), weight_decay=0.02)

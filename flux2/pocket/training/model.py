@@ -45,13 +45,13 @@ class Pocket:
 
     @classmethod
     def load(cls, folder: Path, compiled: bool = False) -> Pocket:
-        """From a checkpoint; the weights in float32."""
+        """Model from a checkpoint; the weights in float32."""
         pipeline = Flux2KleinPipeline.from_pretrained(folder, dtype=torch.float32).to(DEVICE)
         autoencoder = pipeline.vae.eval().requires_grad_(False).to(COMPUTE)
         return cls(pipeline.tokenizer, pipeline.text_encoder, pipeline.transformer, autoencoder, compiled)
 
     def frozen_copy(self) -> Pocket:
-        """For sampling: not compiled, as the shapes vary, and in the precision of the computation."""
+        """Copy for sampling: not compiled, as the shapes vary, and in the precision of the computation."""
         encoder, transformer = new_text_encoder(VOCABULARY), new_transformer()
         encoder.load_state_dict(self.text_encoder.state_dict())
         transformer.load_state_dict(self.transformer.state_dict())

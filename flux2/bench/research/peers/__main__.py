@@ -18,7 +18,7 @@ from flux2.architecture.published import ARCHITECTURES, scaled_down
 from flux2.bench import program
 from flux2.bench.recording import Recording
 from flux2.bench.research.peers.contender import Contender, Work
-from flux2.bench.research.peers.entrants import EXACT, PARTS, STEPS, Part, let_go
+from flux2.bench.research.peers.entrants import EXACT, RACES, STEPS, Part, let_go
 from flux2.bench.research.peers.race import LEAST_ROUNDS, race, timed
 from flux2.bench.tables import table
 
@@ -48,8 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
     }
     for name in args.part:
         rows: list[dict[str, Any]] = []
-        report[name] = {"operations": PARTS[name].operations(work), "contenders": rows}
-        race(_gather(PARTS[name], args.only, work, recording), args.rounds, recording, rows)
+        report[name] = {"operations": RACES[name].operations(work), "contenders": rows}
+        race(_gather(RACES[name], args.only, work, recording), args.rounds, recording, rows)
         recording.save()
         print(_markdown(name, report[name], work), flush=True)
         gc.collect()
@@ -70,8 +70,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"after which no further round is begun, once there were {LEAST_ROUNDS} (default: none)",
     )
-    parts = ",".join(PARTS)
-    add("--part", type=program.names(list(PARTS)), default=list(PARTS), metavar="A,B", help=f"of {parts}")
+    parts = ",".join(RACES)
+    add("--part", type=program.names(list(RACES)), default=list(RACES), metavar="A,B", help=f"of {parts}")
     known = list(STEPS)
     default = [name for name in known if name != EXACT]
     only = f"of {','.join(known)}; differences are those from the first (default: all but {EXACT})"

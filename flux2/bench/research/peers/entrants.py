@@ -19,7 +19,7 @@ from flux2.bench.recording import UnavailableError
 from flux2.bench.research.peers import diffusers_peer, mflux_peer, ours
 from flux2.bench.research.peers.arithmetic import decode_operations, step_operations
 from flux2.bench.research.peers.contender import Contender, Work
-from flux2.planning.run_setting import FILE_BYTES
+from flux2.planning.run_facts import FILE_BYTES
 
 _RESERVE = 4 << 30
 """Bytes of a GPU that weights leave to everything else."""
@@ -31,7 +31,7 @@ class Entrant:
 
     make: Callable[[Work], list[Contender]]
     number_bytes: float | None
-    """That loading takes for each of the network's numbers; None is what is computed in."""
+    """Bytes that loading takes for each of the network's numbers; None is what is computed in."""
 
     def load(self, work: Work, shapes: Shapes) -> list[Contender]:
         """Raises UnavailableError where there is no room for its weights: a GPU that is asked for more may hang."""
@@ -77,7 +77,7 @@ class Part:
     shapes: Callable[[Work], Shapes]
 
 
-PARTS = {
+RACES = {
     "step": Part(STEPS, step_operations, lambda work: work.architecture.shapes()["transformer"]),
     "decode": Part(DECODES, decode_operations, lambda work: work.architecture.shapes()["vae"]),
 }

@@ -16,7 +16,7 @@ from flux2.bench.research.peers.contender import Contender
 
 WARM_UPS = 2
 LEAST_ROUNDS = 3
-"""That everybody has, whatever the time."""
+"""Rounds that everybody has, whatever the time."""
 
 Row = dict[str, Any]
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flux2.architecture.limits import TOKEN_PIXELS, DeviceType
+from flux2.architecture.limits import DTYPE_BYTES, TOKEN_PIXELS, DeviceType
 
-COMPUTE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 FILE_BYTES = 2  # of a weight in the checkpoint, bfloat16
 
 
@@ -15,24 +14,24 @@ class Engine:
     """What computes, as far as memory depends on it."""
 
     dtype: str = "bfloat16"
-    backend: DeviceType = "gpu"
+    device: DeviceType = "gpu"
     keep_transformer: bool = True
-    """For the next picture; False where there is none."""
+    """Whether it is kept for the next picture; False where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class RunFacts:
     """What a run is to be made with, as far as memory depends on it."""
 
     quantization: str = "bf16"
     residency: str = "resident"
     keep_text_encoder: bool = False
     keep_transformer: bool = True
-    """For the next picture, where the budget allows it; else it is let go before the decode."""
+    """Whether it is kept for the next picture, where the budget allows it; else it is let go before the decode."""
     width: int = 1024
     height: int = 1024
     dtype: str = "bfloat16"
-    backend: DeviceType = "gpu"
+    device: DeviceType = "gpu"
     guided: bool = False
     """Whether there is a second pass per step, for a negative prompt."""
     text_tokens: int = 0
@@ -40,7 +39,7 @@ class Setting:
 
     @property
     def compute_bytes(self) -> int:
-        return COMPUTE_BYTES[self.dtype]
+        return DTYPE_BYTES[self.dtype]
 
     @property
     def image_tokens(self) -> int:
