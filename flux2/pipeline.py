@@ -26,7 +26,6 @@ from flux2.backend import blas, memory
 from flux2.backend.gpu_errors import explain
 from flux2.backend.mlx import BLAS_COMPLAINT, DTYPES, default_dtype, mx
 from flux2.backend.one_at_a_time import one_at_a_time
-from flux2.call_arguments import check_prompts, number, whole_number
 from flux2.checkpoint.finite import with_its_cause
 from flux2.checkpoint.layout import Checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkSource, check_fit
@@ -42,6 +41,7 @@ from flux2.planning.cautions import cautions
 from flux2.quantization.linear import find_mode
 from flux2.reporting import RunReport, warn_aloud
 from flux2.request import RESIDENCIES, GenerationRequest
+from flux2.request_fields import check_prompts, number, whole_number
 from flux2.store.resolved import resolve_model
 
 StepCallback = Callable[["Flux2Pipeline", int, float, dict[str, mx.array]], Any]

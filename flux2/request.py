@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, Self
 
+from flux2.architecture.catalog import MODELS, find_card
 from flux2.architecture.limits import BITS, MAX_TEXT_TOKENS, TOKEN_PIXELS
+from flux2.dataclass_json import read_dataclass
 from flux2.errors import RequestError
+from flux2.request_fields import Option, about, said_of
 from flux2.wildcards import has_wildcards, resolve
 
 QUANTIZATIONS = ("bf16", *BITS)
@@ -23,54 +26,237 @@ MAX_SEED = 2**32 - 1
 MAX_PROMPT = 10_000  # characters; the models read 512 tokens, some 2,200 characters of English
 
 
+def unknown_quantization(name: str) -> str:
+    """The sentence for a level that there is not."""
+    return f"Quantization {name!r} is unknown; choose one of {', '.join(QUANTIZATIONS)}."
+
+
+def _check_text(_: str, text: str) -> str | None:
+    if len(text) > MAX_PROMPT:
+        return (
+            f"The prompt has {len(text):,} characters; {MAX_PROMPT:,} are the most, and of these {MAX_TEXT_TOKENS} "
+            "tokens are read."
+        )
+    if re.search("[\ud800-\udfff]", text):
+        return "The prompt holds bytes that are no UTF-8; set the terminal's locale to UTF-8, such as LC_ALL=C.UTF-8."
+    return None
+
+
+def _check_prompt(name: str, prompt: str) -> str | None:
+    return _check_text(name, prompt) if prompt.strip() else "The prompt is empty; say what the picture should show."
+
+
+def _check_quantization(_: str, name: str) -> str | None:
+    return None if name in (*QUANTIZATIONS, AUTO) else unknown_quantization(name)
+
+
+def _check_residency(_: str, name: str) -> str | None:
+    if name in (*RESIDENCIES, AUTO):
+        return None
+    return f"Residency {name!r} is unknown; choose one of {', '.join((*RESIDENCIES, AUTO))}."
+
+
+def _check_side(name: str, side: int) -> str | None:
+    if not MIN_SIZE <= side <= MAX_SIZE:
+        return f"The {name} {side} is out of range; choose {MIN_SIZE} to {MAX_SIZE} pixels."
+    if side % SIZE_MULTIPLE:
+        lower = max(MIN_SIZE, side // SIZE_MULTIPLE * SIZE_MULTIPLE)
+        return f"The {name} {side} is not a multiple of {SIZE_MULTIPLE}; choose {lower} or {lower + SIZE_MULTIPLE}."
+    return None
+
+
+def _check_steps(_: str, steps: int) -> str | None:
+    return None if 1 <= steps <= MAX_STEPS else f"{steps} steps are out of range; choose 1 to {MAX_STEPS}."
+
+
+def _check_guidance(_: str, guidance: float) -> str | None:
+    return None if 0.0 <= guidance <= 100.0 else f"Guidance {guidance} is out of range; choose 0 to 100."
+
+
+def _check_seed(_: str, seed: int) -> str | None:
+    return None if 0 <= seed <= MAX_SEED else f"Seed {seed} is out of range; choose 0 to {MAX_SEED}."
+
+
+def _check_length(name: str, length: int) -> str | None:
+    return (
+        None if 1 <= length <= MAX_TEXT_TOKENS else f"{name} {length} is out of range; choose 1 to {MAX_TEXT_TOKENS}."
+    )
+
+
+def _catalog_name(model: str) -> str:
+    card = find_card(model)
+    return card.name if card else model
+
+
+_PIXELS = f"pixels, {MIN_SIZE} to {MAX_SIZE}, a multiple of {SIZE_MULTIPLE}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationRequest:
-    """One picture to make. `None` means the model's default (size, steps, guidance) or "choose one" (seed, output)."""
+    """One picture to make. `None` means the model's default (size, steps, guidance) or "choose one" (seed, output).
 
-    prompt: str
-    prompt_template: str | None = None
+    What is to be known of a field stands in its declaration; `flux2.request_fields` says what follows from it.
+    """
+
+    prompt: str = about(
+        kind="prompt",
+        check=_check_prompt,
+        line="prompt",
+        option=Option(
+            names=("prompt",), metavar="PROMPT", help="what the picture shows; - reads it from standard input"
+        ),
+    )
+    prompt_template: str | None = about(None, decides=False, check=_check_text)
     """The prompt as typed, where it has wildcards (`flux2.wildcards`); `prompt` is what the seed has made of it."""
-    negative_prompt: str | None = None
-    model: str = "pocket"
+    negative_prompt: str | None = about(
+        None,
+        kind="text",
+        check=_check_text,
+        canonical=lambda text: text or "",
+        line="negative",
+        option=Option(
+            names=("--negative-prompt",),
+            metavar="TEXT",
+            help="what to stay away from (models with guidance above 1)",
+        ),
+    )
+    model: str = about(
+        "pocket",
+        kind="model",
+        canonical=_catalog_name,
+        row="model",
+        line="model",
+        option=Option(
+            names=("--model",),
+            metavar="MODEL",
+            help=f"{', '.join(MODELS)}, a Hub repository, or a checkpoint's folder",
+        ),
+    )
     """A catalog name, a Hub repository id, or a folder."""
-    quantization: str = "bf16"
+    quantization: str = about(
+        "bf16",
+        choices=(*QUANTIZATIONS, AUTO),
+        check=_check_quantization,
+        row="quantization",
+        line="model",
+        option=Option(
+            names=("--transformer-quant",),
+            help="the transformer's weights; auto is the best that fits (default: bf16)",
+        ),
+    )
     """One of QUANTIZATIONS, or AUTO."""
-    residency: str = "resident"
+    residency: str = about(
+        "resident",
+        decides=False,
+        choices=(*RESIDENCIES, AUTO),
+        check=_check_residency,
+        row="quantization",
+        option=Option(
+            names=("--residency",),
+            help="keep the transformer in memory, or read its blocks in every step (default: resident)",
+        ),
+    )
     """One of RESIDENCIES, or AUTO."""
-    keep_text_encoder: bool = False
+    keep_text_encoder: bool = about(
+        False,
+        decides=False,
+        of_run=True,
+        option=Option(names=("--keep-text-encoder",), help="hold the whole text encoder instead of a layer at a time"),
+    )
     """Keep the text encoder in memory between prompts, for machines with room; else it is streamed."""
-    vae: str | None = None
+    vae: str | None = about(
+        None,
+        by_model=True,
+        kind="model",
+        line="vae",
+        option=Option(
+            names=("--vae",), metavar="FOLDER|REPO", help="another autoencoder, such as FLUX.2's small decoder"
+        ),
+    )
     """A folder or Hub repository with another autoencoder, such as FLUX.2's small decoder."""
-    force: bool = False
+    force: bool = about(
+        False,
+        decides=False,
+        of_run=True,
+        option=Option(names=("--force",), help="run although the plan says that it does not fit this machine"),
+    )
     """Carry it out although the plan says that it does not fit this machine."""
-    width: int | None = None
+    width: int | None = about(
+        None,
+        by_model=True,
+        check=_check_side,
+        row="size",
+        line="size",
+        option=Option(names=("--width",), metavar="W", help=_PIXELS),
+    )
     """Pixels."""
-    height: int | None = None
+    height: int | None = about(
+        None,
+        by_model=True,
+        check=_check_side,
+        row="size",
+        line="size",
+        joined="×",
+        option=Option(names=("--height",), metavar="H", help=_PIXELS),
+    )
     """Pixels."""
-    steps: int | None = None
-    guidance: float | None = None
-    seed: int | None = None
-    max_sequence_length: int | None = None
+    steps: int | None = about(
+        None,
+        by_model=True,
+        check=_check_steps,
+        row="steps",
+        line="steps",
+        option=Option(names=("--steps",), metavar="N", help=f"denoising steps, 1 to {MAX_STEPS}"),
+    )
+    guidance: float | None = about(
+        None,
+        by_model=True,
+        check=_check_guidance,
+        row="guidance",
+        line="guidance",
+        option=Option(
+            names=("--guidance",), metavar="G", help="how strictly the prompt is followed; 1 is off for Klein"
+        ),
+    )
+    seed: int | None = about(
+        None,
+        check=_check_seed,
+        row="seed",
+        line="seed",
+        option=Option(
+            names=("--seed",),
+            metavar="S",
+            help=f"0 to {MAX_SEED}; the same seed draws the same picture (default: random)",
+        ),
+    )
+    max_sequence_length: int | None = about(None, by_model=True, check=_check_length, line="tokens")
     """Tokens of the prompt that are read; None is what the model was trained with."""
-    output: str | None = None
+    output: str | None = about(
+        None,
+        decides=False,
+        of_run=True,
+        kind="path",
+        option=Option(names=("--output", "-o"), metavar="PATH", help="the PNG, or a folder ending in / to name it in"),
+    )
     """Path of the PNG; the worker and the command line choose one where it is None. Never overwritten silently."""
 
-    def validated(self) -> GenerationRequest:
+    def validated(self) -> Self:
         """Itself, if it can be carried out by some model.
 
         Raises:
             RequestError: one sentence naming the value and what would do instead.
         """
-        for check in _CHECKS:
-            if complaint := check(self):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None and (complaint := said_of(field).check(field.name, value)):
                 raise RequestError(complaint)
         return self
 
-    def with_seed(self) -> GenerationRequest:
+    def with_seed(self) -> Self:
         """Itself with a random seed where it has none."""
         return self if self.seed is not None else replace(self, seed=secrets.randbelow(MAX_SEED + 1))
 
-    def resolved(self) -> GenerationRequest:
+    def resolved(self) -> Self:
         """Itself with a seed, and with the wildcards of its prompt as this seed has them."""
         seeded, template = self.with_seed(), self.prompt_template or self.prompt
         if seeded.seed is None or not has_wildcards(template):
@@ -81,7 +267,7 @@ class GenerationRequest:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> GenerationRequest:
+    def from_dict(cls, data: dict[str, Any]) -> Self:
         """Read one from JSON; null is a field's default, and fields that this version does not know are ignored.
 
         Raises:
@@ -89,99 +275,8 @@ class GenerationRequest:
         """
         if not isinstance(data.get("prompt"), str):
             raise RequestError(f"The request has no prompt: {data!r:.200}; send one with a text in `prompt`.")
-        known = {field.name: data[field.name] for field in fields(cls) if data.get(field.name) is not None}
-        for name, value in known.items():
-            if not isinstance(value, _TYPES[name]) or isinstance(value, bool) != (_TYPES[name] == (bool,)):
-                raise RequestError(
-                    f"The request's {name} is {value!r:.80}, which is not a {_TYPES[name][-1].__name__}."
-                )
-        return cls(**known)
-
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("prompt", "prompt_template", "negative_prompt", "model", "quantization"), (str,)),
-    **dict.fromkeys(("residency", "vae", "output"), (str,)),
-    **dict.fromkeys(("keep_text_encoder", "force"), (bool,)),
-    **dict.fromkeys(("width", "height", "steps", "seed", "max_sequence_length"), (int,)),
-    "guidance": (int, float),
-}
-
-
-def unknown_quantization(name: str) -> str:
-    """The sentence for a level that there is not."""
-    return f"Quantization {name!r} is unknown; choose one of {', '.join(QUANTIZATIONS)}."
-
-
-def _check_prompt(request: GenerationRequest) -> str | None:
-    if not request.prompt.strip():
-        return "The prompt is empty; say what the picture should show."
-    longest = max(len(text or "") for text in (request.prompt, request.prompt_template, request.negative_prompt))
-    if longest > MAX_PROMPT:
-        return (
-            f"The prompt has {longest:,} characters; {MAX_PROMPT:,} are the most, and of these {MAX_TEXT_TOKENS} "
-            "tokens are read."
-        )
-    if re.search("[\ud800-\udfff]", request.prompt + (request.negative_prompt or "")):
-        return "The prompt holds bytes that are no UTF-8; set the terminal's locale to UTF-8, such as LC_ALL=C.UTF-8."
-    return None
-
-
-def _check_quantization(request: GenerationRequest) -> str | None:
-    return None if request.quantization in (*QUANTIZATIONS, AUTO) else unknown_quantization(request.quantization)
-
-
-def _check_residency(request: GenerationRequest) -> str | None:
-    if request.residency in (*RESIDENCIES, AUTO):
-        return None
-    return f"Residency {request.residency!r} is unknown; choose one of {', '.join((*RESIDENCIES, AUTO))}."
-
-
-def _check_size(request: GenerationRequest) -> str | None:
-    for name, value in (("width", request.width), ("height", request.height)):
-        if value is None:
-            continue
-        if not MIN_SIZE <= value <= MAX_SIZE:
-            return f"The {name} {value} is out of range; choose {MIN_SIZE} to {MAX_SIZE} pixels."
-        if value % SIZE_MULTIPLE:
-            lower = max(MIN_SIZE, value // SIZE_MULTIPLE * SIZE_MULTIPLE)
-            return (
-                f"The {name} {value} is not a multiple of {SIZE_MULTIPLE}; choose {lower} or {lower + SIZE_MULTIPLE}."
-            )
-    return None
-
-
-def _check_steps(request: GenerationRequest) -> str | None:
-    if request.steps is None or 1 <= request.steps <= MAX_STEPS:
-        return None
-    return f"{request.steps} steps are out of range; choose 1 to {MAX_STEPS}."
-
-
-def _check_guidance(request: GenerationRequest) -> str | None:
-    if request.guidance is None or 0.0 <= request.guidance <= 100.0:
-        return None
-    return f"Guidance {request.guidance} is out of range; choose 0 to 100."
-
-
-def _check_seed(request: GenerationRequest) -> str | None:
-    if request.seed is None or 0 <= request.seed <= MAX_SEED:
-        return None
-    return f"Seed {request.seed} is out of range; choose 0 to {MAX_SEED}."
-
-
-def _check_length(request: GenerationRequest) -> str | None:
-    length = request.max_sequence_length
-    if length is None or 1 <= length <= MAX_TEXT_TOKENS:
-        return None
-    return f"max_sequence_length {length} is out of range; choose 1 to {MAX_TEXT_TOKENS}."
-
-
-_CHECKS = (
-    _check_prompt,
-    _check_quantization,
-    _check_residency,
-    _check_size,
-    _check_steps,
-    _check_guidance,
-    _check_seed,
-    _check_length,
-)
+        said = {field.name: data[field.name] for field in fields(cls) if data.get(field.name) is not None}
+        try:
+            return read_dataclass(cls, said)
+        except ValueError as error:
+            raise RequestError(f"The request's {error}; send one of that type.") from error

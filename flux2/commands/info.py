@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from flux2.errors import Flux2Error
 from flux2.humanize import printable, seconds, size
+from flux2.request_fields import lines
 
 if TYPE_CHECKING:
     from flux2.pictures.foreign.found import FoundSettings
@@ -70,15 +71,8 @@ def _as_text(path: Path) -> str:
 
 
 def _facts_of_ours(metadata: ImageMetadata) -> list[tuple[str, object]]:
-    request = metadata.request
     return [
-        ("prompt", request.prompt),
-        ("negative", request.negative_prompt),
-        ("model", f"{request.model}, {request.quantization}"),
-        ("size", f"{request.width}×{request.height}"),
-        ("steps", request.steps),
-        ("guidance", request.guidance),
-        ("seed", request.seed),
+        *lines(metadata.request).items(),
         ("seconds", ", ".join(f"{phase} {seconds(value)}" for phase, value in metadata.timings.items())),
         ("peaks", ", ".join(f"{phase} {size(value)}" for phase, value in metadata.peaks.items())),
         ("made with", ", ".join(f"{name} {version}" for name, version in metadata.versions.items())),

@@ -4,35 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from flux2 import __version__, humanize
-from flux2.architecture.catalog import MODELS
 from flux2.architecture.limits import DTYPE_BYTES
 from flux2.backend.awake import kept_awake
 from flux2.commands.cancelling import Cancelled, CancelOnSignal
 from flux2.commands.fit_question import ask_if_too_large
 from flux2.commands.plan import add_budget, budget_of
-from flux2.errors import GenerationCancelled, PictureNotSavedError, RequestError
+from flux2.commands.request_options import add_request_options, read_request
+from flux2.errors import GenerationCancelled, PictureNotSavedError
 from flux2.events import DownloadProgress, Event, Logged, RunStarted, Warned
 from flux2.progress import RunProgress
-from flux2.request import (
-    AUTO,
-    MAX_PROMPT,
-    MAX_SEED,
-    MAX_SIZE,
-    MAX_STEPS,
-    MIN_SIZE,
-    QUANTIZATIONS,
-    RESIDENCIES,
-    SIZE_MULTIPLE,
-    GenerationRequest,
-)
-from flux2.streams import deliver, read_input
+from flux2.request import GenerationRequest
+from flux2.streams import deliver
 
 _DESCRIPTION = """\
 Make a picture from a text and print its path.
@@ -57,35 +45,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add = parser.add_argument
-    add("prompt", metavar="PROMPT", help="what the picture shows; - reads it from standard input")
-    add("--model", metavar="MODEL", help=f"{', '.join(MODELS)}, a Hub repository, or a checkpoint's folder")
-    add(
-        "--transformer-quant",
-        choices=(*QUANTIZATIONS, AUTO),
-        default="bf16",
-        help="the transformer's weights; auto is the best that fits (default: bf16)",
-    )
-    add(
-        "--residency",
-        choices=(*RESIDENCIES, AUTO),
-        default="resident",
-        help="keep the transformer in memory, or read its blocks in every step (default: resident)",
-    )
-    add("--keep-text-encoder", action="store_true", help="hold the whole text encoder instead of a layer at a time")
-    add("--vae", metavar="FOLDER|REPO", help="another autoencoder, such as FLUX.2's small decoder")
+    add_request_options(parser)
     add_budget(parser)
-    add("--force", action="store_true", help="run although the plan says that it does not fit this machine")
-    size = f"pixels, {MIN_SIZE} to {MAX_SIZE}, a multiple of {SIZE_MULTIPLE}"
-    add("--width", type=int, metavar="W", help=size)
-    add("--height", type=int, metavar="H", help=size)
-    add("--steps", type=int, metavar="N", help=f"denoising steps, 1 to {MAX_STEPS}")
-    add("--guidance", type=float, metavar="G", help="how strictly the prompt is followed; 1 is off for Klein")
-    add("--negative-prompt", metavar="TEXT", help="what to stay away from (models with guidance above 1)")
-    add(
-        "--seed", type=int, metavar="S", help=f"0 to {MAX_SEED}; the same seed draws the same picture (default: random)"
-    )
-    add("--output", "-o", metavar="PATH", help="the PNG, or a folder ending in / to name it in")
+    add = parser.add_argument
     add("--dtype", choices=tuple(DTYPE_BYTES), help="what is computed in (default: bfloat16; float32 on the CPU)")
     add("--json", action="store_true", help="print one line of JSON instead of the path")
     add("--quiet", "-q", action="store_true", help="no progress bar and no summary")
@@ -112,50 +74,12 @@ def _request(args: argparse.Namespace) -> GenerationRequest:
         Flux2Error: if the picture could not be saved.
     """
     from flux2.pictures.images import check_writable, output_path
-    from flux2.store.local import default_model, resolve_name
 
-    request = GenerationRequest(
-        prompt=_from_standard_input() if args.prompt == "-" else _as_typed(args.prompt),
-        negative_prompt=args.negative_prompt and _as_typed(args.negative_prompt),
-        model=resolve_name(args.model) if args.model else default_model(),
-        quantization=args.transformer_quant,
-        residency=args.residency,
-        keep_text_encoder=args.keep_text_encoder,
-        vae=args.vae and resolve_name(args.vae),
-        force=args.force,
-        width=args.width,
-        height=args.height,
-        steps=args.steps,
-        guidance=args.guidance,
-        seed=args.seed,
-    )
-    request = request.validated().with_seed()
+    request = read_request(args).validated().with_seed()
     assert request.seed is not None
-    output = output_path(args.output, Path(), request, request.seed)
+    output = output_path(request.output, Path(), request, request.seed)
     check_writable(output)
     return replace(request, output=str(output))
-
-
-def _from_standard_input() -> str:
-    """The prompt that is piped in; no more of it is read than a prompt may have.
-
-    Raises:
-        RequestError: if there is more.
-    """
-    text = read_input(MAX_PROMPT + 1)
-    if len(text) > MAX_PROMPT:
-        raise RequestError(
-            f"Standard input holds more than a prompt's {MAX_PROMPT:,} characters; pipe the prompt alone into it."
-        )
-    return text.strip()
-
-
-def _as_typed(text: str) -> str:
-    """UTF-8 though the locale says otherwise, as over many an ssh: Python has kept such bytes as half surrogates."""
-    try:
-        return os.fsencode(text).decode("utf-8")
-    except UnicodeError:
-        return text
 
 
 def _generate(request: GenerationRequest, budget: int | None, args: argparse.Namespace) -> RunProgress:

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,24 +31,10 @@ from flux2.disk.private import check_own, make_private
 from flux2.errors import CheckpointError, Flux2Error
 from flux2.reporting import RunReport
 from flux2.request import GenerationRequest
+from flux2.request_fields import decisive
 
 KEEP_EVERY = 15.0
 """Seconds between one keeping and the next: what a crash costs at most, and a step, where steps take longer."""
-
-_DECIDES = (
-    "prompt",
-    "negative_prompt",
-    "model",
-    "vae",
-    "quantization",
-    "width",
-    "height",
-    "steps",
-    "guidance",
-    "seed",
-    "max_sequence_length",
-)
-"""What of a request the latents depend on; how weights are held and where the picture goes change nothing."""
 
 
 class Progress(NamedTuple):
@@ -154,15 +140,14 @@ def identify(request: GenerationRequest, dtype: str, files: object) -> str:
         dtype: what is computed in.
         files: what tells the checkpoint's files from others, as `Checkpoint.stamps`.
     """
-    decisive: dict[str, Any] = {name: getattr(request, name) for name in _DECIDES}
-    decisive |= {
+    decides = decisive(request) | {
         "dtype": dtype,
         "device": str(mx.default_device()),
         "processor": [str(mx.device_info().get("device_name")), blas.kernels()],
         "files": files,
         "versions": [__version__, version("mlx")],
     }
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(step: int, array: npt.NDArray[np.float32]) -> str:

@@ -16,7 +16,7 @@ import html
 import json
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from importlib import metadata as packages
 from typing import Any
@@ -27,6 +27,7 @@ from flux2 import __version__
 from flux2.architecture.catalog import find_card, is_repo_id, label
 from flux2.dataclass_json import read_dataclass
 from flux2.request import GenerationRequest
+from flux2.request_fields import said_of
 
 SOFTWARE = f"flux2-tui {__version__}"
 SCHEMA = 1
@@ -61,14 +62,17 @@ class ImageMetadata:
 
     def to_dict(self) -> dict[str, Any]:
         request = self.request.to_dict()
-        del request["output"]
+        for item in fields(self.request):
+            kind, value = said_of(item).kind, request[item.name]
+            if kind == "path":
+                del request[item.name]
+            elif kind == "model" and value:
+                request[item.name] = _public_model_name(value)
         return {
             "schema": SCHEMA,
             "software": SOFTWARE,
             "ai_generated": True,
             **request,
-            "model": _public_model_name(self.request.model),
-            "vae": self.request.vae and _public_model_name(self.request.vae),
             "created": self.created,
             "versions": self.versions,
             "timings": self.timings,

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from flux2.folders import pictures_dir
 from flux2.paths import expand
 from flux2.request import GenerationRequest
+from flux2.request_fields import said_of
 
 
 def with_absolute_paths(request: GenerationRequest) -> GenerationRequest:
     """The request with its paths as they are meant here; the picture goes where this process looks for pictures."""
     changes = {"output": absolute(request.output or f"{pictures_dir()}/")}
-    for name in ("model", "vae"):
+    for name in (field.name for field in fields(request) if said_of(field).kind == "model"):
         place = getattr(request, name) or ""
         if place.startswith((".", "~")) or (os.sep in place and expand(place).is_dir()):
             changes[name] = absolute(place)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import Field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flux2.architecture.catalog import MODELS
 from flux2.errors import RequestError
-from flux2.request import MAX_SEED
+from flux2.request import MAX_SEED, GenerationRequest
+from flux2.request_fields import said_of
+from tests.tui.full_request import FULL
 from tui.state.choices import Choices, load_choices, save_choices
 from tui.state.stepping import stepped
+from tui.widgets.settings_pane import ROWS
 
 SOME = Choices(
     prompt="a fox, “quoted”\nin two lines",
@@ -132,3 +136,26 @@ def test_a_seed_that_is_counted_does_not_begin_with_the_last_picture_again() -> 
     locked = Choices(seed_mode="random").next_seed_mode(1, 99)
     assert locked.next_seed_mode(1, 99).seed == 100
     assert replace(locked, seed=7).next_seed_mode(1, 99).seed == 7
+
+
+@pytest.mark.parametrize("field", fields(GenerationRequest), ids=lambda field: field.name)
+def test_every_field_of_a_request_is_taken_over(field: Field[Any]) -> None:
+    assert getattr(FULL, field.name) != field.default
+    assert getattr(Choices().with_request(FULL).request(), field.name) == getattr(FULL, field.name)
+
+
+@pytest.mark.parametrize("field", fields(GenerationRequest), ids=lambda field: field.name)
+def test_what_is_no_matter_of_one_run_is_remembered(tmp_path: Path, field: Field[Any]) -> None:
+    chosen = Choices().with_request(FULL)
+    save_choices(tmp_path / "screen.json", chosen)
+    kept = getattr(load_choices(tmp_path / "screen.json"), field.name)
+    assert kept == (field.default if said_of(field).of_run else getattr(chosen, field.name))
+
+
+def test_another_model_has_its_own_autoencoder() -> None:
+    assert replace(SOME, vae="a/small-decoder").with_model("klein-9b").vae is None
+
+
+def test_every_row_of_the_settings_is_some_field_s() -> None:
+    rows = {said_of(field).row for field in fields(GenerationRequest)} - {""}
+    assert rows == {row.name for row in ROWS}

@@ -18,12 +18,15 @@ from flux2.errors import WorkerError
 from flux2.pictures.image_metadata import ImageMetadata
 from flux2.pictures.images import save_png
 from flux2.request import GenerationRequest
+from flux2.request_fields import recipe
 from flux2.wildcards import resolve
 from flux2.worker.commands import Command, Move
+from tests.tui.full_request import FULL
 from tests.tui.replay import INFO, ReplayBackend, events_of_a_run, queue_of
 from tests.tui.screen import running, settled, text_of, until
 from tui.app import Flux2App
 from tui.screens.iterating import next_try
+from tui.state.choices import Choices
 from tui.terminal.editor import EditorError, edit, editor_command
 from tui.terminal.pasted_paths import pasted_path, pasted_paths
 from tui.widgets.queue_pane import QueueList
@@ -338,6 +341,27 @@ async def test_a_queued_picture_is_changed_in_its_place_and_the_draft_comes_back
         assert backend.enqueued == []
         assert app.dashboard.prompt.editor.text == "my draft"
         assert "Queued picture" not in text_of(app)
+
+
+async def test_nothing_of_a_queued_picture_is_lost_by_changing_it() -> None:
+    waiting = {**queue_of("one", "two")[1], "request": FULL.to_dict()}
+    backend = ReplayBackend(past=tuple(events_of_a_run(3)), queue=(queue_of("one")[0], waiting))
+    async with running(backend) as (app, pilot):
+        before = app.choices
+        app.dashboard.edited.begin(app, "r2")
+        await settled(pilot)
+        await pilot.press("ctrl+j")
+        await settled(pilot)
+        assert backend.replaced == [("r2", FULL)]
+        assert app.choices == before
+
+
+async def test_a_pasted_picture_brings_its_recipe_and_nothing_of_its_run(tmp_path: Path) -> None:
+    path = save_png(Image.new("RGB", (8, 8)), tmp_path / "full.png", ImageMetadata(request=FULL))
+    async with running(ReplayBackend()) as (app, pilot):
+        app.post_message(events.Paste(str(path)))
+        await _until(pilot, app, "taken")
+        assert app.choices == recipe(Choices().with_request(FULL))
 
 
 async def test_one_whose_turn_has_come_is_said_and_its_changes_stay_in_the_editor() -> None:

@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -21,12 +21,12 @@ from flux2.checkpoint import files
 from flux2.cli import main
 from flux2.errors import CheckpointError
 from flux2.events import EVENT_TYPES, Event, from_wire, to_wire
-from flux2.request import GenerationRequest
 from flux2.worker.command_handlers import CommandHandlers
 from flux2.worker.commands import COMMANDS, Command, read_answer, read_command, write_answer
 from tests.tui.replay import ReplayBackend
 from tests.tui.screen import running, settled, text_of
 from tests.unit.checkpoints import edit_json, writable_copy
+from tests.unit.one_more_field import check_that_it_arrives
 from tui.keys.bindings import bindings
 from tui.keys.keymap import ALL_KEYS, Key
 from tui.screens.commands import commands_of
@@ -163,7 +163,5 @@ def test_add_a_theme() -> None:
     assert "dusk" in found and not complaints
 
 
-def test_add_an_option_of_a_request() -> None:
-    """The field's way through all layers is tried by its own test; here the files are those of every field."""
-    options = (ROOT / "flux2" / "commands" / "t2i.py").read_text(encoding="utf-8")
-    assert {field.name for field in fields(GenerationRequest)} >= set(re.findall(r"^ {8}(\w+)=args", options, re.M))
+def test_add_an_option_of_a_request(tmp_path: Path) -> None:
+    check_that_it_arrives(tmp_path)

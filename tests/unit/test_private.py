@@ -30,7 +30,7 @@ from flux2.pictures.favourites import Favourites
 from flux2.pictures.gallery import Gallery, Picture
 from flux2.planning import measured_peaks
 from flux2.planning.planner import MemoryPlan
-from flux2.planning.run_setting import Setting
+from flux2.planning.run_facts import RunFacts
 from flux2.request import GenerationRequest
 from flux2.settings import settings_path
 from tui.state import prompt_history
@@ -230,7 +230,7 @@ def test_marks_of_several_screens_at_once_are_all_kept(tmp_path: Path) -> None:
     assert len(Favourites(file)._marks) == 20
 
 
-PLAN = MemoryPlan(Setting(), weights=0, kept=0, embeddings=0, peaks={"denoise": 1})
+PLAN = MemoryPlan(RunFacts(), weights=0, kept=0, embeddings=0, peaks={"denoise": 1})
 
 
 def _mark_a_picture(name: str) -> None:

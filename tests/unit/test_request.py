@@ -82,7 +82,7 @@ def test_the_sizes_offered_instead_are_allowed(side: int) -> None:
         ({}, "no prompt"),
         ({"prompt": None}, "no prompt"),
         ({"prompt": 5}, "no prompt"),
-        ({"prompt": "fox", "width": "256"}, "width is '256', which is not a int"),
+        ({"prompt": "fox", "width": "256"}, "width is '256', not int; send one of that type"),
         ({"prompt": "fox", "width": 256.0}, "width is 256.0"),
         ({"prompt": "fox", "seed": True}, "seed is True"),
         ({"prompt": "fox", "guidance": "1"}, "guidance is '1'"),

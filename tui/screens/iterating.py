@@ -13,6 +13,7 @@ from textual.app import SuspendNotSupported
 from flux2.errors import Flux2Error, RequestError, WorkerError
 from flux2.humanize import printable
 from flux2.request import MAX_SEED, GenerationRequest
+from flux2.request_fields import recipe
 from flux2.worker.commands import Cancel, Enqueue, Move
 from tui.program import Program
 from tui.screens import picture_desk
@@ -38,8 +39,9 @@ async def make_picture(app: Program, prompt: str, edited: QueuedEdit) -> None:
     except RequestError as error:
         app.say("warning", str(error))
         return
-    keep = app.preferences.settings.keep_text_encoder
-    settled = await ask_if_too_large(app, replace(request, keep_text_encoder=keep))
+    if not edited.run:  # one that waits keeps what it was asked for with
+        request = replace(request, keep_text_encoder=app.preferences.settings.keep_text_encoder)
+    settled = await ask_if_too_large(app, request)
     if settled is None:
         return
     if edited.run:
@@ -157,7 +159,7 @@ async def take_settings(app: Program, path: Path) -> None:
         app.say("error", printable(str(error)))
         return
     values = {"model": app.choices.model, "quantization": app.choices.quantization, "prompt": app.choices.prompt}
-    app.choose(app.choices.with_request(GenerationRequest.from_dict(values | found.values)))
+    app.choose(app.choices.with_request(recipe(GenerationRequest.from_dict(values | found.values))))
     app.put_prompt(app.choices.prompt)
     said = f"Settings of {path.name} ({found.program}) taken.{_not_taken(found)}"
     app.say("warning" if found.left_out or found.not_understood else "info", printable(said))

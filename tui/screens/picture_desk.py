@@ -11,6 +11,7 @@ from flux2.architecture.catalog import find_card, is_repo_id, label
 from flux2.errors import Flux2Error
 from flux2.humanize import printable
 from flux2.request import MAX_SEED, QUANTIZATIONS, GenerationRequest
+from flux2.request_fields import recipe
 from flux2.worker.commands import Enqueue
 from tui.program import Program
 from tui.state.session import Session, Topic
@@ -109,7 +110,7 @@ def reuse(app: Program, request: GenerationRequest) -> None:
     quantization = request.quantization if request.quantization in QUANTIZATIONS else QUANTIZATIONS[0]
     model = _model(app, request) or request.model
     choices = app.choices.with_request(
-        dataclasses.replace(request, model=model, quantization=quantization, residency=app.choices.residency)
+        dataclasses.replace(recipe(request), model=model, quantization=quantization, residency=app.choices.residency)
     )
     open_dashboard(app)
     app.put_prompt(choices.prompt)

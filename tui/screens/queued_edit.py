@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flux2.request import GenerationRequest
+from flux2.request_fields import recipe
 from flux2.worker.commands import Replace
 from tui.program import Program
 from tui.state.choices import Choices
@@ -42,6 +43,7 @@ class QueuedEdit:
             self.end(app)
         else:
             self.run, self._set_aside = "", None
+            app.choose(recipe(app.choices))
             self._show("Prompt", app.choices.prompt)
 
     def end(self, app: Program) -> None:

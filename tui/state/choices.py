@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import Field, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from flux2.architecture.catalog import ModelCard, find_card
+from flux2.dataclass_json import read_dataclass, read_value
 from flux2.disk.atomic import put_aside, write_atomically
 from flux2.disk.private import make_private, read_own
 from flux2.request import AUTO, MAX_SEED, GenerationRequest
+from flux2.request_fields import about, recipe, said_of
 from flux2.settings import Settings
 
 SEED_MODE_LINES = {
@@ -34,23 +36,15 @@ RESIDENCY_LINES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """Every setting of the dashboard. `None` means the model's own default."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices(GenerationRequest):
+    """The request of the next picture as it stands on the screen, with the rule for its seed.
 
-    prompt: str = ""
-    negative_prompt: str | None = None
-    """Negative prompt for models with guidance; taken from a picture's settings."""
-    model: str = "pocket"
-    quantization: str = "bf16"
-    residency: str = "resident"
-    width: int | None = None
-    height: int | None = None
-    steps: int | None = None
-    guidance: float | None = None
-    seed: int | None = None
-    """Seed of the next picture, unless `seed_mode` is random."""
-    seed_mode: str = "random"
+    `prompt` is as typed, wildcards and all; `seed` is the next picture's, unless `seed_mode` is random.
+    """
+
+    prompt: str = about("", kind="prompt")
+    seed_mode: str = about("random", choices=SEED_MODES)
 
     @property
     def card(self) -> ModelCard | None:
@@ -76,9 +70,10 @@ class Choices:
 
         model = resolve_name(model)
         card = find_card(model)
-        keep = card is not None and (self.width, self.height) in card.sizes
-        width, height = (self.width, self.height) if keep else (None, None)
-        return replace(self, model=model, steps=None, guidance=None, width=width, height=height)
+        changes: dict[str, Any] = {field.name: field.default for field in fields(self) if said_of(field).by_model}
+        if card is not None and (self.width, self.height) in card.sizes:
+            changes |= {"width": self.width, "height": self.height}
+        return replace(self, **changes | {"model": model})
 
     def next_quantization(self, by: int) -> Choices:
         return replace(self, quantization=_next(tuple(QUANTIZATION_LINES), self.quantization, by))
@@ -113,36 +108,16 @@ class Choices:
         Raises:
             RequestError: if no model could carry it out.
         """
-        asked = GenerationRequest(
-            prompt=self.prompt,
-            negative_prompt=self.negative_prompt,
-            model=self.model,
-            quantization=self.quantization,
-            residency=self.residency,
-            width=self.width,
-            height=self.height,
-            steps=self.steps,
-            guidance=self.guidance,
-            seed=None if self.seed_mode == "random" else self.seed,
-        )
-        return asked.validated().resolved()
+        asked = {field.name: getattr(self, field.name) for field in fields(GenerationRequest)}
+        if self.seed_mode == "random":
+            asked["seed"] = None
+        return GenerationRequest(**asked).validated().resolved()
 
     def with_request(self, request: GenerationRequest) -> Choices:
-        """What another request asks for, its seed kept."""
-        return replace(
-            self,
-            prompt=request.prompt_template or request.prompt,
-            negative_prompt=request.negative_prompt,
-            model=request.model,
-            quantization=request.quantization,
-            residency=request.residency,
-            width=request.width,
-            height=request.height,
-            steps=request.steps,
-            guidance=request.guidance,
-            seed=request.seed,
-            seed_mode="random" if request.seed is None else "locked",
-        )
+        """All that another request asks for, its seed kept and its prompt as it was typed."""
+        asked = {field.name: getattr(request, field.name) for field in fields(GenerationRequest)}
+        asked |= {"prompt": request.prompt_template or request.prompt, "prompt_template": None}
+        return replace(self, **asked, seed_mode="random" if request.seed is None else "locked")
 
     def after(self, request: GenerationRequest) -> Choices:
         """The choices for the picture after `request`: the seed moves on or stays as its mode says."""
@@ -173,24 +148,23 @@ def load_choices(path: Path, first: Choices | None = None, notes: list[str] | No
         if notes is not None:
             notes.append(f"The last choices can't be read; their file is now {aside.name}.")
         return first
-    known = {field.name: data[field.name] for field in fields(Choices) if _fits(field.name, data.get(field.name))}
-    return Choices(**known)
+    known = {field.name: data[field.name] for field in fields(Choices) if _fits(field, data.get(field.name))}
+    return read_dataclass(Choices, known)
 
 
-def _fits(name: str, value: Any) -> bool:
-    match name:
-        case "quantization":
-            return value in QUANTIZATION_LINES
-        case "residency":
-            return value in RESIDENCY_LINES
-        case "seed_mode":
-            return value in SEED_MODES
-        case "prompt" | "negative_prompt" | "model":
-            return isinstance(value, str)
-        case "guidance":
-            return isinstance(value, int | float) and not isinstance(value, bool)
-        case _:
-            return isinstance(value, int) and not isinstance(value, bool)
+def _fits(field: Field[Any], value: Any) -> bool:
+    """Whether a value out of a file can be a field's; whether a model can do it is said when it is asked for."""
+    said = said_of(field)
+    if value is None or said.of_run or (said.choices and value not in said.choices):
+        return False
+    try:
+        read_value(value, _HINTS[field.name], field.name)
+    except ValueError:
+        return False
+    return True
+
+
+_HINTS = get_type_hints(Choices)
 
 
 def save_choices(path: Path, choices: Choices) -> None:
@@ -200,6 +174,6 @@ def save_choices(path: Path, choices: Choices) -> None:
         OSError: if the folder can't be written.
     """
     make_private(path.parent)
-    content = json.dumps(asdict(choices), ensure_ascii=False, indent=1)
+    content = json.dumps(recipe(choices).to_dict(), ensure_ascii=False, indent=1)
     # Half of a surrogate pair as JSON writes it. Not durable, for nobody shall wait for the disk between two keys.
     write_atomically(path, content.encode("utf-8", "backslashreplace"), durable=False)

@@ -9,16 +9,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flux2 import progress
 from flux2.folders import pictures_dir
 from flux2.humanize import clock, seconds
 from flux2.pictures.gallery import Picture
 from flux2.pictures.images import default_path, save_png
-from flux2.pictures.quantization_set import find, identity, quantization_set
+from flux2.pictures.quantization_set import find, quantization_set
 from flux2.pictures.sheet import Column, draw
 from flux2.request import GenerationRequest
+from flux2.request_fields import decisive
 from tui.lines.text import gigabytes
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Comparison:
 
 
 def _follow(entry: Entry, request: GenerationRequest, session: Session) -> None:
-    wanted = identity(request)
+    wanted = decisive(request)
     item = next((item for item in session.queue if item.id == entry.run or _asks_for(item.request, wanted)), None)
     run = session.run
     if item is not None:
@@ -127,10 +128,10 @@ def _follow(entry: Entry, request: GenerationRequest, session: Session) -> None:
         entry.run, entry.state = "", MISSING
 
 
-def _asks_for(request: dict[str, object], wanted: tuple[object, ...]) -> bool:
+def _asks_for(request: dict[str, object], wanted: dict[str, Any]) -> bool:
     """Whether an item of the queue makes this picture. What it leaves to the model is not known here, so not equal."""
     try:
-        return identity(GenerationRequest.from_dict(request)) == wanted
+        return decisive(GenerationRequest.from_dict(request)) == wanted
     except ValueError:
         return False
 

@@ -123,6 +123,8 @@ class SettingsForm(Widget, can_focus=True):
         """What the value means, where there is room to say it."""
         choices, card = self.choices, self.choices.card
         match row.name:
+            case "model" if choices.vae:
+                return f"with the autoencoder {choices.vae}, until a model is chosen"
             case "model":
                 return f"{card.title}, {card.licence}" if card else "a repository or folder of your own"
             case "quantization":
