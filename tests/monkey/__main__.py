@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.monkey.episode import Episode, Failure, episode, run, without
 from tests.monkey.operations import Operation, counted, read_operations
 from tests.monkey.shrinking import shortest
-from tests.monkey.virtual_time import real_now
+from tests.virtual_time import real_now
 
 _SAY_EVERY = 10
 """Episodes between two lines that say how far it is."""

@@ -15,8 +15,8 @@ from pathlib import Path
 from tests.monkey.invariants import check, go_home, grown, held_by, press_offered, repaint
 from tests.monkey.moves import Draw
 from tests.monkey.operations import REST, Operation, counted
-from tests.monkey.virtual_time import HungError, StandstillError, VirtualLoop, at_most, virtual_time
 from tests.monkey.world import BrokenRuleError, World, a_world, surroundings
+from tests.virtual_time import HungError, StandstillError, VirtualLoop, at_most, virtual_time
 
 LENGTH = 100
 """Operations of an episode: enough for what lies deep, few enough to be done over and over when one fails."""
@@ -55,7 +55,7 @@ def run(tried: Episode) -> Failure | None:
     loop = VirtualLoop(chance)
     streams = sys.stdout, sys.stderr
     try:
-        with surroundings(folder), virtual_time(loop), at_most(PATIENCE) as rewind:
+        with surroundings(folder), virtual_time(), at_most(PATIENCE) as rewind:
             loop.run_until_complete(_live(tried, folder, chance, rewind))
     except BrokenRuleError as broken:
         return Failure(broken.rule, str(broken))

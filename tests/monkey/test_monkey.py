@@ -11,7 +11,7 @@ from tests.monkey.__main__ import read_episode, write_episode
 from tests.monkey.episode import Episode, episode, run
 from tests.monkey.operations import REST, Operation, counted, typed
 from tests.monkey.shrinking import shortest
-from tests.monkey.virtual_time import HungError, at_most
+from tests.virtual_time import HungError, at_most
 from tui.screens.menu import Menu
 
 SEEDS = (0, 1, 8, 10, 11)

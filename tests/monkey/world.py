@@ -21,8 +21,8 @@ from flux2.paths import state_dir
 from tests.monkey import files
 from tests.monkey.operations import Operation
 from tests.monkey.simulated_worker import SimulatedWorker
-from tests.monkey.virtual_time import VirtualLoop
 from tests.tui.replay import START
+from tests.virtual_time import VirtualLoop
 from tui.app import Flux2App
 from tui.program import Options
 from tui.state.choices import Choices, save_choices

@@ -1,4 +1,8 @@
-"""Every test of the screen starts from an empty home, in UTC, without colours or terminals of the machine's own."""
+"""Every test of the screen starts from an empty home, in UTC, without colours or terminals of the machine's own.
+
+Its time is virtual: it passes while the program waits, and only then, so a pause of a second takes none, and means the
+same on a machine of any speed.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.virtual_time import VirtualLoop, virtual_time
+
+
+def pytest_asyncio_loop_factories() -> dict[str, type[VirtualLoop]]:
+    return {"virtual time": VirtualLoop}
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +28,8 @@ def clean_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("tui.screens.dashboard.COUNT_AFTER", 0.0)
     time.tzset()
-    yield
+    with virtual_time():
+        yield
     monkeypatch.undo()
     time.tzset()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import math
 from collections.abc import AsyncIterator, Iterable
@@ -181,6 +182,7 @@ def memory(active: float, peak: float = 0.0) -> ev.Memory:
     )
 
 
+@functools.cache
 def picture_png(step: int, steps: int, size: int = 64) -> bytes:
     """A sun over hills that comes out of a haze, the clearer the later the step."""
     clear = step / steps

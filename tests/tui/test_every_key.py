@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 from textual.command import CommandPalette
 
+from tests.tui.pressing import Trial, press_each
 from tests.tui.replay import INFO, REQUEST, ReplayBackend, events_of_a_run, left_after, queue_of
 from tests.tui.screen import running, settled
 from tui.app import Flux2App
 from tui.keys.keymap import KEYS, PROMPT_KEYS, QUEUE_KEYS, REDRAW, Key
+from tui.screens.dashboard import Dashboard
 from tui.widgets.queue_pane import QueueList
 
 SEED = int(str(REQUEST["seed"]))
@@ -121,28 +126,51 @@ def test_every_key_has_a_line() -> None:
     assert {key.id for key in TABLE} <= set(CASES)
 
 
-@pytest.mark.parametrize("key", [pytest.param(key, id=f"{key.id}") for key in TABLE])
-async def test_the_key_does_what_its_help_says(key: Key, monkeypatch: pytest.MonkeyPatch) -> None:
-    case = CASES[key.id]
+def _groups() -> list[list[Key]]:
+    """Keys that are pressed in the same state, together."""
+    groups: dict[tuple[object, ...], list[Key]] = {}
+    for key in TABLE:
+        case = CASES[key.id]
+        groups.setdefault((case.backend, case.prepare, case.focus), []).append(key)
+    return list(groups.values())
+
+
+@pytest.mark.parametrize("keys", [pytest.param(keys, id=",".join(key.id for key in keys)) for keys in _groups()])
+async def test_the_keys_do_what_their_help_says(keys: list[Key], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = CASES[keys[0].id]
     monkeypatch.setenv("EDITOR", "ed")
     monkeypatch.setattr("tui.screens.iterating.edit", lambda text, _: f"{text}, edited")
     monkeypatch.setattr(Flux2App, "suspend", lambda _: contextlib.nullcontext())
-    for pressed in key.keys.split(","):
+
+    async def enter(trial: Trial) -> None:
+        app = trial.app
+        app.dashboard.prompt.put("a fox")
+        await settled(trial.pilot)
+        case.prepare(app)
+        await settled(trial.pilot)
+        if case.focus == "queue":
+            queue = app.dashboard.query_one(QueueList)
+            queue.focus()
+            queue.highlighted = 2
+        else:
+            app.dashboard.set_focus(app.dashboard.prompt.editor if case.focus else None)
+        await settled(trial.pilot)
+
+    @asynccontextmanager
+    async def start() -> AsyncIterator[Trial]:
         backend = case.backend()
         async with running(backend) as (app, pilot):
-            app.dashboard.prompt.put("a fox")
-            await settled(pilot)
-            case.prepare(app)
-            await settled(pilot)
-            if case.focus == "queue":
-                queue = app.dashboard.query_one(QueueList)
-                queue.focus()
-                queue.highlighted = 2
-            else:
-                app.dashboard.set_focus(app.dashboard.prompt.editor if case.focus else None)
-            await settled(pilot)
-            assert not case.done(app, backend), f"{key.id} changes nothing"
-            await pilot.press(pressed)
-            if app.is_running and not backend.closed:
-                await settled(pilot)
-            assert case.done(app, backend), (key.id, pressed)
+            trial = Trial(app, pilot, backend, folder)
+            await enter(trial)
+            yield trial
+
+    async def come_back(trial: Trial) -> None:
+        await trial.put_back(Dashboard)
+        await enter(trial)
+
+    holds = {key.id: partial(_done, key.id) for key in keys}
+    await press_each([(key, pressed) for key in keys for pressed in key.keys.split(",")], holds, start, come_back)
+
+
+def _done(key: str, trial: Trial) -> object:
+    return CASES[key].done(trial.app, trial.backend)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from textual.command import CommandPalette
-from textual.pilot import Pilot
 
 from flux2 import events as ev
 from tests.tui.pictures import FOX, comparing, made, resting
+from tests.tui.pressing import Holds, Trial, press_each
 from tests.tui.replay import GB, ReplayBackend
 from tests.tui.screen import running, settled, until
 from tests.tui.test_models import disk, open_models
-from tui.app import Flux2App
 from tui.keys.keymap import (
     BROWSER_KEYS,
     COMPARE_KEYS,
@@ -29,6 +28,7 @@ from tui.keys.keymap import (
     Key,
 )
 from tui.screens.compare import CompareScreen
+from tui.screens.dashboard import Dashboard
 from tui.screens.gallery import GalleryScreen
 from tui.screens.models import ModelsScreen
 from tui.screens.viewer import Viewer
@@ -39,30 +39,6 @@ COUNT = 60
 """Pictures in the gallery: several pages."""
 QUANTIZATION = 1
 """Its place in the form."""
-
-
-@dataclass
-class Trial:
-    app: Flux2App
-    backend: ReplayBackend
-    folder: Path
-
-    @property
-    def screen(self) -> Any:
-        return self.app.screen
-
-    @property
-    def name(self) -> str:
-        """Name of the picture at hand."""
-        current = getattr(self.screen, "current", None)
-        return current.path.stem if current else ""
-
-    @property
-    def copied(self) -> str:
-        return self.app.clipboard
-
-
-Holds = Callable[[Trial], object]
 
 
 def is_open(name: str) -> Holds:
@@ -164,14 +140,132 @@ FORM: dict[str, Holds] = {
     "change": lambda trial: trial.app.choices.quantization != "bf16",
     "open": is_open("Menu"),
 }
-TABLES = [
-    ("gallery", (*GALLERY_KEYS, *BROWSER_KEYS), GALLERY),
-    ("viewer", VIEWER_KEYS, VIEWER),
-    ("compare", COMPARE_KEYS, COMPARE),
-    ("models", MODELS_KEYS, MODELS),
-    ("form", SETTINGS_KEYS, FORM),
-]
-TABLES = [(place, tuple(key for key in keys if key is not REDRAW), holds) for place, keys, holds in TABLES]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where keys are pressed."""
+
+    keys: tuple[Key, ...]
+    holds: dict[str, Holds]
+    screen: type
+    """On top."""
+    fill: Callable[[Path], None]
+    """Puts pictures into the folder."""
+    enter: Callable[[Trial], Awaitable[object]]
+    """Goes there from the dashboard."""
+    only: tuple[str, ...] = ()
+    """The keys that act here; all but those of other places of the same name, if empty."""
+
+
+def _many(folder: Path) -> None:
+    for number in range(1, COUNT + 1):
+        made(folder, f"p{number:02}", 1000 - number, seed=number)
+
+
+def _levels(folder: Path, *levels: str) -> None:
+    for number, level in enumerate(levels or ("bf16", "qint8", "int4")):
+        made(folder, level, 9 - number, quantization=level, color=(100 + number, 100, 100))
+
+
+async def _gallery(trial: Trial) -> None:
+    await trial.pilot.press("escape", "3")
+    await until(trial.pilot, lambda: isinstance(trial.screen, GalleryScreen) and trial.screen.browser.is_mounted)
+    await resting(trial.pilot)
+    if len(trial.screen.browser.pictures) == COUNT:
+        trial.screen.browser.go_to(trial.screen.browser.pictures[4].path)
+        await resting(trial.pilot)
+
+
+async def _viewer(trial: Trial) -> None:
+    await _gallery(trial)
+    await trial.pilot.press("enter")
+    await until(trial.pilot, lambda: isinstance(trial.screen, Viewer) and trial.screen.view._image is not None)
+    await settled(trial.pilot)
+
+
+async def _zoomed(trial: Trial) -> None:
+    await _viewer(trial)
+    await trial.pilot.resize_terminal(60, 16)
+    await trial.pilot.press("z")
+    await settled(trial.pilot)
+
+
+async def _compare(trial: Trial) -> None:
+    await _gallery(trial)
+    await trial.pilot.press("c")
+    await comparing(trial.pilot, 3)
+    await settled(trial.pilot)
+
+
+async def _difference(trial: Trial) -> None:
+    await _compare(trial)
+    await trial.pilot.press("d")
+    await settled(trial.pilot)
+
+
+async def _lacking(trial: Trial) -> None:
+    await _gallery(trial)
+    trial.backend.refuses = "The queue is full."
+    await trial.pilot.press("c")
+    screen = await comparing(trial.pilot, 1)
+    await until(trial.pilot, lambda: screen.check_action("retry", ()))
+    trial.backend.refuses = ""
+    await settled(trial.pilot)
+
+
+async def _models(trial: Trial) -> None:
+    await open_models(trial.app, trial.pilot, "klein-4b")
+    await settled(trial.pilot)
+
+
+async def _downloading(trial: Trial) -> None:
+    trial.backend.feed(ev.DownloadProgress(model="klein-4b", state="downloading", done=GB, total=16 * GB))
+    await _models(trial)
+    await until(trial.pilot, lambda: trial.screen.check_action("pause", ()))
+
+
+async def _deletable(trial: Trial) -> None:
+    await open_models(trial.app, trial.pilot, "klein-base-4b")
+    await until(trial.pilot, lambda: trial.screen.check_action("delete", ()))
+
+
+async def _form(trial: Trial) -> None:
+    form = trial.app.dashboard.query_one(SettingsForm)
+    form.focus()
+    form.selected = QUANTIZATION
+    await settled(trial.pilot)
+
+
+ALL_GALLERY_KEYS = (*GALLERY_KEYS, *BROWSER_KEYS)
+PLACES = {
+    "gallery": Place(ALL_GALLERY_KEYS, GALLERY, GalleryScreen, _many, _gallery),
+    "viewer": Place(VIEWER_KEYS, VIEWER, Viewer, _many, _viewer),
+    "viewer, zoomed in": Place(VIEWER_KEYS, VIEWER, Viewer, _many, _zoomed, ("view-up", "view-down")),
+    "compare": Place(COMPARE_KEYS, COMPARE, CompareScreen, _levels, _compare),
+    "compare, of which two are missing": Place(
+        COMPARE_KEYS, COMPARE, CompareScreen, lambda folder: _levels(folder, "bf16"), _lacking, ("queue-missing",)
+    ),
+    "compare, with the difference": Place(
+        COMPARE_KEYS, COMPARE, CompareScreen, _levels, _difference, ("stronger", "weaker")
+    ),
+    "models": Place(MODELS_KEYS, MODELS, ModelsScreen, lambda _: None, _models),
+    "models, of which one comes": Place(
+        MODELS_KEYS, MODELS, ModelsScreen, lambda _: None, _downloading, ("pause", "cancel-download")
+    ),
+    "models, of which one is here": Place(
+        MODELS_KEYS, MODELS, ModelsScreen, lambda _: None, _deletable, ("delete-model",)
+    ),
+    "form": Place(SETTINGS_KEYS, FORM, Dashboard, lambda _: None, _form),
+}
+
+
+def _pressed_at(name: str) -> list[tuple[Key, str]]:
+    """The keys to be pressed there."""
+    place = PLACES[name]
+    elsewhere = {key for it in PLACES.values() if it.holds is place.holds for key in it.only}
+    wanted = [key for key in place.keys if (key.id in place.only if place.only else key.id not in elsewhere)]
+    return [(key, pressed) for key in wanted if key is not REDRAW for pressed in key.keys.split(",")]
 
 
 @pytest.fixture(autouse=True)
@@ -182,103 +276,36 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     yield tmp_path / "pictures"
 
 
-def test_every_key_has_a_line() -> None:
-    for _, keys, holds in TABLES:
-        assert {key.id for key in keys} == set(holds)
+def test_every_key_has_a_line_and_is_pressed() -> None:
+    for place in PLACES.values():
+        ids = {key.id for key in place.keys if key is not REDRAW}
+        assert ids == set(place.holds)
+        pressed = [_pressed_at(name) for name, it in PLACES.items() if it.holds is place.holds]
+        assert ids == {key.id for some in pressed for key, _ in some}
 
 
-@pytest.mark.parametrize(
-    ("place", "key", "pressed"),
-    [
-        pytest.param(place, key, pressed, id=f"{place}-{key.id}-{pressed}")
-        for place, keys, _ in TABLES
-        for key in keys
-        for pressed in key.keys.split(",")
-    ],
-)
-async def test_the_key_does_what_its_help_says(place: str, key: Key, pressed: str, elsewhere: Path) -> None:
-    holds = next(holds for name, _, holds in TABLES if name == place)[key.id]
-    backend = ReplayBackend()
-    _fill(elsewhere, place, key)
-    async with running(backend, remote=True) as (app, pilot):
-        await _OPEN[place](app, pilot, key)
-        trial = Trial(app, backend, elsewhere)
-        assert not holds(trial), "it is so already"
-        await pilot.press(pressed)
-        if not backend.closed:
-            await until(pilot, lambda: holds(trial))
-        assert holds(trial)
+@pytest.mark.parametrize("name", PLACES)
+async def test_the_keys_do_what_their_help_says(name: str, elsewhere: Path) -> None:
+    place, filled = PLACES[name], elsewhere.with_name("filled")
+    filled.mkdir()
+    place.fill(filled)
 
+    @asynccontextmanager
+    async def start() -> AsyncIterator[Trial]:
+        shutil.rmtree(elsewhere, ignore_errors=True)
+        shutil.copytree(filled, elsewhere)
+        backend = ReplayBackend()
+        async with running(backend, remote=True) as (app, pilot):
+            trial = Trial(app, pilot, backend, elsewhere)
+            await place.enter(trial)
+            yield trial
 
-def _fill(folder: Path, place: str, key: Key) -> None:
-    if place in ("gallery", "viewer"):
-        for number in range(1, COUNT + 1):
-            made(folder, f"p{number:02}", 1000 - number, seed=number)
-    elif place == "compare":
-        levels = ("bf16", "qint8", "int4")[: 1 if key.id == "queue-missing" else 3]
-        for number, level in enumerate(levels):
-            made(folder, level, 9 - number, quantization=level, color=(100 + number, 100, 100))
+    async def come_back(trial: Trial) -> None:
+        await trial.put_back(place.screen)
+        if type(trial.screen) is not place.screen:
+            await place.enter(trial)
+        elif isinstance(trial.screen, GalleryScreen):
+            trial.screen.browser.go_to(trial.screen.browser.pictures[4].path)
+            await resting(trial.pilot)
 
-
-async def _open_gallery(app: Flux2App, pilot: Pilot[None], _: Key) -> None:
-    await pilot.press("escape", "3")
-    await until(pilot, lambda: isinstance(app.screen, GalleryScreen) and app.screen.browser.is_mounted)
-    await resting(pilot)
-    screen = app.screen
-    assert isinstance(screen, GalleryScreen)
-    if screen.browser.pictures and len(screen.browser.pictures) == COUNT:
-        screen.browser.go_to(screen.browser.pictures[4].path)
-        await resting(pilot)
-
-
-async def _open_viewer(app: Flux2App, pilot: Pilot[None], key: Key) -> None:
-    await _open_gallery(app, pilot, key)
-    await pilot.press("enter")
-    await until(pilot, lambda: isinstance(app.screen, Viewer) and app.screen.view._image is not None)
-    if key.id in ("view-up", "view-down"):
-        await pilot.resize_terminal(60, 16)
-        await pilot.press("z")
-        await settled(pilot)
-
-
-async def _open_compare(app: Flux2App, pilot: Pilot[None], key: Key) -> None:
-    await _open_gallery(app, pilot, key)
-    backend = app.worker
-    assert isinstance(backend, ReplayBackend)
-    if key.id == "queue-missing":
-        backend.refuses = "The queue is full."
-    await pilot.press("c")
-    screen = await comparing(pilot, 1 if key.id == "queue-missing" else 3)
-    assert isinstance(screen, CompareScreen)
-    if key.id == "queue-missing":
-        await until(pilot, lambda: screen.check_action("retry", ()))
-        backend.refuses = ""
-    if key.id in ("stronger", "weaker"):
-        await pilot.press("d")
-    await settled(pilot)
-
-
-async def _open_models(app: Flux2App, pilot: Pilot[None], key: Key) -> None:
-    backend = app.worker
-    assert isinstance(backend, ReplayBackend)
-    if key.id in ("pause", "cancel-download"):
-        backend.feed(ev.DownloadProgress(model="klein-4b", state="downloading", done=GB, total=16 * GB))
-    await open_models(app, pilot, "klein-base-4b" if key.id == "delete-model" else "klein-4b")
-    with contextlib.suppress(AssertionError):
-        await until(pilot, lambda: app.screen.check_action(key.action.split("(")[0], ()))
-
-
-async def _open_form(app: Flux2App, pilot: Pilot[None], _: Key) -> None:
-    form = app.dashboard.query_one(SettingsForm)
-    form.focus()
-    form.selected = QUANTIZATION
-    await settled(pilot)
-
-
-_OPEN: dict[str, Callable[[Flux2App, Pilot[None], Key], Any]] = {
-    "gallery": _open_gallery,
-    "viewer": _open_viewer,
-    "compare": _open_compare,
-    "models": _open_models,
-    "form": _open_form,
-}
+    await press_each(_pressed_at(name), place.holds, start, come_back)

@@ -7,9 +7,12 @@ import sys
 
 ASK = """
 import gc
+from contextlib import nullcontext
+from types import SimpleNamespace
 from tui import __main__, app
 
 class Stub:
+    endings = SimpleNamespace(heed_signals=lambda: None)
     def __init__(self, make_backend, options):
         self.make_backend, self.return_code = make_backend, 0
     def run(self, mouse):
@@ -18,8 +21,7 @@ class Stub:
         print(gc.isenabled(), gc.get_freeze_count() > 10_000)
 
 app.Flux2App = Stub
-for stream in (__main__.sys.stdin, __main__.sys.stdout):
-    stream.isatty = lambda: True
+__main__.what_is_missing, __main__.without_echo = lambda: "", nullcontext
 """
 
 

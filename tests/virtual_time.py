@@ -1,7 +1,7 @@
 """Time that stands still while something is done and jumps while nothing is: hours of a screen's life in seconds.
 
-What the program gives to threads is done in between, after a while drawn by chance, in the one thread that there is: so
-it interleaves with keys and news as it would on a slow disk, yet the same in every run.
+What the program gives to threads is done in between, in the one thread that there is, after a while of the loop's
+choice: so it interleaves with keys and news as it would on a slow disk, yet the same in every run and on every machine.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import selectors
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any
 from unittest.mock import patch
@@ -21,6 +21,7 @@ SLOWEST_THREAD = 0.4
 """Seconds that something given to a thread may take."""
 _CLOCKS = (
     "time.monotonic",
+    "textual._wait.monotonic",
     "textual._time.get_time",
     "textual._parser.get_time",
     "textual.widget.monotonic",
@@ -54,10 +55,10 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random | None = None) -> None:
         """
         Args:
-            chance: chooses how long threads take.
+            chance: chooses how long threads take; without it they take no time.
         """
         self._jumping = _JumpingSelector()
         self._chance = chance
@@ -79,21 +80,26 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             else:
                 future.set_result(result)
 
-        self.call_later(self._chance.choice((0.0, 0.02, SLOWEST_THREAD)), do)
+        self.call_later(self._chance.choice((0.0, 0.02, SLOWEST_THREAD)) if self._chance else 0.0, do)
         return future
 
 
 @contextmanager
-def virtual_time(loop: VirtualLoop) -> Iterator[None]:
-    """Every clock that the screen goes by shows the loop's time."""
-    patches = [patch(name, loop.time) for name in _CLOCKS]
-    for each in patches:
-        each.start()
-    try:
+def virtual_time() -> Iterator[None]:
+    """Every clock that the screen goes by shows the time of the virtual loop that runs."""
+    with ExitStack() as patches:
+        for name in _CLOCKS:
+            patches.enter_context(patch(name, _now))
+        patches.enter_context(patch("textual._wait.process_time", lambda: 0.0))  # the time of the machine
         yield
-    finally:
-        for each in patches:
-            each.stop()
+
+
+def _now(real: Callable[[], float] = time.monotonic) -> float:
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return real()
+    return loop.time() if isinstance(loop, VirtualLoop) else real()
 
 
 @contextmanager
