@@ -142,7 +142,7 @@ def _facts(model: str, networks: Networks, plans: list[MemoryPlan], budget: Budg
         "prepared": sorted(networks.prepared),
         "plans": [
             {
-                **asdict(found),
+                **_published(found),
                 "peak": found.peak,
                 "phase": found.phase,
                 "verdict": budget.judge(found.peak),
@@ -151,6 +151,13 @@ def _facts(model: str, networks: Networks, plans: list[MemoryPlan], budget: Budg
             for found in plans
         ],
     }
+
+
+def _published(found: MemoryPlan) -> dict[str, Any]:
+    """A plan's fields by the names that programs know from `--json`."""
+    fields = asdict(found)
+    facts = {"backend" if name == "device" else name: value for name, value in fields.pop("facts").items()}
+    return {"setting": facts, **fields}
 
 
 def _text(model: str, networks: Networks, plans: list[MemoryPlan], budget: Budget) -> str:

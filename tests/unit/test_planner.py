@@ -230,6 +230,7 @@ def test_command_shows_one_residency(capsys: pytest.CaptureFixture[str]) -> None
     assert cli.main(["plan", "--model", "klein-4b", "--residency", "streamed", "--json"]) == 0
     plans = json.loads(capsys.readouterr().out)["plans"]
     assert [found["setting"]["residency"] for found in plans] == ["streamed"] * 3
+    assert {found["setting"]["backend"] for found in plans} <= {"cpu", "gpu"}
     assert all(found["read_per_step"] > 0 for found in plans)
     assert [found["read_if_prepared"] > 0 for found in plans] == [False, True, True]
 
