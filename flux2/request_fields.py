@@ -29,7 +29,7 @@ class Option:
     """A field's option of `flux2 t2i`; its type and default are the field's."""
 
     names: tuple[str, ...]
-    """As typed: `("--output", "-o")`; one without hyphens is given by its place."""
+    """Names as typed: `("--output", "-o")`; one without hyphens is given by its place."""
     help: str
     metavar: str | None = None
 

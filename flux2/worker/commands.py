@@ -47,24 +47,32 @@ class Command(Generic[Answer]):
 
 @dataclass(frozen=True, slots=True)
 class Queued:
+    """A request that will have its turn."""
+
     run: str
     """Id of the run that the request becomes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
+    """Whether there was anything to cancel."""
+
     cancelled: bool
     """False where that run is not under way (any more)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
+    """A picture that is on the disk."""
+
     path: str
     """Where the picture lies now."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenCount:
+    """Length of a prompt, as a model sees it."""
+
     tokens: int
     """Tokens of the prompt."""
     limit: int
@@ -73,6 +81,8 @@ class TokenCount:
 
 @dataclass(frozen=True, slots=True)
 class Freed:
+    """Room that a model no longer takes."""
+
     freed: int
     """Bytes of the disk."""
 

@@ -31,7 +31,7 @@ class Trial:
     pilot: Pilot[None]
     backend: ReplayBackend
     folder: Path
-    """Of the pictures."""
+    """Folder of the pictures."""
 
     def __post_init__(self) -> None:
         self._choices: Choices = self.app.choices
@@ -42,7 +42,7 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """Of the picture at hand."""
+        """Name of the picture at hand."""
         current = getattr(self.screen, "current", None)
         return current.path.stem if current else ""
 

@@ -16,7 +16,7 @@ from flux2.request_fields import said_of
 from tests.tui.full_request import FULL
 from tui.state.choices import Choices, load_choices, save_choices
 from tui.state.stepping import stepped
-from tui.widgets.settings_pane import ROWS
+from tui.widgets.settings_pane import ROWS, SettingsForm
 
 SOME = Choices(
     prompt="a fox, “quoted”\nin two lines",
@@ -159,3 +159,10 @@ def test_another_model_has_its_own_autoencoder() -> None:
 def test_every_row_of_the_settings_is_some_field_s() -> None:
     rows = {said_of(field).row for field in fields(GenerationRequest)} - {""}
     assert rows == {row.name for row in ROWS}
+
+
+def test_another_autoencoder_is_named_beside_the_model() -> None:
+    form = SettingsForm()
+    form.choices = replace(SOME, vae="a/small\x1b-decoder")
+    assert "with the autoencoder a/small" in form._note(ROWS[0])
+    assert "\x1b" not in form._note(ROWS[0])

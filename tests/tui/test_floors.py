@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
@@ -42,3 +44,8 @@ def test_nothing_looks_up(path: Path) -> None:
 def test_the_program_itself_is_imported_by_its_start_alone() -> None:
     files = [path for path in ROOT.glob("tui/**/*.py") if any(name.startswith("tui.app.") for name in imported(path))]
     assert files == [ROOT / "tui" / "__main__.py"]
+
+
+def test_what_only_a_worker_is_asked_with_waits_until_the_first_frame_is_out() -> None:
+    program = "import sys, tui.app; print([name for name in sys.modules if name.startswith('flux2.worker')])"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, cwd=ROOT).stdout.strip() == b"[]"

@@ -113,7 +113,7 @@ def test_models_go_where_the_settings_say(
     hub: Hub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     folder = tmp_path / "another disk"
-    monkeypatch.setattr("flux2.settings.settings", lambda: Settings(models_folder=str(folder)))
+    monkeypatch.setattr("flux2.folders.settings", lambda: Settings(models_folder=str(folder)))
     assert "folder" in fetch_all(capsys)
     assert storage(KLEIN).is_relative_to(folder)
     check_complete(hub)

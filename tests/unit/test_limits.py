@@ -79,7 +79,7 @@ SHARED = [
     Shared("QUANTIZING_NUMBERS", 1 << 10, quantize, "load", {**ON_GPU, "quantization": "qint8"}, "gpu"),
     Shared("DEQUANTIZED_ROWS", 8, multiply, "denoise", {**ON_CPU, **SMALL, "quantization": "int4"}),
     Shared("DEQUANTIZED_NUMBERS", 8 * 128, multiply, "denoise", {**ON_CPU, **SMALL, "quantization": "int4"}),
-    Shared("HEAD_START_ROOM", -1, run_ahead, "denoise", {**ON_GPU, "width": 2048}),
+    Shared("HEAD_START_ROOM", -(1 << 30), run_ahead, "denoise", {**ON_GPU, "width": 2048}),
 ]
 
 

@@ -160,7 +160,7 @@ def test_what_decides_where_models_go_is_named(monkeypatch: pytest.MonkeyPatch) 
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         monkeypatch.delenv(name, raising=False)
     assert models_dir_variable() == "HF_HOME"
-    monkeypatch.setattr("flux2.settings.settings", lambda: Settings(models_folder="elsewhere"))
+    monkeypatch.setattr("flux2.folders.settings", lambda: Settings(models_folder="elsewhere"))
     assert models_dir_variable() == "the setting models_folder"
     monkeypatch.setenv("HF_HUB_CACHE", "/elsewhere")
     refusal = in_words(PermissionError(13, "Permission denied", "/elsewhere/x"), KLEIN)

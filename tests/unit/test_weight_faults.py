@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +25,27 @@ FILES = {
 }
 
 
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(pocket_checkpoint(), tmp_path_factory.mktemp("weights") / "model"))
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A model whose files a test may damage; those, and no other of its 32 MB, are copied anew afterwards."""
     monkeypatch.setenv("FLUX2_HOME", str(tmp_path / "home"))
-    return Path(shutil.copytree(pocket_checkpoint(), tmp_path / "model"))
+    before = _stamps(copy.parent)
+    yield copy
+    for path in {file for file, _ in before.items() ^ _stamps(copy.parent).items()}:
+        path.unlink(missing_ok=True)
+        if path in before:
+            shutil.copy2(pocket_checkpoint() / path.relative_to(copy), path)
+
+
+def _stamps(folder: Path) -> dict[Path, tuple[int, int]]:
+    """What any change of a file changes, too."""
+    files = [(path, path.stat()) for path in folder.rglob("*") if path.is_file()]
+    return {path: (stat.st_ino, stat.st_ctime_ns) for path, stat in files}
 
 
 def make(folder: Path) -> Path:

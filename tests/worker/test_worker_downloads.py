@@ -71,9 +71,9 @@ async def test_a_cancelled_download_is_kept_and_no_longer_there(home: Home, hub:
     await client.ask(CancelDownload("klein-4b"))
     last = (await states_until(client, "cancelled"))[-1]
     assert last.done > 0 and list(storage(hub.repo).rglob("*.incomplete"))
-    for refused in (client.pause_download, client.cancel_download):
+    for refused in (PauseDownload("klein-4b"), CancelDownload("klein-4b")):
         with pytest.raises(WorkerError, match="klein-4b is not being downloaded"):
-            await refused("klein-4b")
+            await client.ask(refused)
     hub.gone = True
     await client.ask(StartDownload("klein-4b"))
     assert "The Hub has no repository" in (await states_until(client, "failed"))[-1].message

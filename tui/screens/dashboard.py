@@ -17,7 +17,6 @@ from textual.widgets import TextArea
 from flux2.errors import Flux2Error
 from flux2.request import GenerationRequest
 from flux2.wildcards import resolve
-from flux2.worker.commands import Cancel, CountTokens, Hold, Move, Remove, Unload
 from tui.keys.bindings import bindings
 from tui.keys.keymap import KEYS, Key
 from tui.program import Options, Program
@@ -181,6 +180,8 @@ class Dashboard(UserKeysScreen):
             return
 
         async def take(yes: bool | None) -> None:
+            from flux2.worker.commands import Cancel
+
             if yes:
                 await self.app.ask_worker(Cancel(run))
 
@@ -189,10 +190,14 @@ class Dashboard(UserKeysScreen):
 
     @work(group="command")
     async def on_queue_list_removed(self, event: QueueList.Removed) -> None:
+        from flux2.worker.commands import Remove
+
         await self.app.ask_worker(Remove(event.item))
 
     @work(group="command")
     async def on_queue_list_moved(self, event: QueueList.Moved) -> None:
+        from flux2.worker.commands import Move
+
         await self.app.ask_worker(Move(event.item, event.by))
 
     def on_queue_list_edited(self, event: QueueList.Edited) -> None:
@@ -207,10 +212,14 @@ class Dashboard(UserKeysScreen):
 
     @work(group="command")
     async def action_hold(self) -> None:
+        from flux2.worker.commands import Hold
+
         await self.app.ask_worker(Hold(not self.app.session.held))
 
     @work(group="command")
     async def action_unload(self) -> None:
+        from flux2.worker.commands import Unload
+
         await self.app.ask_worker(Unload())
 
     @work(group="command")
@@ -239,6 +248,8 @@ class Dashboard(UserKeysScreen):
     @work(group="tokens", exclusive=True, exit_on_error=False)
     async def _count_tokens(self) -> None:
         """Ask the worker once the typing rests."""
+        from flux2.worker.commands import CountTokens
+
         await asyncio.sleep(COUNT_AFTER)
         text, session = self.prompt.editor.text[:_MOST_COUNTED], self.app.session
         if session.worker is None or not session.worker.ready or not text:

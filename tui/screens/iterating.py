@@ -14,7 +14,6 @@ from flux2.errors import Flux2Error, RequestError, WorkerError
 from flux2.humanize import printable
 from flux2.request import MAX_SEED, GenerationRequest
 from flux2.request_fields import recipe
-from flux2.worker.commands import Cancel, Enqueue, Move
 from tui.program import Program
 from tui.screens import picture_desk
 from tui.screens.queued_edit import QueuedEdit
@@ -31,6 +30,7 @@ _SAID = 6
 
 async def make_picture(app: Program, prompt: str, edited: QueuedEdit) -> None:
     """What is chosen, queued, once the user has settled how it is to fit; or put back into its place in the queue."""
+    from flux2.worker.commands import Enqueue
     from tui.screens.fit_question import ask_if_too_large
 
     choices = replace(app.choices, prompt=prompt)
@@ -104,6 +104,8 @@ def search_history(app: Program) -> None:
 
 async def reject(app: Program) -> None:
     """Cancel what runs and ask for its picture with the next seed, before all that waits."""
+    from flux2.worker.commands import Cancel, Enqueue, Move
+
     run = app.session.run
     if run is None or not run.request:
         return

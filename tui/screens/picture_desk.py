@@ -12,7 +12,6 @@ from flux2.errors import Flux2Error
 from flux2.humanize import printable
 from flux2.request import MAX_SEED, QUANTIZATIONS, GenerationRequest
 from flux2.request_fields import recipe
-from flux2.worker.commands import Enqueue
 from tui.program import Program
 from tui.state.session import Session, Topic
 
@@ -160,6 +159,8 @@ async def toggle_favourite_at(app: Program, path: Path) -> None:
 
 async def enqueue(app: Program, request: GenerationRequest) -> str | None:
     """Queue it as it is; the run's id, or None where the worker refused, which is shown."""
+    from flux2.worker.commands import Enqueue
+
     try:
         return (await app.worker.ask(Enqueue(request))).run
     except Flux2Error as error:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from flux2.request import GenerationRequest
 from flux2.request_fields import recipe
-from flux2.worker.commands import Replace
 from tui.program import Program
 from tui.state.choices import Choices
 from tui.widgets.prompt_pane import PromptPane
@@ -39,6 +38,8 @@ class QueuedEdit:
 
     async def put_back(self, app: Program, request: GenerationRequest) -> None:
         """Give the worker the changed request. Where its turn has come meanwhile, the run key makes a new one of it."""
+        from flux2.worker.commands import Replace
+
         if await app.ask_worker(Replace(self.run, request)):
             self.end(app)
         else:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from flux2.worker.commands import Quit
 from tui.program import Program
 
 
 async def replace_worker(app: Program) -> None:
     """What the key does; a run goes on to its end, or is broken off with the user's consent."""
+    from flux2.worker.commands import Quit
+
     if app.session.in_the_way:
         _ask_to_end(app)
     elif app.session.trouble:

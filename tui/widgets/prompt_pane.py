@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
 from textual.binding import BindingType
@@ -13,12 +13,14 @@ from textual.message import Message
 from flux2.architecture.limits import MAX_TEXT_TOKENS
 from flux2.humanize import printable
 from flux2.wildcards import count, has_wildcards
-from flux2.worker.commands import TokenCount
 from tui.keys.bindings import bindings
 from tui.keys.keymap import PROMPT_KEYS
 from tui.state.prompt_history import PromptHistory
 from tui.widgets.fields import Editor
 from tui.widgets.pane import Pane
+
+if TYPE_CHECKING:
+    from flux2.worker.commands import TokenCount
 
 EXAMPLE = "a fluffy orange tabby cat sitting on a windowsill at sunset"
 PLACEHOLDER = Content(f"What should the picture show? For example: {EXAMPLE}")

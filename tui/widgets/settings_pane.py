@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from flux2.humanize import printable
 from tui.lines.text import size
 from tui.state.choices import QUANTIZATION_LINES, RESIDENCY_LINES, SEED_MODE_LINES, Choices
 from tui.terminal.inside_textual import Chosen
@@ -124,7 +125,7 @@ class SettingsForm(Widget, can_focus=True):
         choices, card = self.choices, self.choices.card
         match row.name:
             case "model" if choices.vae:
-                return f"with the autoencoder {choices.vae}, until a model is chosen"
+                return f"with the autoencoder {printable(choices.vae)}, until a model is chosen"
             case "model":
                 return f"{card.title}, {card.licence}" if card else "a repository or folder of your own"
             case "quantization":
