@@ -172,8 +172,14 @@ async def _gallery(trial: Trial) -> None:
     await trial.pilot.press("escape", "3")
     await until(trial.pilot, lambda: isinstance(trial.screen, GalleryScreen) and trial.screen.browser.is_mounted)
     await resting(trial.pilot)
-    if len(trial.screen.browser.pictures) == COUNT:
-        trial.screen.browser.go_to(trial.screen.browser.pictures[4].path)
+    await _go_to_the_fifth(trial)
+
+
+async def _go_to_the_fifth(trial: Trial) -> None:
+    """Put the gallery's cursor there, where all pictures are shown."""
+    pictures = trial.screen.browser.pictures
+    if len(pictures) == COUNT:
+        trial.screen.browser.go_to(pictures[4].path)
         await resting(trial.pilot)
 
 
@@ -305,7 +311,6 @@ async def test_the_keys_do_what_their_help_says(name: str, elsewhere: Path) -> N
         if type(trial.screen) is not place.screen:
             await place.enter(trial)
         elif isinstance(trial.screen, GalleryScreen):
-            trial.screen.browser.go_to(trial.screen.browser.pictures[4].path)
-            await resting(trial.pilot)
+            await _go_to_the_fifth(trial)
 
     await press_each(_pressed_at(name), place.holds, start, come_back)
