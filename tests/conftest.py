@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 
 _ELSEWHERE = (
@@ -18,6 +19,11 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["HOME"] = _made = tempfile.mkdtemp(prefix="flux2-home-")
     for name in _ELSEWHERE:
         os.environ.pop(name, None)
+
+# What a shell with & or nohup has its programs ignore, ours ignore, too, and the tests send it.
+for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def pytest_unconfigure() -> None:

@@ -86,7 +86,7 @@ async def test_the_workers_death_is_told_and_a_key_brings_it_back(worker: int) -
         screen.forget()
         try:
             screen.send(b"\x1b[15~")
-            screen.wait_for("ready")
+            screen.wait_for("last run failed")
             screen.wait_for("A run broke off")
             screen.forget()
             screen.send(b"\x1b")

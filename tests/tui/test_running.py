@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
 from flux2 import events as ev
-from flux2.request import GenerationRequest
+from flux2.worker import commands as cmd
 from tests.tui.replay import REQUEST, ReplayBackend, events_of_a_run, mid_run, queue_of
 from tests.tui.screen import running, settled, text_of, until
 from tui.app import Flux2App
@@ -129,13 +130,13 @@ async def test_the_running_item_is_not_removed_but_cancelled() -> None:
 async def test_pressed_three_times_at_once_the_seeds_are_counted_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    honest = ReplayBackend.enqueue
+    honest = ReplayBackend.ask
 
-    async def slowly(self: ReplayBackend, request: GenerationRequest) -> str:
+    async def slowly(self: ReplayBackend, command: cmd.Command[Any]) -> Any:
         await asyncio.sleep(0.1)
-        return await honest(self, request)
+        return await honest(self, command)
 
-    monkeypatch.setattr(ReplayBackend, "enqueue", slowly)
+    monkeypatch.setattr(ReplayBackend, "ask", slowly)
     backend = ReplayBackend()
     async with running(backend) as (app, pilot):
         app.choose(replace(app.choices, seed=7, seed_mode="+1"))
