@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from flux2.architecture.published import ARCHITECTURES, scaled_down
-from flux2.bench.research import plot, readme, recorded, scaling
+from flux2.bench.research import page_parts, plot, recorded, scaling
 from flux2.bench.research.peers import ours
 from flux2.bench.research.peers.contender import Work
 from flux2.checkpoint.networks import TRANSFORMER
@@ -91,14 +91,14 @@ def test_the_readme_names_the_machine_of_each_row(tmp_path: Path, monkeypatch: p
         (tmp_path / f"{machine}-scaling.json").write_text(json.dumps(facts))
         del facts["rows"]
         (tmp_path / f"{machine}-bounds.json").write_text(json.dumps({**facts, "bounds": [bound]}))
-    monkeypatch.setattr(readme, "FOLDER", tmp_path)
-    monkeypatch.setattr(readme, "read_all", lambda kind: recorded.read_all(kind, tmp_path))
+    monkeypatch.setattr(page_parts, "FOLDER", tmp_path)
+    monkeypatch.setattr(page_parts, "read_all", lambda kind: recorded.read_all(kind, tmp_path))
     cpu, gpu = "2 cores of AMD EPYC (MLX 0.32.4)", "NVIDIA H200 (MLX 0.32.4)"
-    assert f"| klein-4b, load int4 | 3.00 | 2.00 | 1.50 | {cpu} |" in readme.bounds_part()
-    assert f"| klein-4b, load int4 | 3.00 | 2.00 | 1.50 | {gpu} |" in readme.bounds_part()
-    scaled = readme.scaling_part()
+    assert f"| klein-4b, load int4 | 3.00 | 2.00 | 1.50 | {cpu} |" in page_parts.bounds_part()
+    assert f"| klein-4b, load int4 | 3.00 | 2.00 | 1.50 | {gpu} |" in page_parts.bounds_part()
+    scaled = page_parts.scaling_part()
     assert f"| klein-4b, one step, pixels of a side: 512 · 1024 | 20 · 70 | – | – | {cpu} |" in scaled
     assert f"| klein-4b, steps: 8 | 20 | – | – | {gpu} |" in scaled
     assert "scaling.svg" not in scaled
     (tmp_path / "scaling.svg").touch()
-    assert "scaling.svg" in readme.scaling_part()
+    assert "scaling.svg" in page_parts.scaling_part()
