@@ -311,6 +311,7 @@ class Flux2Pipeline:
                 # 4. Denoise, step by step, from noise to clean latents.
                 projection = self._preview_projection() if previews else None
                 clean = denoise_watched(ready, pack(noise), plan, conditioning, report, projection, on_step)
+            del ready, conditioning, noise  # what denoising held, among it a transformer that is not kept
             if not keep_transformer:
                 self._transformer.forget()
                 memory.free_cache()

@@ -118,6 +118,16 @@ def test_the_text_encoder_is_gone_before_the_transformer_comes() -> None:
     transformer = pipe.checkpoint.transformer.nbytes
     assert transformer <= active["load"] <= transformer + (1 << 20)
     assert active["decode"] <= active["load"] + (1 << 20)
+
+
+@pytest.mark.parametrize("residency", ["resident", "streamed"])
+def test_nothing_that_denoising_held_is_there_when_the_decode_begins(residency: str) -> None:
+    pipe = Flux2Pipeline.from_pretrained("pocket", residency=residency)
+    before = mx.get_active_memory()
+    events: list[ev.Event] = []
+    pipe(PROMPT, **SMALL, keep_transformer=False, on_event=events.append)
+    (began,) = [event for event in of_type(events, ev.PhaseStarted) if event.phase == "decode"]
+    assert began.memory.active - before < 1 << 19  # embeddings and latents
     assert {event.memory.cache for event in of_type(events, ev.PhaseFinished)} == {0}
 
 
