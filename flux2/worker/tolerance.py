@@ -12,7 +12,7 @@ class Tolerance:
             say: told why the journal can't be written, in a sentence.
         """
         self._say = say
-        self._told = False
+        self._told = self._a_run_began = self._told_in_a_run = False
 
     def __call__(self, write: Callable[[], None]) -> None:
         """Write to the journal, if that can be."""
@@ -20,9 +20,10 @@ class Tolerance:
             write()
         except OSError as error:
             if not self._told:
-                self._told = True
+                self._told, self._told_in_a_run = True, self._a_run_began
                 self._say(f"The journal can't be written ({error.strerror or error}); the run goes on without it.")
 
     def another_run(self) -> None:
-        """Count another run, from which on it is worth another word."""
-        self._told = False
+        """Count another run, from which on it is worth another word; not where it was said while this one waited."""
+        self._told = self._told and not self._told_in_a_run
+        self._a_run_began = self._told_in_a_run = True

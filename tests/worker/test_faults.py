@@ -109,7 +109,9 @@ async def test_a_full_disk_is_said_once_and_ends_no_run(home: Home) -> None:
     heard = await events_until(client, ev.RunFailed)  # the picture can't be saved either
     assert len(of_type(heard, ev.StepFinished, run)) == 5
     said = [event.message for event in of_type([*client.snapshot.log, *heard], ev.Logged)]
-    assert said == ["The journal can't be written (File too large); the run goes on without it."]
+    journal, picture = said
+    assert journal == "The journal can't be written (File too large); the run goes on without it."
+    assert picture.startswith("The picture is kept in the worker's memory alone")
     client.kill()
     await asyncio.to_thread(worker.wait, 20)
     assert worker.returncode == 0
