@@ -8,13 +8,14 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from flux2.architecture.catalog import MODELS, find_card
-from flux2.architecture.limits import BITS, MAX_TEXT_TOKENS, TOKEN_PIXELS
+from flux2.architecture.levels import LEVELS
+from flux2.architecture.limits import MAX_TEXT_TOKENS, TOKEN_PIXELS
 from flux2.dataclass_json import read_dataclass
 from flux2.errors import RequestError
 from flux2.request_fields import Option, about, said_of
 from flux2.wildcards import has_wildcards, resolve
 
-QUANTIZATIONS = ("bf16", *BITS)
+QUANTIZATIONS = tuple(LEVELS)
 RESIDENCIES = ("resident", "streamed")
 """Places of the transformer: in memory as a whole, or its blocks read in every step while the one before computes."""
 AUTO = "auto"

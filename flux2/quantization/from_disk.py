@@ -27,7 +27,7 @@ from flux2.quantization.linear import Quantization, QuantizedLinear
 
 STEM = "diffusion_pytorch_model"
 """Beginning of the files' names, as in a checkpoint."""
-FORMAT = "3"
+FORMAT = "4"
 """Counted up when the same checkpoint would be quantized to other numbers or stored in another way."""
 LINEAR_PARTS = ("weight", "scales", "biases")
 _SAMPLES, _SAMPLE_BYTES = 64, 4096

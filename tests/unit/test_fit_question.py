@@ -70,8 +70,9 @@ def test_what_fits_is_not_questioned() -> None:
     ("typed", "quantization", "residency", "forced"),
     [
         ("y\n", "bf16", "resident", True),
-        ("1\n", "int4", "resident", False),
-        ("what\n9\n2\n", "bf16", "streamed", False),
+        ("1\n", "int6", "resident", False),
+        ("what\n99\n3\n", "int4", "resident", False),
+        ("4\n", "bf16", "streamed", False),
     ],
 )
 def test_at_a_terminal_the_answer_is_taken(
@@ -82,7 +83,7 @@ def test_at_a_terminal_the_answer_is_taken(
     request = made()
     assert request
     assert (request.quantization, request.residency, request.force) == (quantization, residency, forced)
-    assert "  1  int4 " in shown.getvalue()
+    assert "  1  int6 " in shown.getvalue()
     assert "after flux2 quantize)" in shown.getvalue()
 
 

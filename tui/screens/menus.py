@@ -12,6 +12,7 @@ from dataclasses import replace
 from textual.content import Content
 
 from flux2.architecture.catalog import MODELS, ModelCard
+from flux2.architecture.levels import LEVELS
 from flux2.errors import RequestError
 from flux2.humanize import parameters
 from flux2.request import AUTO, GenerationRequest
@@ -20,7 +21,7 @@ from tui.screens.menu import Menu, MenuLine, Toggle
 from tui.state.choices import QUANTIZATION_LINES
 
 _LETTERS = "abcdefghi"
-_LEVEL_LETTERS = {"bf16": "b", "qint8": "q", "int4": "i", AUTO: "a"}
+_LEVEL_LETTERS = {level.name: level.letter for level in LEVELS.values()} | {AUTO: "a"}
 _ALL_MODELS = "all models"
 """In the place of a model's name: no repository and no folder of use is called that."""
 _SIZE = re.compile(r"\s*(\d+)\s*[x×*, ]\s*(\d+)\s*")
