@@ -283,9 +283,13 @@ class GenerationRequest:
         None, check=_check_outpaint, line="outpaint", shown=lambda sides: ",".join(map(str, sides))
     )
     """Pixels that are added to the source at its top, right, bottom and left."""
-    source_as_reference: bool | None = about(None)
+    source_as_reference: bool | None = about(
+        None, line="source", shown=lambda on: "also a reference" if on else "no reference"
+    )
     """Whether the source is the first reference, too; None is yes for outpainting alone."""
-    reference_pixels: int | None = about(None, check=_check_area)
+    reference_pixels: int | None = about(
+        None, check=_check_area, line="references", shown=lambda area: f"at most {area:,} pixels each"
+    )
     """Area that each reference is shrunk to where it has more, pixels; None is diffusers' 1024²."""
     max_sequence_length: int | None = about(None, by_model=True, check=_check_length, line="tokens")
     """Tokens of the prompt that are read; None is what the model was trained with."""
