@@ -17,10 +17,13 @@ OTHER_VALUES: dict[type, Any] = {
     bool: True,
     Attachment: Attachment(digest="5" * 64, name="fox.png", width=64, height=64),
 }
+_WHERE_THESE_WILL_NOT_DO: dict[str, Any] = {"reference_pixels": 65_536}
 
 
 def other_value(field: Field[Any]) -> Any:
     """A value that this field may have and that is not its default."""
+    if field.name in _WHERE_THESE_WILL_NOT_DO:
+        return _WHERE_THESE_WILL_NOT_DO[field.name]
     choices = said_of(field).choices
     return choices[1] if choices else _of(get_type_hints(GenerationRequest)[field.name])
 
