@@ -12,7 +12,7 @@ from flux2.request_fields import said_of
 
 OTHER_VALUES: dict[type, Any] = {
     str: "other",
-    int: 64,
+    int: 80,
     float: 0.75,
     bool: True,
     Attachment: Attachment(digest="5" * 64, name="fox.png", width=64, height=64),
