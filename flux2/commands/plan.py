@@ -9,14 +9,16 @@ from typing import Any
 
 from flux2.architecture.catalog import MODELS, find_card
 from flux2.architecture.limits import DTYPE_BYTES
+from flux2.commands.pictures_in import looked_at
+from flux2.commands.request_options import add_request_options, read_request
 from flux2.errors import RequestError
 from flux2.planning.budget import Budget, read_budget
 from flux2.planning.fit import best_fit, facts_of, machines
 from flux2.planning.planner import MemoryPlan, plan_all
 from flux2.planning.run_facts import Engine
-from flux2.request import AUTO, MAX_SIZE, MIN_SIZE, RESIDENCIES, SIZE_MULTIPLE, GenerationRequest
+from flux2.request import AUTO, MAX_SIZE, MIN_SIZE, PICTURES_IN, RESIDENCIES, SIZE_MULTIPLE
 from flux2.store.configs import Networks, find_networks
-from flux2.store.local import default_model, find_local, find_local_vae, resolve_name
+from flux2.store.local import find_local, find_local_vae
 
 _DESCRIPTION = """\
 Predict the peak memory of every phase of a run, for every level of quantization,
@@ -54,6 +56,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--dtype", choices=tuple(DTYPE_BYTES), help="what is computed in (default: the backend's best)")
     add_budget(parser)
     add("--json", action="store_true", help="print one line of JSON, in bytes")
+    add_request_options(parser, PICTURES_IN)
     parser.set_defaults(run=run)
 
 
@@ -76,18 +79,9 @@ def budget_of(args: argparse.Namespace) -> int | None:
 
 
 def run(args: argparse.Namespace) -> int:
-    model, limit = resolve_name(args.model) if args.model else default_model(), budget_of(args)
-    vae = args.vae and resolve_name(args.vae)
-    request = GenerationRequest(
-        prompt="-",
-        model=model,
-        residency=args.residency,
-        keep_text_encoder=args.keep_text_encoder,
-        vae=vae,
-        width=args.width,
-        height=args.height,
-        guidance=args.guidance,
-    ).validated()
+    limit = budget_of(args)
+    request = read_request(argparse.Namespace(**vars(args), prompt="a picture"), looked_at()).validated()
+    model, vae = request.model, request.vae
     _refuse_what_a_run_would(model, vae)
     networks = find_networks(model, vae)
     engine, budget = _this_machine(args.dtype, limit)
