@@ -68,6 +68,8 @@ def test_every_option_reaches_the_engine(capsys: pytest.CaptureFixture[str]) -> 
         "quantization": "int4",
         "residency": "streamed",
         "keep_text_encoder": True,
+        "base": None,
+        "text_encoder": None,
         "vae": "other/vae",
         "prompt_template": None,
         "force": True,
