@@ -169,10 +169,22 @@ class GenerationRequest:
         option=Option(
             names=("--model",),
             metavar="MODEL",
-            help=f"{', '.join(MODELS)}, a Hub repository, or a checkpoint's folder",
+            help=f"{', '.join(MODELS)}, a Hub repository, a checkpoint's folder, or a single file of weights",
         ),
     )
-    """A catalog name, a Hub repository id, or a folder."""
+    """A catalog name, a Hub repository id, a folder, or a single file."""
+    base: str | None = about(
+        None,
+        by_model=True,
+        kind="model",
+        line="base",
+        option=Option(
+            names=("--base",),
+            metavar="MODEL",
+            help="the model that a single file is of, where its shapes do not tell: klein-4b or klein-base-4b",
+        ),
+    )
+    """A catalog name, a Hub repository or a folder, whose other parts go with a single file of weights."""
     quantization: str = about(
         "bf16",
         choices=(*QUANTIZATIONS, AUTO),
@@ -210,10 +222,20 @@ class GenerationRequest:
         kind="model",
         line="vae",
         option=Option(
-            names=("--vae",), metavar="FOLDER|REPO", help="another autoencoder, such as FLUX.2's small decoder"
+            names=("--vae",), metavar="FOLDER|FILE|REPO", help="another autoencoder, such as FLUX.2's small decoder"
         ),
     )
-    """A folder or Hub repository with another autoencoder, such as FLUX.2's small decoder."""
+    """A folder, single file or Hub repository with another autoencoder, such as FLUX.2's small decoder."""
+    text_encoder: str | None = about(
+        None,
+        by_model=True,
+        kind="model",
+        line="text encoder",
+        option=Option(
+            names=("--text-encoder",), metavar="FOLDER|FILE", help="another text encoder, of the model's own kind"
+        ),
+    )
+    """A folder or single file with another text encoder; the tokenizer stays the model's."""
     force: bool = about(
         False,
         decides=False,
