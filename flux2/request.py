@@ -139,6 +139,7 @@ class GenerationRequest:
     """
 
     prompt: str = about(
+        planned=False,
         kind="prompt",
         check=_check_prompt,
         line="prompt",
@@ -150,6 +151,7 @@ class GenerationRequest:
     """The prompt as typed, where it has wildcards (`flux2.wildcards`); `prompt` is what the seed has made of it."""
     negative_prompt: str | None = about(
         None,
+        planned=False,
         kind="text",
         check=_check_text,
         canonical=lambda text: text or "",
@@ -240,6 +242,7 @@ class GenerationRequest:
         False,
         decides=False,
         of_run=True,
+        planned=False,
         option=Option(names=("--force",), help="run although the plan says that it does not fit this machine"),
     )
     """Carry it out although the plan says that it does not fit this machine."""
@@ -265,6 +268,7 @@ class GenerationRequest:
     steps: int | None = about(
         None,
         by_model=True,
+        planned=False,
         check=_check_steps,
         row="steps",
         line="steps",
@@ -282,6 +286,7 @@ class GenerationRequest:
     )
     seed: int | None = about(
         None,
+        planned=False,
         check=_check_seed,
         row="seed",
         line="seed",
@@ -319,6 +324,7 @@ class GenerationRequest:
         None,
         decides=False,
         of_run=True,
+        planned=False,
         kind="path",
         option=Option(names=("--output", "-o"), metavar="PATH", help="the PNG, or a folder ending in / to name it in"),
     )
