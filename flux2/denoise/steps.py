@@ -17,8 +17,10 @@ from flux2.backend.mlx import mx, on_cpu
 from flux2.denoise.schedule import SchedulerConfig, clean_estimate, euler_step, guided_velocity, noise_levels
 from flux2.errors import NumericalError, RequestError
 from flux2.models.evaluation import AfterBlock, Evaluate, InFlight
-from flux2.models.rope import image_positions, text_positions
-from flux2.models.transformer import Conditioning, Flux2Transformer2DModel, finish_step
+from flux2.models.reference_cache import ReferenceCache
+from flux2.models.rope import image_positions, reference_positions, text_positions
+from flux2.models.transformer import Conditioning, Flux2Transformer2DModel, References, finish_step
+from flux2.references.encoding import EncodedPicture
 from flux2.request import GenerationRequest
 
 
@@ -50,12 +52,21 @@ class DenoisingPlan:
     """Embeddings of the prompt, [1, text tokens, joint_attention_dim]; their dtype is the one computed in."""
     negative_embeddings: mx.array | None = None
     """Embeddings of the negative prompt, where there is a second pass per step."""
+    references: Sequence[EncodedPicture] = ()
+    """The reference pictures, in the order in which a prompt counts them."""
+    cache: ReferenceCache | None = None
+    """Where what the transformer makes of them is kept, for models that were trained for it."""
     first_step: int = 0
     """Steps that the latents have behind them already, from a run that was broken off."""
 
     @classmethod
     def of(
-        cls, request: GenerationRequest, embeddings: Sequence[mx.array], scheduler: SchedulerConfig, first_step: int = 0
+        cls,
+        request: GenerationRequest,
+        embeddings: Sequence[mx.array],
+        scheduler: SchedulerConfig,
+        references: Sequence[EncodedPicture] = (),
+        first_step: int = 0,
     ) -> DenoisingPlan:
         """The plan of a request with every default filled in.
 
@@ -71,6 +82,7 @@ class DenoisingPlan:
             scheduler=scheduler,
             embeddings=embeddings[0],
             negative_embeddings=embeddings[1] if len(embeddings) > 1 else None,
+            references=references,
             first_step=first_step,
         )
 
@@ -78,6 +90,11 @@ class DenoisingPlan:
     def grid(self) -> tuple[int, int]:
         """Height and width in tokens."""
         return self.height // TOKEN_PIXELS, self.width // TOKEN_PIXELS
+
+    @property
+    def image_tokens(self) -> int:
+        """Tokens of the picture and of its references: all that a step computes with besides the text."""
+        return math.prod(self.grid) + sum(picture.latents.shape[1] for picture in self.references)
 
 
 def initial_noise(seed: int, channels: int, height: int, width: int) -> mx.array:
@@ -121,8 +138,18 @@ def condition(transformer: Flux2Transformer2DModel, plan: DenoisingPlan) -> Cond
     """What the steps of a run have in common, for each of its passes."""
     sigmas = noise_levels(plan.steps, math.prod(plan.grid), plan.scheduler).tolist()
     prompts = [plan.embeddings] if plan.negative_embeddings is None else [plan.embeddings, plan.negative_embeddings]
+    references = None
+    if plan.references:
+        latents = mx.concatenate([picture.latents for picture in plan.references], axis=1)
+        positions = reference_positions(picture.grid for picture in plan.references)
+        references = References(latents, positions, plan.cache)
     return transformer.condition(
-        prompts, sigmas[:-1], text_positions(plan.embeddings.shape[1]), image_positions(*plan.grid), plan.guidance
+        prompts,
+        sigmas[:-1],
+        text_positions(plan.embeddings.shape[1]),
+        image_positions(*plan.grid),
+        plan.guidance,
+        references,
     )
 
 
