@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from flux2.architecture.limits import TOKEN_PIXELS
+from flux2.architecture.strength import scheduled
 from flux2.backend.mlx import mx, on_cpu
+from flux2.denoise.blending import Blending
 from flux2.denoise.schedule import SchedulerConfig, clean_estimate, euler_step, guided_velocity, noise_levels
 from flux2.errors import NumericalError, RequestError
 from flux2.models.evaluation import AfterBlock, Evaluate, InFlight
@@ -46,6 +48,7 @@ class DenoisingPlan:
     """Pixels."""
     width: int
     steps: int
+    """Steps that run."""
     guidance: float
     scheduler: SchedulerConfig
     embeddings: mx.array
@@ -58,6 +61,10 @@ class DenoisingPlan:
     """Where what the transformer makes of them is kept, for models that were trained for it."""
     first_step: int = 0
     """Steps that the latents have behind them already, from a run that was broken off."""
+    strength: float = 1.0
+    """How far the run begins in noise; below 1 its steps are the last of a longer schedule."""
+    blending: Blending | None = None
+    """What of a source is kept, and put back after every step; None where nothing is."""
 
     @classmethod
     def of(
@@ -93,8 +100,15 @@ class DenoisingPlan:
 
     @property
     def image_tokens(self) -> int:
-        """Tokens of the picture and of its references: all that a step computes with besides the text."""
-        return math.prod(self.grid) + sum(picture.latents.shape[1] for picture in self.references)
+        """Tokens of the picture, and of the references where they go with every step."""
+        references = () if self.cache else self.references
+        return math.prod(self.grid) + sum(picture.latents.shape[1] for picture in references)
+
+    @property
+    def sigmas(self) -> list[float]:
+        """Noise levels that the run goes through, one more than its steps, the last 0."""
+        total, first = scheduled(self.steps, self.strength)
+        return [float(sigma) for sigma in noise_levels(total, math.prod(self.grid), self.scheduler)[first:]]
 
 
 def initial_noise(seed: int, channels: int, height: int, width: int) -> mx.array:
@@ -136,7 +150,6 @@ def as_latents(latents: npt.ArrayLike | mx.array, channels: int, height: int, wi
 
 def condition(transformer: Flux2Transformer2DModel, plan: DenoisingPlan) -> Conditioning:
     """What the steps of a run have in common, for each of its passes."""
-    sigmas = noise_levels(plan.steps, math.prod(plan.grid), plan.scheduler).tolist()
     prompts = [plan.embeddings] if plan.negative_embeddings is None else [plan.embeddings, plan.negative_embeddings]
     references = None
     if plan.references:
@@ -145,7 +158,7 @@ def condition(transformer: Flux2Transformer2DModel, plan: DenoisingPlan) -> Cond
         references = References(latents, positions, plan.cache)
     return transformer.condition(
         prompts,
-        sigmas[:-1],
+        plan.sigmas[:-1],
         text_positions(plan.embeddings.shape[1]),
         image_positions(*plan.grid),
         plan.guidance,
@@ -175,10 +188,9 @@ def denoise(
         NumericalError: if the latents hold NaN or infinity after a step.
     """
     ahead = not on_cpu() if ahead is None else ahead
-    sigmas = noise_levels(plan.steps, latents.shape[1], plan.scheduler).tolist()
     began = time.perf_counter()
     done: _Computed | None = None
-    for index, (sigma, sigma_next) in islice(enumerate(pairwise(sigmas)), plan.first_step, None):
+    for index, (sigma, sigma_next) in islice(enumerate(pairwise(plan.sigmas)), plan.first_step, None):
         blocks = transformer.blocks(latents, conditioning, index, evaluate)
         if done:
             after_block(*next(blocks))
@@ -189,6 +201,8 @@ def denoise(
             velocity = guided_velocity(velocity, other, plan.guidance)
         estimate = clean_estimate(latents, velocity, sigma)
         latents = euler_step(latents, velocity, sigma, sigma_next)
+        if plan.blending:
+            latents, estimate = plan.blending(latents, sigma_next), plan.blending(estimate, 0.0)
         done = _Computed(index + 1, sigma, latents, estimate)
         del velocity, others, estimate
         if not ahead or index + 1 == plan.steps:

@@ -1,4 +1,4 @@
-"""What encoding pictures takes beside what is kept, from the autoencoder's config alone; see `flux2.planning.planner`."""
+"""What encoding pictures takes beside what is kept, from the autoencoder's config; see `flux2.planning.planner`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _COLOURS = 3
 
 
 def encode_above(config: AutoencoderConfig, facts: RunFacts) -> int:
-    """What the encoder takes: its weights, the latents of the pictures that it has done, and the work on the largest."""
+    """What the encoder takes: its weights, the latents of the pictures that are done, and the work on the largest."""
     latents = sum(width * height for width, height in facts.references) * config.patch_channels * _FLOAT32
     latents //= (config.scale_factor * config.patch_size[0]) ** 2
     return _weights(config, facts) + latents + max(_work(config, size, facts) for size in facts.references)
