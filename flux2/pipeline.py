@@ -319,7 +319,7 @@ class Flux2Pipeline:
             # 2. Encode the prompt, and where there is classifier-free guidance the negative one.
             texts = self._texts(request.prompt, request.negative_prompt, request.guidance)
             embeddings = self._prompts.encode(texts, request.max_sequence_length, report)
-            plan = DenoisingPlan.of(request, embeddings, self._scheduler, first_step)
+            plan = DenoisingPlan.of(request, embeddings, self._scheduler, first_step=first_step)
             with self._transformer.ready(plan, report) as ready, report.phase("denoise"):
                 # 3. Condition the transformer on the prompt and on the noise levels of all steps.
                 conditioning = ready.conditioning or condition(ready.network, plan)

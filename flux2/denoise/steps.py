@@ -19,8 +19,10 @@ from flux2.denoise.blending import Blending
 from flux2.denoise.schedule import SchedulerConfig, clean_estimate, euler_step, guided_velocity, noise_levels
 from flux2.errors import NumericalError, RequestError
 from flux2.models.evaluation import AfterBlock, Evaluate, InFlight
-from flux2.models.rope import image_positions, text_positions
-from flux2.models.transformer import Conditioning, Flux2Transformer2DModel, finish_step
+from flux2.models.reference_cache import ReferenceCache
+from flux2.models.rope import image_positions, reference_positions, text_positions
+from flux2.models.transformer import Conditioning, Flux2Transformer2DModel, References, finish_step
+from flux2.references.encoding import EncodedPicture
 from flux2.request import GenerationRequest
 
 
@@ -53,6 +55,10 @@ class DenoisingPlan:
     """Embeddings of the prompt, [1, text tokens, joint_attention_dim]; their dtype is the one computed in."""
     negative_embeddings: mx.array | None = None
     """Embeddings of the negative prompt, where there is a second pass per step."""
+    references: Sequence[EncodedPicture] = ()
+    """The reference pictures, in the order in which a prompt counts them."""
+    cache: ReferenceCache | None = None
+    """Where what the transformer makes of them is kept, for models that were trained for it."""
     first_step: int = 0
     """Steps that the latents have behind them already, from a run that was broken off."""
     strength: float = 1.0
@@ -62,7 +68,12 @@ class DenoisingPlan:
 
     @classmethod
     def of(
-        cls, request: GenerationRequest, embeddings: Sequence[mx.array], scheduler: SchedulerConfig, first_step: int = 0
+        cls,
+        request: GenerationRequest,
+        embeddings: Sequence[mx.array],
+        scheduler: SchedulerConfig,
+        references: Sequence[EncodedPicture] = (),
+        first_step: int = 0,
     ) -> DenoisingPlan:
         """The plan of a request with every default filled in.
 
@@ -78,6 +89,7 @@ class DenoisingPlan:
             scheduler=scheduler,
             embeddings=embeddings[0],
             negative_embeddings=embeddings[1] if len(embeddings) > 1 else None,
+            references=references,
             first_step=first_step,
         )
 
@@ -85,6 +97,12 @@ class DenoisingPlan:
     def grid(self) -> tuple[int, int]:
         """Height and width in tokens."""
         return self.height // TOKEN_PIXELS, self.width // TOKEN_PIXELS
+
+    @property
+    def image_tokens(self) -> int:
+        """Tokens of the picture, and of the references where they go with every step."""
+        references = () if self.cache else self.references
+        return math.prod(self.grid) + sum(picture.latents.shape[1] for picture in references)
 
     @property
     def sigmas(self) -> list[float]:
@@ -133,8 +151,18 @@ def as_latents(latents: npt.ArrayLike | mx.array, channels: int, height: int, wi
 def condition(transformer: Flux2Transformer2DModel, plan: DenoisingPlan) -> Conditioning:
     """What the steps of a run have in common, for each of its passes."""
     prompts = [plan.embeddings] if plan.negative_embeddings is None else [plan.embeddings, plan.negative_embeddings]
+    references = None
+    if plan.references:
+        latents = mx.concatenate([picture.latents for picture in plan.references], axis=1)
+        positions = reference_positions(picture.grid for picture in plan.references)
+        references = References(latents, positions, plan.cache)
     return transformer.condition(
-        prompts, plan.sigmas[:-1], text_positions(plan.embeddings.shape[1]), image_positions(*plan.grid), plan.guidance
+        prompts,
+        plan.sigmas[:-1],
+        text_positions(plan.embeddings.shape[1]),
+        image_positions(*plan.grid),
+        plan.guidance,
+        references,
     )
 
 
