@@ -203,7 +203,7 @@ class Flux2Pipeline:
         """Phases that a call with these arguments would go through now: what is kept from the last one is left out."""
         known = self._prompts.knows(self._texts(prompt, negative_prompt, guidance_scale), max_sequence_length)
         kept = {"encode": known, "load": self.transformer_loaded}
-        return tuple(phase for phase in ev.PHASES if not kept.get(phase) and phase != "save")
+        return tuple(phase for phase in ev.PHASES_OF_TEXT if not kept.get(phase) and phase != "save")
 
     def completed(self, request: GenerationRequest) -> GenerationRequest:
         """The request with what it leaves to the model, and its seed, filled in."""
