@@ -15,17 +15,17 @@ from flux2.request_fields import Option, said_of
 from flux2.streams import read_input
 
 
-def add_request_options(parser: argparse.ArgumentParser, group: str | None = None) -> None:
+def add_request_options(parser: argparse.ArgumentParser, *, planned: bool = False) -> None:
     """An option for every field that may be chosen on the command line.
 
     Args:
-        group: the heading of those that are added; None adds all, under their headings.
+        planned: those alone that the memory of a run may depend on.
     """
     hints = get_type_hints(GenerationRequest)
     under: dict[str, argparse._ActionsContainer] = {"": parser}
     for field in fields(GenerationRequest):
         option = said_of(field).option
-        if option is None or group not in (None, option.group):
+        if option is None or (planned and not said_of(field).planned):
             continue
         if option.group not in under:
             under[option.group] = parser.add_argument_group(option.group)
@@ -77,12 +77,13 @@ def _reader(option: Option) -> Callable[[str], Any] | None:
     return value
 
 
-def read_request(args: argparse.Namespace, take_in: TakeIn | None = None) -> GenerationRequest:
+def read_request(args: argparse.Namespace, take_in: TakeIn | None = None, **unasked: str) -> GenerationRequest:
     """What the options ask for; what is not given is as in any request, and the model the one used by default here.
 
     Args:
         take_in: what becomes of the pictures that are named (`flux2.commands.pictures_in`); by default they
             are kept for a run.
+        unasked: fields that the command has no option for.
 
     Raises:
         RequestError: if standard input holds more than a prompt.
@@ -97,7 +98,8 @@ def read_request(args: argparse.Namespace, take_in: TakeIn | None = None) -> Gen
         if value is not None and not (value == "" and kind == "model"):
             repeated = isinstance(value, list)
             values[field.name] = tuple(value) if repeated else read[kind](value) if kind in read else value
-    return GenerationRequest(**{"model": default_model(), **with_roles(values, take_in or kept())})
+    taken = with_roles(values, take_in or kept())
+    return GenerationRequest(**{"model": default_model(), **unasked, **taken})
 
 
 def _prompt(text: str) -> str:

@@ -123,8 +123,8 @@ def test_transparency_becomes_a_mask(home: Path) -> None:
 
 
 def test_a_request_travels_with_its_pictures_and_what_they_hold_decides(home: Path) -> None:
-    one = attach(save(home / "one.png", Image.new("RGB", (20, 20), "red")))
-    two = attach(save(home / "two.png", Image.new("RGB", (20, 20), "blue")))
+    one = attach(save(home / "one.png", Image.new("RGB", (64, 64), "red")))
+    two = attach(save(home / "two.png", Image.new("RGB", (64, 64), "blue")))
     asked = GenerationRequest(prompt="a fox", references=(one, two), source=one, strength=0.5, outpaint=(0, 8, 0, 8))
     assert GenerationRequest.from_dict(asked.to_dict()) == asked.validated()
     assert decisive(asked) == decisive(replace(asked, references=(replace(one, name="other.png"), two)))
