@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import pairwise
 from typing import Any, Self
 
 from flux2.architecture.catalog import MODELS, find_card
 from flux2.architecture.limits import BITS, MAX_TEXT_TOKENS, TOKEN_PIXELS
 from flux2.dataclass_json import read_dataclass
 from flux2.errors import RequestError
+from flux2.loras import Lora
 from flux2.request_fields import Option, about, said_of
 from flux2.wildcards import has_wildcards, resolve
 
@@ -81,6 +83,33 @@ def _check_length(name: str, length: int) -> str | None:
     return (
         None if 1 <= length <= MAX_TEXT_TOKENS else f"{name} {length} is out of range; choose 1 to {MAX_TEXT_TOKENS}."
     )
+
+
+def _check_loras(_: str, loras: tuple[Lora, ...]) -> str | None:
+    return next((complaint for lora in loras if (complaint := lora.complaint())), None)
+
+
+def _what_loras_do(loras: tuple[Lora, ...]) -> Any:
+    """Digests and scales, in whichever order; names of those that nobody has looked at yet."""
+    return tuple(sorted((lora.digest or lora.name, lora.scale) for lora in loras if lora.scale))
+
+
+def _read_sigmas(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise RequestError(f"The sigmas {text!r:.60} are no numbers; give some such as 1,0.75,0.5,0.25.") from None
+
+
+def _check_sigmas(_: str, sigmas: tuple[float, ...]) -> str | None:
+    falls = all(before > after for before, after in pairwise(sigmas))
+    if 1 <= len(sigmas) <= MAX_STEPS and falls and sigmas[-1] > 0 and sigmas[0] <= 1:
+        return None
+    return "The sigmas have to fall, from 1 at most to above 0, such as 1,0.75,0.5,0.25."
+
+
+def _names(items: tuple[Any, ...]) -> str:
+    return ", ".join(map(str, items))
 
 
 def _catalog_name(model: str) -> str:
@@ -229,6 +258,36 @@ class GenerationRequest:
             help=f"0 to {MAX_SEED}; the same seed draws the same picture (default: random)",
         ),
     )
+    loras: tuple[Lora, ...] = about(
+        (),
+        kind="loras",
+        check=_check_loras,
+        canonical=_what_loras_do,
+        line="loras",
+        shown=_names,
+        option=Option(
+            names=("--lora",),
+            metavar="FILE|REPO[:NAME][@SCALE]",
+            help="a LoRA beside the weights, such as style.safetensors@0.8; may be given several times",
+            read=Lora.parse,
+            repeated=True,
+        ),
+    )
+    """LoRAs, which add up."""
+    sigmas: tuple[float, ...] | None = about(
+        None,
+        by_model=True,
+        check=_check_sigmas,
+        line="sigmas",
+        shown=_names,
+        option=Option(
+            names=("--sigmas",),
+            metavar="S,S,…",
+            help="noise levels of one's own in place of even ones, falling from 1; shifted as these are",
+            read=_read_sigmas,
+        ),
+    )
+    """Noise levels before the shift, one per step; None for even ones."""
     max_sequence_length: int | None = about(None, by_model=True, check=_check_length, line="tokens")
     """Tokens of the prompt that are read; None is what the model was trained with."""
     output: str | None = about(
@@ -250,6 +309,8 @@ class GenerationRequest:
             value = getattr(self, field.name)
             if value is not None and (complaint := said_of(field).check(field.name, value)):
                 raise RequestError(complaint)
+        if self.sigmas and self.steps not in (None, len(self.sigmas)):
+            raise RequestError(f"There are {len(self.sigmas)} sigmas for {self.steps} steps; give one per step.")
         return self
 
     def with_seed(self) -> Self:

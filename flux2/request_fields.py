@@ -19,9 +19,9 @@ from flux2.errors import RequestError
 
 _KEY = "flux2"
 
-Kind = Literal["value", "text", "prompt", "model", "path"]
+Kind = Literal["value", "text", "prompt", "model", "loras", "path"]
 """What a field's value means: itself; a text of a person; the text that standard input may hold, too; a catalog name, a
-Hub repository or a folder, whose path is nobody else's business; a path."""
+Hub repository or a folder, whose path is nobody else's business; LoRAs, named likewise; a path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,10 @@ class Option:
     """Names as typed: `("--output", "-o")`; one without hyphens is given by its place."""
     help: str
     metavar: str | None = None
+    read: Callable[[str], Any] | None = None
+    """What makes a value of what is typed, where that is no plain one; raises RequestError."""
+    repeated: bool = False
+    """Whether it may be given several times, each an item of the field's tuple."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,8 @@ class About:
     """The row of the dashboard's settings where it is chosen; "" where it can't be."""
     line: str = ""
     """The line that tells of it beside a picture; "" where nothing does."""
+    shown: Callable[[Any], str] = str
+    """The value as that line tells it."""
     joined: str = ", "
     """What stands before it on a line that begins with another field."""
     option: Option | None = None
@@ -98,8 +104,9 @@ def lines(request: Any) -> dict[str, str]:
     told: dict[str, str] = {}
     for field in dataclasses.fields(request):
         said, value = said_of(field), getattr(request, field.name)
-        if said.line and value not in (None, ""):
-            told[said.line] = f"{told[said.line]}{said.joined}{value}" if said.line in told else str(value)
+        if said.line and value not in (None, "", ()):
+            shown = said.shown(value)
+            told[said.line] = f"{told[said.line]}{said.joined}{shown}" if said.line in told else shown
     return told
 
 

@@ -10,7 +10,7 @@ from typing import Any, get_args, get_type_hints
 
 from flux2.errors import RequestError
 from flux2.request import MAX_PROMPT, GenerationRequest
-from flux2.request_fields import said_of
+from flux2.request_fields import Option, said_of
 from flux2.streams import read_input
 
 
@@ -28,11 +28,27 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             *option.names,
             **named,
-            type=next((kind for kind in (int, float) if kind in (hint, *get_args(hint))), str),
+            type=_reader(option) or next((kind for kind in (int, float) if kind in (hint, *get_args(hint))), str),
+            action="append" if option.repeated else "store",
             choices=said_of(field).choices or None,
             metavar=option.metavar,
             help=option.help,
         )
+
+
+def _reader(option: Option) -> Callable[[str], Any] | None:
+    """The option's own, with its sentence as argparse tells one."""
+    read = option.read
+    if read is None:
+        return None
+
+    def value(text: str) -> Any:
+        try:
+            return read(text)
+        except RequestError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return value
 
 
 def read_request(args: argparse.Namespace) -> GenerationRequest:
@@ -48,7 +64,8 @@ def read_request(args: argparse.Namespace) -> GenerationRequest:
     for field in fields(GenerationRequest):
         value, kind = getattr(args, field.name, None), said_of(field).kind
         if value is not None and not (value == "" and kind == "model"):
-            values[field.name] = read[kind](value) if kind in read else value
+            repeated = isinstance(value, list)
+            values[field.name] = tuple(value) if repeated else read[kind](value) if kind in read else value
     return GenerationRequest(**{"model": default_model(), **values})
 
 

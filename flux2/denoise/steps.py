@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from flux2.architecture.limits import TOKEN_PIXELS
 from flux2.backend.mlx import mx, on_cpu
 from flux2.denoise.schedule import SchedulerConfig, clean_estimate, euler_step, guided_velocity, noise_levels
 from flux2.errors import NumericalError, RequestError
+from flux2.lora.branches import Branches
 from flux2.models.evaluation import AfterBlock, Evaluate, InFlight
 from flux2.models.rope import image_positions, text_positions
 from flux2.models.transformer import Conditioning, Flux2Transformer2DModel, finish_step
@@ -52,15 +53,25 @@ class DenoisingPlan:
     """Embeddings of the negative prompt, where there is a second pass per step."""
     first_step: int = 0
     """Steps that the latents have behind them already, from a run that was broken off."""
+    sigmas: tuple[float, ...] | None = None
+    """Noise levels before the shift, one per step; None for even ones."""
+    branches: Branches = field(default_factory=dict)
+    """LoRAs beside the transformer's matrices."""
 
     @classmethod
     def of(
-        cls, request: GenerationRequest, embeddings: Sequence[mx.array], scheduler: SchedulerConfig, first_step: int = 0
+        cls,
+        request: GenerationRequest,
+        embeddings: Sequence[mx.array],
+        scheduler: SchedulerConfig,
+        first_step: int = 0,
+        branches: Branches | None = None,
     ) -> DenoisingPlan:
         """The plan of a request with every default filled in.
 
         Args:
             embeddings: of the prompt and, where there is a second pass per step, of the negative one.
+            branches: of the request's LoRAs.
         """
         assert request.width and request.height and request.steps and request.guidance is not None
         return cls(
@@ -72,6 +83,8 @@ class DenoisingPlan:
             embeddings=embeddings[0],
             negative_embeddings=embeddings[1] if len(embeddings) > 1 else None,
             first_step=first_step,
+            sigmas=request.sigmas,
+            branches=branches or {},
         )
 
     @property
@@ -119,7 +132,7 @@ def as_latents(latents: npt.ArrayLike | mx.array, channels: int, height: int, wi
 
 def condition(transformer: Flux2Transformer2DModel, plan: DenoisingPlan) -> Conditioning:
     """What the steps of a run have in common, for each of its passes."""
-    sigmas = noise_levels(plan.steps, math.prod(plan.grid), plan.scheduler).tolist()
+    sigmas = noise_levels(plan.steps, math.prod(plan.grid), plan.scheduler, plan.sigmas).tolist()
     prompts = [plan.embeddings] if plan.negative_embeddings is None else [plan.embeddings, plan.negative_embeddings]
     return transformer.condition(
         prompts, sigmas[:-1], text_positions(plan.embeddings.shape[1]), image_positions(*plan.grid), plan.guidance
@@ -148,7 +161,7 @@ def denoise(
         NumericalError: if the latents hold NaN or infinity after a step.
     """
     ahead = not on_cpu() if ahead is None else ahead
-    sigmas = noise_levels(plan.steps, latents.shape[1], plan.scheduler).tolist()
+    sigmas = noise_levels(plan.steps, latents.shape[1], plan.scheduler, plan.sigmas).tolist()
     began = time.perf_counter()
     done: _Computed | None = None
     for index, (sigma, sigma_next) in islice(enumerate(pairwise(sigmas)), plan.first_step, None):
