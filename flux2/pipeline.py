@@ -357,8 +357,8 @@ class Flux2Pipeline(LoraLoaderMixin):
                 noise,
                 branches,
                 plan,
-            )  # what denoising held, among it a transformer that is not kept
-            if not keep_transformer:
+            )  # what denoising held
+            if not keep_transformer:  # which denoising held, too
                 self._transformer.forget()
                 self._loras.forget()
                 memory.free_cache()

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -70,7 +70,9 @@ class LoraLoaderMixin:
         """
         names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
         scales: list[Any] = (
-            list(adapter_weights) if isinstance(adapter_weights, Sequence) else [adapter_weights] * len(names)
+            list(adapter_weights)
+            if isinstance(adapter_weights, Iterable) and not isinstance(adapter_weights, str)
+            else [adapter_weights] * len(names)
         )
         if len(scales) != len(names):
             raise RequestError(f"There are {len(names)} adapter_names and {len(scales)} adapter_weights; give as many.")

@@ -178,6 +178,7 @@ def read_lora_file(path: Path) -> LoraFile:
             module, last = pair["module"], _ROLES[pair["role"] or pair["old"] or pair["older"]]
             kind: Kind | None = "lora"
             adapters.add(pair["adapter"] or "")
+            _check_one(path, adapters)
             if pair["tail"] == "bias":
                 raise LoraError(
                     f"{path} has biases (it holds {printable(name)}), which FLUX.2's matrices have not; "
@@ -194,19 +195,25 @@ def read_lora_file(path: Path) -> LoraFile:
             raise LoraError(f"{path} has {printable(module)} twice, in different ways; {fetch_again(path)}.")
         else:
             factors.setdefault(module, {})[last] = tensor
-    if len(adapters) > 1:
-        named = ", ".join(sorted(printable(name) or "unnamed" for name in adapters))
-        raise LoraError(f"{path} holds several LoRAs in one ({named}); save one of them by itself.")
     unknown += [f"{name}.{ALPHA}" for name in alphas if name not in factors]
     modules = tuple(FileModule(name, kinds[name], factors[name], alphas.get(name)) for name in factors)
     return LoraFile(path, header.size, modules, of_text_encoder, tuple(unknown), _peft(path, header))
+
+
+def _check_one(path: Path, adapters: set[str]) -> None:
+    """Raises LoraError if the tensors are of several LoRAs that peft has saved together."""
+    if len(adapters) > 1:
+        named = ", ".join(sorted(printable(name) or "unnamed" for name in adapters))
+        raise LoraError(f"{path} holds several LoRAs in one ({named}); save one of them by itself.")
 
 
 def _factor(path: Path, name: str, entry: Any) -> Factor:
     """Raises LoraError if the header makes no sense there."""
     try:
         shape, dtype, (begin, end) = entry["shape"], entry["dtype"], entry["data_offsets"]
-        whole = all(type(number) is int and number >= 0 for number in (*shape, begin, end)) and isinstance(dtype, str)
+        numbers = (*shape, begin, end)
+        whole = all(type(number) is int and number >= 0 for number in numbers)
+        whole = whole and isinstance(dtype, str) and isinstance(shape, list)
     except (KeyError, TypeError, ValueError):
         whole = False
     if not whole:
