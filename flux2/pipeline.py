@@ -22,6 +22,7 @@ from PIL import Image
 from flux2 import events as ev
 from flux2.architecture.catalog import ModelCard
 from flux2.architecture.guidance import DEFAULTS, is_guided
+from flux2.architecture.strength import as_run
 from flux2.backend import blas, memory
 from flux2.backend.gpu_errors import explain
 from flux2.backend.mlx import BLAS_COMPLAINT, DTYPES, default_dtype, mx
@@ -204,13 +205,14 @@ class Flux2Pipeline(LoraLoaderMixin):
         steps, sigmas = request.steps, request.sigmas
         if sigmas is None and steps in (None, recipe.number_of_steps):
             steps, sigmas = recipe.number_of_steps, recipe.sigmas
-        steps = (len(sigmas) if sigmas else self.default_steps) if steps is None else steps
+        if sigmas is not None:
+            steps = as_run(len(sigmas), request.strength or 1.0)[0]
         guidance = self.default_guidance if recipe.guidance is None else recipe.guidance
         return replace(
             request,
             width=width if request.width is None else request.width,
             height=height if request.height is None else request.height,
-            steps=steps,
+            steps=self.default_steps if steps is None else steps,
             sigmas=sigmas,
             guidance=guidance if request.guidance is None else request.guidance,
         ).with_seed()

@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from flux2.architecture.limits import TOKEN_PIXELS
+from flux2.architecture.strength import scheduled
 from flux2.backend.mlx import mx, on_cpu
+from flux2.denoise.blending import Blending
 from flux2.denoise.schedule import SchedulerConfig, clean_estimate, euler_step, guided_velocity, noise_levels
 from flux2.errors import NumericalError, RequestError
 from flux2.lora.branches import Branches
@@ -45,6 +47,7 @@ class DenoisingPlan:
     """Pixels."""
     width: int
     steps: int
+    """Steps that run."""
     guidance: float
     scheduler: SchedulerConfig
     embeddings: mx.array
@@ -53,10 +56,14 @@ class DenoisingPlan:
     """Embeddings of the negative prompt, where there is a second pass per step."""
     first_step: int = 0
     """Steps that the latents have behind them already, from a run that was broken off."""
-    sigmas: tuple[float, ...] | None = None
+    own_sigmas: tuple[float, ...] | None = None
     """Noise levels before the shift, one per step; None for even ones."""
     branches: Branches = field(default_factory=dict)
     """LoRAs beside the transformer's matrices."""
+    strength: float = 1.0
+    """How far the run begins in noise; below 1 its steps are the last of a longer schedule."""
+    blending: Blending | None = None
+    """What of a source is kept, and put back after every step; None where nothing is."""
 
     @classmethod
     def of(
@@ -83,7 +90,7 @@ class DenoisingPlan:
             embeddings=embeddings[0],
             negative_embeddings=embeddings[1] if len(embeddings) > 1 else None,
             first_step=first_step,
-            sigmas=request.sigmas,
+            own_sigmas=request.sigmas,
             branches=branches or {},
         )
 
@@ -91,6 +98,15 @@ class DenoisingPlan:
     def grid(self) -> tuple[int, int]:
         """Height and width in tokens."""
         return self.height // TOKEN_PIXELS, self.width // TOKEN_PIXELS
+
+    @property
+    def sigmas(self) -> list[float]:
+        """Noise levels that the run goes through, one more than its steps, the last 0."""
+        total, first = scheduled(self.steps, self.strength)
+        if self.own_sigmas is not None:
+            total, first = len(self.own_sigmas), len(self.own_sigmas) - self.steps
+        levels = noise_levels(total, math.prod(self.grid), self.scheduler, self.own_sigmas)
+        return [float(sigma) for sigma in levels[first:]]
 
 
 def initial_noise(seed: int, channels: int, height: int, width: int) -> mx.array:
@@ -132,10 +148,9 @@ def as_latents(latents: npt.ArrayLike | mx.array, channels: int, height: int, wi
 
 def condition(transformer: Flux2Transformer2DModel, plan: DenoisingPlan) -> Conditioning:
     """What the steps of a run have in common, for each of its passes."""
-    sigmas = noise_levels(plan.steps, math.prod(plan.grid), plan.scheduler, plan.sigmas).tolist()
     prompts = [plan.embeddings] if plan.negative_embeddings is None else [plan.embeddings, plan.negative_embeddings]
     return transformer.condition(
-        prompts, sigmas[:-1], text_positions(plan.embeddings.shape[1]), image_positions(*plan.grid), plan.guidance
+        prompts, plan.sigmas[:-1], text_positions(plan.embeddings.shape[1]), image_positions(*plan.grid), plan.guidance
     )
 
 
@@ -161,10 +176,9 @@ def denoise(
         NumericalError: if the latents hold NaN or infinity after a step.
     """
     ahead = not on_cpu() if ahead is None else ahead
-    sigmas = noise_levels(plan.steps, latents.shape[1], plan.scheduler, plan.sigmas).tolist()
     began = time.perf_counter()
     done: _Computed | None = None
-    for index, (sigma, sigma_next) in islice(enumerate(pairwise(sigmas)), plan.first_step, None):
+    for index, (sigma, sigma_next) in islice(enumerate(pairwise(plan.sigmas)), plan.first_step, None):
         blocks = transformer.blocks(latents, conditioning, index, evaluate)
         if done:
             after_block(*next(blocks))
@@ -175,6 +189,8 @@ def denoise(
             velocity = guided_velocity(velocity, other, plan.guidance)
         estimate = clean_estimate(latents, velocity, sigma)
         latents = euler_step(latents, velocity, sigma, sigma_next)
+        if plan.blending:
+            latents, estimate = plan.blending(latents, sigma_next), plan.blending(estimate, 0.0)
         done = _Computed(index + 1, sigma, latents, estimate)
         del velocity, others, estimate
         if not ahead or index + 1 == plan.steps:

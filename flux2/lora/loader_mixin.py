@@ -69,11 +69,9 @@ class LoraLoaderMixin:
             RequestError: if one is not loaded, or the numbers differ.
         """
         names = [adapter_names] if isinstance(adapter_names, str) else list(adapter_names)
-        scales: list[Any] = (
-            list(adapter_weights)
-            if isinstance(adapter_weights, Iterable) and not isinstance(adapter_weights, str)
-            else [adapter_weights] * len(names)
-        )
+        given: Any = adapter_weights
+        several = isinstance(given, Iterable) and not isinstance(given, str)
+        scales = list(given) if several else [given] * len(names)
         if len(scales) != len(names):
             raise RequestError(f"There are {len(names)} adapter_names and {len(scales)} adapter_weights; give as many.")
         changed = {}
