@@ -66,7 +66,7 @@ class StreamedTransformer:
     _weights: WeightSource
     _parts: dict[str, list[TensorInfo]]
     _branches: dict[str, Branches]
-    """By the path of the part that they belong to."""
+    """Branches by the path of the part that they belong to."""
     _ahead: ReadAhead
     _dtype: mx.Dtype
     _on_bytes: Callable[[int], None]

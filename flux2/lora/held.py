@@ -27,9 +27,9 @@ class HeldLoras:
     model: str
     """Name of the model, for sentences."""
     _fitted: dict[str, FittedLora] = field(default_factory=dict)
-    """By digest."""
+    """What is known of each, by digest."""
     _recipes: dict[str, Recipe] = field(default_factory=dict)
-    """By digest."""
+    """What is known of each, by digest."""
     _loaded: dict[str, dict[str, Branch]] = field(default_factory=dict)
     """Branches in memory, by digest and path."""
 

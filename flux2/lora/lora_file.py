@@ -90,7 +90,7 @@ class FileModule:
     """Name in the file, prefix and all."""
     kind: Kind
     factors: Mapping[str, Factor]
-    """By their roles: "down" and "up", or the last steps of their names."""
+    """Tensors by their roles: "down" and "up", or the last steps of their names."""
     alpha: float | None = None
     """Value of its own, where it has one."""
 

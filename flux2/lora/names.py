@@ -68,7 +68,7 @@ _OTHER_SPELLINGS = (
     ("time_guidance_embed.timestep_embedder.", "time_guidance_embed."),
 )
 _PARTS = ("q", "k", "v", "mlp")
-"""Of a single block's first matrix, in the order of its rows."""
+"""Parts of a single block's first matrix, in the order of its rows."""
 
 
 def find_module(name: str) -> Module | None:

@@ -41,7 +41,7 @@ PUBLISHED: Mapping[str, Recipe] = {
     "fal/FLUX.2-dev-Turbo": _TURBO,  # https://huggingface.co/fal/FLUX.2-dev-Turbo
     "flux.2-turbo-lora": _TURBO,  # its file there, wherever it was put
 }
-"""By a Hub repository, or by a file's name without its ending."""
+"""Recipes by a Hub repository, or by a file's name without its ending."""
 
 
 def find_recipe(lora: Lora, path: Path) -> Recipe | None:
