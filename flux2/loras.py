@@ -61,6 +61,16 @@ class Lora:
         return self if is_hub_name(self.name) else replace(self, name=self.title)
 
 
+def check_loras(_: str, loras: tuple[Lora, ...]) -> str | None:
+    """What is wrong with a request's; None for nothing."""
+    return next((complaint for lora in loras if (complaint := lora.complaint())), None)
+
+
+def what_loras_do(loras: tuple[Lora, ...]) -> tuple[tuple[str, float], ...]:
+    """What of them decides the picture: digests and scales, in whichever order; names of those not looked at yet."""
+    return tuple(sorted((lora.digest or lora.name, lora.scale) for lora in loras if lora.scale))
+
+
 def is_hub_name(name: str) -> bool:
     """Whether this is written as a repository on the Hub, with or without a file in it."""
     repo, colon, _ = name.partition(":")

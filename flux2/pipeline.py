@@ -22,7 +22,6 @@ from PIL import Image
 from flux2 import events as ev
 from flux2.architecture.catalog import ModelCard
 from flux2.architecture.guidance import DEFAULTS, is_guided
-from flux2.architecture.strength import as_run
 from flux2.backend import blas, memory
 from flux2.backend.gpu_errors import explain
 from flux2.backend.mlx import BLAS_COMPLAINT, DTYPES, default_dtype, mx
@@ -201,39 +200,14 @@ class Flux2Pipeline(LoraLoaderMixin):
     def completed(self, request: GenerationRequest) -> GenerationRequest:
         """The request with what it leaves to its LoRAs and the model, and its seed, filled in."""
         width, height = self.default_size
-        recipe = self._loras.recipe(request.loras)
-        steps, sigmas = request.steps, request.sigmas
-        if sigmas is None and steps in (None, recipe.number_of_steps):
-            steps, sigmas = recipe.number_of_steps, recipe.sigmas
-        if sigmas is not None:
-            steps = as_run(len(sigmas), request.strength or 1.0)[0]
-        guidance = self.default_guidance if recipe.guidance is None else recipe.guidance
+        request = self._loras.recipe(request.loras).fill(request)
         return replace(
             request,
             width=width if request.width is None else request.width,
             height=height if request.height is None else request.height,
-            steps=self.default_steps if steps is None else steps,
-            sigmas=sigmas,
-            guidance=guidance if request.guidance is None else request.guidance,
+            steps=self.default_steps if request.steps is None else request.steps,
+            guidance=self.default_guidance if request.guidance is None else request.guidance,
         ).with_seed()
-
-    def with_loras_found(self, request: GenerationRequest, report: RunReport) -> GenerationRequest:
-        """The request with the digests of its LoRAs, which are here and fit; those on the Hub alone are downloaded.
-
-        Raises:
-            RequestError: if there is no such file.
-            LoraError: if one can't be applied to this model.
-            CheckpointError: if one is damaged, or can't be downloaded.
-            DownloadStopped: if the run is to be cancelled.
-        """
-        if not request.loras:
-            return request
-
-        def on_progress(event: ev.DownloadProgress) -> None:
-            report.on_event(replace(event, run=report.run))
-
-        found = self._loras.find(request.loras, report.log, on_progress, report.should_cancel)
-        return replace(request, loras=found)
 
     def __call__(
         self,

@@ -14,7 +14,7 @@ from flux2.architecture.strength import as_run
 from flux2.attachment import Attachment, check_attachment
 from flux2.dataclass_json import read_dataclass
 from flux2.errors import RequestError
-from flux2.loras import Lora
+from flux2.loras import Lora, check_loras, what_loras_do
 from flux2.request_fields import Option, about, said_of
 from flux2.wildcards import has_wildcards, resolve
 
@@ -86,15 +86,6 @@ def _check_length(name: str, length: int) -> str | None:
     return (
         None if 1 <= length <= MAX_TEXT_TOKENS else f"{name} {length} is out of range; choose 1 to {MAX_TEXT_TOKENS}."
     )
-
-
-def _check_loras(_: str, loras: tuple[Lora, ...]) -> str | None:
-    return next((complaint for lora in loras if (complaint := lora.complaint())), None)
-
-
-def _what_loras_do(loras: tuple[Lora, ...]) -> Any:
-    """Digests and scales, in whichever order; names of those that nobody has looked at yet."""
-    return tuple(sorted((lora.digest or lora.name, lora.scale) for lora in loras if lora.scale))
 
 
 def _read_sigmas(text: str) -> tuple[float, ...]:
@@ -320,8 +311,8 @@ class GenerationRequest:
     loras: tuple[Lora, ...] = about(
         (),
         kind="loras",
-        check=_check_loras,
-        canonical=_what_loras_do,
+        check=check_loras,
+        canonical=what_loras_do,
         line="loras",
         shown=_names,
         option=Option(

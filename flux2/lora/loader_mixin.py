@@ -13,9 +13,12 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
+from flux2 import events as ev
 from flux2.errors import RequestError
 from flux2.lora.held import HeldLoras
 from flux2.loras import ENDING, Lora
+from flux2.reporting import RunReport
+from flux2.request import GenerationRequest
 from flux2.request_fields import number
 
 
@@ -122,6 +125,24 @@ class LoraLoaderMixin:
     def active_loras(self) -> tuple[Lora, ...]:
         """What calls use."""
         return tuple(self._adapters[name] for name in self._active)
+
+    def with_loras_found(self, request: GenerationRequest, report: RunReport) -> GenerationRequest:
+        """The request with the digests of its LoRAs, which are here and fit; those on the Hub alone are downloaded.
+
+        Raises:
+            RequestError: if there is no such file.
+            LoraError: if one can't be applied to this model.
+            CheckpointError: if one is damaged, or can't be downloaded.
+            DownloadStopped: if the run is to be cancelled.
+        """
+        if not request.loras:
+            return request
+
+        def on_progress(event: ev.DownloadProgress) -> None:
+            report.on_event(replace(event, run=report.run))
+
+        found = self._loras.find(request.loras, report.log, on_progress, report.should_cancel)
+        return replace(request, loras=found)
 
     def _loaded(self, name: str) -> Lora:
         if name not in self._adapters:

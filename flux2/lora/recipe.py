@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from flux2.architecture.strength import as_run
 from flux2.checkpoint.json_file import read_json
 from flux2.dataclass_json import read_dataclass
 from flux2.errors import LoraError
 from flux2.loras import Lora
+from flux2.request import GenerationRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +33,15 @@ class Recipe:
     sigmas: tuple[float, ...] | None = None
     """Noise levels before the shift, one per step."""
 
-    @property
-    def number_of_steps(self) -> int | None:
-        return len(self.sigmas) if self.sigmas else self.steps
+    def fill(self, request: GenerationRequest) -> GenerationRequest:
+        """The request with this for what it leaves open; noise levels only for as many steps as they are."""
+        steps, sigmas, strength = request.steps, request.sigmas, request.strength or 1.0
+        if sigmas is None and (steps is None or (self.sigmas and steps == as_run(len(self.sigmas), strength)[0])):
+            steps, sigmas = self.steps, self.sigmas
+        if sigmas is not None:
+            steps = as_run(len(sigmas), strength)[0] if request.steps is None else request.steps
+        guidance = self.guidance if request.guidance is None else request.guidance
+        return replace(request, steps=steps, sigmas=sigmas, guidance=guidance)
 
 
 _TURBO = Recipe(steps=8, guidance=2.5, sigmas=(1.0, 0.6509, 0.4374, 0.2932, 0.1893, 0.1108, 0.0495, 0.00031))

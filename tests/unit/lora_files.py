@@ -53,7 +53,7 @@ def save_lora(path: Path, content: LoraContent) -> Path:
 
 
 def as_bfl(changes: Changes) -> Changes:
-    """The same under BFL's names: q, k and v in one, the last modulation's halves the other way round."""
+    """Changes under BFL's names: q, k and v in one, the last modulation's halves the other way round."""
     rows: dict[str, list[np.ndarray]] = {}
     found: Changes = {}
     for path, (a, b) in changes.items():
@@ -77,7 +77,7 @@ def pairs(
 def with_alpha(
     changes: Changes, prefix: str = "", *, down: str = "lora_down", up: str = "lora_up", dots: str = "."
 ) -> Arrays:
-    """As `pairs`, with alpha twice the rank and B half as large."""
+    """Tensors as of `pairs`, with alpha twice the rank and B half as large."""
     halved = {path: (a, b / 2) for path, (a, b) in changes.items()}
     alphas = {f"{prefix}{path.replace('.', dots)}.alpha": np.float32(2 * len(a)) for path, (a, _) in changes.items()}
     return pairs(halved, prefix, f".{down}.weight", f".{up}.weight", dots) | {k: np.array(v) for k, v in alphas.items()}
