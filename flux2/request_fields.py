@@ -19,9 +19,10 @@ from flux2.errors import RequestError
 
 _KEY = "flux2"
 
-Kind = Literal["value", "text", "prompt", "model", "path", "picture"]
+Kind = Literal["value", "text", "prompt", "model", "loras", "path", "picture"]
 """What a field's value means: itself; a text of a person; the text that standard input may hold, too; a catalog name, a
-Hub repository or a folder, whose path is nobody else's business; a path; a picture that was handed in, or several."""
+Hub repository or a folder, whose path is nobody else's business; LoRAs, named likewise; a path; a picture that was
+handed in, or several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
