@@ -22,7 +22,7 @@ FORMATS = (
 some are no pictures of ours (FITS, GRIB), and some are told by so little that anything is taken for one (TGA). MPO, a
 camera's several JPEGs in one, is a JPEG."""
 MOST_PIXELS = 100 * 2**20
-"""Of one picture: the largest cameras' have as many, and it is held in memory as a whole."""
+"""Pixels of one picture: the largest cameras' have as many, and it is held in memory as a whole."""
 
 _AS_JPEG = "save it as JPEG (on a Mac: sips -s format jpeg FILE --out fox.jpg)"
 _AS_FRAME = "save one picture of it as PNG"
