@@ -203,7 +203,7 @@ class Flux2Pipeline:
         """Phases that a call with these arguments would go through now: what is kept from the last one is left out."""
         known = self._prompts.knows(self._texts(prompt, negative_prompt, guidance_scale), max_sequence_length)
         kept = {"encode": known, "load": self.transformer_loaded}
-        return tuple(phase for phase in ev.PHASES if not kept.get(phase) and phase != "save")
+        return tuple(phase for phase in ev.PHASES_OF_TEXT if not kept.get(phase) and phase != "save")
 
     def completed(self, request: GenerationRequest) -> GenerationRequest:
         """The request with what it leaves to the model, and its seed, filled in."""
@@ -319,7 +319,7 @@ class Flux2Pipeline:
             # 2. Encode the prompt, and where there is classifier-free guidance the negative one.
             texts = self._texts(request.prompt, request.negative_prompt, request.guidance)
             embeddings = self._prompts.encode(texts, request.max_sequence_length, report)
-            plan = DenoisingPlan.of(request, embeddings, self._scheduler, first_step)
+            plan = DenoisingPlan.of(request, embeddings, self._scheduler, first_step=first_step)
             with self._transformer.ready(plan, report) as ready, report.phase("denoise"):
                 # 3. Condition the transformer on the prompt and on the noise levels of all steps.
                 conditioning = ready.conditioning or condition(ready.network, plan)

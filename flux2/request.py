@@ -7,12 +7,14 @@ import secrets
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
+from flux2.architecture.canvas_sizes import working_size
 from flux2.architecture.catalog import MODELS, find_card
 from flux2.architecture.limits import BITS, MAX_TEXT_TOKENS, TOKEN_PIXELS
 from flux2.attachment import Attachment, check_attachment
 from flux2.dataclass_json import read_dataclass
 from flux2.errors import RequestError
 from flux2.request_fields import Option, about, said_of
+from flux2.request_source import source_complaint
 from flux2.wildcards import has_wildcards, resolve
 
 QUANTIZATIONS = ("bf16", *BITS)
@@ -334,7 +336,27 @@ class GenerationRequest:
             value = getattr(self, field.name)
             if value is not None and (complaint := said_of(field).check(field.name, value)):
                 raise RequestError(complaint)
+        if complaint := self._source_complaint():
+            raise RequestError(complaint)
         return self
+
+    def _source_complaint(self) -> str | None:
+        sides = MIN_SIZE, MAX_SIZE
+        return source_complaint(
+            self.source, self.mask, self.strength, self.outpaint, self.steps, sides=sides, most_steps=MAX_STEPS
+        )
+
+    def drawn_size(self, of_model: tuple[int, int]) -> tuple[int, int]:
+        """Width and height that the model draws at: what is named, else the source's, else those of the model."""
+        width, height = of_model
+        if self.source:
+            width, height = working_size((self.source.width, self.source.height), self.outpaint, MAX_SIZE)
+        return width if self.width is None else self.width, height if self.height is None else self.height
+
+    @property
+    def shows_source(self) -> bool:
+        """Whether the source is the first reference, too: where nothing else is said, if it is extended."""
+        return bool(self.outpaint) if self.source_as_reference is None else self.source_as_reference
 
     def with_seed(self) -> Self:
         """Itself with a random seed where it has none."""
