@@ -10,7 +10,7 @@ last prompt stay for the next call, until `unload`.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from flux2 import events as ev
-from flux2.architecture.catalog import ModelCard
+from flux2.architecture.catalog import ModelCard, label
 from flux2.architecture.guidance import DEFAULTS, is_guided
 from flux2.backend import blas, memory
 from flux2.backend.gpu_errors import explain
@@ -37,6 +37,9 @@ from flux2.denoise.transformer_loading import TransformerLoader
 from flux2.denoise.watched import OnStep, denoise_watched
 from flux2.encode.text_encoding import PromptEncoder
 from flux2.errors import Flux2Error, NumericalError, RequestError
+from flux2.lora.held import HeldLoras
+from flux2.lora.loader_mixin import LoraLoaderMixin
+from flux2.loras import Lora
 from flux2.planning.cautions import cautions
 from flux2.quantization.linear import find_mode
 from flux2.reporting import RunReport, warn_aloud
@@ -60,7 +63,7 @@ class Flux2PipelineOutput:
     """Peak of MLX's active memory by phase, bytes."""
 
 
-class Flux2Pipeline:
+class Flux2Pipeline(LoraLoaderMixin):
     """FLUX.2 Klein, distilled or base, and Dev. Made by `from_pretrained`; of several threads
     one computes at a time, and the others wait."""
 
@@ -94,6 +97,9 @@ class Flux2Pipeline:
         self._prompts = PromptEncoder(text_encoder, checkpoint.tokenizer_folder, DTYPES[dtype])
         self._transformer = TransformerLoader(transformer, mode, DTYPES[dtype], streamed=residency == "streamed")
         self._projection: PreviewProjection | None = None
+        self._loras = HeldLoras(transformer.config, DTYPES[dtype], label(self.name))
+        self._adapters: dict[str, Lora] = {}
+        self._active: tuple[str, ...] = ()
 
     @classmethod
     def from_pretrained(
@@ -160,7 +166,8 @@ class Flux2Pipeline:
             card=self.card,
             name=self.name,
         )
-        other._prompts, other._projection = self._prompts, self._projection
+        other._prompts, other._projection, other._loras = self._prompts, self._projection, self._loras
+        other._adapters, other._active = self._adapters, self._active
         return other
 
     @property
@@ -206,8 +213,9 @@ class Flux2Pipeline:
         return tuple(phase for phase in ev.PHASES_OF_TEXT if not kept.get(phase) and phase != "save")
 
     def completed(self, request: GenerationRequest) -> GenerationRequest:
-        """The request with what it leaves to the model, and its seed, filled in."""
+        """The request with what it leaves to its LoRAs and the model, and its seed, filled in."""
         width, height = self.default_size
+        request = self._loras.recipe(request.loras).fill(request)
         return replace(
             request,
             width=width if request.width is None else request.width,
@@ -224,6 +232,7 @@ class Flux2Pipeline:
         height: int | None = None,
         width: int | None = None,
         num_inference_steps: int | None = None,
+        sigmas: Sequence[float] | None = None,
         guidance_scale: float | None = None,
         seed: int | None = None,
         latents: npt.ArrayLike | mx.array | None = None,
@@ -241,6 +250,7 @@ class Flux2Pipeline:
             negative_prompt: what the second pass of a base model is told ("" by default); others have none.
             height: pixels, a multiple of 16; as for everything else here, None is the model's default.
             width: pixels, a multiple of 16.
+            sigmas: noise levels before the shift, one per step, in place of even ones.
             seed: of the noise, 0 to 2³² − 1; None chooses one.
             latents: initial noise in place of the seed's, [1, 128, H/16, W/16].
             first_step: steps that `latents` have behind them, which are not done again.
@@ -273,6 +283,8 @@ class Flux2Pipeline:
             steps=whole_number("num_inference_steps", num_inference_steps),
             guidance=number("guidance_scale", guidance_scale),
             seed=whole_number("seed", seed),
+            loras=self.active_loras,
+            sigmas=None if sigmas is None else tuple(float(sigma) for sigma in sigmas),
             max_sequence_length=whole_number("max_sequence_length", max_sequence_length),
         )
 
@@ -310,28 +322,39 @@ class Flux2Pipeline:
 
         `__call__` says what the arguments mean and what is raised; `report` tells the watchers and remembers the rest.
         """
-        # 1. Check, before any work, what the request leaves open being the model's.
-        request = self.completed(request).validated()
+        # 1. Check, before any work, what the request leaves open being the model's; its LoRAs fit the transformer.
+        request = self.completed(self.with_loras_found(request, report)).validated()
         noise = self._noise(request, latents, first_step)
         self._warn(report, request)
+        for sentence in self._loras.summaries(request.loras):
+            report.log(sentence)
         blas.use_cores_for(self._transformer.source.plan.nbytes)
         with self._failures_explained(request, report):
             # 2. Encode the prompt, and where there is classifier-free guidance the negative one.
             texts = self._texts(request.prompt, request.negative_prompt, request.guidance)
             embeddings = self._prompts.encode(texts, request.max_sequence_length, report)
-            plan = DenoisingPlan.of(request, embeddings, self._scheduler, first_step=first_step)
+            branches = self._loras.branches(request.loras, lambda _: report.check_cancelled())
+            plan = DenoisingPlan.of(request, embeddings, self._scheduler, first_step=first_step, branches=branches)
             with self._transformer.ready(plan, report) as ready, report.phase("denoise"):
                 # 3. Condition the transformer on the prompt and on the noise levels of all steps.
                 conditioning = ready.conditioning or condition(ready.network, plan)
                 # 4. Denoise, step by step, from noise to clean latents.
                 projection = self._preview_projection() if previews else None
                 clean = denoise_watched(ready, pack(noise), plan, conditioning, report, projection, on_step)
-            del ready, conditioning, noise  # what denoising held, among it a transformer that is not kept
-            if not keep_transformer:
+            grid = plan.grid
+            del (
+                ready,
+                conditioning,
+                noise,
+                branches,
+                plan,
+            )  # what denoising held
+            if not keep_transformer:  # which denoising held, too
                 self._transformer.forget()
+                self._loras.forget()
                 memory.free_cache()
             # 5. Decode the latents into pixels.
-            return self._decode(clean.reshape(1, *plan.grid, -1), report)
+            return self._decode(clean.reshape(1, *grid, -1), report)
 
     @one_at_a_time
     def load_transformer(
@@ -350,6 +373,7 @@ class Flux2Pipeline:
     def unload(self) -> None:
         """Let go of everything that is kept between calls."""
         self._transformer.forget()
+        self._loras.forget()
         self._prompts.forget()
         memory.free_cache()
 
