@@ -1,0 +1,1 @@
+"""Reference pictures: prepared, encoded into clean latents, kept."""
