@@ -39,6 +39,8 @@ from flux2.store.configs import Networks
 QUANTIZING_BYTES = 2
 """Bytes for each number of a weight that a GPU quantizes at a time. On the CPU NumPy finds the codes, in memory of its
 own."""
+PACKING_BYTES = 3
+"""Bytes beside these where codes are not bytes and are packed: counted on the CPU backend, not measured on a GPU."""
 ENCODE_HELD = 4
 """Activations of a language model's layer, as so many times the hidden size for every token; two of them are the
 hidden states that were taken from earlier layers."""
@@ -200,7 +202,8 @@ def _quantizing(weight: _Weight, facts: RunFacts) -> int:
     """Bytes of what finds a band's codes, beside the weight as read and as kept (`quantization.linear.quantize`)."""
     if not weight.bits or facts.device == "cpu":
         return 0
-    return QUANTIZING_BYTES * min(weight.numbers, limits.QUANTIZING_NUMBERS[facts.device])
+    each = QUANTIZING_BYTES + PACKING_BYTES * (weight.bits % 8 > 0)
+    return each * min(weight.numbers, limits.QUANTIZING_NUMBERS[facts.device])
 
 
 def _encode_peak(config: LanguageModelConfig, facts: RunFacts) -> int:
@@ -342,10 +345,8 @@ def _streamed(config: Flux2TransformerConfig, facts: RunFacts, prepared: bool) -
 @lru_cache(maxsize=32)
 def _tensors(config: Flux2TransformerConfig, level: str) -> _Weights:
     """The transformer's tensors; a menu plans the same network at every level, again and again."""
-    bits = LEVELS[level].bits
-    return {
-        name: _Weight(shape, bits if len(shape) == 2 else None) for name, shape in transformer_shapes(config).items()
-    }
+    shapes, found = transformer_shapes(config), LEVELS[level]
+    return {name: _Weight(shape, found.bits_of(name) if len(shape) == 2 else None) for name, shape in shapes.items()}
 
 
 @lru_cache(maxsize=32)

@@ -7,7 +7,7 @@ https://ml-explore.github.io/mlx/build/html/python/_autosummary/mlx.core.quantiz
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flux2.architecture import limits
 from flux2.architecture.levels import LEVELS
@@ -24,10 +24,11 @@ _HALF_TYPES = (mx.bfloat16, mx.float16)
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """How the weights of a Linear are stored."""
+    """How the weights of Linears are stored."""
 
     name: str
     bits: int
+    """Bits of a code, of most layers."""
     group_size: int = limits.GROUP
 
     def check(self, name: str, shape: tuple[int, ...]) -> None:
@@ -38,9 +39,14 @@ class Quantization:
                 f"{self.name}; choose bf16."
             )
 
-    def quantized(self, weight: mx.array) -> QuantizedLinear:
-        """The layer in place of a Linear with this weight, [outputs, inputs]."""
-        return QuantizedLinear(weight, self)
+    def of_layer(self, layer: str) -> Quantization:
+        """How one Linear is stored, by its path: some levels give more bits to some layers."""
+        bits = LEVELS[self.name].bits_of(layer)
+        return replace(self, bits=bits) if bits else self
+
+    def quantized(self, layer: str, weight: mx.array) -> QuantizedLinear:
+        """The layer in place of a Linear at this path with this weight, [outputs, inputs]."""
+        return QuantizedLinear(weight, self.of_layer(layer))
 
 
 MODES: dict[str, Quantization | None] = {

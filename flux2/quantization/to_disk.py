@@ -28,7 +28,7 @@ from flux2.errors import CheckpointError, Flux2Error, RequestError
 from flux2.humanize import size
 from flux2.paths import quantized_folder, quantized_root
 from flux2.quantization.from_disk import LINEAR_PARTS, STEM, cause, describe, find_prequantized, layout
-from flux2.quantization.linear import MODES, Quantization, QuantizedLinear, find_mode
+from flux2.quantization.linear import MODES, Quantization, find_mode
 from flux2.store.resolved import resolve_model
 
 MAX_SHARD = 4 * 2**30
@@ -112,7 +112,7 @@ def quantized_tensors(
         layer = layer_of(info.name)
         tensor = info.read(on_bytes)
         if layer in plan.linears:
-            linear = QuantizedLinear(tensor, mode)
+            linear = mode.quantized(layer, tensor)
             mx.eval(linear.parameters())
             del tensor
             for part in LINEAR_PARTS:

@@ -45,7 +45,8 @@ def test_the_best_that_fits_is_taken_else_the_smallest_that_is_tight(peaks: tupl
         (16, "qint8", "resident"),
         (10, "int6", "resident"),
         (8, "int5", "resident"),
-        (7, "int4", "resident"),
+        (7, "int4-mixed", "resident"),
+        (6.75, "int4", "resident"),
         (5, "bf16", "streamed"),
     ],
 )
@@ -95,12 +96,13 @@ def test_weights_that_stay_though_it_is_tight_go_before_streaming_in_every_step(
 
 def test_alternatives_are_what_fits_at_the_size_asked_for() -> None:
     networks = find_networks("klein-9b")
-    fit = weigh(REQUEST, networks, MAC, room(7))
+    fit = weigh(REQUEST, networks, MAC, room(6.9))
     found = [(other.plan.facts.quantization, other.plan.facts.residency) for other in alternatives(fit, networks)]
-    assert found == [("int4", "resident"), *((level, "streamed") for level in QUANTIZATIONS)]
+    smallest = [("int4-mixed", "resident"), ("int4", "resident")]
+    assert found == [*smallest, *((level, "streamed") for level in QUANTIZATIONS)]
     assert all(not other.smaller and other.verdict != "does not fit" for other in alternatives(fit, networks))
     first = alternatives(fit, networks)[0].request
-    assert first == replace(REQUEST, quantization="int4")
+    assert first == replace(REQUEST, quantization="int4-mixed")
 
 
 def test_alternatives_are_smaller_pictures_where_nothing_else_fits() -> None:

@@ -35,9 +35,9 @@ SLACK = {"resident": 0.25, "streamed": 1.0}
 """MiB, for what is too small to plan: allocations of a few bytes, tables of angles; and, where weights come and go,
 which of these small arrays the thread that computes has let go of when the next ones are made."""
 ACTIVE = {
-    "klein-4b": {"bf16": 7392, "qint8": 3927, "int6": 3003, "int5": 2541, "int4": 2079},
-    "klein-9b": {"bf16": 17316, "qint8": 9199, "int6": 7035, "int5": 5952, "int4": 4870},
-    "dev": {"bf16": 61461, "qint8": 32651, "int6": 24969, "int5": 21127, "int4": 17286},
+    "klein-4b": {"bf16": 7392, "qint8": 3927, "int6": 3003, "int5": 2541, "int4-mixed": 2181, "int4": 2079},
+    "klein-9b": {"bf16": 17316, "qint8": 9199, "int6": 7035, "int5": 5952, "int4-mixed": 5139, "int4": 4870},
+    "dev": {"bf16": 61461, "qint8": 32651, "int6": 24969, "int5": 21127, "int4-mixed": 17899, "int4": 17286},
 }
 """MiB of the transformer's weights at each level: the arithmetic of the published sizes."""
 MEASURED_LOADS = {"qint8": 3964, "int4": 2109}
@@ -255,7 +255,7 @@ def test_command_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(row["verdict"] in ("fits", "tight", "does not fit") for row in facts["plans"])
     assert facts["budget"]["limit"] > 0
     smallest = {row["setting"]["quantization"]: row["machines"][0] for row in reversed(facts["plans"])}
-    assert smallest == {"bf16": 96, "qint8": 48, "int6": 48, "int5": 48, "int4": 32}
+    assert smallest == {"bf16": 96, "qint8": 48, "int6": 48, "int5": 48, "int4-mixed": 32, "int4": 32}
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,9 @@ class CompareScreen(PictureScreen):
             return f"{printable(label)} (space: the other of {printable(reference)} and {printable(self.entry.label)})"
         if self._mode == "difference":
             return f"{printable(self.entry.label)} from {printable(reference)}, ×{self._amplified:g}, + and - change it"
-        return printable(" ".join(self.comparison.title.split()))
+        title = printable(" ".join(self.comparison.title.split()))
+        hidden = any(not column.display for column in self.columns)
+        return f"{self._selected + 1} of {len(self.columns)}  {title}" if hidden else title
 
     def _show_alone(self) -> None:
         ours, reference = self.entry.pixels, self.comparison.reference.pixels
