@@ -38,6 +38,15 @@ def loras_dir() -> Path:
     return config_dir() / "loras"
 
 
+def weights_dir() -> Path:
+    """Where single files of weights lie: FLUX2_WEIGHTS, the user's setting, or `models` beside the settings."""
+    if chosen := os.environ.get("FLUX2_WEIGHTS"):
+        return expand(chosen).absolute()
+    if chosen := settings().weights_folder:
+        return _from_home(chosen)
+    return config_dir() / "models"
+
+
 def models_dir_variable() -> str:
     """What `models_dir` follows, by the name under which the user can change it: a variable, or the setting."""
     if os.environ.get("HF_HUB_CACHE"):

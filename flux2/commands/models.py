@@ -71,7 +71,7 @@ def _table(entries: tuple[ModelEntry, ...]) -> str:
     lines = [("NAME", "SIZE", "LICENCE", "DISK", "WHERE")]
     lines += [
         (
-            f"{entry.name}{' *' if entry.default else ''}",
+            f"{entry.title if entry.state == 'file' else entry.name}{' *' if entry.default else ''}",
             parameters(entry.parameters),
             f"{entry.licence}{', gated' if entry.gated else ''}",
             f"{'' if entry.here else '~'}{size(entry.size)}",
@@ -92,6 +92,9 @@ def _where(entry: ModelEntry) -> str:
             return "in this package" + prepared
         case "ready":
             return _short(Path(entry.folder)) + prepared
+        case "file":
+            of = " or ".join(entry.bases) or "no known model"
+            return f"{_short(Path(entry.folder))}, of {of}{prepared}"
         case "partly":
             return f"{size(entry.here)} of it here; `flux2 models download {entry.name}` goes on"
         case _:

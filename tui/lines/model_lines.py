@@ -45,7 +45,7 @@ def state(entry: ModelEntry, download: DownloadProgress | None) -> Piece:
     match entry.state:
         case "embedded":
             return "in the program", "$success"
-        case "ready":
+        case "ready" | "file":
             return "here", "$success"
         case "partly":
             failed = ", failed" if download and download.state == "failed" else ""
@@ -89,6 +89,10 @@ def _next(entry: ModelEntry, download: DownloadProgress | None, free: int, glyph
         return
     if entry.state == "embedded":
         yield [("It comes with this program: nothing to download.", "$muted")]
+        return
+    if entry.state == "file":
+        of = " or ".join(entry.bases) or "no model that is known here"
+        yield [(f"{gigabytes(entry.size)} GB, of {of}, in {printable(entry.folder)}", "$muted")]
         return
     if entry.state == "ready":
         prepared = f", {' and '.join(entry.prepared)} prepared" if entry.prepared else ""
