@@ -7,12 +7,14 @@ import secrets
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
+from flux2.architecture.canvas_sizes import working_size
 from flux2.architecture.catalog import MODELS, find_card
 from flux2.architecture.limits import BITS, MAX_TEXT_TOKENS, TOKEN_PIXELS
 from flux2.attachment import Attachment, check_attachment
 from flux2.dataclass_json import read_dataclass
 from flux2.errors import RequestError
 from flux2.request_fields import Option, about, said_of
+from flux2.request_source import source_complaint
 from flux2.wildcards import has_wildcards, resolve
 
 QUANTIZATIONS = ("bf16", *BITS)
@@ -149,6 +151,7 @@ class GenerationRequest:
     """
 
     prompt: str = about(
+        planned=False,
         kind="prompt",
         check=_check_prompt,
         line="prompt",
@@ -160,6 +163,7 @@ class GenerationRequest:
     """The prompt as typed, where it has wildcards (`flux2.wildcards`); `prompt` is what the seed has made of it."""
     negative_prompt: str | None = about(
         None,
+        planned=False,
         kind="text",
         check=_check_text,
         canonical=lambda text: text or "",
@@ -179,10 +183,22 @@ class GenerationRequest:
         option=Option(
             names=("--model",),
             metavar="MODEL",
-            help=f"{', '.join(MODELS)}, a Hub repository, or a checkpoint's folder",
+            help=f"{', '.join(MODELS)}, a Hub repository, a checkpoint's folder, or a single file of weights",
         ),
     )
-    """A catalog name, a Hub repository id, or a folder."""
+    """A catalog name, a Hub repository id, a folder, or a single file."""
+    base: str | None = about(
+        None,
+        by_model=True,
+        kind="model",
+        line="base",
+        option=Option(
+            names=("--base",),
+            metavar="MODEL",
+            help="the model that a single file is of, where its shapes do not tell: klein-4b or klein-base-4b",
+        ),
+    )
+    """A catalog name, a Hub repository or a folder, whose other parts go with a single file of weights."""
     quantization: str = about(
         "bf16",
         choices=(*QUANTIZATIONS, AUTO),
@@ -220,14 +236,25 @@ class GenerationRequest:
         kind="model",
         line="vae",
         option=Option(
-            names=("--vae",), metavar="FOLDER|REPO", help="another autoencoder, such as FLUX.2's small decoder"
+            names=("--vae",), metavar="FOLDER|FILE|REPO", help="another autoencoder, such as FLUX.2's small decoder"
         ),
     )
-    """A folder or Hub repository with another autoencoder, such as FLUX.2's small decoder."""
+    """A folder, single file or Hub repository with another autoencoder, such as FLUX.2's small decoder."""
+    text_encoder: str | None = about(
+        None,
+        by_model=True,
+        kind="model",
+        line="text encoder",
+        option=Option(
+            names=("--text-encoder",), metavar="FOLDER|FILE", help="another text encoder, of the model's own kind"
+        ),
+    )
+    """A folder or single file with another text encoder; the tokenizer stays the model's."""
     force: bool = about(
         False,
         decides=False,
         of_run=True,
+        planned=False,
         option=Option(names=("--force",), help="run although the plan says that it does not fit this machine"),
     )
     """Carry it out although the plan says that it does not fit this machine."""
@@ -253,6 +280,7 @@ class GenerationRequest:
     steps: int | None = about(
         None,
         by_model=True,
+        planned=False,
         check=_check_steps,
         row="steps",
         line="steps",
@@ -270,6 +298,7 @@ class GenerationRequest:
     )
     seed: int | None = about(
         None,
+        planned=False,
         check=_check_seed,
         row="seed",
         line="seed",
@@ -305,7 +334,9 @@ class GenerationRequest:
         "torch",
         choices=NOISES,
         check=_check_noise,
-        line="noise",
+        line="seed",
+        shown=lambda noise: "" if noise == NOISES[0] else f"of {noise}'s noise",
+        joined=" ",
         option=Option(
             names=("--noise",),
             help="whose noise a seed draws: torch is diffusers' and ComfyUI's, mlx that of earlier versions and mflux",
@@ -338,6 +369,7 @@ class GenerationRequest:
         None,
         decides=False,
         of_run=True,
+        planned=False,
         kind="path",
         option=Option(names=("--output", "-o"), metavar="PATH", help="the PNG, or a folder ending in / to name it in"),
     )
@@ -358,11 +390,31 @@ class GenerationRequest:
                 f"Variation seed {self.variation_seed} changes nothing without a strength; choose one from 0 to 1, "
                 "such as 0.1 (--variation-strength)."
             )
+        if complaint := self._source_complaint():
+            raise RequestError(complaint)
         return self
+
+    def _source_complaint(self) -> str | None:
+        sides = MIN_SIZE, MAX_SIZE
+        return source_complaint(
+            self.source, self.mask, self.strength, self.outpaint, self.steps, sides=sides, most_steps=MAX_STEPS
+        )
+
+    def drawn_size(self, of_model: tuple[int, int]) -> tuple[int, int]:
+        """Width and height that the model draws at: what is named, else the source's, else those of the model."""
+        width, height = of_model
+        if self.source:
+            width, height = working_size((self.source.width, self.source.height), self.outpaint, MAX_SIZE)
+        return width if self.width is None else self.width, height if self.height is None else self.height
+
+    @property
+    def shows_source(self) -> bool:
+        """Whether the source is the first reference, too: where nothing else is said, if it is extended."""
+        return bool(self.outpaint) if self.source_as_reference is None else self.source_as_reference
 
     def with_seed(self) -> Self:
         """Itself with a random seed where it has none, for a variation, too, where there is one."""
-        found = {}
+        found: dict[str, Any] = {}
         if self.seed is None:
             found["seed"] = secrets.randbelow(MAX_SEED + 1)
         if self.variation_strength and self.variation_seed is None:

@@ -1,9 +1,9 @@
 """What is said of a field of `GenerationRequest` where it is declared, and what follows from it.
 
 `about` declares a field. From that follow which requests are for the same picture (the identity of a kept run and of a
-comparison), the validation, the options of `flux2 t2i`, what a picture and `flux2 info` tell, and what the dashboard
-takes over from another picture. Whoever deals with requests goes through their fields and asks `said_of`; there is no
-other list of them, so that a field is added in one place.
+comparison), the validation, the options of `flux2 t2i` and `flux2 plan`, what a picture and `flux2 info` tell, and what
+the dashboard takes over from another picture. Whoever deals with requests goes through their fields and asks `said_of`;
+there is no other list of them, so that a field is added in one place.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Hub repository or a folder, whose path is nobody else's business; a path; a pict
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """A field's option of `flux2 t2i`; its type and default are the field's."""
+    """A field's option of `flux2 t2i`, and of `flux2 plan`; its type and default are the field's."""
 
     names: tuple[str, ...]
     """Names as typed: `("--output", "-o")`; one without hyphens is given by its place."""
@@ -45,6 +45,8 @@ class About:
     of_run: bool = False
     """Whether it is a matter of one run and no setting of a picture: it stays with a request that is changed in the
     queue, and is not taken over from a picture or remembered."""
+    planned: bool = True
+    """Whether the memory of a run may depend on it: what is planned without a picture in mind may be told it, too."""
     kind: Kind = "value"
     choices: tuple[str, ...] = ()
     """The values that there are, where they can be counted."""
@@ -57,7 +59,7 @@ class About:
     line: str = ""
     """The line that tells of it beside a picture; "" where nothing does."""
     shown: Callable[[Any], str] = str
-    """The value as that line tells it."""
+    """The value as that line tells it; "" where there is nothing to tell."""
     joined: str = ", "
     """What stands before it on a line that begins with another field."""
     option: Option | None = None
@@ -102,6 +104,8 @@ def lines(request: Any) -> dict[str, str]:
         said, value = said_of(field), getattr(request, field.name)
         if said.line and value not in (None, "", ()):
             shown = said.shown(value)
+            if not shown:
+                continue
             told[said.line] = f"{told[said.line]}{said.joined}{shown}" if said.line in told else shown
     return told
 

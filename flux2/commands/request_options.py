@@ -14,12 +14,16 @@ from flux2.request_fields import said_of
 from flux2.streams import read_input
 
 
-def add_request_options(parser: argparse.ArgumentParser) -> None:
-    """An option for every field that may be chosen on the command line."""
+def add_request_options(parser: argparse.ArgumentParser, *, planned: bool = False) -> None:
+    """An option for every field that may be chosen on the command line.
+
+    Args:
+        planned: those alone that the memory of a run may depend on.
+    """
     hints = get_type_hints(GenerationRequest)
     for field in fields(GenerationRequest):
         option, hint = said_of(field).option, hints[field.name]
-        if option is None:
+        if option is None or (planned and not said_of(field).planned):
             continue
         named: dict[str, Any] = {"dest": field.name} if option.names[0].startswith("-") else {}
         if hint is bool:
@@ -35,8 +39,11 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def read_request(args: argparse.Namespace) -> GenerationRequest:
+def read_request(args: argparse.Namespace, **unasked: str) -> GenerationRequest:
     """What the options ask for; what is not given is as in any request, and the model the one used by default here.
+
+    Args:
+        unasked: fields that the command has no option for.
 
     Raises:
         RequestError: if standard input holds more than a prompt.
@@ -49,7 +56,7 @@ def read_request(args: argparse.Namespace) -> GenerationRequest:
         value, kind = getattr(args, field.name, None), said_of(field).kind
         if value is not None and not (value == "" and kind == "model"):
             values[field.name] = read[kind](value) if kind in read else value
-    return GenerationRequest(**{"model": default_model(), **values})
+    return GenerationRequest(**{"model": default_model(), **unasked, **values})
 
 
 def _prompt(text: str) -> str:

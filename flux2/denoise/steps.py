@@ -15,12 +15,14 @@ import numpy.typing as npt
 from flux2.architecture.limits import TOKEN_PIXELS
 from flux2.architecture.strength import scheduled
 from flux2.backend.mlx import mx, on_cpu
-from flux2.denoise.blending import Blending
 from flux2.denoise.schedule import SchedulerConfig, clean_estimate, euler_step, guided_velocity, noise_levels
+from flux2.denoise.source import Source
 from flux2.errors import NumericalError, RequestError
 from flux2.models.evaluation import AfterBlock, Evaluate, InFlight
-from flux2.models.rope import image_positions, text_positions
-from flux2.models.transformer import Conditioning, Flux2Transformer2DModel, finish_step
+from flux2.models.reference_cache import ReferenceCache
+from flux2.models.rope import image_positions, reference_positions, text_positions
+from flux2.models.transformer import Conditioning, Flux2Transformer2DModel, References, finish_step
+from flux2.references.encoding import EncodedPicture
 from flux2.request import GenerationRequest
 
 
@@ -53,16 +55,26 @@ class DenoisingPlan:
     """Embeddings of the prompt, [1, text tokens, joint_attention_dim]; their dtype is the one computed in."""
     negative_embeddings: mx.array | None = None
     """Embeddings of the negative prompt, where there is a second pass per step."""
+    references: Sequence[EncodedPicture] = ()
+    """The reference pictures, in the order in which a prompt counts them."""
+    cache: ReferenceCache | None = None
+    """Where what the transformer makes of them is kept, for models that were trained for it."""
     first_step: int = 0
     """Steps that the latents have behind them already, from a run that was broken off."""
     strength: float = 1.0
     """How far the run begins in noise; below 1 its steps are the last of a longer schedule."""
-    blending: Blending | None = None
-    """What of a source is kept, and put back after every step; None where nothing is."""
+    source: Source | None = None
+    """The picture that is changed itself, of which what is kept is put back after every step."""
 
     @classmethod
     def of(
-        cls, request: GenerationRequest, embeddings: Sequence[mx.array], scheduler: SchedulerConfig, first_step: int = 0
+        cls,
+        request: GenerationRequest,
+        embeddings: Sequence[mx.array],
+        scheduler: SchedulerConfig,
+        references: Sequence[EncodedPicture] = (),
+        source: Source | None = None,
+        first_step: int = 0,
     ) -> DenoisingPlan:
         """The plan of a request with every default filled in.
 
@@ -78,13 +90,26 @@ class DenoisingPlan:
             scheduler=scheduler,
             embeddings=embeddings[0],
             negative_embeddings=embeddings[1] if len(embeddings) > 1 else None,
+            references=references,
             first_step=first_step,
+            strength=1.0 if request.strength is None else request.strength,
+            source=source,
         )
 
     @property
     def grid(self) -> tuple[int, int]:
         """Height and width in tokens."""
         return self.height // TOKEN_PIXELS, self.width // TOKEN_PIXELS
+
+    @property
+    def image_tokens(self) -> int:
+        """Tokens of the picture, and of the references where they go with every step."""
+        references = () if self.cache else self.references
+        return math.prod(self.grid) + sum(picture.latents.shape[1] for picture in references)
+
+    def start(self, noise: mx.array) -> mx.array:
+        """Where the run begins: in its first noise, or at less than full strength in a source as noisy as that."""
+        return self.source.noised(self.sigmas[0]) if self.source else noise
 
     @property
     def sigmas(self) -> list[float]:
@@ -127,8 +152,18 @@ def as_latents(latents: npt.ArrayLike | mx.array, channels: int, height: int, wi
 def condition(transformer: Flux2Transformer2DModel, plan: DenoisingPlan) -> Conditioning:
     """What the steps of a run have in common, for each of its passes."""
     prompts = [plan.embeddings] if plan.negative_embeddings is None else [plan.embeddings, plan.negative_embeddings]
+    references = None
+    if plan.references:
+        latents = mx.concatenate([picture.latents for picture in plan.references], axis=1)
+        positions = reference_positions(picture.grid for picture in plan.references)
+        references = References(latents, positions, plan.cache)
     return transformer.condition(
-        prompts, plan.sigmas[:-1], text_positions(plan.embeddings.shape[1]), image_positions(*plan.grid), plan.guidance
+        prompts,
+        plan.sigmas[:-1],
+        text_positions(plan.embeddings.shape[1]),
+        image_positions(*plan.grid),
+        plan.guidance,
+        references,
     )
 
 
@@ -167,8 +202,8 @@ def denoise(
             velocity = guided_velocity(velocity, other, plan.guidance)
         estimate = clean_estimate(latents, velocity, sigma)
         latents = euler_step(latents, velocity, sigma, sigma_next)
-        if plan.blending:
-            latents, estimate = plan.blending(latents, sigma_next), plan.blending(estimate, 0.0)
+        if plan.source:
+            latents, estimate = plan.source.put_back(latents, sigma_next), plan.source.put_back(estimate, 0.0)
         done = _Computed(index + 1, sigma, latents, estimate)
         del velocity, others, estimate
         if not ahead or index + 1 == plan.steps:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -61,8 +60,8 @@ class TransformerLoader:
             GenerationCancelled: if the run was cancelled.
         """
         if self.mode:
-            text_tokens, image_tokens = plan.embeddings.shape[1], math.prod(plan.grid)
-            choose_multiplications(self.source.plan, self.mode, self.dtype, text_tokens, image_tokens)
+            text_tokens = plan.embeddings.shape[1]
+            choose_multiplications(self.source.plan, self.mode, self.dtype, text_tokens, plan.image_tokens)
         if not self.streamed:
             network = self.load(report)
             with memory.wired():
