@@ -342,7 +342,7 @@ class GenerationRequest:
             help="whose noise a seed draws: torch is diffusers' and ComfyUI's, mlx that of earlier versions and mflux",
         ),
     )
-    """Whose generator the seed is for."""
+    """Generator that the seed is for, one of NOISES."""
     variation_seed: int | None = about(
         None,
         check=_check_seed,

@@ -63,7 +63,7 @@ def mlx_noise(seed: int, shape: tuple[int, ...]) -> Array:
 
 
 GENERATORS: dict[str, Callable[[int, tuple[int, ...]], Array]] = {"torch": torch_noise, "mlx": mlx_noise}
-"""By the values of a request's `noise`."""
+"""Generators by the values of a request's `noise`."""
 
 
 def spherical(start: Array, end: Array, share: float) -> Array:
