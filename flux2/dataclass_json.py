@@ -45,7 +45,7 @@ def read_value(value: Any, hint: Any, name: str) -> Any:
     kind, arguments = get_origin(hint) or hint, get_args(hint)
     if kind is Any:
         return value
-    if kind is tuple and type(value) is list:
+    if kind is tuple and type(value) in (list, tuple):  # a tuple of `asdict`, a list of JSON
         return tuple(read_value(item, arguments[0], name) for item in value)
     if kind is dict and type(value) is dict:
         return {key: read_value(item, arguments[1], name) for key, item in value.items()}

@@ -55,6 +55,11 @@ def state_dir() -> Path:
     return _folder("state")
 
 
+def attachments_dir() -> Path:
+    """Copies of the pictures that were handed in with requests (`flux2.pictures.attachments`)."""
+    return state_dir() / "attachments"
+
+
 def socket_path() -> Path:
     """The worker's Unix socket.
 

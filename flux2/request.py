@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from flux2.architecture.catalog import MODELS, find_card
 from flux2.architecture.limits import BITS, MAX_TEXT_TOKENS, TOKEN_PIXELS
+from flux2.attachment import Attachment, check_attachment
 from flux2.dataclass_json import read_dataclass
 from flux2.errors import RequestError
 from flux2.request_fields import Option, about, said_of
@@ -23,6 +24,7 @@ SIZE_MULTIPLE = TOKEN_PIXELS
 MIN_SIZE, MAX_SIZE = 64, 4096  # pixels per side
 MAX_STEPS = 1000  # the scheduler's num_train_timesteps
 MAX_SEED = 2**32 - 1
+MAX_REFERENCES = 10
 MAX_PROMPT = 10_000  # characters; the models read 512 tokens, some 2,200 characters of English
 
 
@@ -81,6 +83,44 @@ def _check_length(name: str, length: int) -> str | None:
     return (
         None if 1 <= length <= MAX_TEXT_TOKENS else f"{name} {length} is out of range; choose 1 to {MAX_TEXT_TOKENS}."
     )
+
+
+def _check_pictures(name: str, pictures: tuple[Attachment, ...] | Attachment) -> str | None:
+    if isinstance(pictures, Attachment):
+        return check_attachment(name, pictures)
+    if len(pictures) > MAX_REFERENCES:
+        return f"There are {len(pictures)} {name}; {MAX_REFERENCES} are the most."
+    return next((complaint for each in pictures if (complaint := check_attachment(name, each))), None)
+
+
+def _check_strength(_: str, strength: float) -> str | None:
+    return None if 0.0 < strength <= 1.0 else f"Strength {strength} is out of range; choose above 0, and up to 1."
+
+
+def _check_outpaint(_: str, sides: tuple[int, ...]) -> str | None:
+    if len(sides) == 4 and all(0 <= side <= MAX_SIZE for side in sides) and any(sides):
+        return None
+    return (
+        f"Outpainting by {','.join(map(str, sides))} makes no sense; give the pixels to add at top, right, bottom and "
+        f"left, such as 0,128,0,128."
+    )
+
+
+def _check_area(_: str, pixels: int) -> str | None:
+    if MIN_SIZE**2 <= pixels <= MAX_SIZE**2:
+        return None
+    return f"{pixels} pixels for a reference are out of range; choose {MIN_SIZE**2} to {MAX_SIZE**2}."
+
+
+def _digests(pictures: tuple[Attachment, ...] | Attachment | None) -> Any:
+    """What decides of pictures: what they hold, in their order."""
+    if isinstance(pictures, tuple):
+        return tuple(each.digest for each in pictures)
+    return pictures and pictures.digest
+
+
+def _names(pictures: tuple[Attachment, ...]) -> str:
+    return ", ".join(map(str, pictures))
 
 
 def _catalog_name(model: str) -> str:
@@ -229,6 +269,28 @@ class GenerationRequest:
             help=f"0 to {MAX_SEED}; the same seed draws the same picture (default: random)",
         ),
     )
+    references: tuple[Attachment, ...] = about(
+        (), kind="picture", check=_check_pictures, canonical=_digests, line="references", shown=_names
+    )
+    """Reference pictures, in the order in which a prompt calls them "image 1", "image 2" …"""
+    source: Attachment | None = about(None, kind="picture", check=_check_pictures, canonical=_digests, line="source")
+    """The picture that is changed itself: where image-to-image starts, what a mask repaints or outpainting extends."""
+    mask: Attachment | None = about(None, kind="picture", check=_check_pictures, canonical=_digests, line="mask")
+    """What of the source is painted anew: white is, black is kept; of any size, it is mapped to the source's."""
+    strength: float | None = about(None, check=_check_strength, line="strength")
+    """Share of the noise schedule that is gone through, as in diffusers; 1 keeps nothing of the source."""
+    outpaint: tuple[int, ...] | None = about(
+        None, check=_check_outpaint, line="outpaint", shown=lambda sides: ",".join(map(str, sides))
+    )
+    """Pixels that are added to the source at its top, right, bottom and left."""
+    source_as_reference: bool | None = about(
+        None, line="source", shown=lambda on: "also a reference" if on else "no reference"
+    )
+    """Whether the source is the first reference, too; None is yes for outpainting alone."""
+    reference_pixels: int | None = about(
+        None, check=_check_area, line="references", shown=lambda area: f"at most {area:,} pixels each"
+    )
+    """Area that each reference is shrunk to where it has more, pixels; None is diffusers' 1024²."""
     max_sequence_length: int | None = about(None, by_model=True, check=_check_length, line="tokens")
     """Tokens of the prompt that are read; None is what the model was trained with."""
     output: str | None = about(

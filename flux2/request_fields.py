@@ -19,9 +19,9 @@ from flux2.errors import RequestError
 
 _KEY = "flux2"
 
-Kind = Literal["value", "text", "prompt", "model", "path"]
+Kind = Literal["value", "text", "prompt", "model", "path", "picture"]
 """What a field's value means: itself; a text of a person; the text that standard input may hold, too; a catalog name, a
-Hub repository or a folder, whose path is nobody else's business; a path."""
+Hub repository or a folder, whose path is nobody else's business; a path; a picture that was handed in, or several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,8 @@ class About:
     """The row of the dashboard's settings where it is chosen; "" where it can't be."""
     line: str = ""
     """The line that tells of it beside a picture; "" where nothing does."""
+    shown: Callable[[Any], str] = str
+    """The value as that line tells it."""
     joined: str = ", "
     """What stands before it on a line that begins with another field."""
     option: Option | None = None
@@ -98,8 +100,9 @@ def lines(request: Any) -> dict[str, str]:
     told: dict[str, str] = {}
     for field in dataclasses.fields(request):
         said, value = said_of(field), getattr(request, field.name)
-        if said.line and value not in (None, ""):
-            told[said.line] = f"{told[said.line]}{said.joined}{value}" if said.line in told else str(value)
+        if said.line and value not in (None, "", ()):
+            shown = said.shown(value)
+            told[said.line] = f"{told[said.line]}{said.joined}{shown}" if said.line in told else shown
     return told
 
 

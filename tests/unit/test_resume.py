@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import Field, fields, replace
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from flux2 import events as ev
 from flux2.denoise import resume
 from flux2.generate import Generator
 from flux2.request import GenerationRequest
+from tests.other_values import other_value
 
 REQUEST = GenerationRequest(prompt="a red fox in the snow", width=128, height=64, steps=4, seed=7)
 
@@ -139,13 +140,10 @@ def test_nothing_is_kept_of_a_short_run(tmp_path: Path, monkeypatch: pytest.Monk
 
 INDIFFERENT = {"prompt_template", "residency", "keep_text_encoder", "force", "output"}
 """Fields of a request that change nothing in its picture; a new field decides it until it is named here."""
-OTHER_VALUES = {str: "another", int: 2, float: 2.5, bool: True}
 
 
 @pytest.mark.parametrize("field", fields(GenerationRequest), ids=lambda field: field.name)
 def test_what_decides_the_picture_identifies_the_run(field: Field[Any]) -> None:
-    hint = get_type_hints(GenerationRequest)[field.name]
-    kind = next(kind for kind in OTHER_VALUES if kind in (hint, *get_args(hint)))
-    changed = replace(REQUEST, **{field.name: OTHER_VALUES[kind]})
+    changed = replace(REQUEST, **{field.name: other_value(field)})
     same = resume.identify(changed, "float32", ()) == resume.identify(REQUEST, "float32", ())
     assert same == (field.name in INDIFFERENT)
