@@ -10,10 +10,11 @@ last prompt stay for the next call, until `unload`.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
+from types import MappingProxyType
 from typing import Any
 
 import numpy.typing as npt
@@ -37,8 +38,12 @@ from flux2.denoise.transformer_loading import TransformerLoader
 from flux2.denoise.watched import OnStep, denoise_watched
 from flux2.encode.text_encoding import PromptEncoder
 from flux2.errors import Flux2Error, NumericalError, RequestError
+from flux2.models.reference_cache import ReferenceCache
 from flux2.planning.cautions import cautions
+from flux2.planning.output_size import output_size, reference_pixels
 from flux2.quantization.linear import find_mode
+from flux2.references.picture_encoder import Encodable, PictureEncoder
+from flux2.references.reference_pictures import Pictures, check_references, encodable, hand_in
 from flux2.reporting import RunReport, warn_aloud
 from flux2.request import RESIDENCIES, GenerationRequest
 from flux2.request_fields import check_prompts, number, whole_number
@@ -91,7 +96,11 @@ class Flux2Pipeline:
         check_fit(transformer, text_encoder, self._decoder_source)
         self._prompts = PromptEncoder(text_encoder, checkpoint.tokenizer_folder, DTYPES[dtype])
         self._transformer = TransformerLoader(transformer, mode, DTYPES[dtype], streamed=residency == "streamed")
+        self._pictures = PictureEncoder(checkpoint, DTYPES[dtype])
         self._projection: PreviewProjection | None = None
+        self.cache_references = checkpoint.caches_references
+        """Whether references are computed once for all steps, as klein-9b-kv was trained for: they see only each other,
+        and cost every step but the first next to nothing. Another checkpoint draws worse so."""
 
     @classmethod
     def from_pretrained(
@@ -145,7 +154,8 @@ class Flux2Pipeline:
             residency=residency or self.residency,
             card=self.card,
         )
-        other._prompts, other._projection = self._prompts, self._projection
+        other._prompts, other._pictures, other._projection = self._prompts, self._pictures, self._projection
+        other.cache_references = self.cache_references
         return other
 
     @property
@@ -188,15 +198,23 @@ class Flux2Pipeline:
         """Phases that a call with these arguments would go through now: what is kept from the last one is left out."""
         known = self._prompts.knows(self._texts(prompt, negative_prompt, guidance_scale), max_sequence_length)
         kept = {"encode": known, "load": self.transformer_loaded}
-        return tuple(phase for phase in ev.PHASES if not kept.get(phase) and phase != "save")
+        return tuple(phase for phase in ev.PHASES_OF_TEXT if not kept.get(phase) and phase != "save")
+
+    def phases_of(self, request: GenerationRequest) -> tuple[ev.Phase, ...]:
+        """Phases that a run of this request, its defaults filled in, would go through now."""
+        phases = self.phases(request.prompt, request.negative_prompt, request.guidance, request.max_sequence_length)
+        if not self._pictures.knows(self._encodables(request)):
+            phases = tuple(phase for phase in ev.PHASES if phase in (*phases, "references"))
+        return phases
 
     def completed(self, request: GenerationRequest) -> GenerationRequest:
         """The request with what it leaves to the model, and its seed, filled in."""
-        width, height = self.default_size
+        width, height = output_size(request, self.card, self.default_size)
         return replace(
             request,
-            width=width if request.width is None else request.width,
-            height=height if request.height is None else request.height,
+            width=width,
+            height=height,
+            reference_pixels=reference_pixels(request, self.card) if request.references else request.reference_pixels,
             steps=self.default_steps if request.steps is None else request.steps,
             guidance=self.default_guidance if request.guidance is None else request.guidance,
         ).with_seed()
@@ -206,6 +224,8 @@ class Flux2Pipeline:
         prompt: str,
         negative_prompt: str | None = None,
         *,
+        image: Image.Image | Sequence[Image.Image] = (),
+        reference_pixels: int | None = None,
         height: int | None = None,
         width: int | None = None,
         num_inference_steps: int | None = None,
@@ -224,7 +244,12 @@ class Flux2Pipeline:
 
         Args:
             negative_prompt: what the second pass of a base model is told ("" by default); others have none.
-            height: pixels, a multiple of 16; as for everything else here, None is the model's default.
+            image: reference pictures, up to 10, in the order in which the prompt calls them "image 1", "image 2"; one
+                needs no list. Each is taken as people see it, upright and on white where it is transparent, shrunk to
+                a megapixel where it has more, and cropped about its centre to multiples of 16.
+            reference_pixels: what each reference is shrunk to where it has more.
+            height: pixels, a multiple of 16; as for everything else here, None is the model's default, and with
+                references the first one's.
             width: pixels, a multiple of 16.
             seed: of the noise, 0 to 2³² − 1; None chooses one.
             latents: initial noise in place of the seed's, [1, 128, H/16, W/16].
@@ -246,6 +271,7 @@ class Flux2Pipeline:
                 keeps anyway.
         """
         check_prompts(prompt, negative_prompt)
+        references, pictures = hand_in(image)
         request = GenerationRequest(
             prompt=prompt,
             negative_prompt=negative_prompt,
@@ -259,6 +285,8 @@ class Flux2Pipeline:
             guidance=number("guidance_scale", guidance_scale),
             seed=whole_number("seed", seed),
             max_sequence_length=whole_number("max_sequence_length", max_sequence_length),
+            references=references,
+            reference_pixels=whole_number("reference_pixels", reference_pixels),
         )
 
         def on_step(step: Step) -> None:
@@ -270,6 +298,7 @@ class Flux2Pipeline:
         image = self.run(
             request,
             report,
+            pictures=pictures,
             latents=latents,
             first_step=first_step,
             on_step=on_step,
@@ -285,6 +314,7 @@ class Flux2Pipeline:
         request: GenerationRequest,
         report: RunReport,
         *,
+        pictures: Pictures = MappingProxyType({}),
         latents: npt.ArrayLike | mx.array | None = None,
         first_step: int = 0,
         on_step: OnStep | None = None,
@@ -294,9 +324,13 @@ class Flux2Pipeline:
         """The picture of a request whose model, level and residency are this pipeline's.
 
         `__call__` says what the arguments mean and what is raised; `report` tells the watchers and remembers the rest.
+
+        Args:
+            pictures: those of the request's attachments that are in memory; the others are read from the store.
         """
         # 1. Check, before any work, what the request leaves open being the model's.
         request = self.completed(request).validated()
+        check_references(request.references)
         noise = self._noise(request, latents, first_step)
         self._warn(report, request)
         blas.use_cores_for(self._transformer.source.plan.nbytes)
@@ -304,18 +338,22 @@ class Flux2Pipeline:
             # 2. Encode the prompt, and where there is classifier-free guidance the negative one.
             texts = self._texts(request.prompt, request.negative_prompt, request.guidance)
             embeddings = self._prompts.encode(texts, request.max_sequence_length, report)
-            plan = DenoisingPlan.of(request, embeddings, self._scheduler, first_step=first_step)
+            # 3. Encode the reference pictures, those that are new.
+            encodables = self._encodables(request, pictures)
+            references = self._pictures.encode(encodables, report)
+            plan = DenoisingPlan.of(request, embeddings, self._scheduler, references, first_step)
+            plan = replace(plan, cache=self._reference_cache(plan, encodables))
             with self._transformer.ready(plan, report) as ready, report.phase("denoise"):
-                # 3. Condition the transformer on the prompt and on the noise levels of all steps.
+                # 4. Condition the transformer on the prompt and on the noise levels of all steps.
                 conditioning = ready.conditioning or condition(ready.network, plan)
-                # 4. Denoise, step by step, from noise to clean latents.
+                # 5. Denoise, step by step, from noise to clean latents.
                 projection = self._preview_projection() if previews else None
                 clean = denoise_watched(ready, pack(noise), plan, conditioning, report, projection, on_step)
             del ready, conditioning, noise  # what denoising held, among it a transformer that is not kept
             if not keep_transformer:
                 self._transformer.forget()
                 memory.free_cache()
-            # 5. Decode the latents into pixels.
+            # 6. Decode the latents into pixels.
             return self._decode(clean.reshape(1, *plan.grid, -1), report)
 
     @one_at_a_time
@@ -336,12 +374,24 @@ class Flux2Pipeline:
         """Let go of everything that is kept between calls."""
         self._transformer.forget()
         self._prompts.forget()
+        self._pictures.forget()
         memory.free_cache()
 
     def _texts(self, prompt: str, negative_prompt: str | None, guidance: float | None) -> list[str]:
         """The prompt and, for true classifier-free guidance, the negative one."""
         guidance = self.default_guidance if guidance is None else guidance
         return [prompt, negative_prompt or ""] if is_guided(self.checkpoint.guidance, guidance) else [prompt]
+
+    def _encodables(self, request: GenerationRequest, pictures: Pictures = MappingProxyType({})) -> list[Encodable]:
+        """The pictures of a request that the transformer is told of, in their order."""
+        return [encodable(attachment, request.reference_pixels, pictures) for attachment in request.references]
+
+    def _reference_cache(self, plan: DenoisingPlan, pictures: Sequence[Encodable]) -> ReferenceCache | None:
+        """Where what the transformer makes of the references is kept, for this run and the next with the same ones."""
+        if not self.cache_references or not pictures:
+            self._transformer.forget_references()
+            return None
+        return self._transformer.reference_cache([*(picture.key for picture in pictures), plan.steps, plan.guidance])
 
     def _noise(self, request: GenerationRequest, latents: npt.ArrayLike | mx.array | None, first_step: int) -> mx.array:
         """Where denoising begins, [1, channels, H/16, W/16]: a user's own latents, else the noise of the seed.

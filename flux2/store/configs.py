@@ -14,6 +14,7 @@ from flux2.architecture.language_model import LanguageModelConfig
 from flux2.architecture.limits import MAX_TEXT_TOKENS
 from flux2.architecture.parts_fit import check_parts_fit
 from flux2.architecture.published import ARCHITECTURES
+from flux2.architecture.reference_caching import caches_references
 from flux2.architecture.text_encoder import find_text_encoder
 from flux2.architecture.transformer import Flux2TransformerConfig
 from flux2.checkpoint.files import TOKENIZER, read_index, read_length
@@ -35,6 +36,8 @@ class Networks:
     guidance: Guidance
     text_tokens: int = MAX_TEXT_TOKENS
     """Text tokens that it was trained with."""
+    caches_references: bool = False
+    """Whether it was trained for references whose keys and values are cached."""
     prepared: frozenset[str] = frozenset()
     """The levels that `flux2 quantize` has made files of."""
 
@@ -88,6 +91,7 @@ def _find_networks(model: str, folder: Path | None) -> Networks:
         text_encoder=find_text_encoder(known.text_encoder).read_config(known.text_encoder),
         vae=AutoencoderConfig.from_dict(known.vae),
         guidance=guidance_of(known.index),
+        caches_references=caches_references(known.index, card.repo),
     )
 
 
@@ -120,5 +124,6 @@ def networks_of(
         vae=AutoencoderConfig.from_dict(vae.values, str(vae.path)),
         guidance=guidance_of(index),
         text_tokens=min(MAX_TEXT_TOKENS, trained_with),
+        caches_references=caches_references(index, folder),
         prepared=prepared_levels(folder),
     )

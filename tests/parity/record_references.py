@@ -34,20 +34,26 @@ class Run:
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
-KINDS = {1: ["tall"], 2: ["transparent", "large"], 3: ["8:1", "64×64", "turned"], 10: TEN}
+KINDS = {1: ["tall"], 2: ["transparent", "palette"], 3: ["8:1", "64×64", "turned"], 10: TEN}
 FAMILIES: dict[str, dict[str, Any]] = {
     "distilled": {},
     "base": {"guidance_scale": 4.0},
-    "dev": {"guidance_scale": 2.5, "max_sequence_length": 128},
+    "dev": {"guidance_scale": 2.5, "max_sequence_length": 192},
 }
-RUNS = {
-    f"{family}/{count}": Run(family, pictures, arguments=arguments)
-    for family, arguments in FAMILIES.items()
-    for count, pictures in KINDS.items()
-} | {
-    f"cached/{count}": Run("distilled", KINDS[count], cached=True, arguments={"num_inference_steps": 3})
-    for count in (1, 3)
-}
+RUNS = (
+    {
+        f"{family}/{count}": Run(family, pictures, arguments=arguments)
+        for family, arguments in FAMILIES.items()
+        for count, pictures in KINDS.items()
+    }
+    | {
+        "distilled/large": Run("distilled", ["large"], arguments={"num_inference_steps": 1}),
+    }
+    | {
+        f"cached/{count}": Run("distilled", KINDS[count], cached=True, arguments={"num_inference_steps": 3})
+        for count in (1, 3)
+    }
+)
 
 
 def main() -> None:

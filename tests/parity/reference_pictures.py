@@ -45,7 +45,7 @@ def palette(width: int, height: int) -> Image.Image:
 
 
 def sixteen_bits(width: int, height: int) -> Image.Image:
-    return Image.fromarray((waves(width, height, down=4, right=1, bow=2).astype(np.uint16) * 3))
+    return Image.fromarray(waves(width, height, down=4, right=1, bow=2).astype(np.uint16) * 3)
 
 
 def cmyk(width: int, height: int) -> Image.Image:

@@ -1,4 +1,4 @@
-"""The recorded runs of diffusers with reference pictures, as the tests see them (`record_references.py` writes them)."""
+"""The recorded runs of diffusers with reference pictures, which `record_references.py` writes."""
 
 from __future__ import annotations
 
