@@ -77,12 +77,14 @@ class Flux2Pipeline:
         quantization: str,
         residency: str = "resident",
         card: ModelCard | None = None,
+        name: str = "",
     ) -> None:
         """Check everything that configs and headers tell; read no tensor. See `from_pretrained`."""
         if dtype not in DTYPES:
             raise RequestError(f"The dtype {dtype!r} is unknown; choose one of {', '.join(DTYPES)}.")
         self.checkpoint = checkpoint
         self.card = card
+        self.name = name or (card.name if card else str(checkpoint.place))
         self.dtype = dtype
         self.quantization = quantization
         self.residency = residency
@@ -112,20 +114,25 @@ class Flux2Pipeline:
         residency: str = "resident",
         vae: str | PathLike[str] | None = None,
         keep_text_encoder: bool = False,
+        base: str | PathLike[str] | None = None,
+        text_encoder: str | PathLike[str] | None = None,
     ) -> Flux2Pipeline:
         """Find a checkpoint, download it if need be, and check its configs and headers; tensors are read by a call.
 
         Args:
-            source: a catalog name ("klein-4b"), a Hub repository id, or a folder in the diffusers layout.
+            source: a catalog name ("klein-4b"), a Hub repository id, a folder in the diffusers or in mflux's layout,
+                or a single file of the transformer's weights (safetensors, GGUF).
             dtype: what to compute in: "bfloat16", "float16" or "float32"; None is bfloat16, on the CPU float32.
             quantization: of the transformer's Linears: "bf16" (as in the checkpoint), "qint8" or "int4".
             say: told in a sentence of what takes long (a download).
             residency: of the transformer: "resident", or "streamed", where its blocks are read in every step, for one
                 that is larger than memory.
-            vae: another autoencoder in place of the checkpoint's, such as FLUX.2's small decoder: a folder or a Hub
-                repository with its config.json and weights, or with them in vae/.
+            vae: another autoencoder in place of the checkpoint's, such as FLUX.2's small decoder: a single file, or a
+                folder or a Hub repository with its config.json and weights, or with them in vae/.
             keep_text_encoder: hold it in memory from its first prompt to `unload`; else it passes through, a few
                 matrices at a time, for every new prompt.
+            base: the model that a single file is of, where its shapes and its name do not tell ("klein-base-4b").
+            text_encoder: another text encoder of the model's own kind: a single file, or a folder with config.json.
 
         Raises:
             RequestError: if a name is unknown.
@@ -134,13 +141,20 @@ class Flux2Pipeline:
         find_mode(quantization)
         if residency not in RESIDENCIES:
             raise RequestError(f"Residency {residency!r} is unknown; choose one of {', '.join(RESIDENCIES)}.")
-        model = resolve_model(fspath(source), fspath(vae) if vae else None, say)
+        model = resolve_model(
+            fspath(source),
+            fspath(vae) if vae else None,
+            say,
+            base=fspath(base) if base else None,
+            text_encoder=fspath(text_encoder) if text_encoder else None,
+        )
         pipeline = cls(
             model.checkpoint,
             dtype=dtype or default_dtype(),
             quantization=quantization,
             residency=residency,
             card=model.card,
+            name=model.name,
         )
         pipeline.keep_text_encoder = keep_text_encoder
         return pipeline
@@ -153,6 +167,7 @@ class Flux2Pipeline:
             quantization=quantization,
             residency=residency or self.residency,
             card=self.card,
+            name=self.name,
         )
         other._prompts, other._pictures, other._projection = self._prompts, self._pictures, self._projection
         other.cache_references = self.cache_references
@@ -275,7 +290,7 @@ class Flux2Pipeline:
         request = GenerationRequest(
             prompt=prompt,
             negative_prompt=negative_prompt,
-            model=self.card.name if self.card else str(self.checkpoint.folder),
+            model=self.name,
             quantization=self.quantization,
             residency=self.residency,
             keep_text_encoder=self.keep_text_encoder,
@@ -341,7 +356,7 @@ class Flux2Pipeline:
             # 3. Encode the reference pictures, those that are new.
             encodables = self._encodables(request, pictures)
             references = self._pictures.encode(encodables, report)
-            plan = DenoisingPlan.of(request, embeddings, self._scheduler, references, first_step)
+            plan = DenoisingPlan.of(request, embeddings, self._scheduler, references, first_step=first_step)
             plan = replace(plan, cache=self._reference_cache(plan, encodables))
             with self._transformer.ready(plan, report) as ready, report.phase("denoise"):
                 # 4. Condition the transformer on the prompt and on the noise levels of all steps.
@@ -349,12 +364,14 @@ class Flux2Pipeline:
                 # 5. Denoise, step by step, from noise to clean latents.
                 projection = self._preview_projection() if previews else None
                 clean = denoise_watched(ready, pack(noise), plan, conditioning, report, projection, on_step)
-            del ready, conditioning, noise  # what denoising held, among it a transformer that is not kept
+            grid = plan.grid
+            # What denoising held goes, among it a transformer and cached references that are not kept.
+            del ready, conditioning, noise, plan, references
             if not keep_transformer:
                 self._transformer.forget()
                 memory.free_cache()
             # 6. Decode the latents into pixels.
-            return self._decode(clean.reshape(1, *plan.grid, -1), report)
+            return self._decode(clean.reshape(1, *grid, -1), report)
 
     @one_at_a_time
     def load_transformer(

@@ -7,12 +7,14 @@ import secrets
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
+from flux2.architecture.canvas_sizes import working_size
 from flux2.architecture.catalog import MODELS, find_card
 from flux2.architecture.limits import BITS, MAX_TEXT_TOKENS, TOKEN_PIXELS
 from flux2.attachment import Attachment, check_attachment
 from flux2.dataclass_json import read_dataclass
 from flux2.errors import RequestError
 from flux2.request_fields import Option, about, said_of
+from flux2.request_source import source_complaint
 from flux2.wildcards import has_wildcards, resolve
 
 QUANTIZATIONS = ("bf16", *BITS)
@@ -169,10 +171,22 @@ class GenerationRequest:
         option=Option(
             names=("--model",),
             metavar="MODEL",
-            help=f"{', '.join(MODELS)}, a Hub repository, or a checkpoint's folder",
+            help=f"{', '.join(MODELS)}, a Hub repository, a checkpoint's folder, or a single file of weights",
         ),
     )
-    """A catalog name, a Hub repository id, or a folder."""
+    """A catalog name, a Hub repository id, a folder, or a single file."""
+    base: str | None = about(
+        None,
+        by_model=True,
+        kind="model",
+        line="base",
+        option=Option(
+            names=("--base",),
+            metavar="MODEL",
+            help="the model that a single file is of, where its shapes do not tell: klein-4b or klein-base-4b",
+        ),
+    )
+    """A catalog name, a Hub repository or a folder, whose other parts go with a single file of weights."""
     quantization: str = about(
         "bf16",
         choices=(*QUANTIZATIONS, AUTO),
@@ -210,10 +224,20 @@ class GenerationRequest:
         kind="model",
         line="vae",
         option=Option(
-            names=("--vae",), metavar="FOLDER|REPO", help="another autoencoder, such as FLUX.2's small decoder"
+            names=("--vae",), metavar="FOLDER|FILE|REPO", help="another autoencoder, such as FLUX.2's small decoder"
         ),
     )
-    """A folder or Hub repository with another autoencoder, such as FLUX.2's small decoder."""
+    """A folder, single file or Hub repository with another autoencoder, such as FLUX.2's small decoder."""
+    text_encoder: str | None = about(
+        None,
+        by_model=True,
+        kind="model",
+        line="text encoder",
+        option=Option(
+            names=("--text-encoder",), metavar="FOLDER|FILE", help="another text encoder, of the model's own kind"
+        ),
+    )
+    """A folder or single file with another text encoder; the tokenizer stays the model's."""
     force: bool = about(
         False,
         decides=False,
@@ -312,7 +336,27 @@ class GenerationRequest:
             value = getattr(self, field.name)
             if value is not None and (complaint := said_of(field).check(field.name, value)):
                 raise RequestError(complaint)
+        if complaint := self._source_complaint():
+            raise RequestError(complaint)
         return self
+
+    def _source_complaint(self) -> str | None:
+        sides = MIN_SIZE, MAX_SIZE
+        return source_complaint(
+            self.source, self.mask, self.strength, self.outpaint, self.steps, sides=sides, most_steps=MAX_STEPS
+        )
+
+    def drawn_size(self, of_model: tuple[int, int]) -> tuple[int, int]:
+        """Width and height that the model draws at: what is named, else the source's, else those of the model."""
+        width, height = of_model
+        if self.source:
+            width, height = working_size((self.source.width, self.source.height), self.outpaint, MAX_SIZE)
+        return width if self.width is None else self.width, height if self.height is None else self.height
+
+    @property
+    def shows_source(self) -> bool:
+        """Whether the source is the first reference, too: where nothing else is said, if it is extended."""
+        return bool(self.outpaint) if self.source_as_reference is None else self.source_as_reference
 
     def with_seed(self) -> Self:
         """Itself with a random seed where it has none."""

@@ -18,14 +18,14 @@ PIPELINE = "Flux2KleinKVPipeline"
 _CARD = "klein-9b-kv"
 
 
-def caches_references(index: Mapping[str, Any], folder: Path | str) -> bool:
+def caches_references(index: Mapping[str, Any], place: Path) -> bool:
     """Whether the checkpoint was trained for it.
 
     Args:
         index: its model_index.json.
-        folder: where it lies; one in the Hub's cache is named for its repository.
+        place: its folder, or the single file of its transformer; one in the Hub's cache is named for its repository.
     """
-    names = [*Path(folder).parts[-3:], str(folder)]  # a snapshot lies two folders below the repository's
+    names = place.parts[-3:]  # a snapshot lies two folders below the repository's
     return index.get("_class_name") == PIPELINE or any(_is_named_so(repository_of(name)) for name in names)
 
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from flux2.architecture.limits import TOKEN_PIXELS
 from flux2.architecture.strength import scheduled
 from flux2.backend.mlx import mx, on_cpu
-from flux2.denoise.blending import Blending
 from flux2.denoise.schedule import SchedulerConfig, clean_estimate, euler_step, guided_velocity, noise_levels
+from flux2.denoise.source import Source
 from flux2.errors import NumericalError, RequestError
 from flux2.models.evaluation import AfterBlock, Evaluate, InFlight
 from flux2.models.reference_cache import ReferenceCache
@@ -63,8 +63,8 @@ class DenoisingPlan:
     """Steps that the latents have behind them already, from a run that was broken off."""
     strength: float = 1.0
     """How far the run begins in noise; below 1 its steps are the last of a longer schedule."""
-    blending: Blending | None = None
-    """What of a source is kept, and put back after every step; None where nothing is."""
+    source: Source | None = None
+    """The picture that is changed itself, of which what is kept is put back after every step."""
 
     @classmethod
     def of(
@@ -73,6 +73,7 @@ class DenoisingPlan:
         embeddings: Sequence[mx.array],
         scheduler: SchedulerConfig,
         references: Sequence[EncodedPicture] = (),
+        source: Source | None = None,
         first_step: int = 0,
     ) -> DenoisingPlan:
         """The plan of a request with every default filled in.
@@ -91,6 +92,8 @@ class DenoisingPlan:
             negative_embeddings=embeddings[1] if len(embeddings) > 1 else None,
             references=references,
             first_step=first_step,
+            strength=1.0 if request.strength is None else request.strength,
+            source=source,
         )
 
     @property
@@ -103,6 +106,10 @@ class DenoisingPlan:
         """Tokens of the picture, and of the references where they go with every step."""
         references = () if self.cache else self.references
         return math.prod(self.grid) + sum(picture.latents.shape[1] for picture in references)
+
+    def start(self, noise: mx.array) -> mx.array:
+        """Where the run begins: in its first noise, or at less than full strength in a source as noisy as that."""
+        return self.source.noised(self.sigmas[0]) if self.source else noise
 
     @property
     def sigmas(self) -> list[float]:
@@ -201,8 +208,8 @@ def denoise(
             velocity = guided_velocity(velocity, other, plan.guidance)
         estimate = clean_estimate(latents, velocity, sigma)
         latents = euler_step(latents, velocity, sigma, sigma_next)
-        if plan.blending:
-            latents, estimate = plan.blending(latents, sigma_next), plan.blending(estimate, 0.0)
+        if plan.source:
+            latents, estimate = plan.source.put_back(latents, sigma_next), plan.source.put_back(estimate, 0.0)
         done = _Computed(index + 1, sigma, latents, estimate)
         del velocity, others, estimate
         if not ahead or index + 1 == plan.steps:

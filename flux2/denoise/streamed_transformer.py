@@ -16,7 +16,8 @@ from flux2.architecture.transformer import CONDITIONING_PARTS, part_of
 from flux2.backend.mlx import mx, nn
 from flux2.checkpoint.loading import WeightSource, install
 from flux2.checkpoint.networks import NetworkSource
-from flux2.checkpoint.safetensors_file import TensorInfo, read_tensor
+from flux2.checkpoint.safetensors_file import read_tensor
+from flux2.checkpoint.stored import StoredTensor
 from flux2.checkpoint.streaming import ReadAhead, reading_ahead
 from flux2.models.transformer import Flux2Transformer2DModel
 
@@ -61,7 +62,7 @@ class StreamedTransformer:
 
     network: Flux2Transformer2DModel
     _weights: WeightSource
-    _parts: dict[str, list[TensorInfo]]
+    _parts: dict[str, list[StoredTensor]]
     _ahead: ReadAhead
     _dtype: mx.Dtype
     _on_bytes: Callable[[int], None]
@@ -91,9 +92,9 @@ def first_bytes(weights: WeightSource) -> int:
     return sum(stored.nbytes for part in CONDITIONING_PARTS for info in parts[part] for stored in weights.stored(info))
 
 
-def _by_part(weights: WeightSource, paths: set[str]) -> dict[str, list[TensorInfo]]:
+def _by_part(weights: WeightSource, paths: set[str]) -> dict[str, list[StoredTensor]]:
     """The weights of each of these parts, in the order of the plan; under "" what belongs to none."""
-    parts: dict[str, list[TensorInfo]] = {path: [] for path in ("", *paths)}
+    parts: dict[str, list[StoredTensor]] = {path: [] for path in ("", *paths)}
     for info in weights.plan.tensors:
         parts[part_of(info.name, paths)].append(info)
     return parts

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import fields, replace
 
+from flux2.architecture.catalog import find_card
 from flux2.folders import pictures_dir
 from flux2.paths import expand
 from flux2.request import GenerationRequest
 from flux2.request_fields import said_of
+from flux2.store.local import exists
 
 
 def with_absolute_paths(request: GenerationRequest) -> GenerationRequest:
@@ -16,9 +18,15 @@ def with_absolute_paths(request: GenerationRequest) -> GenerationRequest:
     changes = {"output": absolute(request.output or f"{pictures_dir()}/")}
     for name in (field.name for field in fields(request) if said_of(field).kind == "model"):
         place = getattr(request, name) or ""
-        if place.startswith((".", "~")) or (os.sep in place and expand(place).is_dir()):
+        is_path = _is_file(place) or (os.sep in place and expand(place).is_dir())
+        if place.startswith((".", "~")) or is_path:
             changes[name] = absolute(place)
     return replace(request, **changes)  # type: ignore[arg-type]
+
+
+def _is_file(place: str) -> bool:
+    """Whether a single file of weights is meant, which may lie in the current folder."""
+    return bool(place) and find_card(place) is None and exists(expand(place)) and expand(place).is_file()
 
 
 def absolute(path: str) -> str:
