@@ -22,7 +22,7 @@ def output_size(request: GenerationRequest, card: ModelCard | None, default: Siz
     if request.references and request.references[0].width and request.references[0].height:
         first = request.references[0].width, request.references[0].height
         width, height = _nearest(first, card.sizes) if _is_bound(card) else reference_sizes.output_size(*first)
-    return request.width or width, request.height or height
+    return width if request.width is None else request.width, height if request.height is None else request.height
 
 
 def reference_pixels(request: GenerationRequest, card: ModelCard | None) -> int | None:
