@@ -107,7 +107,7 @@ class Generator:
         request = self._decide(request, report)
         kept_model = self._model(request, report)
         pipeline = kept_model.pipeline
-        request = pipeline.completed(request)
+        request = pipeline.completed(pipeline.with_loras_found(request, report)).validated()
         assert request.seed is not None
         path = output_path(request.output, pictures_dir(), request, request.seed, settings().output_name)
         check_writable(path)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from flux2 import events as ev
-from flux2.architecture.catalog import ModelCard
+from flux2.architecture.catalog import ModelCard, label
 from flux2.architecture.guidance import DEFAULTS, is_guided
 from flux2.backend import blas, memory
 from flux2.backend.gpu_errors import explain
@@ -38,6 +38,9 @@ from flux2.denoise.transformer_loading import TransformerLoader
 from flux2.denoise.watched import OnStep, denoise_watched
 from flux2.encode.text_encoding import PromptEncoder
 from flux2.errors import Flux2Error, NumericalError, RequestError
+from flux2.lora.held import HeldLoras
+from flux2.lora.loader_mixin import LoraLoaderMixin
+from flux2.loras import Lora
 from flux2.models.reference_cache import ReferenceCache
 from flux2.planning.cautions import cautions
 from flux2.planning.output_size import output_size, reference_pixels
@@ -65,7 +68,7 @@ class Flux2PipelineOutput:
     """Peak of MLX's active memory by phase, bytes."""
 
 
-class Flux2Pipeline:
+class Flux2Pipeline(LoraLoaderMixin):
     """FLUX.2 Klein, distilled or base, and Dev. Made by `from_pretrained`; of several threads
     one computes at a time, and the others wait."""
 
@@ -103,6 +106,9 @@ class Flux2Pipeline:
         self.cache_references = checkpoint.caches_references
         """Whether references are computed once for all steps, as klein-9b-kv was trained for: they see only each other,
         and cost every step but the first next to nothing. Another checkpoint draws worse so."""
+        self._loras = HeldLoras(transformer.config, DTYPES[dtype], label(self.name))
+        self._adapters: dict[str, Lora] = {}
+        self._active: tuple[str, ...] = ()
 
     @classmethod
     def from_pretrained(
@@ -171,6 +177,7 @@ class Flux2Pipeline:
         )
         other._prompts, other._pictures, other._projection = self._prompts, self._pictures, self._projection
         other.cache_references = self.cache_references
+        other._loras, other._adapters, other._active = self._loras, self._adapters, self._active
         return other
 
     @property
@@ -223,7 +230,8 @@ class Flux2Pipeline:
         return phases
 
     def completed(self, request: GenerationRequest) -> GenerationRequest:
-        """The request with what it leaves to the model, and its seed, filled in."""
+        """The request with what it leaves to its LoRAs and the model, and its seed, filled in."""
+        request = self._loras.recipe(request.loras).fill(request)
         width, height = output_size(request, self.card, self.default_size)
         return replace(
             request,
@@ -244,6 +252,7 @@ class Flux2Pipeline:
         height: int | None = None,
         width: int | None = None,
         num_inference_steps: int | None = None,
+        sigmas: Sequence[float] | None = None,
         guidance_scale: float | None = None,
         seed: int | None = None,
         latents: npt.ArrayLike | mx.array | None = None,
@@ -266,6 +275,7 @@ class Flux2Pipeline:
             height: pixels, a multiple of 16; as for everything else here, None is the model's default, and with
                 references the first one's.
             width: pixels, a multiple of 16.
+            sigmas: noise levels before the shift, one per step, in place of even ones.
             seed: of the noise, 0 to 2³² − 1; None chooses one.
             latents: initial noise in place of the seed's, [1, 128, H/16, W/16].
             first_step: steps that `latents` have behind them, which are not done again.
@@ -299,6 +309,8 @@ class Flux2Pipeline:
             steps=whole_number("num_inference_steps", num_inference_steps),
             guidance=number("guidance_scale", guidance_scale),
             seed=whole_number("seed", seed),
+            loras=self.active_loras,
+            sigmas=None if sigmas is None else tuple(float(sigma) for sigma in sigmas),
             max_sequence_length=whole_number("max_sequence_length", max_sequence_length),
             references=references,
             reference_pixels=whole_number("reference_pixels", reference_pixels),
@@ -343,11 +355,13 @@ class Flux2Pipeline:
         Args:
             pictures: those of the request's attachments that are in memory; the others are read from the store.
         """
-        # 1. Check, before any work, what the request leaves open being the model's.
-        request = self.completed(request).validated()
+        # 1. Check, before any work, what the request leaves open being the model's; its LoRAs fit the transformer.
+        request = self.completed(self.with_loras_found(request, report)).validated()
         check_references(request.references)
         noise = self._noise(request, latents, first_step)
         self._warn(report, request)
+        for sentence in self._loras.summaries(request.loras):
+            report.log(sentence)
         blas.use_cores_for(self._transformer.source.plan.nbytes)
         with self._failures_explained(request, report):
             # 2. Encode the prompt, and where there is classifier-free guidance the negative one.
@@ -356,8 +370,11 @@ class Flux2Pipeline:
             # 3. Encode the reference pictures, those that are new.
             encodables = self._encodables(request, pictures)
             references = self._pictures.encode(encodables, report)
-            plan = DenoisingPlan.of(request, embeddings, self._scheduler, references, first_step=first_step)
-            plan = replace(plan, cache=self._reference_cache(plan, encodables))
+            branches = self._loras.branches(request.loras, lambda _: report.check_cancelled())
+            plan = DenoisingPlan.of(
+                request, embeddings, self._scheduler, references, first_step=first_step, branches=branches
+            )
+            plan = replace(plan, cache=self._reference_cache(request, encodables))
             with self._transformer.ready(plan, report) as ready, report.phase("denoise"):
                 # 4. Condition the transformer on the prompt and on the noise levels of all steps.
                 conditioning = ready.conditioning or condition(ready.network, plan)
@@ -365,10 +382,11 @@ class Flux2Pipeline:
                 projection = self._preview_projection() if previews else None
                 clean = denoise_watched(ready, pack(noise), plan, conditioning, report, projection, on_step)
             grid = plan.grid
-            # What denoising held goes, among it a transformer and cached references that are not kept.
-            del ready, conditioning, noise, plan, references
+            # What denoising held goes, among it a transformer, LoRAs and cached references that are not kept.
+            del ready, conditioning, noise, plan, branches, references
             if not keep_transformer:
                 self._transformer.forget()
+                self._loras.forget()
                 memory.free_cache()
             # 6. Decode the latents into pixels.
             return self._decode(clean.reshape(1, *grid, -1), report)
@@ -390,6 +408,7 @@ class Flux2Pipeline:
     def unload(self) -> None:
         """Let go of everything that is kept between calls."""
         self._transformer.forget()
+        self._loras.forget()
         self._prompts.forget()
         self._pictures.forget()
         memory.free_cache()
@@ -403,12 +422,13 @@ class Flux2Pipeline:
         """The pictures of a request that the transformer is told of, in their order."""
         return [encodable(attachment, request.reference_pixels, pictures) for attachment in request.references]
 
-    def _reference_cache(self, plan: DenoisingPlan, pictures: Sequence[Encodable]) -> ReferenceCache | None:
+    def _reference_cache(self, request: GenerationRequest, pictures: Sequence[Encodable]) -> ReferenceCache | None:
         """Where what the transformer makes of the references is kept, for this run and the next with the same ones."""
         if not self.cache_references or not pictures:
             self._transformer.forget_references()
             return None
-        return self._transformer.reference_cache([*(picture.key for picture in pictures), plan.steps, plan.guidance])
+        of_run = (request.steps, request.guidance, request.loras)
+        return self._transformer.reference_cache([*(picture.key for picture in pictures), *of_run])
 
     def _noise(self, request: GenerationRequest, latents: npt.ArrayLike | mx.array | None, first_step: int) -> mx.array:
         """Where denoising begins, [1, channels, H/16, W/16]: a user's own latents, else the noise of the seed.

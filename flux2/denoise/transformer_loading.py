@@ -15,6 +15,7 @@ from flux2.checkpoint.networks import NetworkSource
 from flux2.denoise.steps import DenoisingPlan, condition
 from flux2.denoise.streamed_transformer import first_bytes, streamed_transformer
 from flux2.errors import CheckpointError
+from flux2.lora.branches import applied
 from flux2.models.evaluation import Evaluate, head_start
 from flux2.models.reference_cache import ReferenceCache
 from flux2.models.transformer import Conditioning, Flux2Transformer2DModel
@@ -67,7 +68,7 @@ class TransformerLoader:
             choose_multiplications(self.source.plan, self.mode, self.dtype, text_tokens, plan.image_tokens)
         if not self.streamed:
             network = self.load(report)
-            with memory.wired():
+            with applied(network, plan.branches), memory.wired():
                 yield ReadyTransformer(network, evaluate=head_start())
             return
         with ExitStack() as stack:
@@ -76,7 +77,9 @@ class TransformerLoader:
                 read = report.progress("load", first_bytes(weights), "bytes")
                 steps = plan.steps - plan.first_step
                 streamed = stack.enter_context(
-                    streamed_transformer(self.source, weights, self.dtype, steps, report.check_cancelled, read)
+                    streamed_transformer(
+                        self.source, weights, self.dtype, steps, report.check_cancelled, read, plan.branches
+                    )
                 )
                 conditioning = condition(streamed.network, plan)
             yield ReadyTransformer(streamed.network, conditioning, waited=lambda: streamed.waited)
