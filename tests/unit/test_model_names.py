@@ -106,7 +106,6 @@ def test_other_programs_names(name: str, family: str, card: str, base: str) -> N
         ("klien-4b", "klein-4b"),
         ("flux2-klein-4", "klein-4b"),
         ("klein-4b-anime", "klein-4b"),
-        ("klein-9b-kvv", "klein-9b-kv"),
         ("klein", "klein-4b"),
         ("pockett", "pocket"),
         ("devv", "dev"),
