@@ -19,9 +19,10 @@ from flux2.errors import RequestError
 
 _KEY = "flux2"
 
-Kind = Literal["value", "text", "prompt", "model", "path", "picture"]
+Kind = Literal["value", "text", "prompt", "model", "loras", "path", "picture"]
 """What a field's value means: itself; a text of a person; the text that standard input may hold, too; a catalog name, a
-Hub repository or a folder, whose path is nobody else's business; a path; a picture that was handed in, or several."""
+Hub repository or a folder, whose path is nobody else's business; LoRAs, named likewise; a path; a picture that was
+handed in, or several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,14 @@ class Option:
     """Names as typed: `("--output", "-o")`; one without hyphens is given by its place."""
     help: str
     metavar: str | None = None
+    read: Callable[[str], Any] | None = None
+    """What makes a value of what is typed, where that is no plain one; raises RequestError."""
+    repeated: bool = False
+    """Whether it may be given several times, each an item of the field's tuple."""
+    several: tuple[str, ...] = ()
+    """Names behind which all items may stand in a row."""
+    group: str = ""
+    """Heading under which it is explained, where that is not among the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +68,7 @@ class About:
     line: str = ""
     """The line that tells of it beside a picture; "" where nothing does."""
     shown: Callable[[Any], str] = str
-    """The value as that line tells it."""
+    """The value as that line tells it; "" where there is nothing to tell."""
     joined: str = ", "
     """What stands before it on a line that begins with another field."""
     option: Option | None = None
@@ -104,6 +113,8 @@ def lines(request: Any) -> dict[str, str]:
         said, value = said_of(field), getattr(request, field.name)
         if said.line and value not in (None, "", ()):
             shown = said.shown(value)
+            if not shown:
+                continue
             told[said.line] = f"{told[said.line]}{said.joined}{shown}" if said.line in told else shown
     return told
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from flux2.backend.mlx import mx, on_cpu
 from flux2.denoise.schedule import SchedulerConfig, clean_estimate, euler_step, guided_velocity, noise_levels
 from flux2.denoise.source import Source
 from flux2.errors import NumericalError, RequestError
+from flux2.lora.branches import Branches
 from flux2.models.evaluation import AfterBlock, Evaluate, InFlight
 from flux2.models.reference_cache import ReferenceCache
 from flux2.models.rope import image_positions, reference_positions, text_positions
@@ -61,6 +62,10 @@ class DenoisingPlan:
     """Where what the transformer makes of them is kept, for models that were trained for it."""
     first_step: int = 0
     """Steps that the latents have behind them already, from a run that was broken off."""
+    own_sigmas: tuple[float, ...] | None = None
+    """Noise levels before the shift, one per step; None for even ones."""
+    branches: Branches = field(default_factory=dict)
+    """LoRAs beside the transformer's matrices."""
     strength: float = 1.0
     """How far the run begins in noise; below 1 its steps are the last of a longer schedule."""
     source: Source | None = None
@@ -75,11 +80,13 @@ class DenoisingPlan:
         references: Sequence[EncodedPicture] = (),
         source: Source | None = None,
         first_step: int = 0,
+        branches: Branches | None = None,
     ) -> DenoisingPlan:
         """The plan of a request with every default filled in.
 
         Args:
             embeddings: of the prompt and, where there is a second pass per step, of the negative one.
+            branches: of the request's LoRAs.
         """
         assert request.width and request.height and request.steps and request.guidance is not None
         return cls(
@@ -94,6 +101,8 @@ class DenoisingPlan:
             first_step=first_step,
             strength=1.0 if request.strength is None else request.strength,
             source=source,
+            own_sigmas=request.sigmas,
+            branches=branches or {},
         )
 
     @property
@@ -115,13 +124,10 @@ class DenoisingPlan:
     def sigmas(self) -> list[float]:
         """Noise levels that the run goes through, one more than its steps, the last 0."""
         total, first = scheduled(self.steps, self.strength)
-        return [float(sigma) for sigma in noise_levels(total, math.prod(self.grid), self.scheduler)[first:]]
-
-
-def initial_noise(seed: int, channels: int, height: int, width: int) -> mx.array:
-    """Standard normal latents, float32 [1, channels, height / 16, width / 16], height and width in pixels."""
-    shape = (1, channels, height // TOKEN_PIXELS, width // TOKEN_PIXELS)
-    return mx.random.normal(shape, key=mx.random.key(seed))
+        if self.own_sigmas is not None:
+            total, first = len(self.own_sigmas), len(self.own_sigmas) - self.steps
+        levels = noise_levels(total, math.prod(self.grid), self.scheduler, self.own_sigmas)
+        return [float(sigma) for sigma in levels[first:]]
 
 
 def pack(latents: mx.array) -> mx.array:

@@ -15,7 +15,9 @@ from flux2.checkpoint.networks import NetworkSource
 from flux2.denoise.steps import DenoisingPlan, condition
 from flux2.denoise.streamed_transformer import first_bytes, streamed_transformer
 from flux2.errors import CheckpointError
+from flux2.lora.branches import applied
 from flux2.models.evaluation import Evaluate, head_start
+from flux2.models.reference_cache import ReferenceCache
 from flux2.models.transformer import Conditioning, Flux2Transformer2DModel
 from flux2.quantization.from_disk import Prequantized, cause, find_prequantized
 from flux2.quantization.linear import Quantization
@@ -45,6 +47,8 @@ class TransformerLoader:
     streamed: bool = False
     network: Flux2Transformer2DModel | None = None
     """The one that is kept."""
+    _references: tuple[object, ReferenceCache] | None = None
+    """What is kept of references that are cached, and what it depends on."""
 
     @property
     def is_loaded(self) -> bool:
@@ -64,7 +68,7 @@ class TransformerLoader:
             choose_multiplications(self.source.plan, self.mode, self.dtype, text_tokens, plan.image_tokens)
         if not self.streamed:
             network = self.load(report)
-            with memory.wired():
+            with applied(network, plan.branches), memory.wired():
                 yield ReadyTransformer(network, evaluate=head_start())
             return
         with ExitStack() as stack:
@@ -73,7 +77,9 @@ class TransformerLoader:
                 read = report.progress("load", first_bytes(weights), "bytes")
                 steps = plan.steps - plan.first_step
                 streamed = stack.enter_context(
-                    streamed_transformer(self.source, weights, self.dtype, steps, report.check_cancelled, read)
+                    streamed_transformer(
+                        self.source, weights, self.dtype, steps, report.check_cancelled, read, plan.branches
+                    )
                 )
                 conditioning = condition(streamed.network, plan)
             yield ReadyTransformer(streamed.network, conditioning, waited=lambda: streamed.waited)
@@ -90,9 +96,24 @@ class TransformerLoader:
                 self.network = self._load_prequantized(report) or self._load_checkpoint(report)
         return self.network
 
+    def reference_cache(self, key: object) -> ReferenceCache:
+        """The one that is kept for this key, or a new one that is kept from now on, in the place of any other.
+
+        Args:
+            key: all that it depends on besides the weights.
+        """
+        if self._references is None or self._references[0] != key:
+            self._references = key, ReferenceCache()
+        return self._references[1]
+
+    def forget_references(self) -> None:
+        """Let go of cached references."""
+        self._references = None
+
     def forget(self) -> None:
         """Let go of what is kept."""
         self.network = None
+        self.forget_references()
 
     def _load_checkpoint(self, report: RunReport) -> Flux2Transformer2DModel:
         read = report.progress("load", self.source.plan.nbytes, "bytes")

@@ -16,7 +16,7 @@ import html
 import json
 import re
 import sys
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from importlib import metadata as packages
 from typing import Any
@@ -68,6 +68,8 @@ class ImageMetadata:
                 del request[item.name]
             elif kind == "model" and value:
                 request[item.name] = _public_model_name(value)
+            elif kind == "loras":
+                request[item.name] = [asdict(lora.public()) for lora in getattr(self.request, item.name)]
         return {
             "schema": SCHEMA,
             "software": SOFTWARE,
@@ -88,7 +90,7 @@ class ImageMetadata:
             ValueError: if a value is missing or has the wrong type.
         """
         unsaid = {"versions": {}, "created": ""}  # of which this version and this moment are no part
-        return read_dataclass(cls, unsaid | data, request=GenerationRequest.from_dict({**data, "output": None}))
+        return read_dataclass(cls, unsaid | data, request=GenerationRequest.from_kept({**data, "output": None}))
 
     def to_json(self) -> str:
         # Half of a surrogate pair (an argument that was not UTF-8) becomes its own JSON escape, which json reads back.
