@@ -2,7 +2,8 @@
 
 Each part rests on names that Textual may change. A version that has changed them costs the part, not the program:
 `missing` says which, and a test insists that none is. (What is behind the terminal's input and output is
-`tui.terminal.driver`, what is kept of stylesheets `tui.terminal.stylesheets`; textual-image's insides are `tui.widgets.sharp_picture`'s.)
+`tui.terminal.driver`, what is kept of stylesheets `tui.terminal.stylesheets`; textual-image's insides are
+`tui.widgets.sharp_picture`'s.)
 """
 
 from __future__ import annotations

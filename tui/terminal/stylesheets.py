@@ -1,7 +1,8 @@
 """Stylesheets that are parsed once for each set of colours, not anew for every widget that brings one.
 
 Textual's own memory of what it has parsed is each stylesheet's own: it makes a new one when the theme is set at the
-start, and empties the old one's, so that the program's and every widget's rules were parsed twice before the first frame.
+start, and empties the old one's, so that all rules of the program and of its widgets were parsed twice before the first
+frame.
 """
 
 from __future__ import annotations
