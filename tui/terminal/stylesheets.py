@@ -34,4 +34,4 @@ def parse_once() -> None:
             known[key] = parse(sheet, *source, **how)
         return known[key]
 
-    Stylesheet._parse_rules = look_first  # type: ignore[method-assign]
+    Stylesheet._parse_rules = look_first  # type: ignore[method-assign, assignment]
