@@ -460,14 +460,18 @@ class GenerationRequest:
             RequestError: one sentence naming the value and what would do instead.
         """
         for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None and (complaint := said_of(field).check(field.name, value)):
-                raise RequestError(complaint)
+            self.check_field(field.name)
         if self.sigmas and self.steps not in (None, as_run(len(self.sigmas), self.strength or 1.0)[0]):
             raise RequestError(f"There are {len(self.sigmas)} sigmas for {self.steps} steps; give one per step.")
         if complaint := self._source_complaint():
             raise RequestError(complaint)
         return self
+
+    def check_field(self, name: str) -> None:
+        """Raises RequestError if the value of this field makes no sense, whatever those of the others are."""
+        value, said = getattr(self, name), said_of(self.__dataclass_fields__[name])
+        if value is not None and (complaint := said.check(name, value)):
+            raise RequestError(complaint)
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:
