@@ -113,7 +113,7 @@ class Generator:
         assert request.seed is not None
         path = output_path(request.output, pictures_dir(), request, request.seed, settings().output_name)
         check_writable(path)
-        phases = pipeline.phases(request.prompt, request.negative_prompt, request.guidance, request.max_sequence_length)
+        phases = pipeline.phases_of(request)
         kept = RunState(state, identify(request, pipeline.dtype, pipeline.checkpoint.stamps())) if state else None
         progress = kept.take_up(report) if kept else None
         fit = self._weigh(request, kept_model.model.networks())
