@@ -9,6 +9,7 @@ from itertools import product
 from flux2 import humanize
 from flux2.architecture.catalog import find_card, label
 from flux2.architecture.guidance import DEFAULTS, is_guided
+from flux2.lora.planned import lora_bytes
 from flux2.planning.budget import MACHINES, Budget, Verdict, machine_limit
 from flux2.planning.planner import MemoryPlan, plan, plan_all
 from flux2.planning.run_facts import Engine, RunFacts
@@ -129,6 +130,7 @@ def facts_of(request: GenerationRequest, networks: Networks, engine: Engine) -> 
         device=engine.device,
         guided=is_guided(networks.guidance, guidance),
         text_tokens=request.max_sequence_length or 0,
+        lora_bytes=lora_bytes(request.loras, networks.transformer, engine.dtype),
     )
 
 
