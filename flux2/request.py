@@ -30,6 +30,8 @@ MIN_SIZE, MAX_SIZE = 64, 4096  # pixels per side
 MAX_STEPS = 1000  # the scheduler's num_train_timesteps
 MAX_SEED = 2**32 - 1
 MAX_REFERENCES = 10
+PICTURES_IN = "pictures that are handed in"
+"""Heading of the options that are about them."""
 MAX_PROMPT = 10_000  # characters; the models read 512 tokens, some 2,200 characters of English
 
 
@@ -123,6 +125,15 @@ def _check_outpaint(_: str, sides: tuple[int, ...]) -> str | None:
         f"Outpainting by {','.join(map(str, sides))} makes no sense; give the pixels to add at top, right, bottom and "
         f"left, such as 0,128,0,128."
     )
+
+
+def _read_outpaint(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(side) for side in text.split(","))
+    except ValueError:
+        raise RequestError(
+            f"The margins {text!r:.40} are no numbers; give pixels at top, right, bottom and left, such as 0,128,0,128."
+        ) from None
 
 
 def _check_area(_: str, pixels: int) -> str | None:
@@ -316,25 +327,88 @@ class GenerationRequest:
         ),
     )
     references: tuple[Attachment, ...] = about(
-        (), kind="picture", check=_check_pictures, canonical=_digests, line="references", shown=_names
+        (),
+        kind="picture",
+        check=_check_pictures,
+        canonical=_digests,
+        line="references",
+        shown=_names,
+        option=Option(
+            names=("--image",),
+            several=("--images", "--image-paths"),
+            metavar="FILE",
+            repeated=True,
+            help='a picture to refer to, "image 1" in the prompt, and once more for the next; with --strength, --mask '
+            "or --outpaint the first is changed itself",
+            group=PICTURES_IN,
+        ),
     )
     """Reference pictures, in the order in which a prompt calls them "image 1", "image 2" …"""
     source: Attachment | None = about(None, kind="picture", check=_check_pictures, canonical=_digests, line="source")
     """The picture that is changed itself: where image-to-image starts, what a mask repaints or outpainting extends."""
-    mask: Attachment | None = about(None, kind="picture", check=_check_pictures, canonical=_digests, line="mask")
+    mask: Attachment | None = about(
+        None,
+        kind="picture",
+        check=_check_pictures,
+        canonical=_digests,
+        line="mask",
+        option=Option(
+            names=("--mask",),
+            metavar="FILE|alpha",
+            help="what of the first picture is painted anew: a picture, white where it is, or what is transparent in "
+            "it",
+            group=PICTURES_IN,
+        ),
+    )
     """What of the source is painted anew: white is, black is kept; of any size, it is mapped to the source's."""
-    strength: float | None = about(None, check=_check_strength, line="strength")
+    strength: float | None = about(
+        None,
+        check=_check_strength,
+        line="strength",
+        option=Option(
+            names=("--strength",),
+            metavar="S",
+            help="how far the first picture is sent back into noise, above 0 and up to 1, which keeps nothing of it",
+            group=PICTURES_IN,
+        ),
+    )
     """Share of the noise schedule that is gone through, as in diffusers; 1 keeps nothing of the source."""
     outpaint: tuple[int, ...] | None = about(
-        None, check=_check_outpaint, line="outpaint", shown=lambda sides: ",".join(map(str, sides))
+        None,
+        check=_check_outpaint,
+        line="outpaint",
+        shown=lambda sides: ",".join(map(str, sides)),
+        option=Option(
+            names=("--outpaint",),
+            metavar="TOP,RIGHT,BOTTOM,LEFT",
+            help="pixels by which the first picture is extended",
+            read=_read_outpaint,
+            group=PICTURES_IN,
+        ),
     )
     """Pixels that are added to the source at its top, right, bottom and left."""
     source_as_reference: bool | None = about(
-        None, line="source", shown=lambda on: "also a reference" if on else "no reference"
+        None,
+        line="source",
+        shown=lambda on: "also a reference" if on else "no reference",
+        option=Option(
+            names=("--source-as-reference",),
+            help="let the picture that is changed be referred to as well (default: where it is extended)",
+            group=PICTURES_IN,
+        ),
     )
     """Whether the source is the first reference, too; None is yes for outpainting alone."""
     reference_pixels: int | None = about(
-        None, check=_check_area, line="references", shown=lambda area: f"at most {area:,} pixels each"
+        None,
+        check=_check_area,
+        line="references",
+        shown=lambda area: f"at most {area:,} pixels each",
+        option=Option(
+            names=("--reference-pixels",),
+            metavar="N",
+            help="shrink each picture that is referred to, where it has more pixels (default: 1048576, 1024×1024)",
+            group=PICTURES_IN,
+        ),
     )
     """Area that each reference is shrunk to where it has more, pixels; None is diffusers' 1024²."""
     loras: tuple[Lora, ...] = about(
@@ -356,6 +430,7 @@ class GenerationRequest:
     sigmas: tuple[float, ...] | None = about(
         None,
         by_model=True,
+        planned=False,
         check=_check_sigmas,
         line="sigmas",
         shown=_names,
@@ -394,6 +469,12 @@ class GenerationRequest:
         if complaint := self._source_complaint():
             raise RequestError(complaint)
         return self
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """All pictures that were handed in with it."""
+        values = (getattr(self, field.name) for field in fields(self) if said_of(field).kind == "picture")
+        return tuple(each for value in values for each in (value if isinstance(value, tuple) else (value,)) if each)
 
     def _source_complaint(self) -> str | None:
         sides = MIN_SIZE, MAX_SIZE

@@ -37,6 +37,10 @@ class Option:
     """What makes a value of what is typed, where that is no plain one; raises RequestError."""
     repeated: bool = False
     """Whether it may be given several times, each an item of the field's tuple."""
+    several: tuple[str, ...] = ()
+    """Names behind which all items may stand in a row."""
+    group: str = ""
+    """Heading under which it is explained, where that is not among the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

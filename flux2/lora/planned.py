@@ -8,11 +8,11 @@ from pathlib import Path
 
 from flux2.architecture.transformer import Flux2TransformerConfig
 from flux2.errors import Flux2Error
-from flux2.lora.finding import find_local_lora
+from flux2.lora.finding import find_local_lora, find_lora
 from flux2.lora.fit import FittedLora, fit
 from flux2.lora.kept import kept_bytes
 from flux2.lora.lora_file import read_lora_file
-from flux2.loras import Lora
+from flux2.loras import Lora, is_hub_name
 
 _KEPT = 256
 
@@ -28,6 +28,20 @@ def lora_bytes(loras: Sequence[Lora], config: Flux2TransformerConfig, dtype: str
         if path and not isinstance(fitted := look(path, config), str):
             found.append(fitted)
     return kept_bytes(found, dtype)
+
+
+def refuse_misfits(loras: Sequence[Lora], config: Flux2TransformerConfig, model: str) -> None:
+    """Say of LoRAs what a run would say that can't use them; those on the Hub alone are left to it.
+
+    Raises:
+        RequestError: if there is no such file.
+        LoraError: if one can't be applied to this model.
+        CheckpointError: if one is damaged.
+    """
+    for lora in loras:
+        path = find_local_lora(lora.name)
+        if path is not None or not is_hub_name(lora.name):
+            fit(read_lora_file(path or find_lora(lora)), config, model)
 
 
 def look(path: Path, config: Flux2TransformerConfig, model: str = "this model") -> FittedLora | str:

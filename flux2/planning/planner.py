@@ -96,7 +96,7 @@ class MemoryPlan:
         peaks: dict[str, int] = {phase: peak for phase, peak in self.peaks.items() if phase in phases}
         for phase in ("encode", "references"):
             if phase in peaks and "load" not in phases:
-                peaks[phase] += self.weights + self.facts.lora_bytes
+                peaks[phase] += self.kept
         return peaks
 
     def without_transformer(self) -> MemoryPlan:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
+from flux2.architecture.text_encoder import find_text_encoder
 from flux2.checkpoint.files import CHECKPOINT_PARTS, INDEX_FILE, TOKENIZER, missing_file
 from flux2.checkpoint.missing import what_lies_here
 from flux2.checkpoint.model_files import MFLUX_STEM, ModelFiles, PartFiles, files_of_part
@@ -158,7 +159,9 @@ def _saved_by_mflux(place: Path, base: BaseModel) -> dict[str, PartFiles]:
 def _text_encoder(named: str, own: PartFiles) -> PartFiles:
     path = expand(named)
     if exists(path) and path.is_file():
-        return _part_in(path.absolute(), "text_encoder", own)
+        part = _part_in(path.absolute(), "text_encoder", own)
+        _check_width(path, own)
+        return part
     folder = find_local(named)
     places = (folder / "text_encoder", folder) if folder else ()
     if place := next((place for place in places if (place / "config.json").is_file()), None):
@@ -166,6 +169,17 @@ def _text_encoder(named: str, own: PartFiles) -> PartFiles:
     if folder:
         raise RequestError(f"There is no text encoder in {folder}; {what_lies_here(folder)}")
     raise RequestError(f"There is no text encoder {named!r} here; name its folder, with config.json, or its file.")
+
+
+def _check_width(path: Path, own: PartFiles) -> None:
+    """Raises CheckpointError if a file's text encoder is not as wide as the model's, whose config it goes by."""
+    norm = "layers.0.input_layernorm.weight"
+    width = next((shape[0] for name, shape in stored_shapes(path).items() if name.endswith(norm) and shape), 0)
+    wanted = find_text_encoder(own.config, str(own.config_path)).read_config(own.config).hidden_size
+    if width not in (0, wanted):
+        raise CheckpointError(
+            f"{path} is a text encoder of width {width}, and the model's is {wanted} wide; use the one it was made for."
+        )
 
 
 def _part_in(path: Path, part: str, own: PartFiles) -> PartFiles:

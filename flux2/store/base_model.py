@@ -20,7 +20,7 @@ from flux2.checkpoint.model_files import ModelFiles, PartFiles
 from flux2.checkpoint.single_file import Contents
 from flux2.errors import RequestError
 from flux2.paths import pocket_checkpoint
-from flux2.store.local import find_local
+from flux2.store.local import find_local, resolve_name
 from flux2.store.unknown_model import why_no_model
 
 _TOLD = ("num_layers", "num_single_layers", "guidance_embeds")
@@ -88,6 +88,7 @@ def choose_base(contents: Contents, said: str | None = None) -> tuple[str, bool]
     """
     fitting = bases_of(contents)
     if said:
+        said = resolve_name(said)
         card = find_card(said)
         if card and fitting and card.name not in fitting:
             raise RequestError(

@@ -63,8 +63,7 @@ def resolve_model(
         def rest(model: str, without: frozenset[str]) -> Path:
             return local_rest(model, without) or find_checkpoint(model, say, on_progress, should_stop, without)
 
-        said = resolve_name(base) if base else None
-        files, model = assemble(place, said, rest, vae=vae, text_encoder=text_encoder, say=say)
+        files, model = assemble(place, base, rest, vae=vae, text_encoder=text_encoder, say=say)
         card = model.card
     else:
         refuse_base(known, base)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -182,3 +183,41 @@ def quantize_q4_k(numbers: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
 def comfy_quant(**said: object) -> tuple[str, npt.NDArray[np.uint8]]:
     """The tensor in which ComfyUI says a layer's format."""
     return "U8", np.frombuffer(json.dumps(said).encode(), np.uint8)
+
+
+def save_mflux(folder: Path, checkpoint: Path, bits: int | None) -> Path:
+    """A folder as mflux saves it: no configs, its own names and shards, every matrix that can be in groups of 64."""
+    for part, rename in _MFLUX.items():
+        saved: Weights = {}
+        for name, tensor in tensors_of(checkpoint, part).items():
+            layer, _, last = rename(name).rpartition(".")
+            if tensor.ndim == 4:
+                saved[f"{layer}.{last}"] = mx.contiguous(tensor.transpose(0, 2, 3, 1))
+            elif bits and tensor.ndim == 2 and tensor.shape[1] % 64 == 0:
+                parts = zip(("weight", "scales", "biases"), mx.quantize(tensor, group_size=64, bits=bits), strict=True)
+                saved |= {f"{layer}.{end}": array for end, array in parts}
+            else:
+                saved[f"{layer}.{last}"] = tensor
+        names = sorted(saved)
+        shards = {"0.safetensors": names[::2], "1.safetensors": names[1::2]}
+        about = {"quantization_level": str(bits), "mflux_version": "0.24.0"}
+        (folder / part).mkdir(parents=True)
+        for shard, inside in shards.items():
+            save(folder / part / shard, {name: saved[name] for name in inside}, about)
+        placed = {name: shard for shard, inside in shards.items() for name in inside}
+        index = {"metadata": about, "weight_map": placed}
+        (folder / part / "model.safetensors.index.json").write_text(json.dumps(index))
+    shutil.copytree(checkpoint / "tokenizer", folder / "tokenizer")
+    return folder
+
+
+_MFLUX: dict[str, Callable[[str], str]] = {
+    "transformer": lambda name: (
+        re.sub(r"^(transformer_blocks\.\d+\.attn\.to_out)\.0\.", r"\1.", name)
+        .replace("time_guidance_embed.timestep_embedder.", "time_guidance_embed.")
+        .replace("time_guidance_embed.guidance_embedder.", "time_guidance_embed.guidance_")
+    ),
+    "vae": lambda name: name.replace("attentions.0.to_out.0.", "attentions.0.to_out."),
+    "text_encoder": lambda name: name.removeprefix("model."),
+}
+"""mflux's name of a tensor, by the part that it is of."""
