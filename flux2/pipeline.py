@@ -31,9 +31,10 @@ from flux2.checkpoint.finite import with_its_cause
 from flux2.checkpoint.layout import Checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkSource, check_fit
 from flux2.decode.decoding import decode
+from flux2.denoise.noise import noise_of
 from flux2.denoise.preview import PreviewProjection, find_projection
 from flux2.denoise.schedule import SchedulerConfig
-from flux2.denoise.steps import DenoisingPlan, Step, as_latents, condition, initial_noise, pack
+from flux2.denoise.steps import DenoisingPlan, Step, as_latents, condition, pack
 from flux2.denoise.transformer_loading import TransformerLoader
 from flux2.denoise.watched import OnStep, denoise_watched
 from flux2.encode.text_encoding import PromptEncoder
@@ -442,7 +443,7 @@ class Flux2Pipeline(LoraLoaderMixin):
         channels = self._transformer.source.config.in_channels
         if latents is not None:
             return as_latents(latents, channels, request.height, request.width)
-        return initial_noise(request.seed, channels, request.height, request.width)
+        return noise_of(request, channels)
 
     def _decode(self, latents: mx.array, report: RunReport) -> Image.Image:
         return decode(latents, self._decoder_source, DTYPES[self.dtype], report)

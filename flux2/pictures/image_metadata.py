@@ -90,7 +90,7 @@ class ImageMetadata:
             ValueError: if a value is missing or has the wrong type.
         """
         unsaid = {"versions": {}, "created": ""}  # of which this version and this moment are no part
-        return read_dataclass(cls, unsaid | data, request=GenerationRequest.from_dict({**data, "output": None}))
+        return read_dataclass(cls, unsaid | data, request=GenerationRequest.from_kept({**data, "output": None}))
 
     def to_json(self) -> str:
         # Half of a surrogate pair (an argument that was not UTF-8) becomes its own JSON escape, which json reads back.
