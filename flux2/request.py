@@ -504,9 +504,7 @@ class GenerationRequest:
             RequestError: one sentence naming the value and what would do instead.
         """
         for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None and (complaint := said_of(field).check(field.name, value)):
-                raise RequestError(complaint)
+            self.check_field(field.name)
         if self.variation_seed is not None and self.variation_strength is None:
             raise RequestError(
                 f"Variation seed {self.variation_seed} changes nothing without a strength; choose one from 0 to 1, "
@@ -517,6 +515,12 @@ class GenerationRequest:
         if complaint := self._source_complaint():
             raise RequestError(complaint)
         return self
+
+    def check_field(self, name: str) -> None:
+        """Raises RequestError if the value of this field makes no sense, whatever those of the others are."""
+        value, said = getattr(self, name), said_of(self.__dataclass_fields__[name])
+        if value is not None and (complaint := said.check(name, value)):
+            raise RequestError(complaint)
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:

@@ -126,6 +126,7 @@ def parameters_text(metadata: ImageMetadata) -> str:
         "CFG scale": request.guidance,
         "Seed": request.seed,
         "Size": f"{request.width}x{request.height}",
+        **({} if request.strength is None else {"Denoising strength": request.strength}),
         "Model": _public_model_name(request.model),
         "Quantization": request.quantization,
         "Version": SOFTWARE,

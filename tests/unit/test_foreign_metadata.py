@@ -103,7 +103,7 @@ def test_automatic1111(tmp_path: Path) -> None:
                 "<segment:face>",
                 "LoRA fur at 0.8",
                 "LoRA eyes (",
-                "initimagecreativity 0.6 (pictures start",
+                "initimagecreativity 0.6 (the picture that",
                 "sampler dpmpp_2m",
             ],
         ),
@@ -273,7 +273,7 @@ def test_automatic1111(tmp_path: Path) -> None:
                 "image_path": "a.png",
             },
             {"model": "klein-4b", "quantization": "qint8"},
-            ["LoRA fur.safetensors at 0.8", "image_path a.png (pictures start"],
+            ["LoRA fur.safetensors at 0.8", "image_path a.png (the picture that"],
         ),
         (
             "mflux",

@@ -19,7 +19,7 @@ OWN_SAMPLER = "FLUX.2 is sampled with Euler steps on its own schedule here"
 OWN_SAMPLERS = ("euler", "k_euler", "simple", "normal")
 """Names of what is done here, too, in lower case."""
 NO_LORAS = "LoRAs are not applied"
-NO_PICTURES = "pictures start from noise here"
+NO_PICTURES = "the picture that it began with is not in the file"
 _LARGEST = 10**40
 """Above any setting; JSON knows whole numbers that no float holds."""
 _LONGEST = 60
@@ -79,7 +79,7 @@ class FoundSettings:
         elif isinstance(value, str):
             value = _UNSAFE.sub("", value.replace("\r\n", "\n"))
         try:
-            GenerationRequest.from_dict({"prompt": "-", name: value}).validated()
+            GenerationRequest.from_dict({"prompt": "-", name: value}).check_field(name)
         except RequestError as error:
             self.leave_out(_NAMES.get(name, name), value, _clause(error))
         else:
