@@ -473,6 +473,7 @@ class GenerationRequest:
     sigmas: tuple[float, ...] | None = about(
         None,
         by_model=True,
+        planned=False,
         check=_check_sigmas,
         line="sigmas",
         shown=_names,
