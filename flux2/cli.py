@@ -26,6 +26,7 @@ _EXAMPLES = """\
 examples:
   flux2 t2i "a red fox in the snow"
   flux2 t2i "a red fox in the snow" --model klein-4b --transformer-quant int4 --output fox.png
+  flux2 edit "the same at night" --image fox.png
   flux2 models
   flux2 info fox.png
 
@@ -34,7 +35,7 @@ examples:
 
 def build_parser() -> argparse.ArgumentParser:
     # Here, where signals are heeded already.
-    from flux2.commands import bench, doctor, info, models, plan, quantize, t2i, worker
+    from flux2.commands import bench, doctor, edit, info, models, plan, quantize, t2i, worker
 
     parser = argparse.ArgumentParser(
         prog="flux2",
@@ -45,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"flux2-tui {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (t2i, models, info, plan, quantize, worker, bench, doctor):
+    for command in (t2i, edit, models, info, plan, quantize, worker, bench, doctor):
         command.add_parser(commands)
     return parser
 

@@ -78,6 +78,18 @@ MODELS: dict[str, ModelCard] = {
             sizes=_LARGE_SIZES,
         ),
         ModelCard(
+            name="klein-9b-kv",
+            title="FLUX.2 Klein 9B KV",
+            repo="black-forest-labs/FLUX.2-klein-9b-kv",
+            licence=_NC,
+            gated=True,
+            parameters=9.1,
+            steps=4,
+            guidance=1.0,
+            size=(1024, 1024),
+            sizes=_LARGE_SIZES,
+        ),
+        ModelCard(
             name="klein-base-4b",
             title="FLUX.2 Klein base 4B",
             repo="black-forest-labs/FLUX.2-klein-base-4B",

@@ -14,6 +14,7 @@ from flux2.humanize import printable, seconds, size
 from flux2.request_fields import lines
 
 if TYPE_CHECKING:
+    from flux2.attachment import Attachment
     from flux2.pictures.foreign.found import FoundSettings
     from flux2.pictures.image_metadata import ImageMetadata
 
@@ -65,19 +66,28 @@ def _as_json(path: Path) -> str:
 
 def _as_text(path: Path) -> str:
     ours, found = _read(path)
-    facts = _facts_of_ours(ours) if ours is not None else _facts_of_others(found)
+    facts = _facts_of_ours(ours, path) if ours is not None else _facts_of_others(found)
     shown = [f"  {name:<{_WIDTH}}{value}" for name, value in facts if value not in (None, "")]
     return printable("\n".join([str(path), *shown]))
 
 
-def _facts_of_ours(metadata: ImageMetadata) -> list[tuple[str, object]]:
+def _facts_of_ours(metadata: ImageMetadata, path: Path) -> list[tuple[str, object]]:
     return [
         *lines(metadata.request).items(),
+        *(("", f"{each}: {_told(each, path)}") for each in metadata.request.attachments),
         ("seconds", ", ".join(f"{phase} {seconds(value)}" for phase, value in metadata.timings.items())),
         ("peaks", ", ".join(f"{phase} {size(value)}" for phase, value in metadata.peaks.items())),
         ("made with", ", ".join(f"{name} {version}" for name, version in metadata.versions.items())),
         ("created", f"{metadata.created}, AI-generated"),
     ]
+
+
+def _told(attachment: Attachment, path: Path) -> str:
+    """Size, digest and whereabouts of a picture that was handed in for the one at `path`."""
+    from flux2.pictures.found_again import whereabouts
+
+    size_of_it = f"{attachment.width}×{attachment.height}"
+    return f"{size_of_it}, SHA-256 {attachment.digest[:16]}…, {whereabouts(attachment, path)}"
 
 
 def _facts_of_others(found: FoundSettings) -> list[tuple[str, object]]:

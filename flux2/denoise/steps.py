@@ -130,12 +130,6 @@ class DenoisingPlan:
         return [float(sigma) for sigma in levels[first:]]
 
 
-def initial_noise(seed: int, channels: int, height: int, width: int) -> mx.array:
-    """Standard normal latents, float32 [1, channels, height / 16, width / 16], height and width in pixels."""
-    shape = (1, channels, height // TOKEN_PIXELS, width // TOKEN_PIXELS)
-    return mx.random.normal(shape, key=mx.random.key(seed))
-
-
 def pack(latents: mx.array) -> mx.array:
     """[1, channels, H/16, W/16] → [1, tokens, channels], row by row."""
     return latents.flatten(2).swapaxes(1, 2)

@@ -42,6 +42,9 @@ class RunFacts:
     caches_references: bool = False
     """Whether what the transformer makes of them is kept for all steps, in place of computing it in each."""
 
+    lora_bytes: int = 0
+    """Bytes of LoRAs beside the transformer's weights; what they compute on the way is too little to plan."""
+
     @property
     def compute_bytes(self) -> int:
         return DTYPE_BYTES[self.dtype]

@@ -106,7 +106,10 @@ LINE = "Steps: 20, Sampler: Euler, CFG scale: 4, Seed: 42, Size: 768x512"
             f"a fox\n{LINE}, Denoising strength: 0.5, Hires upscale: 2",
             "AUTOMATIC1111",
             TAKEN,
-            ["Denoising strength 0.5 (pictures start from noise here)", "Hires upscale 2 (there is no such"],
+            [
+                "Denoising strength 0.5 (the picture that it began with is not in the file)",
+                "Hires upscale 2 (there is no such",
+            ],
         ),
         (
             'a fox\nSteps: 20, Note: "unclosed, Seed: 42, Size: 768x512',

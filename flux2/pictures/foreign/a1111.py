@@ -29,6 +29,7 @@ _PROGRAMS = (
 )
 """Name in lower case, the beginning of its value, and whose text it is then."""
 _STEPS, _SIZE, _SEED = ("steps",), ("size",), ("seed",)
+_VARIATION, _VARIATION_STRENGTH = ("variation seed",), ("variation seed strength",)
 _CFG = ("cfg scale", "guidance scale", "cfg")
 _EMBEDDED = ("distilled cfg scale", "guidance", "flux guidance")
 _MODEL = ("model", "base model", "model name")
@@ -64,6 +65,8 @@ def read_a1111(candidate: Candidate) -> FoundSettings | None:
     _take_resources(found, settings)
     found.take("steps", _popped(settings, _STEPS))
     found.take("seed", _popped(settings, _SEED))
+    found.take("variation_seed", _popped(settings, _VARIATION))
+    found.take("variation_strength", _popped(settings, _VARIATION_STRENGTH))
     found.take_size_text(_popped(settings, _SIZE))
     found.take_model(_popped(settings, _MODEL))
     found.take_guidance(_popped(settings, _CFG), _popped(settings, _EMBEDDED))

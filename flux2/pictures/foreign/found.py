@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ OWN_SAMPLER = "FLUX.2 is sampled with Euler steps on its own schedule here"
 OWN_SAMPLERS = ("euler", "k_euler", "simple", "normal")
 """Names of what is done here, too, in lower case."""
 NO_LORAS = "LoRAs are not applied"
-NO_PICTURES = "pictures start from noise here"
+NO_PICTURES = "the picture that it began with is not in the file"
 _LARGEST = 10**40
 """Above any setting; JSON knows whole numbers that no float holds."""
 _LONGEST = 60
@@ -27,6 +27,11 @@ _LONGEST = 60
 _SIZE = re.compile(r"\D{0,3}(\d{1,6})\D{1,4}(\d{1,6})")
 _UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """What a terminal obeys, and half characters out of JSON's escapes."""
+_NUMBERS: dict[str, Callable[[Any], int | float]] = {
+    **dict.fromkeys(("steps", "seed", "variation_seed"), lambda figure: figure),  # one that is not whole is refused
+    **dict.fromkeys(("guidance", "variation_strength"), float),
+}
+"""What a request's numbers are made of where they are written as texts."""
 _NAMES = {"negative_prompt": "negative prompt"}
 
 
@@ -65,16 +70,16 @@ class FoundSettings:
         if name == "seed" and (number(value) or 0) > MAX_SEED:
             self.leave_out("seed", value, f"above {MAX_SEED}")
             return
-        if name in ("steps", "seed", "guidance"):
+        if name in _NUMBERS:
             figure = number(value)
             if figure is None:
                 self.leave_out(_NAMES.get(name, name), value, "it is no number")
                 return
-            value = float(figure) if name == "guidance" else figure
+            value = _NUMBERS[name](figure)
         elif isinstance(value, str):
             value = _UNSAFE.sub("", value.replace("\r\n", "\n"))
         try:
-            GenerationRequest.from_dict({"prompt": "-", name: value}).validated()
+            GenerationRequest.from_dict({"prompt": "-", name: value}).check_field(name)
         except RequestError as error:
             self.leave_out(_NAMES.get(name, name), value, _clause(error))
         else:

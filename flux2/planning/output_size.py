@@ -1,0 +1,44 @@
+"""The size of the picture that a request makes, where it leaves that open."""
+
+from __future__ import annotations
+
+import math
+from typing import TypeGuard
+
+from flux2.architecture import reference_sizes
+from flux2.architecture.catalog import ModelCard
+from flux2.architecture.reference_sizes import Size
+from flux2.request import GenerationRequest
+
+
+def output_size(request: GenerationRequest, card: ModelCard | None, default: Size) -> Size:
+    """Width and height: as asked for, else of the shape of the first reference, else the model's.
+
+    Args:
+        card: the model's; None for one that is not in the catalog.
+        default: what the model makes of a prompt alone.
+    """
+    width, height = default
+    if request.references and request.references[0].width and request.references[0].height:
+        first = request.references[0].width, request.references[0].height
+        width, height = _nearest(first, card.sizes) if _is_bound(card) else reference_sizes.output_size(*first)
+    return width if request.width is None else request.width, height if request.height is None else request.height
+
+
+def reference_pixels(request: GenerationRequest, card: ModelCard | None) -> int | None:
+    """Area that each reference is shrunk to where it has more, pixels; None is diffusers' 1024².
+
+    A model that was trained for a few sizes was trained for references of these.
+    """
+    if request.reference_pixels or not _is_bound(card):
+        return request.reference_pixels
+    return max(width * height for width, height in card.sizes)
+
+
+def _is_bound(card: ModelCard | None) -> TypeGuard[ModelCard]:
+    return card is not None and card.only_these_sizes
+
+
+def _nearest(size: Size, sizes: tuple[Size, ...]) -> Size:
+    """The one of these sizes whose shape is nearest."""
+    return min(sizes, key=lambda other: abs(math.log(other[0] * size[1] / (other[1] * size[0]))))
