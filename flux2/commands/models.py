@@ -15,7 +15,7 @@ from flux2.backend.awake import kept_awake
 from flux2.commands.cancelling import CancelOnSignal
 from flux2.errors import GenerationCancelled, RequestError
 from flux2.events import DownloadProgress
-from flux2.humanize import parameters, seconds, size
+from flux2.humanize import either, parameters, seconds, size
 from flux2.store.inventory import ModelEntry, deletable, delete_model, free_room, list_models
 from flux2.streams import deliver
 
@@ -93,7 +93,7 @@ def _where(entry: ModelEntry) -> str:
         case "ready":
             return _short(Path(entry.folder)) + prepared
         case "file":
-            of = " or ".join(entry.bases) or "no known model"
+            of = either(entry.bases) if entry.bases else "no known model"
             return f"{_short(Path(entry.folder))}, of {of}{prepared}"
         case "partly":
             return f"{size(entry.here)} of it here; `flux2 models download {entry.name}` goes on"

@@ -14,7 +14,7 @@ from textual.content import Content
 
 from flux2.architecture.catalog import MODELS, ModelCard
 from flux2.errors import RequestError
-from flux2.humanize import parameters
+from flux2.humanize import either, parameters
 from flux2.request import AUTO, GenerationRequest
 from tui.lines.text import gigabytes
 from tui.program import Program
@@ -62,7 +62,9 @@ def model_line(card: ModelCard) -> str:
 
 
 def _file_line(file: WeightsFile) -> str:
-    return f"{gigabytes(file.size):>5} GB  a file of {' or '.join(file.bases) or 'no model that is known here'}"
+    return (
+        f"{gigabytes(file.size):>5} GB  a file of {either(file.bases) if file.bases else 'no model that is known here'}"
+    )
 
 
 def _model_note(app: Program, card: ModelCard) -> Content:
