@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, Self
 
-from flux2.architecture.canvas_sizes import working_size
 from flux2.architecture.catalog import MODELS, find_card
 from flux2.architecture.limits import BITS, MAX_TEXT_TOKENS, TOKEN_PIXELS
 from flux2.architecture.strength import as_run
@@ -534,12 +533,10 @@ class GenerationRequest:
             self.source, self.mask, self.strength, self.outpaint, self.steps, sides=sides, most_steps=MAX_STEPS
         )
 
-    def drawn_size(self, of_model: tuple[int, int]) -> tuple[int, int]:
-        """Width and height that the model draws at: what is named, else the source's, else those of the model."""
-        width, height = of_model
-        if self.source:
-            width, height = working_size((self.source.width, self.source.height), self.outpaint, MAX_SIZE)
-        return width if self.width is None else self.width, height if self.height is None else self.height
+    @property
+    def keeps_by_mask(self) -> bool:
+        """Whether a part of the source is kept whatever the strength."""
+        return bool(self.mask or self.outpaint)
 
     @property
     def shows_source(self) -> bool:

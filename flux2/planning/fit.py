@@ -134,6 +134,8 @@ def facts_of(request: GenerationRequest, networks: Networks, engine: Engine) -> 
         guided=is_guided(networks.guidance, guidance),
         text_tokens=request.max_sequence_length or 0,
         references=tuple(prepared_size(each.width, each.height, most).cropped for each in request.references),
+        source=request.source is not None,
+        source_as_reference=request.shows_source,
         caches_references=networks.caches_references,
         lora_bytes=lora_bytes(request.loras, networks.transformer, engine.dtype),
     )
