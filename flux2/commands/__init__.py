@@ -1,1 +1,1 @@
-"""The commands of `flux2`: each module fills its parser and runs itself; `flux2.cli` imports the one that is asked for."""
+"""The commands of `flux2`: each module fills its parser and runs itself; the one that is asked for is imported."""
