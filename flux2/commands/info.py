@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,7 @@ def _as_json(path: Path) -> str:
         return json.dumps({"path": str(path), **ours.to_dict()})
     left_out = [{"what": item.what, "why": item.why} for item in found.left_out]
     told = {"program": found.program, **found.values, "left_out": left_out, "not_understood": found.not_understood}
-    return json.dumps({"path": str(path), **told})
+    return json.dumps({"path": str(path), **told}, default=asdict)
 
 
 def _as_text(path: Path) -> str:
@@ -97,6 +98,7 @@ def _facts_of_others(found: FoundSettings) -> list[tuple[str, object]]:
         ("model", ", ".join(str(values[name]) for name in ("model", "quantization") if name in values)),
         ("size", "×".join(str(values[name]) for name in ("width", "height") if name in values)),
         *((name, values.get(name)) for name in ("steps", "guidance", "seed")),
+        ("loras", ", ".join(map(str, values.get("loras", ())))),
         ("made with", found.program),
         *(("not taken", item) for item in found.left_out),
         *(("unread", text) for text in found.not_understood),
