@@ -15,7 +15,7 @@ from flux2.humanize import printable, seconds, size
 from flux2.request_fields import lines
 
 if TYPE_CHECKING:
-    from flux2.attachment import Attachment
+    from flux2.inputs.attachment import Attachment
     from flux2.pictures.foreign.found import FoundSettings
     from flux2.pictures.image_metadata import ImageMetadata
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from flux2.attachment import Attachment
 from flux2.errors import RequestError
 from flux2.humanize import printable
+from flux2.inputs.attachment import Attachment
 from flux2.paths import expand
 
 ALPHA = "alpha"
