@@ -85,7 +85,7 @@ def settings_of(picture: Path, unsaid: Mapping[str, Any], *, with_pictures: bool
         RequestError: if one of them is not here any more.
         Flux2Error: if the picture says nothing of how it was made.
     """
-    from flux2.pictures.taken_settings import take_settings
+    from flux2.pictures.foreign.taken_settings import take_settings
 
     taken = take_settings(picture, unsaid)
     if taken.pictures.missing and with_pictures:

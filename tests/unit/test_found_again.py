@@ -14,10 +14,10 @@ from flux2.commands.request_options import read_request
 from flux2.errors import RequestError
 from flux2.paths import attachments_dir
 from flux2.pictures.attachments import attach, check_kept
+from flux2.pictures.foreign.taken_settings import take_settings
 from flux2.pictures.found_again import find_again
 from flux2.pictures.image_metadata import ImageMetadata
 from flux2.pictures.images import save_png
-from flux2.pictures.taken_settings import take_settings
 from flux2.request import GenerationRequest
 
 RED, BLUE = "red", "blue"
