@@ -39,6 +39,15 @@ def loras_dir() -> Path:
     return config_dir() / "loras"
 
 
+def weights_dir() -> Path:
+    """Where single files of weights lie: FLUX2_WEIGHTS, the user's setting, or `models` beside the settings."""
+    if chosen := os.environ.get("FLUX2_WEIGHTS"):
+        return expand(chosen).absolute()
+    if chosen := settings().weights_folder:
+        return _from_home(chosen)
+    return config_dir() / "models"
+
+
 def list_loras() -> list[Path]:
     """The files in the folder for LoRAs and in its folders, by name; none where it can't be read."""
     try:
