@@ -43,6 +43,7 @@ def test_the_program_itself_is_imported_by_its_start_alone() -> None:
     assert files == [ROOT / "tui" / "__main__.py"]
 
 
-def test_what_only_a_worker_is_asked_with_waits_until_the_first_frame_is_out() -> None:
-    program = "import sys, tui.app; print([name for name in sys.modules if name.startswith('flux2.worker')])"
+def test_what_models_and_workers_are_looked_at_with_waits_until_the_first_frame_is_out() -> None:
+    later = ("flux2.worker", "flux2.store", "flux2.checkpoint")
+    program = f"import sys, tui.app; print([name for name in sys.modules if name.startswith({later})])"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, cwd=ROOT).stdout.strip() == b"[]"
