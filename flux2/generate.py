@@ -109,6 +109,7 @@ class Generator:
         request = self._decide(request, report)
         kept_model = self._model(request, report)
         pipeline = kept_model.pipeline
+        request = replace(request, base=kept_model.model.base)
         request = pipeline.completed(pipeline.with_loras_found(request, report)).validated()
         assert request.seed is not None
         path = output_path(request.output, pictures_dir(), request, request.seed, settings().output_name)

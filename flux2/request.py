@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, Self
 
-from flux2.architecture.canvas_sizes import working_size
 from flux2.architecture.catalog import MODELS, find_card
 from flux2.architecture.limits import BITS, MAX_TEXT_TOKENS, TOKEN_PIXELS
 from flux2.architecture.strength import as_run
@@ -25,6 +24,8 @@ RESIDENCIES = ("resident", "streamed")
 """Places of the transformer: in memory as a whole, or its blocks read in every step while the one before computes."""
 AUTO = "auto"
 """Word for the best quantization or residency that fits this machine (`flux2.planning.planner`)."""
+NOISES = ("torch", "mlx")
+"""Generators of a seed's noise: PyTorch's on the CPU, which diffusers and ComfyUI use, and MLX's."""
 SIZE_MULTIPLE = TOKEN_PIXELS
 MIN_SIZE, MAX_SIZE = 64, 4096  # pixels per side
 MAX_STEPS = 1000  # the scheduler's num_train_timesteps
@@ -84,6 +85,14 @@ def _check_guidance(_: str, guidance: float) -> str | None:
 
 def _check_seed(_: str, seed: int) -> str | None:
     return None if 0 <= seed <= MAX_SEED else f"Seed {seed} is out of range; choose 0 to {MAX_SEED}."
+
+
+def _check_noise(_: str, noise: str) -> str | None:
+    return None if noise in NOISES else f"Noise {noise!r} is unknown; choose one of {', '.join(NOISES)}."
+
+
+def _check_share(name: str, share: float) -> str | None:
+    return None if 0.0 <= share <= 1.0 else f"The {name.replace('_', ' ')} {share} is out of range; choose 0 to 1."
 
 
 def _check_length(name: str, length: int) -> str | None:
@@ -411,6 +420,39 @@ class GenerationRequest:
         ),
     )
     """Area that each reference is shrunk to where it has more, pixels; None is diffusers' 1024²."""
+    noise: str = about(
+        "torch",
+        choices=NOISES,
+        check=_check_noise,
+        line="seed",
+        shown=lambda noise: "" if noise == NOISES[0] else f"of {noise}'s noise",
+        joined=" ",
+        option=Option(
+            names=("--noise",),
+            help="whose noise a seed draws: torch is diffusers' and ComfyUI's, mlx that of earlier versions and mflux",
+        ),
+    )
+    """Generator that the seed is for, one of NOISES."""
+    variation_seed: int | None = about(
+        None,
+        check=_check_seed,
+        line="variation",
+        option=Option(
+            names=("--variation-seed",), metavar="S", help="another seed, towards whose noise the seed's is turned"
+        ),
+    )
+    variation_strength: float | None = about(
+        None,
+        check=_check_share,
+        line="variation",
+        joined=" × ",
+        option=Option(
+            names=("--variation-strength",),
+            metavar="SHARE",
+            help="how far: 0 is the seed's own noise, 1 the variation's",
+        ),
+    )
+    """Share of the way on the arc between the two noises."""
     loras: tuple[Lora, ...] = about(
         (),
         kind="loras",
@@ -430,6 +472,7 @@ class GenerationRequest:
     sigmas: tuple[float, ...] | None = about(
         None,
         by_model=True,
+        planned=False,
         check=_check_sigmas,
         line="sigmas",
         shown=_names,
@@ -460,14 +503,23 @@ class GenerationRequest:
             RequestError: one sentence naming the value and what would do instead.
         """
         for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None and (complaint := said_of(field).check(field.name, value)):
-                raise RequestError(complaint)
+            self.check_field(field.name)
+        if self.variation_seed is not None and self.variation_strength is None:
+            raise RequestError(
+                f"Variation seed {self.variation_seed} changes nothing without a strength; choose one from 0 to 1, "
+                "such as 0.1 (--variation-strength)."
+            )
         if self.sigmas and self.steps not in (None, as_run(len(self.sigmas), self.strength or 1.0)[0]):
             raise RequestError(f"There are {len(self.sigmas)} sigmas for {self.steps} steps; give one per step.")
         if complaint := self._source_complaint():
             raise RequestError(complaint)
         return self
+
+    def check_field(self, name: str) -> None:
+        """Raises RequestError if the value of this field makes no sense, whatever those of the others are."""
+        value, said = getattr(self, name), said_of(self.__dataclass_fields__[name])
+        if value is not None and (complaint := said.check(name, value)):
+            raise RequestError(complaint)
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:
@@ -481,12 +533,10 @@ class GenerationRequest:
             self.source, self.mask, self.strength, self.outpaint, self.steps, sides=sides, most_steps=MAX_STEPS
         )
 
-    def drawn_size(self, of_model: tuple[int, int]) -> tuple[int, int]:
-        """Width and height that the model draws at: what is named, else the source's, else those of the model."""
-        width, height = of_model
-        if self.source:
-            width, height = working_size((self.source.width, self.source.height), self.outpaint, MAX_SIZE)
-        return width if self.width is None else self.width, height if self.height is None else self.height
+    @property
+    def keeps_by_mask(self) -> bool:
+        """Whether a part of the source is kept whatever the strength."""
+        return bool(self.mask or self.outpaint)
 
     @property
     def shows_source(self) -> bool:
@@ -494,8 +544,13 @@ class GenerationRequest:
         return bool(self.outpaint) if self.source_as_reference is None else self.source_as_reference
 
     def with_seed(self) -> Self:
-        """Itself with a random seed where it has none."""
-        return self if self.seed is not None else replace(self, seed=secrets.randbelow(MAX_SEED + 1))
+        """Itself with a random seed where it has none, for a variation, too, where there is one."""
+        found: dict[str, Any] = {}
+        if self.seed is None:
+            found["seed"] = secrets.randbelow(MAX_SEED + 1)
+        if self.variation_strength and self.variation_seed is None:
+            found["variation_seed"] = secrets.randbelow(MAX_SEED + 1)
+        return replace(self, **found) if found else self
 
     def resolved(self) -> Self:
         """Itself with a seed, and with the wildcards of its prompt as this seed has them."""
@@ -503,6 +558,15 @@ class GenerationRequest:
         if seeded.seed is None or not has_wildcards(template):
             return seeded
         return replace(seeded, prompt=resolve(template, seeded.seed), prompt_template=template)
+
+    @classmethod
+    def from_kept(cls, data: dict[str, Any]) -> Self:
+        """Read one that was kept, perhaps by an earlier version: what that had not, was as it always did it.
+
+        Raises:
+            RequestError: as `from_dict`.
+        """
+        return cls.from_dict({"noise": "mlx"} | data)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -42,6 +42,6 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         RequestError: if no picture is named.
     """
-    if not args.references:
+    if not args.references and args.settings_of is None:
         raise RequestError("There is no picture to edit; name one with --image.")
     return t2i.run(args)

@@ -7,11 +7,12 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from flux2.architecture.catalog import find_card
+from flux2.architecture.catalog import find_card, label
 from flux2.architecture.limits import DTYPE_BYTES
 from flux2.commands.pictures_in import looked_at
 from flux2.commands.request_options import add_request_options, read_request
 from flux2.errors import RequestError
+from flux2.lora.planned import refuse_misfits
 from flux2.planning.budget import Budget, read_budget
 from flux2.planning.fit import best_fit, facts_of, machines
 from flux2.planning.planner import MemoryPlan, plan_all
@@ -76,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
     request = read_request(args, looked_at(), prompt="-").validated()
     _refuse_what_a_run_would(request)
     networks = networks_for(request)
+    refuse_misfits(request.loras, networks.transformer, label(request.model))
     engine, budget = _this_machine(args.dtype, limit)
     plans = [
         found

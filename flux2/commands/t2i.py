@@ -33,6 +33,7 @@ examples:
   flux2 t2i "a red fox in the snow" --seed 42
   flux2 t2i "a red fox in the snow" --model klein-4b --transformer-quant int4
   flux2 t2i "a red fox" --model klein-base-4b --guidance 4 --negative-prompt "blurry"
+  flux2 t2i --settings-of fox.png --seed 7
   fortune | flux2 t2i - --output pictures/ --json"""
 
 

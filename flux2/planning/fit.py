@@ -10,6 +10,7 @@ from flux2 import humanize
 from flux2.architecture.catalog import find_card, label
 from flux2.architecture.guidance import DEFAULTS, is_guided
 from flux2.architecture.reference_sizes import prepared_size
+from flux2.lora.planned import lora_bytes
 from flux2.planning.budget import MACHINES, Budget, Verdict, machine_limit
 from flux2.planning.output_size import output_size, reference_pixels
 from flux2.planning.planner import MemoryPlan, plan, plan_all
@@ -133,7 +134,10 @@ def facts_of(request: GenerationRequest, networks: Networks, engine: Engine) -> 
         guided=is_guided(networks.guidance, guidance),
         text_tokens=request.max_sequence_length or 0,
         references=tuple(prepared_size(each.width, each.height, most).cropped for each in request.references),
+        source=request.source is not None,
+        source_as_reference=request.shows_source,
         caches_references=networks.caches_references,
+        lora_bytes=lora_bytes(request.loras, networks.transformer, engine.dtype),
     )
 
 

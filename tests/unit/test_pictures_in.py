@@ -76,6 +76,7 @@ def test_what_is_asked_for_is_the_same_in_t2i() -> None:
         ("--image gone.png", "gone.png can't be read: No such file"),
         ("--image .", "it is a folder"),
         ("--mask alpha", "no picture to edit"),
+        ("--strength 0.5", "no picture to edit"),
         ("--image a.png --mask alpha", "Nothing of a.png is transparent"),
         ("--image a.png --strength 0", "Strength 0.0 is out of range"),
         ("--image a.png --strength nan", "Strength nan is out of range"),
@@ -93,8 +94,11 @@ def test_nonsense_is_one_sentence_before_any_work(
     assert sorted(here.iterdir()) == before
 
 
-def test_a_mask_without_a_picture_is_told_with_the_option_that_names_one(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["t2i", "at night", "--mask", "alpha"]) == 2
+@pytest.mark.parametrize("option", ["--mask alpha", "--mask m.png", "--strength 0.5", "--outpaint 1,2,3,4"])
+def test_what_is_done_to_no_picture_is_told_with_the_option_that_names_one(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["t2i", "at night", *option.split()]) == 2
     assert "name it with --image" in capsys.readouterr().err
 
 
