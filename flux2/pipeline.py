@@ -42,9 +42,9 @@ from flux2.denoise.transformer_loading import TransformerLoader
 from flux2.denoise.watched import OnStep, denoise_watched
 from flux2.encode.text_encoding import PromptEncoder
 from flux2.errors import Flux2Error, NumericalError, RequestError
+from flux2.inputs.loras import Lora
 from flux2.lora.held import HeldLoras
 from flux2.lora.loader_mixin import LoraLoaderMixin
-from flux2.loras import Lora
 from flux2.models.reference_cache import ReferenceCache
 from flux2.planning.cautions import cautions
 from flux2.planning.output_size import output_size, reference_pixels

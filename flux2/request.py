@@ -11,12 +11,12 @@ from typing import Any, Self
 from flux2.architecture.catalog import MODELS, find_card
 from flux2.architecture.limits import BITS, MAX_TEXT_TOKENS, TOKEN_PIXELS
 from flux2.architecture.strength import as_run
-from flux2.attachment import Attachment, check_attachment
 from flux2.dataclass_json import read_dataclass
 from flux2.errors import RequestError
-from flux2.loras import Lora, check_loras, what_loras_do
+from flux2.inputs.attachment import Attachment, check_attachment
+from flux2.inputs.loras import Lora, check_loras, what_loras_do
+from flux2.inputs.source import source_complaint
 from flux2.request_fields import Option, about, said_of
-from flux2.request_source import source_complaint
 from flux2.wildcards import has_wildcards, resolve
 
 QUANTIZATIONS = ("bf16", *BITS)

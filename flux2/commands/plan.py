@@ -37,15 +37,8 @@ _MIB = 2**20
 _GROUPS = {"resident": "kept in memory", "streamed": "read in every step"}
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "plan",
-        help="say how much memory a run will take",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def fill(parser: argparse.ArgumentParser) -> None:
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     add_request_options(parser, planned=True)
     add = parser.add_argument
     add("--dtype", choices=tuple(DTYPE_BYTES), help="what is computed in (default: the backend's best)")

@@ -10,8 +10,8 @@ import PIL
 from PIL import Image
 
 from flux2.architecture.reference_sizes import complaint, prepared_size
-from flux2.attachment import Attachment
 from flux2.errors import RequestError
+from flux2.inputs.attachment import Attachment
 from flux2.pictures.as_seen import as_seen
 from flux2.pictures.attachments import opened_attachment
 from flux2.references.encoding import Pixels

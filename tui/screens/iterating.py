@@ -146,7 +146,7 @@ def ask_for_picture(app: Program) -> None:
 
 async def take_settings(app: Program, path: Path) -> None:
     """Make a picture's settings those of the next one, and say what could not be taken; without a prompt ours stays."""
-    from flux2.pictures import taken_settings
+    from flux2.pictures.foreign import taken_settings
 
     unsaid = {"model": app.choices.model, "quantization": app.choices.quantization, "prompt": app.choices.prompt}
     try:

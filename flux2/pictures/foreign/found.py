@@ -11,7 +11,7 @@ from flux2.architecture.model_names import catalog_name, read_name
 from flux2.architecture.published import ARCHITECTURES
 from flux2.errors import RequestError
 from flux2.folders import lora_name, lora_named
-from flux2.loras import Lora
+from flux2.inputs.loras import Lora
 from flux2.pictures.foreign.prompt_tags import without_tags
 from flux2.request import MAX_SEED, MAX_SIZE, MIN_SIZE, SIZE_MULTIPLE, GenerationRequest
 from flux2.wildcards import has_wildcards
