@@ -15,10 +15,10 @@ from flux2 import Flux2Pipeline
 from flux2 import events as ev
 from flux2.architecture.published import ARCHITECTURES
 from flux2.architecture.reference_caching import caches_references
-from flux2.attachment import Attachment
 from flux2.checkpoint.networks import NetworkSource
 from flux2.denoise.resume import identify
 from flux2.errors import GenerationCancelled, RequestError
+from flux2.inputs.attachment import Attachment
 from flux2.models.reference_cache import ReferenceCache
 from flux2.models.transformer_blocks import TransformerBlock
 from flux2.pictures.attachments import attach

@@ -8,7 +8,7 @@ import pytest
 
 from flux2.architecture.catalog import MODELS
 from flux2.architecture.reference_sizes import complaint, output_size, prepared_size
-from flux2.attachment import Attachment
+from flux2.inputs.attachment import Attachment
 from flux2.planning import output_size as planned
 from flux2.request import GenerationRequest
 
