@@ -24,6 +24,7 @@ from flux2.models.transformer_blocks import TransformerBlock
 from flux2.pictures.attachments import attach
 from flux2.references import picture_encoder
 from flux2.references.picture_encoder import PictureEncoder
+from flux2.references.reference_pictures import encodable
 from flux2.reporting import RunReport
 from flux2.request import GenerationRequest
 
@@ -100,7 +101,7 @@ def test_only_new_pictures_need_a_phase(pipe: Flux2Pipeline) -> None:
 
 
 def test_another_autoencoder_dtype_or_picture_is_another_entry(pipe: Flux2Pipeline) -> None:
-    wanted = pipe._encodables(GenerationRequest(prompt="-", references=(Attachment(digest="a", width=64, height=64),)))
+    wanted = [encodable(Attachment(digest="a", width=64, height=64), None, {})]
     report = RunReport()
     zeros = [replace_pixels(each) for each in wanted]
     pipe._pictures.encode(zeros, report)
