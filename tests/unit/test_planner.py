@@ -21,12 +21,12 @@ from flux2.bench.synthetic import write_synthetic
 from flux2.denoise import preview, transformer_loading
 from flux2.denoise.preview import DrawnPreview
 from flux2.errors import CheckpointError
+from flux2.inputs.checks import QUANTIZATIONS, RESIDENCIES
 from flux2.paths import pocket_checkpoint
 from flux2.planning import this_machine
 from flux2.planning.planner import MemoryPlan, plan, plan_all
 from flux2.planning.run_facts import RunFacts
 from flux2.quantization import matmul_choice
-from flux2.request import QUANTIZATIONS, RESIDENCIES
 from flux2.store.configs import find_networks
 from tests.unit.checkpoints import resident
 

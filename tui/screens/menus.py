@@ -15,7 +15,8 @@ from textual.content import Content
 from flux2.architecture.catalog import MODELS, ModelCard
 from flux2.errors import RequestError
 from flux2.humanize import either, parameters
-from flux2.request import AUTO, GenerationRequest
+from flux2.inputs.checks import AUTO
+from flux2.request import GenerationRequest
 from tui.lines.text import gigabytes
 from tui.program import Program
 from tui.screens.choosing_model import choose_model
