@@ -8,9 +8,8 @@ from textual.content import Content
 
 from flux2.events import DownloadProgress
 from flux2.folders import models_dir_variable
-from flux2.humanize import clock, either, parameters, printable
+from flux2.humanize import clock, either, gigabytes, parameters, printable
 from flux2.store.inventory import ModelEntry
-from tui.lines.text import gigabytes
 from tui.terminal.glyphs import Glyphs
 
 TITLE_WIDTH = 22
