@@ -7,7 +7,7 @@ from pathlib import Path
 
 import platformdirs
 
-from flux2.loras import ENDING
+from flux2.inputs.loras import ENDING
 from flux2.paths import config_dir, expand
 from flux2.settings import settings
 

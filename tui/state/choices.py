@@ -11,7 +11,8 @@ from flux2.architecture.catalog import ModelCard, find_card
 from flux2.dataclass_json import read_dataclass, read_value
 from flux2.disk.atomic import put_aside, write_atomically
 from flux2.disk.private import make_private, read_own
-from flux2.request import AUTO, MAX_SEED, GenerationRequest
+from flux2.inputs.checks import AUTO, MAX_SEED
+from flux2.request import GenerationRequest
 from flux2.request_fields import about, recipe, said_of
 from flux2.settings import Settings
 
