@@ -68,7 +68,7 @@ class About:
     line: str = ""
     """The line that tells of it beside a picture; "" where nothing does."""
     shown: Callable[[Any], str] = str
-    """The value as that line tells it."""
+    """The value as that line tells it; "" where there is nothing to tell."""
     joined: str = ", "
     """What stands before it on a line that begins with another field."""
     option: Option | None = None
@@ -113,6 +113,8 @@ def lines(request: Any) -> dict[str, str]:
         said, value = said_of(field), getattr(request, field.name)
         if said.line and value not in (None, "", ()):
             shown = said.shown(value)
+            if not shown:
+                continue
             told[said.line] = f"{told[said.line]}{said.joined}{shown}" if said.line in told else shown
     return told
 

@@ -23,15 +23,8 @@ examples:
   flux2 edit "an oil painting" --image cat.png --strength 0.6"""
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "edit",
-        help="make a picture from pictures and a text",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def fill(parser: argparse.ArgumentParser) -> None:
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     t2i.add_options(parser)
     parser.set_defaults(run=run)
 
@@ -42,6 +35,6 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         RequestError: if no picture is named.
     """
-    if not args.references:
+    if not args.references and args.settings_of is None:
         raise RequestError("There is no picture to edit; name one with --image.")
     return t2i.run(args)

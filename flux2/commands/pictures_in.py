@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from flux2.attachment import Attachment
 from flux2.errors import RequestError
 from flux2.humanize import printable
+from flux2.inputs.attachment import Attachment
 from flux2.paths import expand
 
 ALPHA = "alpha"
@@ -46,24 +46,53 @@ def looked_at() -> TakeIn:
     return TakeIn(picture=look, alpha=look)
 
 
-def with_roles(values: dict[str, Any], take_in: TakeIn) -> dict[str, Any]:
+def with_roles(values: Mapping[str, Any], take_in: TakeIn, earlier: Mapping[str, Any]) -> dict[str, Any]:
     """A request's values, with attachments in place of paths, and the first picture as the source where it is changed.
 
+    Args:
+        values: those that were typed.
+        earlier: those that hold where nothing was typed, of a picture whose settings are taken.
+
     Raises:
-        RequestError: if there is no picture whose transparency could be the mask.
+        RequestError: if something is to be done to a picture, and none is named.
         Flux2Error: if one can't be read.
     """
+    taken = {**earlier, **values}
     paths = [expand(name) for name in values.get("references", ())]
-    if not paths and "mask" not in values:
-        return values
-    taken = {**values, "references": tuple(take_in.picture(path) for path in paths)}
-    if any(name in values for name in _CHANGES) and paths:
-        taken["source"], taken["references"] = taken["references"][0], taken["references"][1:]
+    if paths:
+        taken |= {"references": tuple(take_in.picture(path) for path in paths), "source": None}
+    changes = [name for name in _CHANGES if taken.get(name) is not None]
+    if changes and not taken.get("source"):
+        if not taken.get("references"):
+            raise RequestError(f"--{changes[0]} is for a picture to change, and there is none; name it with --image.")
+        taken["source"], *others = taken["references"]
+        taken["references"] = tuple(others)
     if mask := values.get("mask"):
         if mask == ALPHA and not paths:
-            raise RequestError("--mask alpha needs the picture that it is the transparency of; name it with --image.")
+            raise RequestError("--mask alpha is of the picture that --image names; name it.")
         taken["mask"] = take_in.alpha(paths[0]) if mask == ALPHA else take_in.picture(expand(mask))
     return taken
+
+
+def settings_of(picture: Path, unsaid: Mapping[str, Any], *, with_pictures: bool) -> dict[str, Any]:
+    """Values of the request that a picture was made with; what is not taken goes to standard error.
+
+    Args:
+        unsaid: values for what the picture does not say.
+        with_pictures: whether those that it was made with are needed.
+
+    Raises:
+        RequestError: if one of them is not here any more.
+        Flux2Error: if the picture says nothing of how it was made.
+    """
+    from flux2.pictures.foreign.taken_settings import take_settings
+
+    taken = take_settings(picture, unsaid)
+    if taken.pictures.missing and with_pictures:
+        raise RequestError(taken.pictures.complaint)
+    if taken.left_out:
+        _say(taken.left_out)
+    return {field.name: getattr(taken.request, field.name) for field in fields(taken.request)}
 
 
 def _say(sentence: str) -> None:

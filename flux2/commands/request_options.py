@@ -6,11 +6,13 @@ import argparse
 import os
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from flux2.commands.pictures_in import TakeIn, kept, with_roles
+from flux2.commands.pictures_in import TakeIn, kept, settings_of, with_roles
 from flux2.errors import RequestError
-from flux2.request import MAX_PROMPT, GenerationRequest
+from flux2.inputs.checks import MAX_PROMPT
+from flux2.request import GenerationRequest
 from flux2.request_fields import Option, said_of
 from flux2.streams import read_input
 
@@ -21,6 +23,13 @@ def add_request_options(parser: argparse.ArgumentParser, *, planned: bool = Fals
     Args:
         planned: those alone that the memory of a run may depend on.
     """
+    parser.add_argument(
+        "--settings-of",
+        "--from",
+        type=Path,
+        metavar="PICTURE",
+        help="take the settings of a picture, and the pictures that it was made with, where no option says otherwise",
+    )
     hints = get_type_hints(GenerationRequest)
     under: dict[str, argparse._ActionsContainer] = {"": parser}
     for field in fields(GenerationRequest):
@@ -33,7 +42,7 @@ def add_request_options(parser: argparse.ArgumentParser, *, planned: bool = Fals
 
 
 def _add(parser: argparse._ActionsContainer, name: str, option: Option, hint: Any, choices: tuple[str, ...]) -> None:
-    named: dict[str, Any] = {"dest": name} if option.names[0].startswith("-") else {}
+    named: dict[str, Any] = {"dest": name} if option.names[0].startswith("-") else {"nargs": "?"}
     if hint is bool:
         parser.add_argument(*option.names, **named, action="store_true", help=option.help)
         return
@@ -86,7 +95,7 @@ def read_request(args: argparse.Namespace, take_in: TakeIn | None = None, **unas
         unasked: fields that the command has no option for.
 
     Raises:
-        RequestError: if standard input holds more than a prompt.
+        RequestError: if there is no prompt, or standard input holds more than one.
         Flux2Error: if a picture can't be read.
     """
     from flux2.store.local import default_model, resolve_name
@@ -98,8 +107,13 @@ def read_request(args: argparse.Namespace, take_in: TakeIn | None = None, **unas
         if value is not None and not (value == "" and kind == "model"):
             repeated = isinstance(value, list)
             values[field.name] = tuple(value) if repeated else read[kind](value) if kind in read else value
-    taken = with_roles(values, take_in or kept())
-    return GenerationRequest(**{"model": default_model(), **unasked, **taken})
+    before: dict[str, Any] = {"model": default_model(), **unasked}
+    if args.settings_of is not None:
+        before = settings_of(args.settings_of, {"prompt": "", **before}, with_pictures="references" not in values)
+        before |= {"prompt_template": None} if "prompt" in values else {}
+    if "prompt" not in {**before, **values}:
+        raise RequestError("There is no prompt; say what the picture should show.")
+    return GenerationRequest(**with_roles(values, take_in or kept(), before))
 
 
 def _prompt(text: str) -> str:

@@ -14,11 +14,11 @@ from flux2.architecture.transformer import transformer_shapes
 from flux2.backend.mlx import mx
 from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, NetworkSource
+from flux2.inputs.checks import AUTO
 from flux2.paths import pocket_checkpoint
 from flux2.planning.planner import plan
 from flux2.planning.run_facts import RunFacts
 from flux2.quantization.linear import MODES, QuantizedLinear
-from flux2.request import AUTO
 from flux2.store.configs import find_networks
 from tui.screens.menus import _LEVEL_LETTERS
 from tui.state.choices import QUANTIZATION_LINES

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flux2.cli import build_parser, main
+from flux2.cli import main, parse
 from flux2.commands.request_options import read_request
 from flux2.request import GenerationRequest
 
@@ -28,7 +28,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def asked(*arguments: str) -> GenerationRequest:
-    args: argparse.Namespace = build_parser().parse_args(["edit", "at night", *arguments])
+    args: argparse.Namespace = parse(["edit", "at night", *arguments])
     return read_request(args).validated()
 
 
@@ -65,7 +65,7 @@ def test_structured_and_threefold_values_arrive() -> None:
 
 def test_what_is_asked_for_is_the_same_in_t2i() -> None:
     arguments = ["at night", "--image", "a.png", "--mask", "m.png", "--strength", "0.5", "--seed", "1"]
-    one, other = (read_request(build_parser().parse_args([command, *arguments])) for command in ("edit", "t2i"))
+    one, other = (read_request(parse([command, *arguments])) for command in ("edit", "t2i"))
     assert one == other
 
 
@@ -76,6 +76,7 @@ def test_what_is_asked_for_is_the_same_in_t2i() -> None:
         ("--image gone.png", "gone.png can't be read: No such file"),
         ("--image .", "it is a folder"),
         ("--mask alpha", "no picture to edit"),
+        ("--strength 0.5", "no picture to edit"),
         ("--image a.png --mask alpha", "Nothing of a.png is transparent"),
         ("--image a.png --strength 0", "Strength 0.0 is out of range"),
         ("--image a.png --strength nan", "Strength nan is out of range"),
@@ -93,8 +94,11 @@ def test_nonsense_is_one_sentence_before_any_work(
     assert sorted(here.iterdir()) == before
 
 
-def test_a_mask_without_a_picture_is_told_with_the_option_that_names_one(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["t2i", "at night", "--mask", "alpha"]) == 2
+@pytest.mark.parametrize("option", ["--mask alpha", "--mask m.png", "--strength 0.5", "--outpaint 1,2,3,4"])
+def test_what_is_done_to_no_picture_is_told_with_the_option_that_names_one(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["t2i", "at night", *option.split()]) == 2
     assert "name it with --image" in capsys.readouterr().err
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from flux2.request import QUANTIZATIONS
+from flux2.inputs.checks import QUANTIZATIONS
 
 from .captions import plain_caption
 from .judge import Judge
