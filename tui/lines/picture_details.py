@@ -36,6 +36,10 @@ def details(picture: Picture, metadata: ImageMetadata | None, *, favourite: bool
             _line("Seed", str(request.seed)),
             _line("Steps", f"{request.steps}, guidance {request.guidance}"),
         ]
+        if request.loras:
+            lines.append(_line("LoRAs", ", ".join(map(str, request.loras))))
+        if request.sigmas:
+            lines.append(_line("Sigmas", ", ".join(map(str, request.sigmas))))
     elif not picture.problem:
         lines += [Content.assemble(("It carries no settings of flux2.", "$muted")), Content("")]
     if picture.width:
