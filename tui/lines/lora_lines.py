@@ -19,8 +19,6 @@ from flux2.store.configs import networks_for
 from tui.lines.text import fitted
 from tui.state.choices import Choices
 
-STEP = 0.1
-"""Strength by which a key changes one."""
 _LONGEST = 40
 
 
@@ -99,22 +97,17 @@ def scale_of(loras: tuple[Lora, ...], name: str) -> float | None:
 
 
 def switched(loras: tuple[Lora, ...], name: str) -> tuple[Lora, ...]:
-    """With this one at full strength, or without it where it is chosen."""
+    """LoRAs with this one at full strength, or without it where it is chosen."""
     if scale_of(loras, name) is None:
         return (*loras, Lora(name))
     return tuple(lora for lora in loras if lora.name != name)
 
 
 def strengthened(loras: tuple[Lora, ...], name: str, by: float) -> tuple[Lora, ...]:
-    """With this one stronger or weaker; one that was not chosen begins at nothing."""
+    """LoRAs with this one stronger or weaker; one that was not chosen begins at nothing."""
     if scale_of(loras, name) is None:
         loras = (*loras, Lora(name, scale=0.0))
     return tuple(
         replace(lora, scale=round(max(-MAX_SCALE, min(MAX_SCALE, lora.scale + by)), 2)) if lora.name == name else lora
         for lora in loras
     )
-
-
-def said(loras: tuple[Lora, ...]) -> str:
-    """`woodcut 0.8, ink`: all that are chosen, in a few words."""
-    return printable(", ".join(map(str, loras)))
