@@ -7,7 +7,7 @@ from pathlib import Path
 
 import platformdirs
 
-from flux2.loras import ENDING
+from flux2.inputs.loras import ENDING
 from flux2.paths import config_dir, expand
 from flux2.settings import settings
 
@@ -37,6 +37,15 @@ def loras_dir() -> Path:
     if chosen := settings().loras_folder:
         return _from_home(chosen)
     return config_dir() / "loras"
+
+
+def weights_dir() -> Path:
+    """Where single files of weights lie: FLUX2_WEIGHTS, the user's setting, or `models` beside the settings."""
+    if chosen := os.environ.get("FLUX2_WEIGHTS"):
+        return expand(chosen).absolute()
+    if chosen := settings().weights_folder:
+        return _from_home(chosen)
+    return config_dir() / "models"
 
 
 def list_loras() -> list[Path]:

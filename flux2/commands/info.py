@@ -15,7 +15,7 @@ from flux2.humanize import printable, seconds, size
 from flux2.request_fields import lines
 
 if TYPE_CHECKING:
-    from flux2.attachment import Attachment
+    from flux2.inputs.attachment import Attachment
     from flux2.pictures.foreign.found import FoundSettings
     from flux2.pictures.image_metadata import ImageMetadata
 
@@ -24,8 +24,7 @@ _WIDTH = 10
 """Cells of a name."""
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("info", help="show how a picture was made", allow_abbrev=False)
+def fill(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("picture", type=Path, nargs="+", metavar="PICTURE", help="a PNG, JPEG or WebP of any program's")
     parser.add_argument("--json", action="store_true", help="print one line of JSON per picture")
     parser.set_defaults(run=run)

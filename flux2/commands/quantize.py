@@ -12,8 +12,8 @@ from flux2.backend.awake import kept_awake
 from flux2.commands.cancelling import Cancelled, CancelOnSignal
 from flux2.errors import GenerationCancelled
 from flux2.humanize import seconds, size
+from flux2.inputs.checks import QUANTIZATIONS
 from flux2.paths import expand
-from flux2.request import QUANTIZATIONS
 from flux2.streams import deliver
 
 _DESCRIPTION = """\
@@ -27,15 +27,8 @@ examples:
   flux2 quantize --model dev --transformer-quant qint8 --output /Volumes/Fast/dev-qint8"""
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "quantize",
-        help="keep a model's quantized weights, to load faster",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def fill(parser: argparse.ArgumentParser) -> None:
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     add = parser.add_argument
     names = f"{', '.join(MODELS)}, a Hub repository, a checkpoint's folder, or a single file of weights"
     add("--model", metavar="MODEL", required=True, help=names)

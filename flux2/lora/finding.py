@@ -13,7 +13,7 @@ from flux2.checkpoint.manifest import storage
 from flux2.errors import LoraError, RequestError
 from flux2.events import DownloadProgress
 from flux2.folders import list_loras, lora_name, lora_named, loras_dir
-from flux2.loras import ENDING, Lora, is_hub_name
+from flux2.inputs.loras import ENDING, Lora, is_hub_name
 from flux2.paths import expand
 from flux2.store.local import exists
 

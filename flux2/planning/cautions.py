@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from flux2.architecture.catalog import ModelCard
 from flux2.architecture.guidance import Guidance
+from flux2.inputs.source import strength_cautions
 from flux2.request import GenerationRequest
-from flux2.request_source import strength_cautions
 
 
 def cautions(request: GenerationRequest, card: ModelCard | None, kind: Guidance) -> Iterator[str]:

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image, ImageCms
 
 from flux2.architecture.canvas_sizes import working_size
-from flux2.attachment import Attachment
 from flux2.canvas.canvas import Canvas, open_canvas
 from flux2.canvas.mask_drawing import Mask, blank, ellipse, feather, rectangle
 from flux2.errors import RequestError
+from flux2.inputs.attachment import Attachment
 from flux2.pictures.attachments import attach
 from flux2.request import GenerationRequest
 

@@ -17,11 +17,11 @@ from flux2.checkpoint.manifest import HubFile, storage
 from flux2.commands.request_options import add_request_options, read_request
 from flux2.errors import CheckpointError, LoraError, RequestError
 from flux2.generate import generate
+from flux2.inputs.loras import Lora
 from flux2.lora.finding import find_local_lora, find_lora, lora_digest
-from flux2.loras import Lora
+from flux2.pictures.foreign.taken_settings import take_settings
 from flux2.pictures.image_metadata import ImageMetadata, text_chunks
 from flux2.pictures.images import read_metadata
-from flux2.pictures.taken_settings import take_settings
 from flux2.planning.fit import facts_of
 from flux2.planning.planner import plan
 from flux2.planning.run_facts import Engine

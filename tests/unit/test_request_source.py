@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from flux2.attachment import Attachment
 from flux2.denoise.schedule import told_beginning
 from flux2.errors import RequestError
+from flux2.inputs.attachment import Attachment
 from flux2.planning.cautions import cautions
 from flux2.planning.output_size import output_size
 from flux2.request import GenerationRequest

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flux2 import progress
 from flux2.folders import pictures_dir
-from flux2.humanize import clock, seconds
+from flux2.humanize import clock, gigabytes, seconds
 from flux2.pictures.gallery import Picture
 from flux2.pictures.images import default_path, save_png
 from flux2.pictures.quantization_set import find, quantization_set
@@ -21,7 +21,6 @@ from flux2.pictures.sheet import Column, draw
 from flux2.pictures.strength_set import strength_set
 from flux2.request import GenerationRequest
 from flux2.request_fields import decisive
-from tui.lines.text import gigabytes
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from flux2.loras import Lora
 from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 
-from flux2.architecture.catalog import find_card
+from flux2.architecture.catalog import card_of
 from flux2.dataclass_json import read_value
 from flux2.humanize import clock, printable
-from flux2.loras import Lora
 from tui.keys.bindings import bindings
 from tui.keys.keymap import QUEUE_KEYS
 from tui.lines.text import fitted, room
@@ -131,7 +131,7 @@ class QueuePane(Pane):
 
 def _facts(request: Mapping[str, object], shared: set[str]) -> list[str]:
     """What a picture is asked to be, the same columns for each; "" where it is the same for all and goes unsaid."""
-    card = find_card(str(request.get("model", "")))
+    card = card_of(request)
     width, height = (request.get(side) or (card.size[place] if card else None) for place, side in enumerate(_SIZE))
     steps = request.get("steps") or (card.steps if card else None)
     seed = request.get("seed")

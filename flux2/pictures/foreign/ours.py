@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from flux2.folders import lora_named
-from flux2.loras import Lora, is_hub_name
+from flux2.inputs.loras import Lora, is_hub_name
 from flux2.pictures.foreign.candidate import Candidate
 from flux2.pictures.foreign.found import NO_SUCH_LORA, FoundSettings
 from flux2.pictures.image_metadata import CHUNK, ImageMetadata

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from flux2.architecture.canvas_sizes import canvas_complaint
 from flux2.architecture.strength import scheduled, strongest_that_keeps, weakest_that_runs
-from flux2.attachment import Attachment
+from flux2.inputs.attachment import Attachment
 
 
 def source_complaint(
