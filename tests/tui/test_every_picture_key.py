@@ -12,7 +12,7 @@ import pytest
 from textual.command import CommandPalette
 
 from flux2 import events as ev
-from flux2.loras import Lora
+from flux2.inputs.loras import Lora
 from tests.tui.pictures import FOX, comparing, made, resting
 from tests.tui.pressing import Holds, Trial, press_each
 from tests.tui.replay import GB, ReplayBackend

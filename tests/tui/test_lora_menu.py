@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flux2.architecture.transformer import transformer_shapes
-from flux2.loras import Lora
+from flux2.inputs.loras import Lora
 from flux2.pictures.strength_set import strength_set
 from flux2.request import GenerationRequest
 from flux2.store.configs import find_networks

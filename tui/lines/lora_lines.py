@@ -13,8 +13,8 @@ from flux2.architecture.transformer import Flux2TransformerConfig
 from flux2.errors import Flux2Error
 from flux2.folders import list_loras, lora_name
 from flux2.humanize import printable
+from flux2.inputs.loras import MAX_SCALE, Lora
 from flux2.lora.planned import look
-from flux2.loras import MAX_SCALE, Lora
 from flux2.store.configs import networks_for
 from tui.lines.text import fitted
 from tui.state.choices import Choices

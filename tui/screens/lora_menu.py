@@ -18,7 +18,7 @@ from textual.widgets import Input
 from flux2.errors import RequestError
 from flux2.folders import loras_dir
 from flux2.humanize import printable
-from flux2.loras import Lora
+from flux2.inputs.loras import Lora
 from tui.lines import lora_lines
 from tui.lines.lora_lines import LoraLine
 from tui.screens.dialog import Dialog

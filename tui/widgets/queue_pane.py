@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from flux2.loras import Lora
 from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
@@ -13,6 +12,7 @@ from textual.message import Message
 from flux2.architecture.catalog import card_of
 from flux2.dataclass_json import read_value
 from flux2.humanize import clock, printable
+from flux2.inputs.loras import Lora
 from tui.keys.bindings import bindings
 from tui.keys.keymap import QUEUE_KEYS
 from tui.lines.text import fitted, room
