@@ -12,6 +12,7 @@ import pytest
 from textual.command import CommandPalette
 
 from flux2 import events as ev
+from flux2.inputs.loras import Lora
 from tests.tui.pictures import FOX, comparing, made, resting
 from tests.tui.pressing import Holds, Trial, press_each
 from tests.tui.replay import GB, ReplayBackend
@@ -77,6 +78,7 @@ OF_A_PICTURE: dict[str, Holds] = {
     **OF_EVERY_SCREEN,
     "favourite": marked,
     "compare": is_open("CompareScreen"),
+    "compare-strengths": is_open("CompareScreen"),
     "reuse": lambda trial: (trial.screen is trial.app.dashboard, trial.app.choices.prompt) == (True, FOX.prompt),
     "more": is_open("Menu"),
     "trash": is_open("Confirm"),
@@ -114,7 +116,7 @@ VIEWER: dict[str, Holds] = {
     "settings": lambda trial: trial.screen.has_class("-alone"),
 }
 COMPARE: dict[str, Holds] = {
-    **{name: holds for name, holds in OF_A_PICTURE.items() if name != "compare"},
+    **{name: holds for name, holds in OF_A_PICTURE.items() if "compare" not in name},
     "back": is_open("GalleryScreen"),
     "compare-left": at(0),
     "compare-right": at(2),
@@ -160,7 +162,7 @@ class Place:
 
 def _many(folder: Path) -> None:
     for number in range(1, COUNT + 1):
-        made(folder, f"p{number:02}", 1000 - number, seed=number)
+        made(folder, f"p{number:02}", 1000 - number, seed=number, loras=(Lora("ink", "d"),))
 
 
 def _levels(folder: Path, *levels: str) -> None:
