@@ -276,7 +276,7 @@ def test_a_file_as_the_model_is_said_what_it_is(tmp_path: Path, monkeypatch: pyt
         RequestError, match=r"klein-Q4\.gguf is a single file with a network in the format of llama\.cpp"
     ):
         repo_to_download("models/klein-Q4.gguf")
-    with pytest.raises(RequestError, match=r"a single file with .*, and an autoencoder is read from a folder"):
+    with pytest.raises(RequestError, match=r"a single file with .*, where an autoencoder of the Hub or in a folder"):
         find_vae("models/flux-2-klein-4b.safetensors")
 
 
