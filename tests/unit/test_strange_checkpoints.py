@@ -168,7 +168,7 @@ def test_a_folder_that_is_no_checkpoint_is_said_what_it_is(tmp_path: Path) -> No
         "it holds single files (flux2.safetensors)": ("flux2.safetensors",),
         "it is one part of a model": ("config.json", f"{STEM}.safetensors"),
         "name the folder within it that has one: inner": ("inner/model_index.json",),
-        "it is not in the diffusers layout (mflux's": (
+        "it is not in the diffusers layout, for its parts": (
             "transformer/0.safetensors",
             "vae/0.safetensors",
             "text_encoder/x",
