@@ -26,6 +26,8 @@ SEED_MODES = tuple(SEED_MODE_LINES)
 
 QUANTIZATION_LINES = {level.name: level.about for level in LEVELS.values()} | {AUTO: "The best of these that fits."}
 
+_WHOSE = ("model", "base")
+"""Fields that say which model it is, rather than what is another's in it."""
 RESIDENCY_LINES = {
     "resident": "held in memory",
     "streamed": "read from the disk in every step: little memory, at the disk's speed",
@@ -46,6 +48,12 @@ class Choices(GenerationRequest):
     @property
     def card(self) -> ModelCard | None:
         return find_card(self.base or self.model)
+
+    @property
+    def parts_of_others(self) -> dict[str, str]:
+        """The parts that are taken from elsewhere in place of the model's own, by what they are called."""
+        places = [field for field in fields(self) if said_of(field).kind == "model" and field.name not in _WHOSE]
+        return {said_of(field).line: value for field in places if (value := getattr(self, field.name))}
 
     @property
     def size(self) -> tuple[int | None, int | None]:
