@@ -78,7 +78,10 @@ def draw_sheet(path: Path) -> None:
 
 
 def _told(picture: Image.Image, reference: Image.Image) -> tuple[str, ...]:
-    return ("the reference",) if picture is reference else (", ".join(compare(picture, reference).lines()),)
+    if picture is reference:
+        return ("the reference",)
+    psnr, ssim, texture = compare(picture, reference).lines()
+    return f"{psnr}, {ssim}", texture
 
 
 def _bits_per_weight(level: str) -> float:
