@@ -47,7 +47,7 @@ from flux2.planning.cautions import cautions
 from flux2.planning.output_size import output_size, reference_pixels
 from flux2.quantization.linear import find_mode
 from flux2.references.picture_encoder import Encodable, PictureEncoder
-from flux2.references.reference_pictures import Pictures, check_references, encodable, hand_in
+from flux2.references.reference_pictures import Pictures, encodable, hand_in
 from flux2.reporting import RunReport, warn_aloud
 from flux2.request import RESIDENCIES, GenerationRequest
 from flux2.request_fields import check_prompts, number, whole_number
@@ -358,7 +358,6 @@ class Flux2Pipeline(LoraLoaderMixin):
         """
         # 1. Check, before any work, what the request leaves open being the model's; its LoRAs fit the transformer.
         request = self.completed(self.with_loras_found(request, report)).validated()
-        check_references(request.references)
         noise = self._noise(request, latents, first_step)
         self._warn(report, request)
         for sentence in self._loras.summaries(request.loras):

@@ -11,6 +11,7 @@ from typing import Any, Self
 from flux2.architecture.canvas_sizes import working_size
 from flux2.architecture.catalog import MODELS, find_card
 from flux2.architecture.limits import BITS, MAX_TEXT_TOKENS, TOKEN_PIXELS
+from flux2.architecture.reference_sizes import complaint as size_complaint
 from flux2.architecture.strength import as_run
 from flux2.attachment import Attachment, check_attachment
 from flux2.dataclass_json import read_dataclass
@@ -122,6 +123,15 @@ def _check_pictures(name: str, pictures: tuple[Attachment, ...] | Attachment) ->
     if len(pictures) > MAX_REFERENCES:
         return f"There are {len(pictures)} {name}; {MAX_REFERENCES} are the most."
     return next((complaint for each in pictures if (complaint := check_attachment(name, each))), None)
+
+
+def _check_references(name: str, pictures: tuple[Attachment, ...]) -> str | None:
+    if complaint := _check_pictures(name, pictures):
+        return complaint
+    numbered = ((f"{number} ({each})", each) for number, each in enumerate(pictures, start=1))
+    return next(
+        (wrong for called, each in numbered if (wrong := size_complaint(called, each.width, each.height))), None
+    )
 
 
 def _check_strength(_: str, strength: float) -> str | None:
@@ -339,7 +349,7 @@ class GenerationRequest:
     references: tuple[Attachment, ...] = about(
         (),
         kind="picture",
-        check=_check_pictures,
+        check=_check_references,
         canonical=_digests,
         line="references",
         shown=_names,
