@@ -15,6 +15,7 @@ from flux2.backend.mlx import default_dtype
 from flux2.denoise.resume import RunState, identify
 from flux2.errors import Flux2Error, GenerationCancelled, RequestError
 from flux2.folders import pictures_dir
+from flux2.inputs.checks import AUTO
 from flux2.pictures.attachments import check_kept
 from flux2.pictures.image_metadata import ImageMetadata
 from flux2.pictures.images import check_writable, output_path, save_png
@@ -25,7 +26,7 @@ from flux2.planning.measured_peaks import remember_peaks
 from flux2.planning.run_facts import Engine
 from flux2.planning.step_work import told_growth
 from flux2.reporting import RunReport
-from flux2.request import AUTO, GenerationRequest
+from flux2.request import GenerationRequest
 from flux2.settings import settings
 from flux2.store.configs import Networks, networks_for
 from flux2.store.resolved import ResolvedModel, resolve_model
@@ -110,6 +111,7 @@ class Generator:
         request = self._decide(request, report)
         kept_model = self._model(request, report)
         pipeline = kept_model.pipeline
+        request = replace(request, base=kept_model.model.base)
         request = pipeline.completed(pipeline.with_loras_found(request, report)).validated()
         assert request.seed is not None
         path = output_path(request.output, pictures_dir(), request, request.seed, settings().output_name)

@@ -25,8 +25,8 @@ from typing import Any
 
 from flux2.errors import Flux2Error
 from flux2.humanize import parse_size
+from flux2.inputs.checks import AUTO, QUANTIZATIONS, RESIDENCIES
 from flux2.paths import config_dir
-from flux2.request import AUTO, QUANTIZATIONS, RESIDENCIES
 
 KEYS = "keys"
 """The table of the user's own keys."""
@@ -106,6 +106,9 @@ class Settings:
     )
     models_folder: str = _setting(
         "", "Where models are kept; empty for the Hugging Face cache", variable="HF_HUB_CACHE"
+    )
+    weights_folder: str = _setting(
+        "", "Where single files of weights lie; empty for models/ beside the settings", variable="FLUX2_WEIGHTS"
     )
     loras_folder: str = _setting("", "Where LoRAs lie; empty for loras/ beside the settings", variable="FLUX2_LORAS")
     output_folder: str = _setting(

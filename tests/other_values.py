@@ -6,7 +6,7 @@ from dataclasses import Field, is_dataclass
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from flux2.attachment import Attachment
+from flux2.inputs.attachment import Attachment
 from flux2.request import GenerationRequest
 from flux2.request_fields import said_of
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from flux2.architecture.limits import DTYPE_BYTES
 from flux2.backend.awake import kept_awake
 from flux2.bench.document import LEVELS, MODELS, PROMPT, SEED, SIZE
-from flux2.request import RESIDENCIES
+from flux2.inputs.checks import RESIDENCIES
 
 _DESCRIPTION = f"""\
 Measure what each model takes at each level, every cell in a process of its own, and print the tables of the
@@ -33,15 +33,8 @@ _PARTS = {
 }
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "bench",
-        help="measure memory and time of the models on this machine",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def fill(parser: argparse.ArgumentParser) -> None:
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     add = parser.add_argument
     parts = "; ".join(f"{name}: {what}" for name, what in _PARTS.items())
     for option, known, text in (

@@ -23,15 +23,8 @@ examples:
   flux2 edit "an oil painting" --image cat.png --strength 0.6"""
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "edit",
-        help="make a picture from pictures and a text",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def fill(parser: argparse.ArgumentParser) -> None:
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     t2i.add_options(parser)
     parser.set_defaults(run=run)
 

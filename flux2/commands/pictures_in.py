@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from flux2.attachment import Attachment
 from flux2.errors import RequestError
 from flux2.humanize import printable
+from flux2.inputs.attachment import Attachment
 from flux2.paths import expand
 
 ALPHA = "alpha"
@@ -85,7 +85,7 @@ def settings_of(picture: Path, unsaid: Mapping[str, Any], *, with_pictures: bool
         RequestError: if one of them is not here any more.
         Flux2Error: if the picture says nothing of how it was made.
     """
-    from flux2.pictures.taken_settings import take_settings
+    from flux2.pictures.foreign.taken_settings import take_settings
 
     taken = take_settings(picture, unsaid)
     if taken.pictures.missing and with_pictures:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 from dataclasses import asdict
 from typing import Any
 
@@ -13,12 +14,13 @@ from flux2.commands import reference_lines
 from flux2.commands.pictures_in import looked_at
 from flux2.commands.request_options import add_request_options, read_request
 from flux2.errors import RequestError
+from flux2.inputs.checks import AUTO
 from flux2.lora.planned import refuse_misfits
 from flux2.planning.budget import Budget, read_budget
 from flux2.planning.fit import best_fit, facts_of, machines
 from flux2.planning.planner import MemoryPlan, plan_all
 from flux2.planning.run_facts import Engine
-from flux2.request import AUTO, GenerationRequest
+from flux2.request import GenerationRequest
 from flux2.store.assembling import local_vae, single_place
 from flux2.store.configs import Networks, find_files, networks_for
 
@@ -36,18 +38,12 @@ examples:
   flux2 plan --model klein-4b --image cat.png --image room.jpg"""
 
 _MIB = 2**20
+_WIDTH = 100  # characters of a line of text
 _GROUPS = {"resident": "kept in memory", "streamed": "read in every step"}
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "plan",
-        help="say how much memory a run will take",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def fill(parser: argparse.ArgumentParser) -> None:
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     add_request_options(parser, planned=True)
     add = parser.add_argument
     add("--dtype", choices=tuple(DTYPE_BYTES), help="what is computed in (default: the backend's best)")
@@ -184,9 +180,8 @@ def _text(model: str, networks: Networks, plans: list[MemoryPlan], budget: Budge
 def _advice(plans: list[MemoryPlan]) -> list[str]:
     """What streaming would read of files that are not there yet."""
     reads = [f"{found.facts.quantization} {_mib(found.read_if_prepared)}" for found in plans if found.read_if_prepared]
-    return [f"READ of the files that flux2 quantize makes, so that no step quantizes: {', '.join(reads)}."] * bool(
-        reads
-    )
+    told = f"READ of the files that flux2 quantize makes, so that no step quantizes: {', '.join(reads)}."
+    return textwrap.wrap(told, _WIDTH) if reads else []
 
 
 def _row(found: MemoryPlan, networks: Networks, budget: Budget, is_best: bool) -> tuple[str, ...]:

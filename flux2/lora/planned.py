@@ -8,11 +8,11 @@ from pathlib import Path
 
 from flux2.architecture.transformer import Flux2TransformerConfig
 from flux2.errors import Flux2Error
+from flux2.inputs.loras import Lora, is_hub_name
 from flux2.lora.finding import find_local_lora, find_lora
 from flux2.lora.fit import FittedLora, fit
 from flux2.lora.kept import kept_bytes
 from flux2.lora.lora_file import read_lora_file
-from flux2.loras import Lora, is_hub_name
 
 _KEPT = 256
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from PIL import Image, ImageChops, ImageOps
 
-from flux2.attachment import MAX_NAME, Attachment
 from flux2.disk.atomic import write_atomically
 from flux2.disk.private import check_own, make_private
 from flux2.errors import Flux2Error, RequestError
+from flux2.inputs.attachment import MAX_NAME, Attachment
 from flux2.paths import attachments_dir
 from flux2.pictures.attachment_keeping import make_room
 from flux2.pictures.handed_in import FORMATS, HandedIn, read_handed_in, seen_size, told_name

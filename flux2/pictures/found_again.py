@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from flux2.attachment import Attachment
 from flux2.errors import Flux2Error
 from flux2.folders import pictures_dir
+from flux2.inputs.attachment import Attachment
 from flux2.pictures.attachments import attach, digest_of, is_whole
 from flux2.pictures.opening import opened_file
 from flux2.request import GenerationRequest

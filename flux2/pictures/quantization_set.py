@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from flux2.inputs.checks import QUANTIZATIONS
 from flux2.pictures.gallery import Picture
-from flux2.request import QUANTIZATIONS, GenerationRequest
+from flux2.request import GenerationRequest
 from flux2.request_fields import decisive
 
 REFERENCE = "bf16"
 
 
 def quantization_set(request: GenerationRequest) -> tuple[GenerationRequest, ...]:
-    """Requests of one prompt, seed and settings at bf16, qint8 and int4, to be saved under names of their own."""
+    """Requests of one prompt, seed and settings at every level, to be saved under names of their own."""
     return tuple(replace(request, quantization=name, output=None) for name in QUANTIZATIONS)
 
 

@@ -11,12 +11,13 @@ from flux2 import humanize
 from flux2.architecture.catalog import find_card, label
 from flux2.architecture.guidance import DEFAULTS, is_guided
 from flux2.architecture.reference_sizes import Size, prepared_size
+from flux2.inputs.checks import AUTO, MIN_SIZE, QUANTIZATIONS, RESIDENCIES, SIZE_MULTIPLE
 from flux2.lora.planned import lora_bytes
 from flux2.planning.budget import MACHINES, Budget, Verdict, machine_limit
 from flux2.planning.output_size import output_size, reference_pixels
 from flux2.planning.planner import MemoryPlan, plan, plan_all
 from flux2.planning.run_facts import Engine, RunFacts
-from flux2.request import AUTO, MIN_SIZE, QUANTIZATIONS, RESIDENCIES, SIZE_MULTIPLE, GenerationRequest
+from flux2.request import GenerationRequest
 from flux2.store.configs import Networks
 
 SMALLER = (3 / 4, 1 / 2, 3 / 8, 1 / 4)
@@ -155,6 +156,8 @@ def facts_of(request: GenerationRequest, networks: Networks, engine: Engine) -> 
         guided=is_guided(networks.guidance, guidance),
         text_tokens=request.max_sequence_length or 0,
         references=prepared_references(request, most),
+        source=request.source is not None,
+        source_as_reference=request.shows_source,
         caches_references=networks.caches_references,
         lora_bytes=lora_bytes(request.loras, networks.transformer, engine.dtype),
     )

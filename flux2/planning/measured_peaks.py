@@ -64,7 +64,7 @@ def _encoding_key(request: GenerationRequest, plan: MemoryPlan) -> str:
     """What encoding depends on: not on the transformer, which comes after it, so that a comparison, whose prompt is
     encoded for the first of its pictures only, measures all of them."""
     facts = plan.facts
-    parts = [facts.keep_text_encoder, facts.dtype, facts.device, facts.guided, facts.text_tokens, facts.references]
+    parts = [facts.keep_text_encoder, facts.dtype, facts.device, facts.guided, facts.text_tokens, facts.pictures]
     return json.dumps([request.model, *parts])
 
 

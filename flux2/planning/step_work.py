@@ -36,7 +36,7 @@ def growth(config: Flux2TransformerConfig, facts: RunFacts) -> float:
 
 def told_growth(config: Flux2TransformerConfig, facts: RunFacts) -> str:
     """What references cost in time, before a run: `4 references: each step takes 7.6 × as long`; "" without any."""
-    count = len(facts.references)
+    count = len(facts.references) + facts.source_as_reference
     if not facts.reference_tokens:
         return ""
     pictures = "1 reference" if count == 1 else f"{count} references"

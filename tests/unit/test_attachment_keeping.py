@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flux2.attachment import Attachment
+from flux2.inputs.attachment import Attachment
 from flux2.paths import attachments_dir, state_dir
 from flux2.pictures import attachment_keeping
 from flux2.pictures.attachment_keeping import MOST_DAYS, make_room

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flux2.attachment import Attachment
 from flux2.errors import Flux2Error, RequestError
+from flux2.inputs.attachment import Attachment
 from flux2.pictures import attachments
 from flux2.pictures.attachments import attach, attach_alpha, check_kept, check_there, opened_attachment, place_of
 from flux2.request import GenerationRequest

@@ -350,7 +350,7 @@ def test_info_tells_of_other_programs_pictures_and_of_all_that_it_can(capsys: py
         "prompt    a dog",
         "steps     9",
         "made with AUTOMATIC1111",
-        "not taken LoRA fur at 0.8 (LoRAs are not",
+        "not taken LoRA fur at 0.8 (",
     ):
         assert f"\n  {line}" in told.out
     assert "unread    Comment “x\\x1b[2J”" in told.out

@@ -60,7 +60,7 @@ LINE = "Steps: 20, Sampler: Euler, CFG scale: 4, Seed: 42, Size: 768x512"
             f"a fox <lora:fur:0.8>, <lyco:eyes:1> snow\n{LINE}",
             "AUTOMATIC1111",
             {"prompt": "a fox, snow"},
-            ["LoRA fur at 0.8 (LoRAs are not applied)", "LoRA eyes (LoRAs"],
+            ["LoRA fur at 0.8 (it is not in the folder for LoRAs)", "LoRA eyes (it is not"],
         ),
         (f"a fox <3 <b> <lora> a<b\n{LINE}", "AUTOMATIC1111", {"prompt": "a fox <3 <b> <lora> a<b"}, []),
         (

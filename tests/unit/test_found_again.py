@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flux2.cli import build_parser, main
+from flux2.cli import main, parse
 from flux2.commands.request_options import read_request
 from flux2.errors import RequestError
 from flux2.paths import attachments_dir
 from flux2.pictures.attachments import attach, check_kept
+from flux2.pictures.foreign.taken_settings import take_settings
 from flux2.pictures.found_again import find_again
 from flux2.pictures.image_metadata import ImageMetadata
 from flux2.pictures.images import save_png
-from flux2.pictures.taken_settings import take_settings
 from flux2.request import GenerationRequest
 
 RED, BLUE = "red", "blue"
@@ -124,7 +124,7 @@ def test_a_picture_keeps_what_was_handed_in_and_its_settings_bring_it_back(
 
 def test_the_command_line_takes_them_too_and_what_is_typed_goes_before(made: Path, request_: GenerationRequest) -> None:
     def asked(*arguments: str) -> GenerationRequest:
-        return read_request(build_parser().parse_args(["t2i", *arguments, "--from", str(made)])).validated()
+        return read_request(parse(["t2i", *arguments, "--from", str(made)])).validated()
 
     cat = request_.references[0]
     assert (asked().prompt, asked().source, asked().strength, asked().seed) == (request_.prompt, cat, 0.5, 1)

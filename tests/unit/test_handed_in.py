@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, features
 
-from flux2.attachment import MAX_NAME, check_attachment
 from flux2.errors import Flux2Error
+from flux2.inputs.attachment import MAX_NAME, check_attachment
 from flux2.pictures import handed_in
 from flux2.pictures.attachments import described
 from flux2.pictures.handed_in import read_handed_in, told_name

@@ -17,9 +17,10 @@ from flux2.checkpoint.manifest import HubFile, storage
 from flux2.commands.request_options import add_request_options, read_request
 from flux2.errors import CheckpointError, LoraError, RequestError
 from flux2.generate import generate
+from flux2.inputs.loras import Lora
 from flux2.lora.finding import find_local_lora, find_lora, lora_digest
-from flux2.loras import Lora
-from flux2.pictures.image_metadata import ImageMetadata
+from flux2.pictures.foreign.taken_settings import take_settings
+from flux2.pictures.image_metadata import ImageMetadata, text_chunks
 from flux2.pictures.images import read_metadata
 from flux2.planning.fit import facts_of
 from flux2.planning.planner import plan
@@ -257,3 +258,37 @@ def test_what_the_hubs_cache_has_needs_no_network(folder: Path) -> None:
     (folder / "woodcut.safetensors").rename(snapshot / "cut.safetensors")
     assert find_local_lora("owner/name") == find_local_lora("owner/name:cut") == snapshot / "cut.safetensors"
     assert find_local_lora("owner/name:other") is None
+
+
+def a1111(path: Path, prompt: str) -> Path:
+    from PIL import Image, PngImagePlugin
+
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add_text("parameters", f'{prompt}\nSteps: 4, Seed: 5, Size: 64x64, Lora hashes: "woodcut: abc, fur: def"')
+    Image.new("RGB", (64, 64)).save(path, pnginfo=chunks)
+    return path
+
+
+def test_loras_of_other_programs_are_found_in_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = a1111(tmp_path / "a.png", r"a fox <lora:woodcut:0.6> <lora:flux\ink:1> <lora:fur:0.5>")
+    taken = take_settings(path, {"model": "pocket"})
+    assert taken.request.loras == (Lora("woodcut", scale=0.6), Lora("styles/Ink"))
+    assert taken.request.prompt == "a fox"
+    assert [str(item) for item in taken.found.left_out if "LoRA" in str(item)] == [
+        "LoRA fur at 0.5 (it is not in the folder for LoRAs)"
+    ]
+    assert cli.main(["info", str(path)]) == 0
+    assert "woodcut@0.6, Ink" in capsys.readouterr().out
+    assert cli.main(["info", "--json", str(path)]) == 0
+    assert json.loads(capsys.readouterr().out)["loras"][0]["scale"] == 0.6
+
+
+def test_loras_of_our_own_pictures(tmp_path: Path) -> None:
+    from PIL import Image
+
+    asked = replace(REQUEST, loras=(Lora("woodcut", "d", 0.5), Lora("gone", "e"), Lora("owner/name:file", "f")))
+    path = tmp_path / "ours.png"
+    Image.new("RGB", (64, 64)).save(path, pnginfo=text_chunks(ImageMetadata(request=asked)))
+    taken = take_settings(path, {})
+    assert taken.request.loras == (asked.loras[0], asked.loras[2])
+    assert "LoRA gone (it is not in the folder for LoRAs)" in [str(item) for item in taken.found.left_out]

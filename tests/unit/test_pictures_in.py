@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flux2.cli import build_parser, main
+from flux2.cli import main, parse
 from flux2.commands.request_options import read_request
 from flux2.request import GenerationRequest
 
@@ -28,7 +28,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def asked(*arguments: str) -> GenerationRequest:
-    args: argparse.Namespace = build_parser().parse_args(["edit", "at night", *arguments])
+    args: argparse.Namespace = parse(["edit", "at night", *arguments])
     return read_request(args).validated()
 
 
@@ -65,7 +65,7 @@ def test_structured_and_threefold_values_arrive() -> None:
 
 def test_what_is_asked_for_is_the_same_in_t2i() -> None:
     arguments = ["at night", "--image", "a.png", "--mask", "m.png", "--strength", "0.5", "--seed", "1"]
-    one, other = (read_request(build_parser().parse_args([command, *arguments])) for command in ("edit", "t2i"))
+    one, other = (read_request(parse([command, *arguments])) for command in ("edit", "t2i"))
     assert one == other
 
 

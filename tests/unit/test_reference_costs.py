@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from flux2.architecture.catalog import find_card
-from flux2.attachment import Attachment
 from flux2.cli import main
 from flux2.errors import RequestError
+from flux2.inputs.attachment import Attachment
 from flux2.planning.budget import Budget
 from flux2.planning.cautions import cautions
 from flux2.planning.fit import SMALLER_REFERENCES, alternatives, facts_of, weigh

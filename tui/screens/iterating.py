@@ -11,7 +11,8 @@ from textual.app import SuspendNotSupported
 
 from flux2.errors import Flux2Error, RequestError, WorkerError
 from flux2.humanize import printable
-from flux2.request import MAX_SEED, GenerationRequest
+from flux2.inputs.checks import MAX_SEED
+from flux2.request import GenerationRequest
 from tui.program import Program
 from tui.screens import picture_desk
 from tui.screens.queued_edit import QueuedEdit
@@ -146,7 +147,7 @@ def ask_for_picture(app: Program) -> None:
 
 async def take_settings(app: Program, path: Path) -> None:
     """Make a picture's settings those of the next one, and say what could not be taken; without a prompt ours stays."""
-    from flux2.pictures import taken_settings
+    from flux2.pictures.foreign import taken_settings
 
     unsaid = {"model": app.choices.model, "quantization": app.choices.quantization, "prompt": app.choices.prompt}
     try:

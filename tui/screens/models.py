@@ -11,14 +11,15 @@ from textual.binding import BindingType
 from textual.content import Content
 
 from flux2.events import DownloadProgress
+from flux2.humanize import gigabytes
 from flux2.store.inventory import ModelEntry, free_room, list_models
 from flux2.worker.commands import CancelDownload, DeleteModel, PauseDownload, StartDownload
 from tui.keys.bindings import bindings
 from tui.keys.keymap import MODELS_KEYS, Key
 from tui.lines.model_lines import details, line
-from tui.lines.text import gigabytes
 from tui.program import Program
 from tui.screens import picture_desk
+from tui.screens.choosing_model import choose_model
 from tui.terminal.inside_textual import UserKeysScreen
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.pane import Heading
@@ -145,8 +146,8 @@ class ModelsScreen(UserKeysScreen):
     def action_use(self) -> None:
         """Make the next picture with it; what is not here is downloaded then."""
         if entry := self.current:
-            self.app.choose(self.app.choices.with_model(entry.name))
             self.dismiss()
+            choose_model(self.app, entry.name)
 
     @work(group="command")
     async def action_download(self) -> None:

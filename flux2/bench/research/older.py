@@ -22,6 +22,7 @@ _COMPUTES = (
     "flux2/quantization/matmul_choice.py",
     "flux2/quantization/on_cpu.py",
     "flux2/backend/",
+    "flux2/architecture/levels.py",
     "flux2/architecture/limits.py",
 )
 _LOADS = (*_COMPUTES, "flux2/quantization/", "flux2/checkpoint/")
@@ -29,7 +30,7 @@ ENGINE = {
     "peers": _COMPUTES,
     "scaling": _COMPUTES,
     "bounds": (*_LOADS, "flux2/encode/"),
-    "bench": (*_LOADS, "flux2/encode/", "flux2/denoise/", "flux2/pipeline.py"),
+    "bench": (*_LOADS, "flux2/encode/", "flux2/denoise/", "flux2/engine.py", "flux2/pipeline.py"),
 }
 """Files that decide the figures of each kind of measurement, by the beginnings of their paths today."""
 

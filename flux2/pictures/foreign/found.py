@@ -10,15 +10,18 @@ from typing import Any
 from flux2.architecture.model_names import catalog_name, read_name
 from flux2.architecture.published import ARCHITECTURES
 from flux2.errors import RequestError
+from flux2.folders import lora_name, lora_named
+from flux2.inputs.checks import MAX_SEED, MAX_SIZE, MIN_SIZE, SIZE_MULTIPLE
+from flux2.inputs.loras import Lora
+from flux2.inputs.wildcards import has_wildcards
 from flux2.pictures.foreign.prompt_tags import without_tags
-from flux2.request import MAX_SEED, MAX_SIZE, MIN_SIZE, SIZE_MULTIPLE, GenerationRequest
-from flux2.wildcards import has_wildcards
+from flux2.request import GenerationRequest
 
 NO_COUNTERPART = "there is no such setting here"
 OWN_SAMPLER = "FLUX.2 is sampled with Euler steps on its own schedule here"
 OWN_SAMPLERS = ("euler", "k_euler", "simple", "normal")
 """Names of what is done here, too, in lower case."""
-NO_LORAS = "LoRAs are not applied"
+NO_SUCH_LORA = "it is not in the folder for LoRAs"
 NO_PICTURES = "the picture that it began with is not in the file"
 _LARGEST = 10**40
 """Above any setting; JSON knows whole numbers that no float holds."""
@@ -168,10 +171,30 @@ class FoundSettings:
                 self.leave_out("guidance", embedded, "the model takes none itself, it has CFG")
 
     def take_lora(self, name: Any, weight: Any = None) -> None:
-        """Name a LoRA; the one place to take it over once LoRAs can be applied."""
-        said = str(name) if number(weight) in (None, 1) else f"{name} at {weight}"
-        if not any(item.what == f"LoRA {said}" for item in self.left_out):
-            self.leave_out("LoRA", said, NO_LORAS)
+        """Take a LoRA over that is in the folder for LoRAs under this name; else name it."""
+        scale = number(weight)
+        said = str(name) if scale in (None, 1) else f"{name} at {weight}"
+        file = lora_named(str(name))
+        if file is None:
+            if not any(item.what == f"LoRA {said}" for item in self.left_out):
+                self.leave_out("LoRA", said, NO_SUCH_LORA)
+            return
+        lora = Lora(lora_name(file), scale=1.0 if scale is None else float(scale))
+        taken = self.values.get("loras", ())
+        if any(other.name == lora.name for other in taken):
+            return
+        if complaint := lora.complaint():
+            self.leave_out("LoRA", said, complaint)
+        else:
+            self.values["loras"] = (*taken, lora)
+
+    def names_lora(self, name: str) -> bool:
+        """Whether a LoRA of this name was met before, with whatever weight."""
+        left_out = any(
+            item.what == f"LoRA {name}" or item.what.startswith(f"LoRA {name} at ") for item in self.left_out
+        )
+        file = lora_named(name)
+        return left_out or (file is not None and any(lora_name(file) == o.name for o in self.values.get("loras", ())))
 
     def leave_out(self, name: str, value: Any, why: str) -> None:
         """Name something that is not taken over."""
