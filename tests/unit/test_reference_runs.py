@@ -15,8 +15,10 @@ from flux2 import Flux2Pipeline
 from flux2 import events as ev
 from flux2.architecture.published import ARCHITECTURES
 from flux2.architecture.reference_caching import caches_references
+from flux2.backend.mlx import mx
 from flux2.checkpoint.networks import NetworkSource
 from flux2.denoise.resume import identify
+from flux2.denoise.steps import unpack
 from flux2.errors import GenerationCancelled, RequestError
 from flux2.inputs.attachment import Attachment
 from flux2.models.reference_cache import ReferenceCache
@@ -165,6 +167,38 @@ def test_what_is_cached_is_kept_for_other_seeds_and_prompts(
     assert pipe._transformer._references is None  # none without references, and none left over
     made(pipe, [picture(60)], keep_transformer=False)
     assert pipe._transformer._references is None
+
+
+def test_a_streamed_transformer_keeps_what_is_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[int] = []
+    alone = TransformerBlock.attend_alone
+
+    def counting(self: TransformerBlock, image: Any, *rest: Any) -> Any:
+        passes.append(image.shape[1])
+        return alone(self, image, *rest)
+
+    monkeypatch.setattr(TransformerBlock, "attend_alone", counting)
+    streamed = Flux2Pipeline.from_pretrained("pocket", "float32", residency="streamed")
+    streamed.cache_references = True
+    made(streamed, [picture(50)])
+    blocks = len(passes)
+    assert blocks > 0
+    made(streamed, [picture(50)], seed=2)
+    assert len(passes) == blocks
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_run_that_is_taken_up_draws_the_same_to_the_last_bit(pipe: Flux2Pipeline, cached: bool) -> None:
+    pipe.cache_references = cached
+    after: list[mx.array] = []
+
+    def keep(_pipe: Flux2Pipeline, _step: int, _sigma: float, tensors: dict[str, mx.array]) -> None:
+        after.append(tensors["latents"])
+
+    undisturbed = made(pipe, [picture(20)], callback_on_step_end=keep)
+    pipe.unload()
+    latents = unpack(after[0], 64, 64)
+    np.testing.assert_array_equal(made(pipe, [picture(20)], latents=latents, first_step=1), undisturbed)
 
 
 def test_a_run_that_was_cancelled_leaves_no_half_cache(pipe: Flux2Pipeline) -> None:
