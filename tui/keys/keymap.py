@@ -64,7 +64,16 @@ _FAVOURITE = Key(
     "favourite", "f", "favourite", "Picture", "Favourite", "Mark the picture, or take its mark away", "mark"
 )
 _COMPARE = Key(
-    "compare", "c", "compare", "Picture", "Compare", "The picture at bf16, qint8 and int4, side by side", "compare"
+    "compare", "c", "compare", "Picture", "Compare", "The picture at every quantization, side by side", "compare"
+)
+
+_STRENGTHS = Key(
+    "compare-strengths",
+    "j",
+    "compare_strengths",
+    "Picture",
+    "Compare strengths",
+    "The picture without its LoRAs, at half and at full strength",
 )
 
 REDRAW = Key(
@@ -93,6 +102,7 @@ KEYS: tuple[Key, ...] = (
     Key("model", "m", "model_menu", "Choose", "Model", "Choose the model", "model"),
     Key("quantization", "n", "quantization_menu", "Choose", "Quantization", "Choose the quantization", "quant"),
     Key("dimensions", "d", "size_menu", "Choose", "Size", "Choose or type the picture's size", "size"),
+    Key("loras", "o", "lora_menu", "Choose", "LoRAs", "Choose LoRAs, and how strongly each acts"),
     Key("steps", "i", "sampling('steps')", "Choose", "Steps and guidance", "Set the steps and the guidance", "steps"),
     Key("seed", "s", "sampling('seed')", "Choose", "Seed", "Set the seed", "seed"),
     Key("lock", "l", "seed_mode", "Choose", "Seed mode", "Seed: random, locked, one more each time"),
@@ -110,6 +120,7 @@ KEYS: tuple[Key, ...] = (
     Key("theme", "t", "theme_menu", "Look", "Theme", "Choose the theme", "theme"),
     _FAVOURITE,
     _COMPARE,
+    _STRENGTHS,
     Key("preferences", "comma", "settings", "Program", "Settings", "Change the program's settings", "settings"),
     Key("palette", "ctrl+p", "app.command_palette", "Program", "", "Find every command by name", anywhere=True),
     Key("help", "question_mark,f1", "help", "Program", "Keys", "Show this page", "help"),
@@ -167,6 +178,7 @@ _LEAVE_PICTURES: tuple[Key, ...] = (
 
 _PICTURE: tuple[Key, ...] = (
     _COMPARE,
+    _STRENGTHS,
     _FAVOURITE,
     Key("reuse", "e", "reuse", "Picture", "Use these settings", "Use its prompt and settings for the next one", "edit"),
     Key("more", "m", "more", "Picture", "More like this", "Make more like it, with other seeds", "more"),
@@ -234,7 +246,7 @@ COMPARE_KEYS: tuple[Key, ...] = (
     Key("weaker", "minus", "amplify(0.5)", "Compare", "", "Amplify the difference less"),
     Key("sheet", "w", "sheet", "Compare", "Save sheet", "Save all of it as one PNG", "save sheet"),
     Key("queue-missing", "r", "retry", "Compare", "Queue what is missing", "Queue the pictures that are missing"),
-    *(key for key in _PICTURE if key is not _COMPARE),
+    *(key for key in _PICTURE if key not in (_COMPARE, _STRENGTHS)),
     *_LEAVE_PICTURES,
 )
 MODELS_KEYS: tuple[Key, ...] = (

@@ -49,6 +49,8 @@ class PictureScreen(UserKeysScreen):
             return self.app.options.remote
         if action == "reuse":  # other programs' pictures have settings, too
             return picture is not None and not picture.problem
+        if action == "compare_strengths":
+            return picture is not None and picture.request is not None and bool(picture.request.loras)
         if action in _NEEDS_SETTINGS or (action == "copy" and parameters[:1] in (("prompt",), ("seed",))):
             return picture is not None and picture.request is not None
         return True
@@ -63,6 +65,10 @@ class PictureScreen(UserKeysScreen):
     def action_compare(self) -> None:
         if (picture := self.current) is not None and picture.request is not None:
             picture_desk.compare(self.app, picture.request)
+
+    def action_compare_strengths(self) -> None:
+        if (picture := self.current) is not None and picture.request is not None:
+            picture_desk.compare_strengths(self.app, picture.request)
 
     def action_reuse(self) -> None:
         if (picture := self.current) is None:
