@@ -92,7 +92,7 @@ def test_another_source_or_mask_is_another_picture(tmp_path: Path, masked: Gener
 
 
 def test_what_is_shown_on_the_way_has_what_is_kept_in_it(masked: GenerationRequest) -> None:
-    """Of a token that is kept, every step's estimate is the source's own latents."""
+    """Estimates of a token that is kept are the source's own latents, after every step."""
     pipe = Flux2Pipeline.from_pretrained("pocket", dtype="float32")
     steps: list[Step] = []
     pipe.run(masked, RunReport(), on_step=steps.append)
