@@ -16,7 +16,7 @@ from flux2.inputs.loras import Lora
 from tests.tui.pictures import FOX, comparing, made, resting
 from tests.tui.pressing import Holds, Trial, press_each
 from tests.tui.replay import GB, ReplayBackend
-from tests.tui.screen import running, settled, until
+from tests.tui.screen import SIZE, running, settled, until
 from tests.tui.test_models import disk, open_models
 from tui.keys.keymap import (
     BROWSER_KEYS,
@@ -38,6 +38,8 @@ from tui.widgets.settings_pane import SettingsForm
 __all__ = ["disk"]
 COUNT = 60
 """Pictures in the gallery: several pages."""
+SMALL = (80, 24)
+"""Columns and rows that are enough for screens that are all picture, of which every cell is drawn."""
 QUANTIZATION = 1
 """Its place in the form."""
 
@@ -158,6 +160,8 @@ class Place:
     """Goes there from the dashboard."""
     only: tuple[str, ...] = ()
     """The keys that act here; all but those of other places of the same name, if empty."""
+    size: tuple[int, int] = SIZE
+    """Columns and rows."""
 
 
 def _many(folder: Path) -> None:
@@ -248,9 +252,9 @@ async def _form(trial: Trial) -> None:
 ALL_GALLERY_KEYS = (*GALLERY_KEYS, *BROWSER_KEYS)
 PLACES = {
     "gallery": Place(ALL_GALLERY_KEYS, GALLERY, GalleryScreen, _many, _gallery),
-    "viewer": Place(VIEWER_KEYS, VIEWER, Viewer, _many, _viewer),
+    "viewer": Place(VIEWER_KEYS, VIEWER, Viewer, _many, _viewer, size=SMALL),
     "viewer, zoomed in": Place(VIEWER_KEYS, VIEWER, Viewer, _many, _zoomed, ("view-up", "view-down")),
-    "compare": Place(COMPARE_KEYS, COMPARE, CompareScreen, _levels, _compare),
+    "compare": Place(COMPARE_KEYS, COMPARE, CompareScreen, _levels, _compare, size=SMALL),
     "compare, of which two are missing": Place(
         COMPARE_KEYS, COMPARE, CompareScreen, lambda folder: _levels(folder, "bf16"), _lacking, ("queue-missing",)
     ),
@@ -303,7 +307,7 @@ async def test_the_keys_do_what_their_help_says(name: str, elsewhere: Path) -> N
         shutil.rmtree(elsewhere, ignore_errors=True)
         shutil.copytree(filled, elsewhere)
         backend = ReplayBackend()
-        async with running(backend, remote=True) as (app, pilot):
+        async with running(backend, place.size, remote=True) as (app, pilot):
             trial = Trial(app, pilot, backend, elsewhere)
             await place.enter(trial)
             yield trial

@@ -131,14 +131,16 @@ class SettingsForm(Widget, can_focus=True):
     @property
     def _model(self) -> str:
         choices = self.choices
-        return label(choices.model) if choices.base or choices.card else choices.model
+        name = label(choices.model) if choices.base or choices.card else choices.model
+        return " + ".join([name, *choices.parts_of_others])
 
     def _note(self, row: ChoiceRow) -> str:
         """What the value means, where there is room to say it."""
         choices, card = self.choices, self.choices.card
         match row.name:
-            case "model" if choices.vae:
-                return f"with the autoencoder {printable(choices.vae)}, until a model is chosen"
+            case "model" if others := choices.parts_of_others:
+                said = (f"{part} {printable(place)}" for part, place in others.items())
+                return f"with {' and '.join(said)}, until a model is chosen"
             case "model":
                 own = "a file of " if choices.base else ""
                 return f"{own}{card.title}, {card.licence}" if card else "a repository or folder of your own"
