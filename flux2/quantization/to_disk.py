@@ -109,15 +109,14 @@ def quantized_tensors(
     """The tensors of `layout`, evaluated; only one of the checkpoint's and what becomes of it is held at a time."""
     for info in plan.tensors:
         layer = layer_of(info.name)
-        tensor = info.read(on_bytes)
         if layer in plan.linears:
-            linear = QuantizedLinear(tensor, mode)
+            linear = quantized_layer(info, [read_tensor(part, on_bytes) for part in info.parts], mode)
             mx.eval(linear.parameters())
-            del tensor
             for part in LINEAR_PARTS:
                 yield f"{layer}.{part}", linear[part]
             del linear
         else:
+            tensor = info.read(on_bytes)
             mx.eval(tensor)
             yield info.name, tensor
             del tensor
