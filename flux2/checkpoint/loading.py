@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -33,11 +33,11 @@ class LinearQuantizer(Protocol):
     def check(self, name: str, shape: tuple[int, ...]) -> None:
         """Raises CheckpointError if a weight of this shape, [outputs, inputs], can't be kept so."""
 
-    def quantized(self, weight: mx.array) -> nn.Module:
-        """The layer in place of a Linear with this weight, [outputs, inputs]."""
+    def quantized(self, layer: str, weight: mx.array) -> nn.Module:
+        """The layer in place of a Linear at this path with this weight, [outputs, inputs]."""
 
-    def taken_over(self, codes: mx.array, scales: mx.array, biases: mx.array, bits: int) -> nn.Module | None:
-        """The layer of affine codes that were made before; None where they are of other bits than it would keep."""
+    def taken_over(self, layer: str, parts: Sequence[mx.array], bits: int) -> nn.Module | None:
+        """The layer of codes, scales and biases made before; None where they have other bits than it would keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +157,11 @@ def quantized_layer(info: StoredTensor, tensors: list[mx.array], quantizer: Line
 
     Codes of the wanted kind are taken as they are: decoding and quantizing them again would cost 4 bits 7 % more error.
     """
-    if info.affine_bits:
-        codes, scales, biases = tensors
-        if taken := quantizer.taken_over(codes, scales, biases, info.affine_bits):
-            tensors.clear()
-            return taken
-        del codes, scales, biases
-    return quantizer.quantized(info.decoded(tensors))
+    layer = layer_of(info.name)
+    if info.affine_bits and (taken := quantizer.taken_over(layer, tensors, info.affine_bits)):
+        tensors.clear()
+        return taken
+    return quantizer.quantized(layer, info.decoded(tensors))
 
 
 def load_weights(

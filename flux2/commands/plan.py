@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 from dataclasses import asdict
 from typing import Any
 
@@ -35,6 +36,7 @@ examples:
   flux2 plan --model dev --residency streamed --json"""
 
 _MIB = 2**20
+_WIDTH = 100  # characters of a line of text
 _GROUPS = {"resident": "kept in memory", "streamed": "read in every step"}
 
 
@@ -173,9 +175,8 @@ def _text(model: str, networks: Networks, plans: list[MemoryPlan], budget: Budge
 def _advice(plans: list[MemoryPlan]) -> list[str]:
     """What streaming would read of files that are not there yet."""
     reads = [f"{found.facts.quantization} {_mib(found.read_if_prepared)}" for found in plans if found.read_if_prepared]
-    return [f"READ of the files that flux2 quantize makes, so that no step quantizes: {', '.join(reads)}."] * bool(
-        reads
-    )
+    told = f"READ of the files that flux2 quantize makes, so that no step quantizes: {', '.join(reads)}."
+    return textwrap.wrap(told, _WIDTH) if reads else []
 
 
 def _row(found: MemoryPlan, networks: Networks, budget: Budget, is_best: bool) -> tuple[str, ...]:

@@ -7,11 +7,12 @@ from itertools import pairwise
 from typing import Any
 
 from flux2.architecture.catalog import find_card
-from flux2.architecture.limits import BITS, MAX_TEXT_TOKENS, TOKEN_PIXELS
+from flux2.architecture.levels import LEVELS
+from flux2.architecture.limits import MAX_TEXT_TOKENS, TOKEN_PIXELS
 from flux2.errors import RequestError
 from flux2.inputs.attachment import Attachment, check_attachment
 
-QUANTIZATIONS = ("bf16", *BITS)
+QUANTIZATIONS = tuple(LEVELS)
 RESIDENCIES = ("resident", "streamed")
 """Places of the transformer: in memory as a whole, or its blocks read in every step while the one before computes."""
 AUTO = "auto"

@@ -64,7 +64,7 @@ _FAVOURITE = Key(
     "favourite", "f", "favourite", "Picture", "Favourite", "Mark the picture, or take its mark away", "mark"
 )
 _COMPARE = Key(
-    "compare", "c", "compare", "Picture", "Compare", "The picture at bf16, qint8 and int4, side by side", "compare"
+    "compare", "c", "compare", "Picture", "Compare", "The picture at every quantization, side by side", "compare"
 )
 
 _STRENGTHS = Key(

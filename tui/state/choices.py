@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from flux2.architecture.catalog import ModelCard, find_card
+from flux2.architecture.levels import LEVELS
 from flux2.dataclass_json import read_dataclass, read_value
 from flux2.disk.atomic import put_aside, write_atomically
 from flux2.disk.private import make_private, read_own
@@ -23,12 +24,7 @@ SEED_MODE_LINES = {
 }
 SEED_MODES = tuple(SEED_MODE_LINES)
 
-QUANTIZATION_LINES = {
-    "bf16": "As trained: the reference, and the most memory.",
-    "qint8": "8 bits per weight: half the memory, hard to tell apart.",
-    "int4": "4 bits per weight: a quarter, small details may change.",
-    AUTO: "The best of these that fits.",
-}
+QUANTIZATION_LINES = {level.name: level.about for level in LEVELS.values()} | {AUTO: "The best of these that fits."}
 
 _WHOSE = ("model", "base")
 """Fields that say which model it is, rather than what is another's in it."""

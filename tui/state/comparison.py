@@ -5,7 +5,6 @@ Knows nothing of Textual. A comparison is found again from the pictures themselv
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +63,7 @@ class Entry:
         if self.metadata is not None and self.metadata.timings:
             lines.append(f"time {seconds(sum(self.metadata.timings.values()))}")
         if self.likeness is not None:
-            decibels = "∞" if math.isinf(self.likeness.psnr) else f"{self.likeness.psnr:.1f}"
-            lines += [f"PSNR {decibels} dB", f"SSIM {self.likeness.ssim:.3f}"]
+            lines += self.likeness.lines()
         return lines
 
 
