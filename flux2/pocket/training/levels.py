@@ -1,7 +1,7 @@
-"""How far pocket's pictures at each level are from bf16's: `python -m flux2.bench.research.levels`.
+"""How far pocket's pictures at each level are from bf16's: `python -m flux2.pocket.training.levels`.
 
-    python -m flux2.bench.research.levels --prompts 16
-    python -m flux2.bench.research.levels --sheet levels.jpg
+    python -m flux2.pocket.training.levels --prompts 16
+    python -m flux2.pocket.training.levels --sheet levels.jpg
 
 Captions that it was not trained with, one seed each, 256×256, 4 steps, in float32, so that the weights' rounding is all
 that differs. Near 28 dB pictures differ in what they show, and means of 16 within 1 dB of each other are the same; the
@@ -21,17 +21,20 @@ import numpy.typing as npt
 from PIL import Image
 
 from flux2.architecture.transformer import transformer_shapes
-from flux2.bench.document import LEVELS, PROMPT
-from flux2.bench.tables import table
+from flux2.inputs.checks import QUANTIZATIONS as LEVELS
 from flux2.pictures.sheet import Column
 from flux2.pictures.sheet import draw as draw_columns
 from flux2.pictures.similarity import compare
 from flux2.pipeline import Flux2Pipeline
 from flux2.planning.planner import plan
 from flux2.planning.run_facts import RunFacts
-from flux2.pocket.training.captions import plain_caption
-from flux2.pocket.training.scenes import held_out_scenes
 from flux2.store.configs import find_networks
+
+from .captions import plain_caption
+from .scenes import held_out_scenes
+
+PROMPT = "A fluffy orange tabby cat sitting on a windowsill at sunset"
+_TITLES = ("level", "PSNR, dB (least)", "SSIM", "texture", "latents")
 
 Drawn = tuple[Image.Image, npt.NDArray[np.float32]]
 """A picture, and the latents that it was decoded from."""
@@ -92,7 +95,7 @@ def _bits_per_weight(level: str) -> float:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m flux2.bench.research.levels", description=__doc__.partition("\n")[0]
+        prog="python -m flux2.pocket.training.levels", description=__doc__.partition("\n")[0]
     )
     parser.add_argument("--prompts", type=int, default=16, metavar="N", help="how many captions (default: 16)")
     parser.add_argument("--sheet", type=Path, metavar="FILE", help="draw a picture at every level instead")
@@ -103,8 +106,8 @@ def main(arguments: list[str] | None = None) -> int:
     prompts = [plain_caption(scene) for scene in held_out_scenes(chosen.prompts)]
     reference, *others = LEVELS
     references = draw(reference, prompts)
-    rows = [row(level, draw(level, prompts), references) for level in others]
-    print(table(("level", "PSNR, dB (least)", "SSIM", "texture", "latents"), rows))
+    for cells in (_TITLES, *(row(level, draw(level, prompts), references) for level in others)):
+        print("".join(cell.ljust(18) for cell in cells).rstrip(), flush=True)
     return 0
 
 
