@@ -60,7 +60,7 @@ def with_digest(lora: Lora, path: Path) -> Lora:
 
 
 def find_local_lora(name: str) -> Path | None:
-    """The file of this name on this disk: a path, a folder's only one, one in the folder for LoRAs, or a Hub repository's in the cache."""
+    """The file of this name: a path, a folder's only one, one in the folder for LoRAs, or a repository's."""
     path = expand(name)
     if exists(path) and path.is_file():
         return path.absolute()
