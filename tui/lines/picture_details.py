@@ -10,10 +10,15 @@ from textual.content import Content
 
 from flux2.folders import pictures_dir
 from flux2.humanize import printable, seconds
+from flux2.request_fields import lines as told_of
 from tui.lines.text import gigabytes, wrapped
 
 _FILE_WIDTH = 28
 """Cells that there are in the narrowest place: a name is broken at its hyphens."""
+
+_NAME_WIDTH = 9
+_TOLD_ABOVE = ("prompt", "negative", "model", "seed", "steps", "guidance", "size")
+"""What of a request has a place of its own; the rest of what it tells follows."""
 
 if TYPE_CHECKING:
     from flux2.pictures.gallery import Picture
@@ -35,6 +40,7 @@ def details(picture: Picture, metadata: ImageMetadata | None, *, favourite: bool
             _line("Quant", request.quantization),
             _line("Seed", str(request.seed)),
             _line("Steps", f"{request.steps}, guidance {request.guidance}"),
+            *(_wrapped_line(name, value) for name, value in told_of(request).items() if name not in _TOLD_ABOVE),
         ]
     elif not picture.problem:
         lines += [Content.assemble(("It carries no settings of flux2.", "$muted")), Content("")]
@@ -51,7 +57,15 @@ def details(picture: Picture, metadata: ImageMetadata | None, *, favourite: bool
 
 
 def _line(name: str, value: str) -> Content:
-    return Content.assemble((f"{name:<9}", "$muted"), (printable(value), "$foreground"))
+    return Content.assemble((f"{name:<{_NAME_WIDTH}}", "$muted"), (printable(value), "$foreground"))
+
+
+def _wrapped_line(name: str, value: str) -> Content:
+    """Its name on a line of its own where both are too long for one."""
+    if len(name) < _NAME_WIDTH and len(value) <= _FILE_WIDTH - _NAME_WIDTH:
+        return _line(name.capitalize(), value)
+    lines = [Content.assemble((name.capitalize(), "$muted"))]
+    return Content("\n").join([*lines, *(Content(f" {line}") for line in wrapped(value, _FILE_WIDTH))])
 
 
 def _where(path: Path) -> str:
