@@ -17,6 +17,10 @@ class CheckpointError(Flux2Error):
     """A checkpoint file is missing, truncated, wrong-shaped, of an unknown architecture, or unreadable."""
 
 
+class LoraError(Flux2Error):
+    """A LoRA is damaged, of a kind that can't be applied, or made for another model."""
+
+
 class PictureNotSavedError(Flux2Error):
     """The picture is finished and can't be written where it was to go; it is here."""
 

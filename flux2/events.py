@@ -14,9 +14,12 @@ from typing import Any, Literal
 
 from flux2.dataclass_json import read_dataclass
 
-Phase = Literal["encode", "load", "denoise", "decode", "save"]
-PHASES: tuple[Phase, ...] = ("encode", "load", "denoise", "decode", "save")
-"""In the order of a run; a phase whose result is kept from an earlier run (prompt, transformer) is left out of it."""
+Phase = Literal["encode", "references", "load", "denoise", "decode", "save"]
+PHASES: tuple[Phase, ...] = ("encode", "references", "load", "denoise", "decode", "save")
+"""In the order of a run; a phase whose result is kept from an earlier run (prompt, pictures, transformer) is left out
+of it, and where no pictures were handed in so is that in which they are encoded, "references"."""
+PHASES_OF_TEXT: tuple[Phase, ...] = tuple(phase for phase in PHASES if phase != "references")
+"""Phases of a run that begins with a prompt alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

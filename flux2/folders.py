@@ -7,7 +7,7 @@ from pathlib import Path
 
 import platformdirs
 
-from flux2.paths import expand
+from flux2.paths import config_dir, expand
 from flux2.settings import settings
 
 
@@ -27,6 +27,15 @@ def models_dir() -> Path:
     from huggingface_hub.constants import HF_HUB_CACHE  # here, for importing it takes a while
 
     return Path(HF_HUB_CACHE)
+
+
+def loras_dir() -> Path:
+    """Where LoRAs lie that are known by name: FLUX2_LORAS, the user's setting, or `loras` beside the settings."""
+    if chosen := os.environ.get("FLUX2_LORAS"):
+        return expand(chosen).absolute()
+    if chosen := settings().loras_folder:
+        return _from_home(chosen)
+    return config_dir() / "loras"
 
 
 def models_dir_variable() -> str:

@@ -25,7 +25,7 @@ from flux2.planning.run_facts import Engine
 from flux2.reporting import RunReport
 from flux2.request import AUTO, GenerationRequest
 from flux2.settings import settings
-from flux2.store.configs import Networks, find_networks
+from flux2.store.configs import Networks, networks_for
 from flux2.store.resolved import ResolvedModel, resolve_model
 
 
@@ -107,7 +107,7 @@ class Generator:
         request = self._decide(request, report)
         kept_model = self._model(request, report)
         pipeline = kept_model.pipeline
-        request = pipeline.completed(request)
+        request = pipeline.completed(pipeline.with_loras_found(request, report)).validated()
         assert request.seed is not None
         path = output_path(request.output, pictures_dir(), request, request.seed, settings().output_name)
         check_writable(path)
@@ -155,7 +155,7 @@ class Generator:
         if AUTO not in (request.quantization, request.residency):
             return request
         try:
-            networks = find_networks(request.model, request.vae)
+            networks = networks_for(request)
         except RequestError:  # it is on the Hub, or nowhere
             networks = _resolve(request, report).networks()
         fit = self._weigh(request, networks)
@@ -179,7 +179,7 @@ class Generator:
 
     def _model(self, request: GenerationRequest, report: RunReport) -> _Kept:
         """The one that is kept, as far as it serves this request; else a new one in its place."""
-        kept, names = self._kept, (request.model, request.vae)
+        kept, names = self._kept, (request.model, request.base, request.vae, request.text_encoder)
         if kept and kept.names == names and kept.files == kept.pipeline.checkpoint.stamps():
             kept.pipeline.keep_text_encoder = request.keep_text_encoder
             if (kept.pipeline.quantization, kept.pipeline.residency) != (request.quantization, request.residency):
@@ -193,6 +193,7 @@ class Generator:
             quantization=request.quantization,
             residency=request.residency,
             card=model.card,
+            name=model.name,
         )
         pipeline.keep_text_encoder = request.keep_text_encoder
         self._kept = _Kept(names, model, pipeline, pipeline.checkpoint.stamps())
@@ -201,8 +202,8 @@ class Generator:
 
 @dataclass(slots=True)
 class _Kept:
-    names: tuple[str, str | None]
-    """The request's model and autoencoder."""
+    names: tuple[str, str | None, str | None, str | None]
+    """The request's model and base, autoencoder and text encoder."""
     model: ResolvedModel
     pipeline: Flux2Pipeline
     files: tuple[tuple[str, int, int], ...]
@@ -216,4 +217,12 @@ def _resolve(request: GenerationRequest, report: RunReport) -> ResolvedModel:
     def on_progress(event: ev.DownloadProgress) -> None:
         report.on_event(replace(event, run=report.run))
 
-    return resolve_model(request.model, request.vae, report.log, on_progress, report.should_cancel)
+    return resolve_model(
+        request.model,
+        request.vae,
+        report.log,
+        on_progress,
+        report.should_cancel,
+        base=request.base,
+        text_encoder=request.text_encoder,
+    )

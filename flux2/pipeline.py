@@ -10,7 +10,7 @@ last prompt stay for the next call, until `unload`.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from flux2 import events as ev
-from flux2.architecture.catalog import ModelCard
+from flux2.architecture.catalog import ModelCard, label
 from flux2.architecture.guidance import DEFAULTS, is_guided
 from flux2.backend import blas, memory
 from flux2.backend.gpu_errors import explain
@@ -37,6 +37,9 @@ from flux2.denoise.transformer_loading import TransformerLoader
 from flux2.denoise.watched import OnStep, denoise_watched
 from flux2.encode.text_encoding import PromptEncoder
 from flux2.errors import Flux2Error, NumericalError, RequestError
+from flux2.lora.held import HeldLoras
+from flux2.lora.loader_mixin import LoraLoaderMixin
+from flux2.loras import Lora
 from flux2.planning.cautions import cautions
 from flux2.quantization.linear import find_mode
 from flux2.reporting import RunReport, warn_aloud
@@ -60,7 +63,7 @@ class Flux2PipelineOutput:
     """Peak of MLX's active memory by phase, bytes."""
 
 
-class Flux2Pipeline:
+class Flux2Pipeline(LoraLoaderMixin):
     """FLUX.2 Klein, distilled or base, and Dev. Made by `from_pretrained`; of several threads
     one computes at a time, and the others wait."""
 
@@ -72,12 +75,14 @@ class Flux2Pipeline:
         quantization: str,
         residency: str = "resident",
         card: ModelCard | None = None,
+        name: str = "",
     ) -> None:
         """Check everything that configs and headers tell; read no tensor. See `from_pretrained`."""
         if dtype not in DTYPES:
             raise RequestError(f"The dtype {dtype!r} is unknown; choose one of {', '.join(DTYPES)}.")
         self.checkpoint = checkpoint
         self.card = card
+        self.name = name or (card.name if card else str(checkpoint.place))
         self.dtype = dtype
         self.quantization = quantization
         self.residency = residency
@@ -92,6 +97,9 @@ class Flux2Pipeline:
         self._prompts = PromptEncoder(text_encoder, checkpoint.tokenizer_folder, DTYPES[dtype])
         self._transformer = TransformerLoader(transformer, mode, DTYPES[dtype], streamed=residency == "streamed")
         self._projection: PreviewProjection | None = None
+        self._loras = HeldLoras(transformer.config, DTYPES[dtype], label(self.name))
+        self._adapters: dict[str, Lora] = {}
+        self._active: tuple[str, ...] = ()
 
     @classmethod
     def from_pretrained(
@@ -103,20 +111,25 @@ class Flux2Pipeline:
         residency: str = "resident",
         vae: str | PathLike[str] | None = None,
         keep_text_encoder: bool = False,
+        base: str | PathLike[str] | None = None,
+        text_encoder: str | PathLike[str] | None = None,
     ) -> Flux2Pipeline:
         """Find a checkpoint, download it if need be, and check its configs and headers; tensors are read by a call.
 
         Args:
-            source: a catalog name ("klein-4b"), a Hub repository id, or a folder in the diffusers layout.
+            source: a catalog name ("klein-4b"), a Hub repository id, a folder in the diffusers or in mflux's layout,
+                or a single file of the transformer's weights (safetensors, GGUF).
             dtype: what to compute in: "bfloat16", "float16" or "float32"; None is bfloat16, on the CPU float32.
             quantization: of the transformer's Linears: "bf16" (as in the checkpoint), "qint8" or "int4".
             say: told in a sentence of what takes long (a download).
             residency: of the transformer: "resident", or "streamed", where its blocks are read in every step, for one
                 that is larger than memory.
-            vae: another autoencoder in place of the checkpoint's, such as FLUX.2's small decoder: a folder or a Hub
-                repository with its config.json and weights, or with them in vae/.
+            vae: another autoencoder in place of the checkpoint's, such as FLUX.2's small decoder: a single file, or a
+                folder or a Hub repository with its config.json and weights, or with them in vae/.
             keep_text_encoder: hold it in memory from its first prompt to `unload`; else it passes through, a few
                 matrices at a time, for every new prompt.
+            base: the model that a single file is of, where its shapes and its name do not tell ("klein-base-4b").
+            text_encoder: another text encoder of the model's own kind: a single file, or a folder with config.json.
 
         Raises:
             RequestError: if a name is unknown.
@@ -125,13 +138,20 @@ class Flux2Pipeline:
         find_mode(quantization)
         if residency not in RESIDENCIES:
             raise RequestError(f"Residency {residency!r} is unknown; choose one of {', '.join(RESIDENCIES)}.")
-        model = resolve_model(fspath(source), fspath(vae) if vae else None, say)
+        model = resolve_model(
+            fspath(source),
+            fspath(vae) if vae else None,
+            say,
+            base=fspath(base) if base else None,
+            text_encoder=fspath(text_encoder) if text_encoder else None,
+        )
         pipeline = cls(
             model.checkpoint,
             dtype=dtype or default_dtype(),
             quantization=quantization,
             residency=residency,
             card=model.card,
+            name=model.name,
         )
         pipeline.keep_text_encoder = keep_text_encoder
         return pipeline
@@ -144,8 +164,10 @@ class Flux2Pipeline:
             quantization=quantization,
             residency=residency or self.residency,
             card=self.card,
+            name=self.name,
         )
-        other._prompts, other._projection = self._prompts, self._projection
+        other._prompts, other._projection, other._loras = self._prompts, self._projection, self._loras
+        other._adapters, other._active = self._adapters, self._active
         return other
 
     @property
@@ -188,11 +210,12 @@ class Flux2Pipeline:
         """Phases that a call with these arguments would go through now: what is kept from the last one is left out."""
         known = self._prompts.knows(self._texts(prompt, negative_prompt, guidance_scale), max_sequence_length)
         kept = {"encode": known, "load": self.transformer_loaded}
-        return tuple(phase for phase in ev.PHASES if not kept.get(phase) and phase != "save")
+        return tuple(phase for phase in ev.PHASES_OF_TEXT if not kept.get(phase) and phase != "save")
 
     def completed(self, request: GenerationRequest) -> GenerationRequest:
-        """The request with what it leaves to the model, and its seed, filled in."""
+        """The request with what it leaves to its LoRAs and the model, and its seed, filled in."""
         width, height = self.default_size
+        request = self._loras.recipe(request.loras).fill(request)
         return replace(
             request,
             width=width if request.width is None else request.width,
@@ -209,6 +232,7 @@ class Flux2Pipeline:
         height: int | None = None,
         width: int | None = None,
         num_inference_steps: int | None = None,
+        sigmas: Sequence[float] | None = None,
         guidance_scale: float | None = None,
         seed: int | None = None,
         latents: npt.ArrayLike | mx.array | None = None,
@@ -226,6 +250,7 @@ class Flux2Pipeline:
             negative_prompt: what the second pass of a base model is told ("" by default); others have none.
             height: pixels, a multiple of 16; as for everything else here, None is the model's default.
             width: pixels, a multiple of 16.
+            sigmas: noise levels before the shift, one per step, in place of even ones.
             seed: of the noise, 0 to 2³² − 1; None chooses one.
             latents: initial noise in place of the seed's, [1, 128, H/16, W/16].
             first_step: steps that `latents` have behind them, which are not done again.
@@ -249,7 +274,7 @@ class Flux2Pipeline:
         request = GenerationRequest(
             prompt=prompt,
             negative_prompt=negative_prompt,
-            model=self.card.name if self.card else str(self.checkpoint.folder),
+            model=self.name,
             quantization=self.quantization,
             residency=self.residency,
             keep_text_encoder=self.keep_text_encoder,
@@ -258,6 +283,8 @@ class Flux2Pipeline:
             steps=whole_number("num_inference_steps", num_inference_steps),
             guidance=number("guidance_scale", guidance_scale),
             seed=whole_number("seed", seed),
+            loras=self.active_loras,
+            sigmas=None if sigmas is None else tuple(float(sigma) for sigma in sigmas),
             max_sequence_length=whole_number("max_sequence_length", max_sequence_length),
         )
 
@@ -295,28 +322,39 @@ class Flux2Pipeline:
 
         `__call__` says what the arguments mean and what is raised; `report` tells the watchers and remembers the rest.
         """
-        # 1. Check, before any work, what the request leaves open being the model's.
-        request = self.completed(request).validated()
+        # 1. Check, before any work, what the request leaves open being the model's; its LoRAs fit the transformer.
+        request = self.completed(self.with_loras_found(request, report)).validated()
         noise = self._noise(request, latents, first_step)
         self._warn(report, request)
+        for sentence in self._loras.summaries(request.loras):
+            report.log(sentence)
         blas.use_cores_for(self._transformer.source.plan.nbytes)
         with self._failures_explained(request, report):
             # 2. Encode the prompt, and where there is classifier-free guidance the negative one.
             texts = self._texts(request.prompt, request.negative_prompt, request.guidance)
             embeddings = self._prompts.encode(texts, request.max_sequence_length, report)
-            plan = DenoisingPlan.of(request, embeddings, self._scheduler, first_step)
+            branches = self._loras.branches(request.loras, lambda _: report.check_cancelled())
+            plan = DenoisingPlan.of(request, embeddings, self._scheduler, first_step=first_step, branches=branches)
             with self._transformer.ready(plan, report) as ready, report.phase("denoise"):
                 # 3. Condition the transformer on the prompt and on the noise levels of all steps.
                 conditioning = ready.conditioning or condition(ready.network, plan)
                 # 4. Denoise, step by step, from noise to clean latents.
                 projection = self._preview_projection() if previews else None
                 clean = denoise_watched(ready, pack(noise), plan, conditioning, report, projection, on_step)
-            del ready, conditioning, noise  # what denoising held, among it a transformer that is not kept
-            if not keep_transformer:
+            grid = plan.grid
+            del (
+                ready,
+                conditioning,
+                noise,
+                branches,
+                plan,
+            )  # what denoising held
+            if not keep_transformer:  # which denoising held, too
                 self._transformer.forget()
+                self._loras.forget()
                 memory.free_cache()
             # 5. Decode the latents into pixels.
-            return self._decode(clean.reshape(1, *plan.grid, -1), report)
+            return self._decode(clean.reshape(1, *grid, -1), report)
 
     @one_at_a_time
     def load_transformer(
@@ -335,6 +373,7 @@ class Flux2Pipeline:
     def unload(self) -> None:
         """Let go of everything that is kept between calls."""
         self._transformer.forget()
+        self._loras.forget()
         self._prompts.forget()
         memory.free_cache()
 

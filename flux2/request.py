@@ -5,14 +5,19 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import pairwise
 from typing import Any, Self
 
+from flux2.architecture.canvas_sizes import working_size
 from flux2.architecture.catalog import MODELS, find_card
 from flux2.architecture.limits import BITS, MAX_TEXT_TOKENS, TOKEN_PIXELS
+from flux2.architecture.strength import as_run
 from flux2.attachment import Attachment, check_attachment
 from flux2.dataclass_json import read_dataclass
 from flux2.errors import RequestError
+from flux2.loras import Lora, check_loras, what_loras_do
 from flux2.request_fields import Option, about, said_of
+from flux2.request_source import source_complaint
 from flux2.wildcards import has_wildcards, resolve
 
 QUANTIZATIONS = ("bf16", *BITS)
@@ -85,6 +90,20 @@ def _check_length(name: str, length: int) -> str | None:
     )
 
 
+def _read_sigmas(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise RequestError(f"The sigmas {text!r:.60} are no numbers; give some such as 1,0.75,0.5,0.25.") from None
+
+
+def _check_sigmas(_: str, sigmas: tuple[float, ...]) -> str | None:
+    falls = all(before > after for before, after in pairwise(sigmas))
+    if 1 <= len(sigmas) <= MAX_STEPS and falls and sigmas[-1] > 0 and sigmas[0] <= 1:
+        return None
+    return "The sigmas have to fall, from 1 at most to above 0, such as 1,0.75,0.5,0.25."
+
+
 def _check_pictures(name: str, pictures: tuple[Attachment, ...] | Attachment) -> str | None:
     if isinstance(pictures, Attachment):
         return check_attachment(name, pictures)
@@ -119,8 +138,8 @@ def _digests(pictures: tuple[Attachment, ...] | Attachment | None) -> Any:
     return pictures and pictures.digest
 
 
-def _names(pictures: tuple[Attachment, ...]) -> str:
-    return ", ".join(map(str, pictures))
+def _names(items: tuple[Any, ...]) -> str:
+    return ", ".join(map(str, items))
 
 
 def _catalog_name(model: str) -> str:
@@ -139,6 +158,7 @@ class GenerationRequest:
     """
 
     prompt: str = about(
+        planned=False,
         kind="prompt",
         check=_check_prompt,
         line="prompt",
@@ -150,6 +170,7 @@ class GenerationRequest:
     """The prompt as typed, where it has wildcards (`flux2.wildcards`); `prompt` is what the seed has made of it."""
     negative_prompt: str | None = about(
         None,
+        planned=False,
         kind="text",
         check=_check_text,
         canonical=lambda text: text or "",
@@ -169,10 +190,22 @@ class GenerationRequest:
         option=Option(
             names=("--model",),
             metavar="MODEL",
-            help=f"{', '.join(MODELS)}, a Hub repository, or a checkpoint's folder",
+            help=f"{', '.join(MODELS)}, a Hub repository, a checkpoint's folder, or a single file of weights",
         ),
     )
-    """A catalog name, a Hub repository id, or a folder."""
+    """A catalog name, a Hub repository id, a folder, or a single file."""
+    base: str | None = about(
+        None,
+        by_model=True,
+        kind="model",
+        line="base",
+        option=Option(
+            names=("--base",),
+            metavar="MODEL",
+            help="the model that a single file is of, where its shapes do not tell: klein-4b or klein-base-4b",
+        ),
+    )
+    """A catalog name, a Hub repository or a folder, whose other parts go with a single file of weights."""
     quantization: str = about(
         "bf16",
         choices=(*QUANTIZATIONS, AUTO),
@@ -210,14 +243,25 @@ class GenerationRequest:
         kind="model",
         line="vae",
         option=Option(
-            names=("--vae",), metavar="FOLDER|REPO", help="another autoencoder, such as FLUX.2's small decoder"
+            names=("--vae",), metavar="FOLDER|FILE|REPO", help="another autoencoder, such as FLUX.2's small decoder"
         ),
     )
-    """A folder or Hub repository with another autoencoder, such as FLUX.2's small decoder."""
+    """A folder, single file or Hub repository with another autoencoder, such as FLUX.2's small decoder."""
+    text_encoder: str | None = about(
+        None,
+        by_model=True,
+        kind="model",
+        line="text encoder",
+        option=Option(
+            names=("--text-encoder",), metavar="FOLDER|FILE", help="another text encoder, of the model's own kind"
+        ),
+    )
+    """A folder or single file with another text encoder; the tokenizer stays the model's."""
     force: bool = about(
         False,
         decides=False,
         of_run=True,
+        planned=False,
         option=Option(names=("--force",), help="run although the plan says that it does not fit this machine"),
     )
     """Carry it out although the plan says that it does not fit this machine."""
@@ -243,6 +287,7 @@ class GenerationRequest:
     steps: int | None = about(
         None,
         by_model=True,
+        planned=False,
         check=_check_steps,
         row="steps",
         line="steps",
@@ -260,6 +305,7 @@ class GenerationRequest:
     )
     seed: int | None = about(
         None,
+        planned=False,
         check=_check_seed,
         row="seed",
         line="seed",
@@ -291,12 +337,43 @@ class GenerationRequest:
         None, check=_check_area, line="references", shown=lambda area: f"at most {area:,} pixels each"
     )
     """Area that each reference is shrunk to where it has more, pixels; None is diffusers' 1024²."""
+    loras: tuple[Lora, ...] = about(
+        (),
+        kind="loras",
+        check=check_loras,
+        canonical=what_loras_do,
+        line="loras",
+        shown=_names,
+        option=Option(
+            names=("--lora",),
+            metavar="FILE|REPO[:NAME][@SCALE]",
+            help="a LoRA beside the weights, such as style.safetensors@0.8; may be given several times",
+            read=Lora.parse,
+            repeated=True,
+        ),
+    )
+    """LoRAs, which add up."""
+    sigmas: tuple[float, ...] | None = about(
+        None,
+        by_model=True,
+        check=_check_sigmas,
+        line="sigmas",
+        shown=_names,
+        option=Option(
+            names=("--sigmas",),
+            metavar="S,S,…",
+            help="noise levels of one's own in place of even ones, falling from 1; shifted as these are",
+            read=_read_sigmas,
+        ),
+    )
+    """Noise levels before the shift, one per step; None for even ones."""
     max_sequence_length: int | None = about(None, by_model=True, check=_check_length, line="tokens")
     """Tokens of the prompt that are read; None is what the model was trained with."""
     output: str | None = about(
         None,
         decides=False,
         of_run=True,
+        planned=False,
         kind="path",
         option=Option(names=("--output", "-o"), metavar="PATH", help="the PNG, or a folder ending in / to name it in"),
     )
@@ -312,7 +389,29 @@ class GenerationRequest:
             value = getattr(self, field.name)
             if value is not None and (complaint := said_of(field).check(field.name, value)):
                 raise RequestError(complaint)
+        if self.sigmas and self.steps not in (None, as_run(len(self.sigmas), self.strength or 1.0)[0]):
+            raise RequestError(f"There are {len(self.sigmas)} sigmas for {self.steps} steps; give one per step.")
+        if complaint := self._source_complaint():
+            raise RequestError(complaint)
         return self
+
+    def _source_complaint(self) -> str | None:
+        sides = MIN_SIZE, MAX_SIZE
+        return source_complaint(
+            self.source, self.mask, self.strength, self.outpaint, self.steps, sides=sides, most_steps=MAX_STEPS
+        )
+
+    def drawn_size(self, of_model: tuple[int, int]) -> tuple[int, int]:
+        """Width and height that the model draws at: what is named, else the source's, else those of the model."""
+        width, height = of_model
+        if self.source:
+            width, height = working_size((self.source.width, self.source.height), self.outpaint, MAX_SIZE)
+        return width if self.width is None else self.width, height if self.height is None else self.height
+
+    @property
+    def shows_source(self) -> bool:
+        """Whether the source is the first reference, too: where nothing else is said, if it is extended."""
+        return bool(self.outpaint) if self.source_as_reference is None else self.source_as_reference
 
     def with_seed(self) -> Self:
         """Itself with a random seed where it has none."""

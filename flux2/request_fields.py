@@ -1,9 +1,9 @@
 """What is said of a field of `GenerationRequest` where it is declared, and what follows from it.
 
 `about` declares a field. From that follow which requests are for the same picture (the identity of a kept run and of a
-comparison), the validation, the options of `flux2 t2i`, what a picture and `flux2 info` tell, and what the dashboard
-takes over from another picture. Whoever deals with requests goes through their fields and asks `said_of`; there is no
-other list of them, so that a field is added in one place.
+comparison), the validation, the options of `flux2 t2i` and `flux2 plan`, what a picture and `flux2 info` tell, and what
+the dashboard takes over from another picture. Whoever deals with requests goes through their fields and asks `said_of`;
+there is no other list of them, so that a field is added in one place.
 """
 
 from __future__ import annotations
@@ -19,19 +19,24 @@ from flux2.errors import RequestError
 
 _KEY = "flux2"
 
-Kind = Literal["value", "text", "prompt", "model", "path", "picture"]
+Kind = Literal["value", "text", "prompt", "model", "loras", "path", "picture"]
 """What a field's value means: itself; a text of a person; the text that standard input may hold, too; a catalog name, a
-Hub repository or a folder, whose path is nobody else's business; a path; a picture that was handed in, or several."""
+Hub repository or a folder, whose path is nobody else's business; LoRAs, named likewise; a path; a picture that was
+handed in, or several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """A field's option of `flux2 t2i`; its type and default are the field's."""
+    """A field's option of `flux2 t2i`, and of `flux2 plan`; its type and default are the field's."""
 
     names: tuple[str, ...]
     """Names as typed: `("--output", "-o")`; one without hyphens is given by its place."""
     help: str
     metavar: str | None = None
+    read: Callable[[str], Any] | None = None
+    """What makes a value of what is typed, where that is no plain one; raises RequestError."""
+    repeated: bool = False
+    """Whether it may be given several times, each an item of the field's tuple."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +50,8 @@ class About:
     of_run: bool = False
     """Whether it is a matter of one run and no setting of a picture: it stays with a request that is changed in the
     queue, and is not taken over from a picture or remembered."""
+    planned: bool = True
+    """Whether the memory of a run may depend on it: what is planned without a picture in mind may be told it, too."""
     kind: Kind = "value"
     choices: tuple[str, ...] = ()
     """The values that there are, where they can be counted."""

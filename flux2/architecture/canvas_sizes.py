@@ -13,8 +13,8 @@ from flux2.architecture.limits import TOKEN_PIXELS
 
 Size = tuple[int, int]
 """Width and height, pixels."""
-Margins = tuple[int, int, int, int]
-"""Pixels added at top, right, bottom and left."""
+Margins = tuple[int, ...]
+"""Pixels added at top, right, bottom and left, four numbers."""
 
 MOST_PIXELS = 1024 * 1024
 """Pixels of a source that are worked on at most where nobody says more, as in diffusers' inpainting."""

@@ -18,12 +18,13 @@ def check_parts_fit(
     transformer: Flux2TransformerConfig,
     text_encoder: LanguageModelConfig,
     vae: AutoencoderConfig,
-    folders: Mapping[str, Path],
+    configs: Mapping[str, Path],
 ) -> None:
     """Refuse parts that were not made for each other.
 
     Args:
-        folders: where each lies, under "transformer", "text_encoder" and "vae"; for the sentence.
+        configs: path of what tells of each, its config.json or its single file, under "transformer", "text_encoder" and
+            "vae"; for the sentence.
 
     Raises:
         CheckpointError: one sentence naming the config, the value and what contradicts it.
@@ -35,12 +36,17 @@ def check_parts_fit(
     ):
         if takes != gives:
             raise CheckpointError(
-                f"{folders['transformer'] / 'config.json'}: {key} is {takes}, but the {_NAMES[part]} in "
-                f"{folders[part]} has {gives}; use parts that were made for each other, or download them again."
+                f"{configs['transformer']}: {key} is {takes}, but the {_NAMES[part]} in "
+                f"{_place(configs[part])} has {gives}; use parts that were made for each other, or download them again."
             )
     for side in vae.patch_size:
         if (pixels := side * vae.scale_factor) != TOKEN_PIXELS:
             raise CheckpointError(
-                f"{folders['vae'] / 'config.json'}: block_out_channels and patch_size make a token of {pixels} "
+                f"{configs['vae']}: block_out_channels and patch_size make a token of {pixels} "
                 f"pixels, but FLUX.2's have {TOKEN_PIXELS}; use a FLUX.2 checkpoint."
             )
+
+
+def _place(config: Path) -> Path:
+    """The folder of a part, or its single file."""
+    return config.parent if config.name == "config.json" else config

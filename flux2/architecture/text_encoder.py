@@ -146,7 +146,7 @@ TEXT_ENCODERS = {
             prompt_form=PromptForm(
                 padding_side="left", system_message=DEV_SYSTEM_MESSAGE, content_in_parts=True, removed="[IMG]"
             ),
-            unused=f"{_NOT_REACHED}|{_FOR_PICTURES}",
+            unused=f"{_NOT_REACHED}|{_FOR_PICTURES}|tekken_model",  # ComfyUI's files have the tokenizer inside
             renamed=(
                 ("language_model.model.", "model."),  # as transformers saves it
                 ("model.language_model.", "model."),  # as transformers 5 has it in memory

@@ -6,6 +6,7 @@ model_index.json   transformer/  vae/  text_encoder/  tokenizer/  scheduler/
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,13 @@ NEEDED_FILES = (
 )
 """Patterns of the files taken from a Hub repository; what lies at its top, often the same weights, is not read."""
 
+
+def files_without(parts: Collection[str]) -> tuple[str, ...]:
+    """`NEEDED_FILES` but the weights of some parts."""
+    left_out = {f"{part}/*.safetensors" for part in parts}
+    return tuple(pattern for pattern in NEEDED_FILES if pattern not in left_out)
+
+
 VAE_FILES = tuple(
     f"{place}{name}"
     for place in ("", "vae/")
@@ -102,15 +110,22 @@ def read_index(folder: Path) -> dict[str, Any]:
     return index
 
 
-def missing_file(folder: Path) -> Path | None:
-    """The first file that a complete checkpoint would have here and this one has not, or has cut short or damaged."""
+def missing_file(folder: Path, without: Collection[str] = ()) -> Path | None:
+    """The first file that a complete checkpoint would have here and this one has not, or has cut short or damaged.
+
+    Args:
+        without: names of folders whose content does not matter.
+    """
     if not _is_json(folder / INDEX_FILE):
         return folder / INDEX_FILE
     try:
-        check_tokenizer(folder / TOKENIZER)
+        if TOKENIZER not in without:
+            check_tokenizer(folder / TOKENIZER)
     except CheckpointError:
         return folder / TOKENIZER / TOKENIZER_FILE
     for part in CHECKPOINT_PARTS.values():
+        if part.folder in without:
+            continue
         place = folder / part.folder
         if not _is_json(place / part.config):
             return place / part.config

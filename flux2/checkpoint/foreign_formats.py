@@ -1,6 +1,7 @@
-"""Weights in formats of other programs: known by their config or by the names of their tensors, and said what they are.
+"""Weights in formats of other programs that are not read: known by their config or by the names of their tensors.
 
-None of these is read here; what helps is the model's own files in 16 bits, which are quantized while loading.
+What is read stands in `flux2.checkpoint.encodings`. What helps is the model's own files in 16 bits, which are quantized
+while loading.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from flux2.errors import CheckpointError
 from flux2.humanize import printable
 
 _BY_METHOD = {
@@ -28,11 +30,14 @@ _BY_METHOD = {
 }
 """Formats by `quant_method` of a config's `quantization_config`."""
 
-_BFLOAT16 = "use the model's own bfloat16 files, which flux2 quantizes while loading (--transformer-quant int4)"
+_BFLOAT16 = (
+    "use the model's own bfloat16 files, which flux2 quantizes while loading (--transformer-quant int4), or GGUF or "
+    "fp8 ones"
+)
 _LORA = "name the model that it was made for"
-_DIFFUSERS = "use the model's folder or Hub repository in the diffusers layout"
+_SINGLE = "name the file itself: --model FILE"
 
-_BY_TENSOR = (
+_NEVER_READ = (
     (".quant_state.bitsandbytes__nf4", "quantized by bitsandbytes (nf4)", _BFLOAT16),
     (".quant_state.bitsandbytes__fp4", "quantized by bitsandbytes (fp4)", _BFLOAT16),
     (".absmax", "quantized by bitsandbytes", _BFLOAT16),
@@ -44,42 +49,54 @@ _BY_TENSOR = (
     (".weight_packed", "quantized by llm-compressor", _BFLOAT16),
     (".weight_scale_2", "quantized to NVFP4", _BFLOAT16),
     (".weight_scale_inv", "quantized to scaled 8-bit floating point", _BFLOAT16),
-    (".comfy_quant", "quantized for ComfyUI", _BFLOAT16),
-    (".scale_weight", "quantized to scaled 8-bit floating point", _BFLOAT16),
-    (".weight_scale", "quantized to scaled 8-bit floating point", _BFLOAT16),
-    ("scaled_fp8", "quantized to scaled 8-bit floating point", _BFLOAT16),
-    ("._data", "quantized by Quanto in another layout than int8 with a scale per row", _BFLOAT16),
-    (".scales", "quantized by MLX (mflux or mlx-lm)", _BFLOAT16),
+    (".awq_", "quantized by AWQ", _BFLOAT16),
+    (".weight_s_rel", "quantized to 4 bits with ConvRot", _BFLOAT16),
+    (".weight_codebook", "quantized to 4 bits with ConvRot", _BFLOAT16),
     (".lora_", "a LoRA and no model by itself", _LORA),
     (".lokr_", "a LoRA and no model by itself", _LORA),
     (".hada_", "a LoRA and no model by itself", _LORA),
-    ("double_blocks.0.", "in the layout of single files", _DIFFUSERS),
-    ("diffusion_model.", "in the layout of single files", _DIFFUSERS),
+)
+"""Part of a tensor's name that nothing else has than a format that is never read, what it says of the weights, and what
+helps; the first that is found."""
+
+_LEFT_OVER = (
+    *_NEVER_READ,
+    (".comfy_quant", "quantized for ComfyUI", _BFLOAT16),
+    (".scale_weight", "quantized to scaled 8-bit floating point", _BFLOAT16),
+    (".weight_scale", "quantized to scaled 8-bit floating point", _BFLOAT16),
+    ("._data", "quantized by Quanto in another layout than int8 with a scale per row", _BFLOAT16),
+    (".scales", "quantized by MLX (mflux or mlx-lm)", _BFLOAT16),
+    ("double_blocks.0.", "in the layout of single files", _SINGLE),
+    ("diffusion_model.", "in the layout of single files", _SINGLE),
     (".scale", "quantized by SDNQ (SD.Next)", _BFLOAT16),
 )
-"""Part of the name of a tensor that the network does not have, what it says of the weights, and what helps; the first
-that is found."""
+"""What is looked for in the names of tensors that are left over once all that is read was taken."""
 
 _BY_TYPE = {
-    "F8_E4M3": "of 8-bit floating point",
-    "F8_E5M2": "of 8-bit floating point",
     "U32": "quantized by MLX (mflux or mlx-lm)",
 }
 """Formats by the type of a tensor that should be of 16 or 32 bits, as the file names it."""
 
 
+def refuse_foreign(place: Path, config: Mapping[str, Any], names: Collection[str]) -> None:
+    """Raises CheckpointError if the names of a part's tensors tell a format that is never read; it says whose."""
+    never = [name for name in names if any(part in name for part, _, _ in _NEVER_READ)]
+    if never:
+        raise CheckpointError(foreign_format(place, config, never))
+
+
 def foreign_format(
-    folder: Path, config: Mapping[str, Any], strange: Collection[str] = (), types: Collection[str] = ()
+    place: Path, config: Mapping[str, Any], strange: Collection[str] = (), types: Collection[str] = ()
 ) -> str:
-    """One sentence on whose format the weights in a folder are in, and what to use instead; "" where that is unknown.
+    """One sentence on whose format the weights of a part are in, and what to use instead; "" where that is unknown.
 
     Args:
-        folder: of the part, with its config.json.
-        config: what that says.
+        place: folder of the part, or its file.
+        config: what its config.json says.
         strange: names of tensors that the network does not have.
         types: types of those that it has.
     """
-    named = next(((what, remedy) for part, what, remedy in _BY_TENSOR if any(part in name for name in strange)), None)
+    named = next(((what, remedy) for part, what, remedy in _LEFT_OVER if any(part in name for name in strange)), None)
     if said := _by_config(config):
         what, remedy = f"{said}, as its config.json says", _BFLOAT16
     elif named:
@@ -88,7 +105,7 @@ def foreign_format(
         what, remedy = kind, _BFLOAT16
     else:
         return ""
-    return f"The weights in {folder} are {what}, which is not read here; {remedy}."
+    return f"The weights in {place} are {what}, which is not read here; {remedy}."
 
 
 def _by_config(config: Mapping[str, Any]) -> str:

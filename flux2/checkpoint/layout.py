@@ -1,26 +1,31 @@
-"""A checkpoint folder in the diffusers layout, opened: the parts that it has, and whether they fit together.
+"""A checkpoint, opened: the parts that it has, whichever way they lie, and their tensors by name.
 
 Opening one reads configs and headers only. No tensor is read, and nothing is believed that was not checked.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flux2.architecture.config_reader import check_class
 from flux2.architecture.guidance import Guidance, guidance_of
-from flux2.checkpoint.files import (
-    CHECKPOINT_PARTS,
-    SYNTHETIC_MARKER,
-    TOKENIZER,
-    Part,
-    read_index,
+from flux2.checkpoint.arrangements import (
+    Arrangement,
+    as_named,
+    bfl_autoencoder,
+    bfl_transformer,
+    mflux,
+    under_prefix,
 )
+from flux2.checkpoint.files import CHECKPOINT_PARTS, SYNTHETIC_MARKER, Part
+from flux2.checkpoint.gguf_file import read_gguf
+from flux2.checkpoint.gguf_header import is_gguf
 from flux2.checkpoint.holes import check_written
-from flux2.checkpoint.json_file import read_json
 from flux2.checkpoint.missing import explain_missing, what_lies_here
+from flux2.checkpoint.model_files import MFLUX_STEM, ModelFiles, PartFiles, files_of_folder, files_of_part
 from flux2.checkpoint.remedies import fetch_anew
 from flux2.checkpoint.safetensors_file import TensorInfo, read_header
 from flux2.checkpoint.tokenizer_files import check_tokenizer
@@ -32,10 +37,18 @@ from flux2.errors import CheckpointError
 class Component:
     """One part of a checkpoint: its config and the tensors its files hold."""
 
-    folder: Path
-    config: dict[str, Any]
+    place: Path
+    """Its folder, or its single file."""
+    config: Mapping[str, Any]
     class_name: str
     tensors: dict[str, TensorInfo]
+    arrangement: Arrangement = as_named
+    """How its tensors become those of the network."""
+
+    @property
+    def config_path(self) -> Path:
+        """What its config was read from, or made out by."""
+        return self.place / "config.json" if self.place.is_dir() else self.place
 
     @property
     def nbytes(self) -> int:
@@ -50,16 +63,14 @@ class Component:
 class Checkpoint:
     """A whole one, checked as far as configs and headers go."""
 
-    folder: Path
-    index: dict[str, Any]
+    place: Path
+    """Its folder, or the single file of its transformer."""
+    index: Mapping[str, Any]
     transformer: Component
     vae: Component
     text_encoder: Component
     scheduler: Component
-
-    @property
-    def tokenizer_folder(self) -> Path:
-        return self.folder / TOKENIZER
+    tokenizer_folder: Path
 
     def stamps(self) -> tuple[tuple[str, int, int], ...]:
         """Name, size and time of change of every file of weights; other ones mean other headers."""
@@ -75,7 +86,7 @@ class Checkpoint:
 
 
 def open_checkpoint(folder: Path, vae: Path | None = None) -> Checkpoint:
-    """Read and check configs and headers of every part.
+    """Read and check configs and headers of every part of a folder in the diffusers layout.
 
     Args:
         vae: the folder of an autoencoder that takes the place of the checkpoint's own.
@@ -85,21 +96,42 @@ def open_checkpoint(folder: Path, vae: Path | None = None) -> Checkpoint:
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a folder; {what_lies_here(folder)}")
-    index = read_index(folder)
-    check_tokenizer(folder / TOKENIZER)
-    folders = {name: folder / name for name in CHECKPOINT_PARTS} | ({"vae": vae} if vae else {})
-    return Checkpoint(
-        folder, index, **{name: _open_component(folders[name], part) for name, part in CHECKPOINT_PARTS.items()}
-    )
+    files = files_of_folder(folder)
+    return open_files(files.with_part("vae", files_of_part(vae, "vae")) if vae else files)
 
 
-def _open_component(folder: Path, part: Part) -> Component:
-    config = read_json(folder / part.config)
-    class_name = check_class(folder / part.config, config.get(part.class_key), part.classes)
-    component = Component(folder, config, class_name, open_weights(folder, part.weights) if part.weights else {})
-    if not (folder.parent / SYNTHETIC_MARKER).exists():
+def open_files(files: ModelFiles) -> Checkpoint:
+    """Read and check the headers of every part, wherever each lies; see `open_checkpoint`."""
+    assert files.tokenizer
+    check_tokenizer(files.tokenizer)
+    opened = {name: _open_component(files.parts[name], part) for name, part in CHECKPOINT_PARTS.items()}
+    return Checkpoint(files.place, files.index, **opened, tokenizer_folder=files.tokenizer)
+
+
+def _open_component(files: PartFiles, part: Part) -> Component:
+    class_name = check_class(files.config_path, files.config.get(part.class_key), part.classes)
+    tensors = _open_tensors(files, part) if part.weights else {}
+    component = Component(files.place, files.config, class_name, tensors, _arrangement(files, part))
+    if not (files.place.parent / SYNTHETIC_MARKER).exists():
         check_written(component.files)
     return component
+
+
+def _open_tensors(files: PartFiles, part: Part) -> dict[str, TensorInfo]:
+    if files.place.is_dir():
+        return open_weights(files.place, MFLUX_STEM if files.spelling == "mflux" else part.weights)
+    return read_gguf(files.place) if is_gguf(files.place) else read_header(files.place)
+
+
+def _arrangement(files: PartFiles, part: Part) -> Arrangement:
+    inner: Arrangement = as_named
+    if files.spelling == "mflux":
+        inner = mflux
+    elif files.spelling == "bfl" and part.folder == "transformer":
+        inner = bfl_transformer
+    elif files.spelling == "bfl" and part.folder == "vae":
+        inner = bfl_autoencoder(len(files.config["block_out_channels"]))
+    return under_prefix(files.prefix, inner) if files.prefix else inner
 
 
 def open_weights(folder: Path, stem: str) -> dict[str, TensorInfo]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mlx.utils import tree_flatten
 
 from flux2.backend.mlx import mx, nn
-from flux2.checkpoint.foreign_formats import foreign_format
+from flux2.checkpoint.arrangements import renamed
+from flux2.checkpoint.encodings import decodable
+from flux2.checkpoint.foreign_formats import foreign_format, refuse_foreign
 from flux2.checkpoint.layout import Component
-from flux2.checkpoint.quanto import dequantize, split_scales
 from flux2.checkpoint.remedies import fetch_anew
-from flux2.checkpoint.safetensors_file import TensorInfo, read_tensor
+from flux2.checkpoint.safetensors_file import TensorInfo
+from flux2.checkpoint.stored import StoredTensor
 from flux2.checkpoint.streaming import reading_ahead
 from flux2.errors import CheckpointError
 
@@ -39,35 +41,15 @@ class LinearQuantizer(Protocol):
 class WeightPlan:
     """Which tensor of which file becomes which parameter; the promise that all of them fit."""
 
-    tensors: tuple[TensorInfo, ...]
+    tensors: tuple[StoredTensor, ...]
     """The largest first: once much is resident, what is still to be quantized is small, which lowers the peak."""
     linears: frozenset[str]
     """Paths of the Linears without a bias, which quantization replaces."""
-    scales: Mapping[str, TensorInfo] = field(default_factory=dict)
-    """Scales of the tensors stored as int8 (`flux2.checkpoint.quanto`), by the tensor's name."""
 
     @property
     def nbytes(self) -> int:
         """To be read."""
-        return sum(info.nbytes for info in (*self.tensors, *self.scales.values()))
-
-    def dtype(self, info: TensorInfo) -> str:
-        """The type that `read` gives a tensor, by the format's name of it."""
-        return self.scales.get(info.name, info).dtype
-
-    def stored(self, info: TensorInfo) -> tuple[TensorInfo, ...]:
-        """The tensor and, where it is int8, its scale."""
-        scale = self.scales.get(info.name)
-        return (info, scale) if scale else (info,)
-
-    def read(self, info: TensorInfo, on_bytes: OnBytes | None = None) -> mx.array:
-        """One tensor as numbers, whatever it is stored as.
-
-        Raises:
-            CheckpointError: if the file can't be read or ends early.
-        """
-        tensors = [read_tensor(stored, on_bytes) for stored in self.stored(info)]
-        return dequantize(*tensors) if len(tensors) > 1 else tensors[0]
+        return sum(tensor.nbytes for tensor in self.tensors)
 
     def check_quantization(self, quantizer: LinearQuantizer) -> None:
         """Raises CheckpointError if one of the Linears can't be stored so."""
@@ -76,40 +58,46 @@ class WeightPlan:
                 quantizer.check(f"{info.path}: {info.name}", info.shape)
 
 
-def plan_weights(network: nn.Module, component: Component, unused: str = "") -> WeightPlan:
+def plan_weights(
+    network: nn.Module, component: Component, unused: str = "", prefixes: tuple[tuple[str, str], ...] = ()
+) -> WeightPlan:
     """Match the component's tensors with the network's parameters by name and shape; reads and allocates nothing.
 
     Args:
-        network: its flattened parameter names are the checkpoint's tensor names.
+        network: its flattened parameter names are the tensors' names, once they are arranged.
         unused: a regular expression for whole names of tensors that may be there and are not needed.
+        prefixes: (in the files, in the network) of names that begin otherwise.
 
     Raises:
         CheckpointError: if one is missing, has another shape, is not of floating point, or nobody knows it.
     """
     shapes = {name: tuple(array.shape) for name, array in tree_flatten(network.parameters())}
-    tensors, scales = split_scales(component.tensors)
-    _check_names(component, shapes, {**tensors, **scales}, re.compile(unused))
+    refuse_foreign(component.place, component.config, component.tensors)
+    tensors = component.arrangement(renamed(prefixes, decodable(component.tensors)), shapes)
+    _check_names(component, shapes, tensors, re.compile(unused))
     for name, shape in shapes.items():
-        info = tensors[name]
-        numbers = scales.get(name, info)
-        if numbers.dtype not in _READ_TYPES:
+        tensor = tensors[name]
+        if tensor.dtype not in _READ_TYPES:
             raise CheckpointError(
-                f"{info.path}: tensor {numbers.name} is {numbers.dtype}; use a bfloat16, float16 or float32 checkpoint."
+                f"{tensor.path}: tensor {tensor.parts[-1].name} is {tensor.dtype}; use a bfloat16, float16 or float32 "
+                "checkpoint."
             )
-        if info.shape != shape:
+        if tensor.shape != shape:
             raise CheckpointError(
-                f"{info.path}: tensor {name} has the shape {list(info.shape)} where the config.json beside it implies "
-                f"{list(shape)}; {fetch_anew(info.path)}."
+                f"{tensor.path}: tensor {name} has the shape {list(tensor.shape)} where {_told_by(component)} implies "
+                f"{list(shape)}; {fetch_anew(tensor.path)}."
             )
     linears = frozenset(
         path for path, module in network.named_modules() if isinstance(module, nn.Linear) and "bias" not in module
     )
-    ordered = sorted((tensors[name] for name in shapes), key=lambda info: (-info.nbytes, info.path, info.offset))
-    return WeightPlan(tuple(ordered), linears, {name: info for name, info in scales.items() if name in shapes})
+    ordered = sorted(
+        (tensors[name] for name in shapes), key=lambda tensor: (-tensor.decoded_bytes, tensor.path, tensor.offset)
+    )
+    return WeightPlan(tuple(ordered), linears)
 
 
 def _check_names(
-    component: Component, shapes: Collection[str], tensors: Mapping[str, TensorInfo], unused: re.Pattern[str]
+    component: Component, shapes: Collection[str], tensors: Mapping[str, StoredTensor], unused: re.Pattern[str]
 ) -> None:
     """Raises CheckpointError if the files lack a tensor or hold an unknown one: in whose format, if that is seen."""
     missing = [name for name in shapes if name not in tensors]
@@ -117,14 +105,14 @@ def _check_names(
     unknown = [name for name in others if not unused.fullmatch(name)]
     types = sorted({tensors[name].dtype for name in shapes if name in tensors} - {*_READ_TYPES})
     if missing or unknown or types:
-        foreign = foreign_format(component.folder, component.config, others, types)
+        foreign = foreign_format(component.place, component.config, others, types)
         if foreign:
             raise CheckpointError(foreign)
     if missing:
-        raise CheckpointError(f"{component.folder} lacks {_some(missing)}; {fetch_anew(component.files[0])}.")
+        raise CheckpointError(f"{component.place} lacks {_some(missing)}; {fetch_anew(component.files[0])}.")
     if unknown:
         raise CheckpointError(
-            f"{component.folder} holds {_some(unknown)}, which {component.class_name} does not have; use a checkpoint "
+            f"{component.place} holds {_some(unknown)}, which {component.class_name} does not have; use a checkpoint "
             "that was made for it."
         )
 
@@ -136,10 +124,10 @@ class WeightSource(Protocol):
     def plan(self) -> WeightPlan:
         """Plan of the checkpoint's weights."""
 
-    def stored(self, info: TensorInfo) -> tuple[TensorInfo, ...]:
+    def stored(self, info: StoredTensor) -> tuple[TensorInfo, ...]:
         """The tensors to be read for one of the plan's."""
 
-    def convert(self, info: TensorInfo, tensors: list[mx.array], dtype: mx.Dtype) -> tuple[str, mx.array | nn.Module]:
+    def convert(self, info: StoredTensor, tensors: list[mx.array], dtype: mx.Dtype) -> tuple[str, mx.array | nn.Module]:
         """What a network that computes in `dtype` holds for them, and at which of its paths."""
 
 
@@ -150,11 +138,11 @@ class CheckpointWeights:
     plan: WeightPlan
     quantization: LinearQuantizer | None = None
 
-    def stored(self, info: TensorInfo) -> tuple[TensorInfo, ...]:
-        return self.plan.stored(info)
+    def stored(self, info: StoredTensor) -> tuple[TensorInfo, ...]:
+        return info.parts
 
-    def convert(self, info: TensorInfo, tensors: list[mx.array], dtype: mx.Dtype) -> tuple[str, mx.array | nn.Module]:
-        tensor = dequantize(*tensors) if len(tensors) > 1 else tensors[0]
+    def convert(self, info: StoredTensor, tensors: list[mx.array], dtype: mx.Dtype) -> tuple[str, mx.array | nn.Module]:
+        tensor = info.decoded(tensors)
         layer = layer_of(info.name)
         if self.quantization and layer in self.plan.linears:
             return layer, self.quantization.quantized(tensor)
@@ -192,12 +180,12 @@ def read_into(network: nn.Module, weights: WeightSource, dtype: mx.Dtype, on_byt
             tensors = ahead.take()
             tell(sum(stored.nbytes for stored in group))
             install(network, weights, info, tensors, dtype)
-            if info.nbytes > KEEP_IN_CACHE:
+            if info.decoded_bytes > KEEP_IN_CACHE:
                 mx.clear_cache()
 
 
 def install(
-    network: nn.Module, weights: WeightSource, info: TensorInfo, tensors: list[mx.array], dtype: mx.Dtype
+    network: nn.Module, weights: WeightSource, info: StoredTensor, tensors: list[mx.array], dtype: mx.Dtype
 ) -> None:
     """Put one weight into the network, made and evaluated from the tensors it is stored as; empties their list."""
     path, value = weights.convert(info, tensors, dtype)
@@ -227,6 +215,10 @@ def set_at(network: nn.Module, path: str, value: Any) -> None:
         node[int(last)] = value
     else:
         node[last] = value
+
+
+def _told_by(component: Component) -> str:
+    return "the config.json beside it" if component.place.is_dir() else "the model's config"
 
 
 def _some(names: list[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from flux2.architecture.autoencoder import AutoencoderConfig
@@ -31,11 +31,6 @@ class NetworkKind:
     """Children of the network that this use of it does not need."""
     renamed: tuple[tuple[str, str], ...] = ()
     """(prefix in the files, prefix of the same tensors in the network), the first that fits."""
-
-    def name_in_network(self, name: str) -> str:
-        """The network's name of a tensor that has this name in the files."""
-        old, new = next((pair for pair in self.renamed if name.startswith(pair[0])), ("", ""))
-        return new + name.removeprefix(old)
 
 
 TRANSFORMER = NetworkKind("transformer", Flux2TransformerConfig.from_dict, Flux2Transformer2DModel)
@@ -76,15 +71,15 @@ class NetworkSource:
         Raises:
             CheckpointError: one sentence naming the file, the value and the remedy.
         """
-        component = _as_in_network(getattr(checkpoint, kind.folder), kind)
-        config = kind.read_config(component.config, str(component.folder / "config.json"))
-        return cls(kind, component, config, plan_weights(_build(kind, config), component, kind.unused))
+        component: Component = getattr(checkpoint, kind.folder)
+        config = kind.read_config(component.config, str(component.config_path))
+        return cls(kind, component, config, plan_weights(_build(kind, config), component, kind.unused, kind.renamed))
 
     @classmethod
     def check_text_encoder(cls, checkpoint: Checkpoint) -> NetworkSource:
         """The text encoder, whichever it is, matched with its files; see `check`."""
         component = checkpoint.text_encoder
-        row = find_text_encoder(component.config, str(component.folder / "config.json"))
+        row = find_text_encoder(component.config, str(component.config_path))
         return cls.check(checkpoint, text_encoder_kind(row))
 
     def build(self) -> Any:
@@ -110,9 +105,9 @@ def check_fit(*sources: NetworkSource) -> None:
     Raises:
         CheckpointError: one sentence naming the config, the value and what contradicts it.
     """
-    folders = {source.kind.folder: source.component.folder for source in sources}
+    configs = {source.kind.folder: source.component.config_path for source in sources}
     transformer, text_encoder, vae = (source.config for source in sources)
-    check_parts_fit(transformer, text_encoder, vae, folders)
+    check_parts_fit(transformer, text_encoder, vae, configs)
 
 
 def _build(kind: NetworkKind, config: Any) -> nn.Module:
@@ -123,9 +118,3 @@ def _build(kind: NetworkKind, config: Any) -> nn.Module:
     for name in kind.dropped:
         network.pop(name, None)
     return network
-
-
-def _as_in_network(component: Component, kind: NetworkKind) -> Component:
-    """The component with its tensors under the names that the network has for them."""
-    infos = [replace(info, name=kind.name_in_network(info.name)) for info in component.tensors.values()]
-    return replace(component, tensors={info.name: info for info in infos})

@@ -50,7 +50,12 @@ _MLX_DTYPES = {
     "I64": mx.int64,
     "BOOL": mx.bool_,
 }
-_ITEM_BYTES = {name: dtype.size for name, dtype in _MLX_DTYPES.items()} | {"F64": 8, "F8_E4M3": 1, "F8_E5M2": 1}
+_ITEM_BYTES = {name: dtype.size for name, dtype in _MLX_DTYPES.items()} | {
+    "F64": 8,
+    "F8_E4M3": 1,
+    "F8_E5M2": 1,
+    "F8_E8M0": 1,
+}
 DIGESTS = "flux2_digests"
 """Where, in the metadata of files of our own, a JSON object holds each tensor's `tensor_digest` by its name."""
 _checked: set[TensorInfo] = set()
@@ -65,6 +70,11 @@ def _readers() -> ThreadPoolExecutor:
 def dtype_name(dtype: mx.Dtype) -> str:
     """The format's name of one of MLX's types."""
     return next(name for name, known in _MLX_DTYPES.items() if known == dtype)
+
+
+def mlx_dtype(dtype: str) -> mx.Dtype:
+    """MLX's type of the format's name of it; KeyError where MLX has none."""
+    return _MLX_DTYPES[dtype]
 
 
 def item_bytes(dtype: str) -> int:

@@ -9,7 +9,7 @@ from flux2 import humanize
 from flux2.errors import CheckpointError, Flux2Error, RequestError
 from flux2.planning.fit import Fit, alternatives, weigh
 from flux2.request import GenerationRequest
-from flux2.store.configs import find_networks
+from flux2.store.configs import networks_for
 
 _NAMED = 3  # alternatives in a sentence, the best; where somebody can answer, all are listed
 
@@ -32,7 +32,7 @@ def ask_if_too_large(
 
     engine, budget = replace(this_machine.engine(dtype), keep_transformer=False), this_machine.budget(memory_budget)
     try:
-        networks = find_networks(request.model, request.vae)
+        networks = networks_for(request)
         fit = weigh(request, networks, engine, budget)
     except (RequestError, CheckpointError):
         return request  # not here yet, or damaged: the engine will know

@@ -7,21 +7,23 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from flux2.architecture.catalog import MODELS, find_card
+from flux2.architecture.catalog import find_card
 from flux2.architecture.limits import DTYPE_BYTES
+from flux2.commands.request_options import add_request_options, read_request
 from flux2.errors import RequestError
 from flux2.planning.budget import Budget, read_budget
 from flux2.planning.fit import best_fit, facts_of, machines
 from flux2.planning.planner import MemoryPlan, plan_all
 from flux2.planning.run_facts import Engine
-from flux2.request import AUTO, MAX_SIZE, MIN_SIZE, RESIDENCIES, SIZE_MULTIPLE, GenerationRequest
-from flux2.store.configs import Networks, find_networks
-from flux2.store.local import default_model, find_local, find_local_vae, resolve_name
+from flux2.request import AUTO, GenerationRequest
+from flux2.store.assembling import local_vae, single_place
+from flux2.store.configs import Networks, find_files, networks_for
 
 _DESCRIPTION = """\
 Predict the peak memory of every phase of a run, for every level of quantization,
 with the transformer kept in memory or read from the disk in every step, and say
-what fits this machine. Config files are enough: nothing is downloaded."""
+what fits this machine; with --transformer-quant or --residency for that one alone.
+Config files are enough: nothing is downloaded."""
 
 _EXAMPLES = """\
 examples:
@@ -42,15 +44,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    add_request_options(parser, planned=True)
     add = parser.add_argument
-    add("--model", metavar="MODEL", help=f"{', '.join(MODELS)}, or a checkpoint's folder")
-    add("--residency", choices=(*RESIDENCIES, AUTO), default=AUTO, help="show one only (default: both)")
-    add("--keep-text-encoder", action="store_true", help="with the whole text encoder held in memory")
-    add("--vae", metavar="FOLDER|REPO", help="with another autoencoder")
-    size = f"pixels, {MIN_SIZE} to {MAX_SIZE}, a multiple of {SIZE_MULTIPLE}"
-    add("--width", type=int, metavar="W", help=size)
-    add("--height", type=int, metavar="H", help=size)
-    add("--guidance", type=float, metavar="G", help="above 1, base models have a second pass (default: the model's)")
     add("--dtype", choices=tuple(DTYPE_BYTES), help="what is computed in (default: the backend's best)")
     add_budget(parser)
     add("--json", action="store_true", help="print one line of JSON, in bytes")
@@ -76,37 +71,29 @@ def budget_of(args: argparse.Namespace) -> int | None:
 
 
 def run(args: argparse.Namespace) -> int:
-    model, limit = resolve_name(args.model) if args.model else default_model(), budget_of(args)
-    vae = args.vae and resolve_name(args.vae)
-    request = GenerationRequest(
-        prompt="-",
-        model=model,
-        residency=args.residency,
-        keep_text_encoder=args.keep_text_encoder,
-        vae=vae,
-        width=args.width,
-        height=args.height,
-        guidance=args.guidance,
-    ).validated()
-    _refuse_what_a_run_would(model, vae)
-    networks = find_networks(model, vae)
+    limit = budget_of(args)
+    request = read_request(args, prompt="-").validated()
+    _refuse_what_a_run_would(request)
+    networks = networks_for(request)
     engine, budget = _this_machine(args.dtype, limit)
     plans = [
         found
         for found in plan_all(networks, facts_of(request, networks, engine), budget)
-        if args.residency in (found.facts.residency, AUTO)
+        if args.residency in (None, found.facts.residency, AUTO)
+        and args.quantization in (None, found.facts.quantization, AUTO)
     ]
-    own_vae = vae is not None and find_local_vae(vae) is None
+    own_vae = request.vae is not None and local_vae(request.vae) is None
     if args.json:
-        print(json.dumps({**_facts(model, networks, plans, budget), "own_vae": own_vae or vae is None}))
+        told = _facts(request.model, networks, plans, budget)
+        print(json.dumps({**told, "own_vae": own_vae or request.vae is None}))
         return 0
-    print(_text(model, networks, plans, budget))
+    print(_text(request.model, networks, plans, budget))
     if own_vae:
-        print(f"{vae} is not here, so that the decode is planned with the model's own autoencoder.")
+        print(f"{request.vae} is not here, so that the decode is planned with the model's own autoencoder.")
     return 0
 
 
-def _refuse_what_a_run_would(model: str, vae: str | None) -> None:
+def _refuse_what_a_run_would(request: GenerationRequest) -> None:
     """Check the files of a model that is here as a run checks them, headers included, before a plan is believed.
 
     Raises:
@@ -114,17 +101,17 @@ def _refuse_what_a_run_would(model: str, vae: str | None) -> None:
         CheckpointError: if a run would refuse its files, with the run's own sentence.
     """
     from flux2.backend.mlx import default_dtype
-    from flux2.checkpoint.layout import open_checkpoint
+    from flux2.checkpoint.layout import open_files
     from flux2.pipeline import Flux2Pipeline
     from flux2.store.source import repo_to_download
     from flux2.store.unknown_model import why_no_model
 
-    vae_folder = find_local_vae(vae) if vae else None
-    if vae and vae_folder is None and find_card(vae) is None and (reason := why_no_model(vae, "an autoencoder")):
+    vae = request.vae
+    if vae and local_vae(vae) is None and find_card(vae) is None and (reason := why_no_model(vae, "an autoencoder")):
         raise RequestError(reason)
-    folder = find_local(model)
-    if folder and not repo_to_download(model):
-        Flux2Pipeline(open_checkpoint(folder, vae_folder), dtype=default_dtype(), quantization="bf16")
+    files = find_files(request.model, vae, request.base, request.text_encoder)
+    if files.is_here and (single_place(request.model) or not repo_to_download(request.model)):
+        Flux2Pipeline(open_files(files), dtype=default_dtype(), quantization="bf16")
 
 
 def _this_machine(dtype: str | None, limit: int | None) -> tuple[Engine, Budget]:

@@ -15,6 +15,7 @@ from flux2.progress import RunProgress
 
 _WORDS = {
     "encode": "Reading the prompt",
+    "references": "Reading the pictures",
     "load": "Loading",
     "denoise": "Denoising",
     "decode": "Decoding",

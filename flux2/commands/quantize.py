@@ -37,8 +37,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         allow_abbrev=False,
     )
     add = parser.add_argument
-    names = f"{', '.join(MODELS)}, a Hub repository, or a checkpoint's folder"
+    names = f"{', '.join(MODELS)}, a Hub repository, a checkpoint's folder, or a single file of weights"
     add("--model", metavar="MODEL", required=True, help=names)
+    add("--base", metavar="MODEL", help="the model that a single file is of, where its shapes do not tell")
     levels = tuple(level for level in QUANTIZATIONS if level != "bf16")
     add("--transformer-quant", choices=levels, required=True, help="the level")
     add("--output", "-o", metavar="FOLDER", help="a new or empty folder for the files (default: in the cache)")
@@ -73,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
                 resolve_name(args.model),
                 args.transformer_quant,
                 expand(args.output) if args.output else None,
+                base=args.base,
                 say=lambda message: console.print(f"flux2: {message}", markup=False, soft_wrap=True),
                 on_start=lambda total: bar.update(task, total=total),
                 on_bytes=advance,

@@ -10,16 +10,20 @@ from typing import Any, get_args, get_type_hints
 
 from flux2.errors import RequestError
 from flux2.request import MAX_PROMPT, GenerationRequest
-from flux2.request_fields import said_of
+from flux2.request_fields import Option, said_of
 from flux2.streams import read_input
 
 
-def add_request_options(parser: argparse.ArgumentParser) -> None:
-    """An option for every field that may be chosen on the command line."""
+def add_request_options(parser: argparse.ArgumentParser, *, planned: bool = False) -> None:
+    """An option for every field that may be chosen on the command line.
+
+    Args:
+        planned: those alone that the memory of a run may depend on.
+    """
     hints = get_type_hints(GenerationRequest)
     for field in fields(GenerationRequest):
         option, hint = said_of(field).option, hints[field.name]
-        if option is None:
+        if option is None or (planned and not said_of(field).planned):
             continue
         named: dict[str, Any] = {"dest": field.name} if option.names[0].startswith("-") else {}
         if hint is bool:
@@ -28,15 +32,34 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             *option.names,
             **named,
-            type=next((kind for kind in (int, float) if kind in (hint, *get_args(hint))), str),
+            type=_reader(option) or next((kind for kind in (int, float) if kind in (hint, *get_args(hint))), str),
+            action="append" if option.repeated else "store",
             choices=said_of(field).choices or None,
             metavar=option.metavar,
             help=option.help,
         )
 
 
-def read_request(args: argparse.Namespace) -> GenerationRequest:
+def _reader(option: Option) -> Callable[[str], Any] | None:
+    """The option's own, with its sentence as argparse tells one."""
+    read = option.read
+    if read is None:
+        return None
+
+    def value(text: str) -> Any:
+        try:
+            return read(text)
+        except RequestError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return value
+
+
+def read_request(args: argparse.Namespace, **unasked: str) -> GenerationRequest:
     """What the options ask for; what is not given is as in any request, and the model the one used by default here.
+
+    Args:
+        unasked: fields that the command has no option for.
 
     Raises:
         RequestError: if standard input holds more than a prompt.
@@ -48,8 +71,9 @@ def read_request(args: argparse.Namespace) -> GenerationRequest:
     for field in fields(GenerationRequest):
         value, kind = getattr(args, field.name, None), said_of(field).kind
         if value is not None and not (value == "" and kind == "model"):
-            values[field.name] = read[kind](value) if kind in read else value
-    return GenerationRequest(**{"model": default_model(), **values})
+            repeated = isinstance(value, list)
+            values[field.name] = tuple(value) if repeated else read[kind](value) if kind in read else value
+    return GenerationRequest(**{"model": default_model(), **unasked, **values})
 
 
 def _prompt(text: str) -> str:

@@ -7,7 +7,7 @@ Arithmetic alone: no network, no file. The constants and formulas are those of d
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -75,9 +75,19 @@ def empirical_mu(image_tokens: int, steps: int) -> float:
     return mu_200 + (mu_200 - mu_10) / 190 * (steps - 200)
 
 
-def noise_levels(steps: int, image_tokens: int, config: SchedulerConfig) -> npt.NDArray[np.float32]:
-    """The sigmas of a run, [steps + 1], falling from 1 to 0: step i goes from sigma i to sigma i + 1."""
-    even = np.linspace(1.0, 1.0 / steps, steps).astype(np.float32)
+def noise_levels(
+    steps: int, image_tokens: int, config: SchedulerConfig, sigmas: Sequence[float] | None = None
+) -> npt.NDArray[np.float32]:
+    """The sigmas of a run, [steps + 1], falling from 1 to 0: step i goes from sigma i to sigma i + 1.
+
+    Args:
+        sigmas: one per step in place of even ones, before the shift, which is theirs, too, as in diffusers.
+    """
+    even = (
+        np.linspace(1.0, 1.0 / steps, steps).astype(np.float32)
+        if sigmas is None
+        else np.array(sigmas, dtype=np.float32)
+    )
     shift = config.shift
     if config.use_dynamic_shifting:
         shift = _DYNAMIC_SHIFTS[config.time_shift_type](empirical_mu(image_tokens, steps))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import NamedTuple
 
@@ -15,12 +15,15 @@ import numpy.typing as npt
 from flux2.architecture.limits import TOKEN_PIXELS
 from flux2.architecture.strength import scheduled
 from flux2.backend.mlx import mx, on_cpu
-from flux2.denoise.blending import Blending
 from flux2.denoise.schedule import SchedulerConfig, clean_estimate, euler_step, guided_velocity, noise_levels
+from flux2.denoise.source import Source
 from flux2.errors import NumericalError, RequestError
+from flux2.lora.branches import Branches
 from flux2.models.evaluation import AfterBlock, Evaluate, InFlight
-from flux2.models.rope import image_positions, text_positions
-from flux2.models.transformer import Conditioning, Flux2Transformer2DModel, finish_step
+from flux2.models.reference_cache import ReferenceCache
+from flux2.models.rope import image_positions, reference_positions, text_positions
+from flux2.models.transformer import Conditioning, Flux2Transformer2DModel, References, finish_step
+from flux2.references.encoding import EncodedPicture
 from flux2.request import GenerationRequest
 
 
@@ -53,21 +56,37 @@ class DenoisingPlan:
     """Embeddings of the prompt, [1, text tokens, joint_attention_dim]; their dtype is the one computed in."""
     negative_embeddings: mx.array | None = None
     """Embeddings of the negative prompt, where there is a second pass per step."""
+    references: Sequence[EncodedPicture] = ()
+    """The reference pictures, in the order in which a prompt counts them."""
+    cache: ReferenceCache | None = None
+    """Where what the transformer makes of them is kept, for models that were trained for it."""
     first_step: int = 0
     """Steps that the latents have behind them already, from a run that was broken off."""
+    own_sigmas: tuple[float, ...] | None = None
+    """Noise levels before the shift, one per step; None for even ones."""
+    branches: Branches = field(default_factory=dict)
+    """LoRAs beside the transformer's matrices."""
     strength: float = 1.0
     """How far the run begins in noise; below 1 its steps are the last of a longer schedule."""
-    blending: Blending | None = None
-    """What of a source is kept, and put back after every step; None where nothing is."""
+    source: Source | None = None
+    """The picture that is changed itself, of which what is kept is put back after every step."""
 
     @classmethod
     def of(
-        cls, request: GenerationRequest, embeddings: Sequence[mx.array], scheduler: SchedulerConfig, first_step: int = 0
+        cls,
+        request: GenerationRequest,
+        embeddings: Sequence[mx.array],
+        scheduler: SchedulerConfig,
+        references: Sequence[EncodedPicture] = (),
+        source: Source | None = None,
+        first_step: int = 0,
+        branches: Branches | None = None,
     ) -> DenoisingPlan:
         """The plan of a request with every default filled in.
 
         Args:
             embeddings: of the prompt and, where there is a second pass per step, of the negative one.
+            branches: of the request's LoRAs.
         """
         assert request.width and request.height and request.steps and request.guidance is not None
         return cls(
@@ -78,7 +97,12 @@ class DenoisingPlan:
             scheduler=scheduler,
             embeddings=embeddings[0],
             negative_embeddings=embeddings[1] if len(embeddings) > 1 else None,
+            references=references,
             first_step=first_step,
+            strength=1.0 if request.strength is None else request.strength,
+            source=source,
+            own_sigmas=request.sigmas,
+            branches=branches or {},
         )
 
     @property
@@ -87,10 +111,23 @@ class DenoisingPlan:
         return self.height // TOKEN_PIXELS, self.width // TOKEN_PIXELS
 
     @property
+    def image_tokens(self) -> int:
+        """Tokens of the picture, and of the references where they go with every step."""
+        references = () if self.cache else self.references
+        return math.prod(self.grid) + sum(picture.latents.shape[1] for picture in references)
+
+    def start(self, noise: mx.array) -> mx.array:
+        """Where the run begins: in its first noise, or at less than full strength in a source as noisy as that."""
+        return self.source.noised(self.sigmas[0]) if self.source else noise
+
+    @property
     def sigmas(self) -> list[float]:
         """Noise levels that the run goes through, one more than its steps, the last 0."""
         total, first = scheduled(self.steps, self.strength)
-        return [float(sigma) for sigma in noise_levels(total, math.prod(self.grid), self.scheduler)[first:]]
+        if self.own_sigmas is not None:
+            total, first = len(self.own_sigmas), len(self.own_sigmas) - self.steps
+        levels = noise_levels(total, math.prod(self.grid), self.scheduler, self.own_sigmas)
+        return [float(sigma) for sigma in levels[first:]]
 
 
 def initial_noise(seed: int, channels: int, height: int, width: int) -> mx.array:
@@ -133,8 +170,18 @@ def as_latents(latents: npt.ArrayLike | mx.array, channels: int, height: int, wi
 def condition(transformer: Flux2Transformer2DModel, plan: DenoisingPlan) -> Conditioning:
     """What the steps of a run have in common, for each of its passes."""
     prompts = [plan.embeddings] if plan.negative_embeddings is None else [plan.embeddings, plan.negative_embeddings]
+    references = None
+    if plan.references:
+        latents = mx.concatenate([picture.latents for picture in plan.references], axis=1)
+        positions = reference_positions(picture.grid for picture in plan.references)
+        references = References(latents, positions, plan.cache)
     return transformer.condition(
-        prompts, plan.sigmas[:-1], text_positions(plan.embeddings.shape[1]), image_positions(*plan.grid), plan.guidance
+        prompts,
+        plan.sigmas[:-1],
+        text_positions(plan.embeddings.shape[1]),
+        image_positions(*plan.grid),
+        plan.guidance,
+        references,
     )
 
 
@@ -173,8 +220,8 @@ def denoise(
             velocity = guided_velocity(velocity, other, plan.guidance)
         estimate = clean_estimate(latents, velocity, sigma)
         latents = euler_step(latents, velocity, sigma, sigma_next)
-        if plan.blending:
-            latents, estimate = plan.blending(latents, sigma_next), plan.blending(estimate, 0.0)
+        if plan.source:
+            latents, estimate = plan.source.put_back(latents, sigma_next), plan.source.put_back(estimate, 0.0)
         done = _Computed(index + 1, sigma, latents, estimate)
         del velocity, others, estimate
         if not ahead or index + 1 == plan.steps:

@@ -6,18 +6,19 @@ once, before the first step, and let go. A run's passes share each reading of a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, repeat
-from typing import Any
 
 from flux2.architecture.transformer import CONDITIONING_PARTS, part_of
 from flux2.backend.mlx import mx, nn
 from flux2.checkpoint.loading import WeightSource, install
 from flux2.checkpoint.networks import NetworkSource
-from flux2.checkpoint.safetensors_file import TensorInfo, read_tensor
+from flux2.checkpoint.safetensors_file import read_tensor
+from flux2.checkpoint.stored import StoredTensor
 from flux2.checkpoint.streaming import ReadAhead, reading_ahead
+from flux2.lora.branches import Branch, Branches, applied, find_at
 from flux2.models.transformer import Flux2Transformer2DModel
 
 
@@ -29,6 +30,7 @@ def streamed_transformer(
     steps: int,
     while_waiting: Callable[[], None] = lambda: None,
     on_bytes: Callable[[int], None] = lambda _: None,
+    branches: Branches | None = None,
 ) -> Iterator[StreamedTransformer]:
     """A transformer for one run: `condition` once, then so many steps; after the context nothing is read or held.
 
@@ -38,6 +40,7 @@ def streamed_transformer(
             next one from the end of the one before.
         while_waiting: called often while the disk is waited for; may raise to give up.
         on_bytes: told how much of `StreamedTransformer.first_bytes` has come.
+        branches: of LoRAs, which stay in memory; each is beside its matrix while that is there.
 
     Raises:
         CheckpointError: here or from the network, if a file can't be read to the end.
@@ -47,10 +50,11 @@ def streamed_transformer(
     parts = _by_part(weights, {*CONDITIONING_PARTS, *step})
     for info in parts.pop(""):  # what every step needs and is small: the projections from and to latents
         install(network, weights, info, [read_tensor(stored) for stored in weights.stored(info)], dtype)
+    adapted = _branches_by_part(branches or {}, parts)
     order = chain(CONDITIONING_PARTS, chain.from_iterable(repeat(step, steps)))
     groups = ([stored for info in parts[part] for stored in weights.stored(info)] for part in order)
-    with reading_ahead(groups, while_waiting) as ahead:
-        streamed = StreamedTransformer(network, weights, parts, ahead, dtype, on_bytes)
+    with applied(network, adapted[""]), reading_ahead(groups, while_waiting) as ahead:
+        streamed = StreamedTransformer(network, weights, parts, adapted, ahead, dtype, on_bytes)
         network.weights_of = streamed.weights_of
         yield streamed
 
@@ -61,7 +65,9 @@ class StreamedTransformer:
 
     network: Flux2Transformer2DModel
     _weights: WeightSource
-    _parts: dict[str, list[TensorInfo]]
+    _parts: dict[str, list[StoredTensor]]
+    _branches: dict[str, Branches]
+    """Branches by the path of the part that they belong to."""
     _ahead: ReadAhead
     _dtype: mx.Dtype
     _on_bytes: Callable[[int], None]
@@ -81,8 +87,9 @@ class StreamedTransformer:
             count = len(self._weights.stored(info))
             stored, tensors[:count] = tensors[:count], []
             install(self.network, self._weights, info, stored, self._dtype)
-        yield
-        _empty(_find(self.network, path))
+        with applied(self.network, self._branches[path]):
+            yield
+        _empty(find_at(self.network, path))
 
 
 def first_bytes(weights: WeightSource) -> int:
@@ -91,19 +98,20 @@ def first_bytes(weights: WeightSource) -> int:
     return sum(stored.nbytes for part in CONDITIONING_PARTS for info in parts[part] for stored in weights.stored(info))
 
 
-def _by_part(weights: WeightSource, paths: set[str]) -> dict[str, list[TensorInfo]]:
+def _by_part(weights: WeightSource, paths: set[str]) -> dict[str, list[StoredTensor]]:
     """The weights of each of these parts, in the order of the plan; under "" what belongs to none."""
-    parts: dict[str, list[TensorInfo]] = {path: [] for path in ("", *paths)}
+    parts: dict[str, list[StoredTensor]] = {path: [] for path in ("", *paths)}
     for info in weights.plan.tensors:
         parts[part_of(info.name, paths)].append(info)
     return parts
 
 
-def _find(network: nn.Module, path: str) -> nn.Module:
-    node: Any = network
-    for key in path.split("."):
-        node = node[int(key)] if isinstance(node, list) else node[key]
-    return node
+def _branches_by_part(branches: Branches, parts: Collection[str]) -> dict[str, Branches]:
+    """The branches of each part; under "" those of matrices that are always there."""
+    found: dict[str, dict[str, Sequence[tuple[float, Branch]]]] = {part: {} for part in ("", *parts)}
+    for path, some in branches.items():
+        found[part_of(f"{path}.weight", parts)][path] = some
+    return {part: dict(some) for part, some in found.items()}
 
 
 def _empty(part: nn.Module) -> None:

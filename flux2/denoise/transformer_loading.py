@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from flux2.checkpoint.networks import NetworkSource
 from flux2.denoise.steps import DenoisingPlan, condition
 from flux2.denoise.streamed_transformer import first_bytes, streamed_transformer
 from flux2.errors import CheckpointError
+from flux2.lora.branches import applied
 from flux2.models.evaluation import Evaluate, head_start
 from flux2.models.transformer import Conditioning, Flux2Transformer2DModel
 from flux2.quantization.from_disk import Prequantized, cause, find_prequantized
@@ -61,11 +61,11 @@ class TransformerLoader:
             GenerationCancelled: if the run was cancelled.
         """
         if self.mode:
-            text_tokens, image_tokens = plan.embeddings.shape[1], math.prod(plan.grid)
-            choose_multiplications(self.source.plan, self.mode, self.dtype, text_tokens, image_tokens)
+            text_tokens = plan.embeddings.shape[1]
+            choose_multiplications(self.source.plan, self.mode, self.dtype, text_tokens, plan.image_tokens)
         if not self.streamed:
             network = self.load(report)
-            with memory.wired():
+            with applied(network, plan.branches), memory.wired():
                 yield ReadyTransformer(network, evaluate=head_start())
             return
         with ExitStack() as stack:
@@ -74,7 +74,9 @@ class TransformerLoader:
                 read = report.progress("load", first_bytes(weights), "bytes")
                 steps = plan.steps - plan.first_step
                 streamed = stack.enter_context(
-                    streamed_transformer(self.source, weights, self.dtype, steps, report.check_cancelled, read)
+                    streamed_transformer(
+                        self.source, weights, self.dtype, steps, report.check_cancelled, read, plan.branches
+                    )
                 )
                 conditioning = condition(streamed.network, plan)
             yield ReadyTransformer(streamed.network, conditioning, waited=lambda: streamed.waited)

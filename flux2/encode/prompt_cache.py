@@ -1,16 +1,11 @@
 """Prompt embeddings kept on the disk, so that the same prompt never needs the text encoder twice.
 
 An entry is found by everything that its numbers depend on: the prompt, its length in tokens, the tokenizer's files
-(with the chat template), the text encoder's files and config, and the dtype computed in. Nothing here is precious: an
-entry that is damaged, another prompt's or another user's is taken for a missing one, and the oldest go when there are
-too many.
+(with the chat template), the text encoder's files and config, and the dtype computed in.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +14,8 @@ from typing import Any
 import numpy as np
 
 from flux2.backend.mlx import mx
-from flux2.checkpoint.safetensors_file import dtype_name, read_header, read_metadata, read_tensor
-from flux2.checkpoint.safetensors_writer import write
-from flux2.disk.atomic import put_aside, replacing
-from flux2.disk.private import check_own, make_private
-from flux2.errors import CheckpointError
+from flux2.checkpoint import array_cache
+from flux2.checkpoint.array_cache import ArrayCache, digest_of
 from flux2.paths import cache_dir
 
 FORMAT = 2
@@ -31,8 +23,6 @@ FORMAT = 2
 MAX_BYTES = 512 * 1024**2
 """Bytes of all entries together: 34 of Dev's, 68 of Klein 4B's."""
 _EMBEDDINGS, _DROPPED = "prompt_embeds", "dropped_tokens"
-_KEY = "key"
-"""In the metadata: what the file is called, so that none is taken for another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +36,12 @@ class EncodedPrompt:
 
 
 def fingerprint(files: Iterable[Path], *facts: Any) -> str:
-    """What changes when one of the files or facts does; files count by path, size and time of change.
+    """What changes when one of the files or facts does; see `flux2.checkpoint.array_cache`.
 
     Raises:
         OSError: if one of the files is not there.
     """
-    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(files)]
-    return _digest(FORMAT, stats, facts)
+    return array_cache.fingerprint(files, FORMAT, *facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,45 +55,23 @@ class PromptCache:
 
     def find(self, prompt: str, length: int | None) -> EncodedPrompt | None:
         """The embeddings of a prompt of so many tokens; None if they are not there or can't be read."""
-        path = self._path(prompt, length)
+        found = self._arrays.find(self._key(prompt, length)) or {}
         try:
-            check_own(path)
-            tensors = read_header(path)
-            if read_metadata(path).get(_KEY) != path.stem or not all(info.digest for info in tensors.values()):
-                return None
-            found = EncodedPrompt(read_tensor(tensors[_EMBEDDINGS]), int(np.array(read_tensor(tensors[_DROPPED]))))
-        except (CheckpointError, OSError, KeyError, TypeError, ValueError):
+            return EncodedPrompt(found[_EMBEDDINGS], int(np.array(found[_DROPPED])))
+        except (KeyError, TypeError, ValueError):
             return None
-        with contextlib.suppress(OSError):
-            path.touch()  # used last, dropped last
-        return found
 
     def keep(self, prompt: str, length: int | None, encoded: EncodedPrompt) -> None:
         """Store them, and drop the oldest where there are too many. A disk that is full or read-only is no failure."""
-        path = self._path(prompt, length)
         arrays = {_EMBEDDINGS: encoded.embeddings, _DROPPED: mx.array(encoded.dropped)}
-        stored = {name: (dtype_name(array.dtype), tuple(array.shape)) for name, array in arrays.items()}
-        with contextlib.suppress(OSError):
-            make_private(self.folder)
-            if path.is_dir():
-                put_aside(path)
-            with replacing(path) as draft:
-                write(draft, stored, {_KEY: path.stem}, iter(arrays.items()))
-            self._drop_oldest()
+        self._arrays.keep(self._key(prompt, length), arrays)
+
+    @property
+    def _arrays(self) -> ArrayCache:
+        return ArrayCache(self.folder, self.max_bytes)
+
+    def _key(self, prompt: str, length: int | None) -> str:
+        return digest_of(self.encoder, prompt, length)
 
     def _path(self, prompt: str, length: int | None) -> Path:
-        return self.folder / f"{_digest(self.encoder, prompt, length)}.safetensors"
-
-    def _drop_oldest(self) -> None:
-        entries = sorted((path.stat().st_mtime_ns, path.stat().st_size, path) for path in self.folder.iterdir())
-        used = sum(size for _, size, _ in entries)
-        for _, size, path in entries:
-            if used <= self.max_bytes:
-                return
-            with contextlib.suppress(OSError):  # what somebody else put there
-                path.unlink()
-                used -= size
-
-
-def _digest(*facts: Any) -> str:
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        return self._arrays.path(self._key(prompt, length))

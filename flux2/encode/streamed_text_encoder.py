@@ -14,7 +14,6 @@ from mlx.utils import tree_flatten
 from flux2.backend.mlx import mx
 from flux2.checkpoint.loading import set_at, stored_dtype
 from flux2.checkpoint.networks import NetworkSource
-from flux2.checkpoint.safetensors_file import read_rows
 from flux2.checkpoint.streaming import stream
 from flux2.encode.prompt import TokenizedPrompt
 from flux2.errors import CheckpointError
@@ -73,15 +72,20 @@ def encode_streamed(
     tensors = {info.name: info for info in source.plan.tensors}
     encodings = [
         _Encoding(
-            LayerState(read_rows(tensors[_EMBEDDINGS], prompt.input_ids).astype(dtype)),
+            LayerState(tensors[_EMBEDDINGS].read_rows(prompt.input_ids).astype(dtype)),
             network.attendable(mx.array(prompt.attention_mask)),
         )
         for prompt in prompts
     ]
     pieces = [piece for number, layer in enumerate(network.layers, start=1) for piece in _pieces(number, layer)]
+    needed = [[tensors[f"model.layers.{piece.number - 1}.{path}"] for path in piece.paths] for piece in pieces]
 
-    def use(index: int, weights: list[mx.array]) -> None:
-        piece = pieces[index]
+    def use(index: int, read: list[mx.array]) -> None:
+        piece, weights = pieces[index], []
+        for tensor in needed[index]:
+            count = len(tensor.parts)
+            parts, read[:count] = read[:count], []
+            weights.append(tensor.decoded(parts))
         piece.install(weights, dtype)
         weights.clear()
         for encoding in encodings:
@@ -94,7 +98,7 @@ def encode_streamed(
         piece.release()
         mx.synchronize()  # a GPU lets go of what it is done with a little late: before more is read, and so in bounds
 
-    stream([[tensors[f"model.layers.{piece.number - 1}.{path}"] for path in piece.paths] for piece in pieces], use)
+    stream([[part for tensor in weights for part in tensor.parts] for weights in needed], use)
     embeddings = [mx.concatenate(encoding.taken, axis=-1) for encoding in encodings]
     mx.eval(embeddings)
     return embeddings

@@ -1,17 +1,19 @@
 """Rotary position embeddings: where every token is, and how queries and keys are turned by it.
 
 A token's position in FLUX.2 has four axes (t, h, w, l), each turning its own share of a head's features. Text varies
-along l only, the image along h and w (diffusers' `Flux2PosEmbed`, `_prepare_text_ids`, `_prepare_latent_ids`).
+along l only, the image along h and w; each reference picture has a t of its own (diffusers' `Flux2PosEmbed`,
+`_prepare_text_ids`, `_prepare_latent_ids`, `_prepare_image_ids`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from flux2.architecture.reference_sizes import FIRST_TIME, TIME_STEP
 from flux2.backend.cuda_kernels import can_normalise_and_turn, normalise_and_turn
 from flux2.backend.mlx import mx, nn, on_cuda
 from flux2.models.layers import fused
@@ -54,6 +56,19 @@ def text_positions(length: int) -> Positions:
 def image_positions(height: int, width: int) -> Positions:
     """(0, h, w, 0) for every image token, row by row, [height · width, 4]; sizes in tokens of 16×16 pixels."""
     return _grid(1, height, width, 1)
+
+
+def reference_positions(grids: Iterable[tuple[int, int]]) -> Positions:
+    """(10 + 10 · i, h, w, 0) for every token of reference picture i, from 0, one picture after the other, [tokens, 4].
+
+    Args:
+        grids: rows and columns of each, in tokens.
+    """
+    pictures = [image_positions(0, 0)]
+    for number, grid in enumerate(grids):
+        pictures.append(image_positions(*grid))
+        pictures[-1][:, 0] = FIRST_TIME + TIME_STEP * number
+    return np.concatenate(pictures)
 
 
 def axial_rotation(positions: Positions, axes_dims: Sequence[int], theta: float) -> Rotation:

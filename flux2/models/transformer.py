@@ -22,6 +22,7 @@ from flux2.architecture.transformer import MODULATIONS, Flux2TransformerConfig, 
 from flux2.backend.mlx import mx, nn
 from flux2.models.evaluation import AfterBlock, Evaluate
 from flux2.models.layers import silu
+from flux2.models.reference_cache import REFERENCE_TIMESTEP, CachedReferences, ReferenceCache, ReferencePass
 from flux2.models.rope import PairRotation, Positions, axial_rotation
 from flux2.models.transformer_blocks import Modulation, SingleTransformerBlock, TransformerBlock, modulated_norm
 
@@ -32,15 +33,30 @@ WeightsOf = Callable[[str], AbstractContextManager[Any]]
 """Gives, for the path of a part of the network, a context within which that part has its weights."""
 
 
+class References(NamedTuple):
+    """Reference pictures, as `condition` takes them."""
+
+    latents: mx.array
+    """Clean latents, packed, [batch, reference tokens, in_channels]."""
+    positions: Positions
+    """[reference tokens, 4], from `flux2.models.rope`."""
+    cache: ReferenceCache | None = None
+    """Where their keys and values are kept, or are already, for networks that were trained for it; None for others."""
+
+
 class Conditioning(NamedTuple):
     """What stays the same through a run."""
 
     texts: list[mx.array]
     """One projected prompt per pass, [batch, text tokens, width]; their dtype is the one computed in."""
     rotation: PairRotation
-    """The rotation of text and image tokens, in this order."""
+    """The rotation of text, image and reference tokens, in this order."""
     modulations: list[Modulation]
     """One per step."""
+    references: mx.array | None = None
+    """Clean latents of the reference pictures, packed, [batch, reference tokens, in_channels]."""
+    cached: CachedReferences | None = None
+    """The reference pictures in the other way: those that every step attends to, and is not attended by."""
 
 
 class Flux2Transformer2DModel(nn.Module):
@@ -76,6 +92,7 @@ class Flux2Transformer2DModel(nn.Module):
         text_positions: Positions,
         image_positions: Positions,
         guidance: float | None = None,
+        references: References | None = None,
     ) -> Conditioning:
         """Everything that does not depend on the latents, evaluated part by part.
 
@@ -84,19 +101,34 @@ class Flux2Transformer2DModel(nn.Module):
                 one the network computes in.
             timesteps: noise level of each step, in (0, 1].
             text_positions: [text tokens, 4], from `flux2.models.rope`.
-            image_positions: [image tokens, 4]; reference images' positions follow the latents'.
+            image_positions: [image tokens, 4].
             guidance: scale for networks with a guidance embedding; the others ignore it, as in diffusers.
         """
-        modulations = self.modulate(timesteps, guidance, prompts[0].dtype)
+        alone = references is not None and references.cache is not None
+        levels = [*timesteps, REFERENCE_TIMESTEP] if alone else timesteps
+        modulations = self.modulate(levels, guidance, prompts[0].dtype)
         with self.weights_of("context_embedder"):
             texts = [self.context_embedder(prompt) for prompt in prompts]
             mx.eval(texts)
-        positions = np.concatenate([text_positions, image_positions])
-        rotation = axial_rotation(positions, self.config.axes_dims_rope, self.config.rope_theta)
-        return Conditioning(texts, rotation.of_pairs(), modulations)
+        positions = [text_positions, image_positions]
+        if references is None:
+            return Conditioning(texts, self._rotation(positions), modulations)
+        mx.eval(references.latents)
+        if references.cache is None:
+            rotation = self._rotation([*positions, references.positions])
+            return Conditioning(texts, rotation, modulations, references.latents)
+        cached = CachedReferences(
+            references.latents, self._rotation([references.positions]), modulations.pop(), references.cache
+        )
+        return Conditioning(texts, self._rotation(positions), modulations, cached=cached)
+
+    def _rotation(self, positions: Sequence[Positions]) -> PairRotation:
+        """The rotation of tokens at these positions, one list after the other."""
+        config = self.config
+        return axial_rotation(np.concatenate(positions), config.axes_dims_rope, config.rope_theta).of_pairs()
 
     def modulate(self, timesteps: Sequence[float], guidance: float | None, dtype: mx.Dtype) -> list[Modulation]:
-        """The modulation of every step, computed for all of them at once."""
+        """The modulation of every noise level, computed for all of them at once."""
         with self.weights_of("time_guidance_embed"):
             embedding = self.time_guidance_embed(timesteps, guidance, dtype)
             mx.eval(embedding)
@@ -133,14 +165,23 @@ class Flux2Transformer2DModel(nn.Module):
         modulation, rotation = conditioning.modulations[step], conditioning.rotation
         texts = list(conditioning.texts)
         passes = range(len(texts))
+        cached = None
+        if conditioning.cached:
+            cached = ReferencePass(conditioning.cached, self.x_embedder, texts[0].dtype, evaluate)
+        image_tokens = hidden_states.shape[1]
+        if conditioning.references is not None:  # clean in every step, and else treated as the image is
+            hidden_states = mx.concatenate([hidden_states, conditioning.references], axis=1)
         images = [self.x_embedder(hidden_states.astype(texts[0].dtype))] * len(texts)
         for number, block in enumerate(self.transformer_blocks):
             path = f"transformer_blocks.{number}"
             with self.weights_of(f"{path}.attn"):
+                others = cached.attend(number, block) if cached else None
                 for i in passes:
-                    images[i], texts[i] = block.attend(images[i], texts[i], modulation, rotation, evaluate)
+                    images[i], texts[i] = block.attend(images[i], texts[i], modulation, rotation, evaluate, others)
                     evaluate(images[i], texts[i])
             with self.weights_of(f"{path}.ff"):
+                if cached:
+                    cached.feed_forward(block)
                 for i in passes:
                     images[i] = block.feed_forward(images[i], modulation)
                     evaluate(images[i])
@@ -154,11 +195,15 @@ class Flux2Transformer2DModel(nn.Module):
         del images, texts
         for number, single_block in enumerate(self.single_transformer_blocks):
             with self.weights_of(f"single_transformer_blocks.{number}"):
+                others = cached.go_through(len(self.transformer_blocks) + number, single_block) if cached else None
                 for i in passes:
-                    joints[i] = single_block(joints[i], modulation.single, rotation, evaluate)
+                    joints[i] = single_block(joints[i], modulation.single, rotation, evaluate, others)
                     evaluate(joints[i])
             yield joints
-        return [self.finish(joint[:, text_tokens:], modulation.out) for joint in joints]
+        if cached:
+            cached.end()
+        picture = slice(text_tokens, text_tokens + image_tokens)
+        return [self.finish(joint[:, picture], modulation.out) for joint in joints]
 
     def finish(self, image: mx.array, modulation: mx.array) -> mx.array:
         """The last norm and the projection to channels. Its scale comes before its shift, unlike the blocks'."""

@@ -29,6 +29,19 @@ class Modulation(NamedTuple):
     """(scale, shift) of the last norm; k = 2."""
 
 
+class KeyValues(NamedTuple):
+    """Keys, normalised and turned, and values of some tokens in one block, each [batch, tokens, heads, head_dim]."""
+
+    keys: mx.array
+    values: mx.array
+
+    def beside(self, others: KeyValues | None) -> KeyValues:
+        """These and those of other tokens, if there are any: the order of what is attended to has no meaning."""
+        if others is None:
+            return self
+        return KeyValues(*(mx.concatenate([own, other], axis=1) for own, other in zip(self, others, strict=True)))
+
+
 class TransformerBlock(nn.Module):
     """Double-stream block: image and text have their own weights and meet in the attention."""
 
@@ -40,9 +53,19 @@ class TransformerBlock(nn.Module):
         self.ff_context = FeedForward(config)
 
     def attend(
-        self, image: mx.array, text: mx.array, modulation: Modulation, rotation: PairRotation, evaluate: Evaluate
+        self,
+        image: mx.array,
+        text: mx.array,
+        modulation: Modulation,
+        rotation: PairRotation,
+        evaluate: Evaluate,
+        others: KeyValues | None = None,
     ) -> tuple[mx.array, mx.array]:
-        """Image and text after the attention."""
+        """Image and text after the attention.
+
+        Args:
+            others: tokens that are attended to besides.
+        """
         shift, scale, gate, *_ = mx.split(modulation.image, 6, axis=-1)
         text_shift, text_scale, text_gate, *_ = mx.split(modulation.text, 6, axis=-1)
         attended, attended_text = self.attn(
@@ -50,8 +73,17 @@ class TransformerBlock(nn.Module):
             modulated_norm(text, text_shift, text_scale, self._eps),
             rotation,
             evaluate,
+            others,
         )
         return add_gated(image, gate, attended), add_gated(text, text_gate, attended_text)
+
+    def attend_alone(
+        self, image: mx.array, modulation: Modulation, rotation: PairRotation, evaluate: Evaluate
+    ) -> tuple[mx.array, KeyValues]:
+        """Image tokens after an attention to each other alone, and their keys and values."""
+        shift, scale, gate, *_ = mx.split(modulation.image, 6, axis=-1)
+        attended, made = self.attn.alone(modulated_norm(image, shift, scale, self._eps), rotation, evaluate)
+        return add_gated(image, gate, attended), made
 
     def feed_forward(self, image: mx.array, modulation: Modulation) -> mx.array:
         """The image after its feed-forward."""
@@ -78,28 +110,43 @@ class JointAttention(nn.Module):
         self.to_out = [nn.Linear(width, width, bias=False)]
 
     def __call__(
-        self, image: mx.array, text: mx.array, rotation: PairRotation, evaluate: Evaluate
+        self,
+        image: mx.array,
+        text: mx.array,
+        rotation: PairRotation,
+        evaluate: Evaluate,
+        others: KeyValues | None = None,
     ) -> tuple[mx.array, mx.array]:
         text_tokens = text.shape[1]
         q, k, v = self._project(image, text, rotation)
         evaluate(q, k, v)
         del image, text
-        attended = attend(q, k, v)
+        attended = attend(q, *KeyValues(k, v).beside(others))
         return self.to_out[0](attended[:, text_tokens:]), self.to_add_out(attended[:, :text_tokens])
+
+    def alone(self, image: mx.array, rotation: PairRotation, evaluate: Evaluate) -> tuple[mx.array, KeyValues]:
+        """Attention of image tokens to each other, and their keys and values."""
+        q, k, v = self._project_image(image, rotation)
+        evaluate(q, k, v)
+        return self.to_out[0](attend(q, k, v)), KeyValues(k, v)
 
     def _project(self, image: mx.array, text: mx.array, rotation: PairRotation) -> tuple[mx.array, mx.array, mx.array]:
         """Queries, keys and values of text and image tokens, in this order: [batch, tokens, heads, head_dim]."""
         text_q, text_k, text_v = (
             self._heads(proj(text)) for proj in (self.add_q_proj, self.add_k_proj, self.add_v_proj)
         )
-        q, k, v = (self._heads(proj(image)) for proj in (self.to_q, self.to_k, self.to_v))
         of_text, of_image = rotation.split(text.shape[1])
         text_q = normalise_and_rotate(self.norm_added_q, text_q, of_text)
         text_k = normalise_and_rotate(self.norm_added_k, text_k, of_text)
-        q, k = normalise_and_rotate(self.norm_q, q, of_image), normalise_and_rotate(self.norm_k, k, of_image)
+        q, k, v = self._project_image(image, of_image)
         pairs = ((text_q, q), (text_k, k), (text_v, v))
         q, k, v = (mx.concatenate([text_part, image_part], axis=1) for text_part, image_part in pairs)
         return q, k, v
+
+    def _project_image(self, image: mx.array, rotation: PairRotation) -> tuple[mx.array, mx.array, mx.array]:
+        """Queries, keys and values of image tokens."""
+        q, k, v = (self._heads(proj(image)) for proj in (self.to_q, self.to_k, self.to_v))
+        return normalise_and_rotate(self.norm_q, q, rotation), normalise_and_rotate(self.norm_k, k, rotation), v
 
     def _heads(self, x: mx.array) -> mx.array:
         return x.reshape(*x.shape[:-1], -1, self._head_dim)
@@ -125,10 +172,33 @@ class SingleTransformerBlock(nn.Module):
         self._eps = config.eps
         self.attn = ParallelSelfAttention(config)
 
-    def __call__(self, joint: mx.array, modulation: mx.array, rotation: PairRotation, evaluate: Evaluate) -> mx.array:
+    def __call__(
+        self,
+        joint: mx.array,
+        modulation: mx.array,
+        rotation: PairRotation,
+        evaluate: Evaluate,
+        others: KeyValues | None = None,
+    ) -> mx.array:
+        """The tokens after the block.
+
+        Args:
+            others: tokens that are attended to besides.
+        """
+        return self.with_keys_and_values(joint, modulation, rotation, evaluate, others)[0]
+
+    def with_keys_and_values(
+        self,
+        joint: mx.array,
+        modulation: mx.array,
+        rotation: PairRotation,
+        evaluate: Evaluate,
+        others: KeyValues | None = None,
+    ) -> tuple[mx.array, KeyValues]:
+        """The tokens after the block, and their keys and values within it."""
         shift, scale, gate = mx.split(modulation, 3, axis=-1)
-        update = self.attn(modulated_norm(joint, shift, scale, self._eps), rotation, evaluate)
-        return clip_float16(add_gated(joint, gate, update))
+        update, made = self.attn(modulated_norm(joint, shift, scale, self._eps), rotation, evaluate, others)
+        return clip_float16(add_gated(joint, gate, update)), made
 
 
 class ParallelSelfAttention(nn.Module):
@@ -144,7 +214,9 @@ class ParallelSelfAttention(nn.Module):
         self.norm_k = nn.RMSNorm(config.attention_head_dim, config.eps)
         self.to_out = nn.Linear(width + mlp_width, width, bias=False)
 
-    def __call__(self, x: mx.array, rotation: PairRotation, evaluate: Evaluate) -> mx.array:
+    def __call__(
+        self, x: mx.array, rotation: PairRotation, evaluate: Evaluate, others: KeyValues | None = None
+    ) -> tuple[mx.array, KeyValues]:
         qkv = outputs(self.to_qkv_mlp_proj, x, stop=self._mlp_begins)
         q, k, v = (part.reshape(*part.shape[:-1], -1, self._head_dim) for part in mx.split(qkv, 3, axis=-1))
         q, k = normalise_and_rotate(self.norm_q, q, rotation), normalise_and_rotate(self.norm_k, k, rotation)
@@ -154,7 +226,8 @@ class ParallelSelfAttention(nn.Module):
         gated = gated_silu(*mx.split(outputs(self.to_qkv_mlp_proj, x, start=self._mlp_begins), 2, axis=-1))
         del x
         evaluate(gated)
-        return self.to_out(mx.concatenate([attend(q, k, v), gated], axis=-1))
+        made = KeyValues(k, v)
+        return self.to_out(mx.concatenate([attend(q, *made.beside(others)), gated], axis=-1)), made
 
 
 def modulated_norm(x: mx.array, shift: mx.array, scale: mx.array, eps: float) -> mx.array:

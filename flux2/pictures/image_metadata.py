@@ -16,7 +16,7 @@ import html
 import json
 import re
 import sys
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from importlib import metadata as packages
 from typing import Any
@@ -68,6 +68,8 @@ class ImageMetadata:
                 del request[item.name]
             elif kind == "model" and value:
                 request[item.name] = _public_model_name(value)
+            elif kind == "loras":
+                request[item.name] = [asdict(lora.public()) for lora in getattr(self.request, item.name)]
         return {
             "schema": SCHEMA,
             "software": SOFTWARE,

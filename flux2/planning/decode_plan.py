@@ -31,21 +31,24 @@ def decode_above(config: AutoencoderConfig, facts: RunFacts) -> int:
     factor = 2 ** (len(widths) - 1)
     width, height = facts.width // factor, facts.height // factor
     left = sum(weights.values())
-    residual = left + _residual_above(widths[0], widths[0], width, height, facts)
+    residual = left + residual_above(widths[0], widths[0], width, height, facts)
     left -= sum(count for name, count in weights.items() if name.startswith("decoder.mid_block.resnets.0."))
-    attending = (
-        left + 5 * width * height * widths[0] * b + DECODE_CHUNKS * scores_of_a_chunk(1, width * height, facts.device)
-    )
-    peaks = [residual, attending]
+    peaks = [residual, left + attending_above(widths[0], width, height, facts)]
 
     left = sum(count for name, count in weights.items() if name.startswith(("decoder.up_blocks.", "decoder.conv_")))
     for level, (before, after) in enumerate(zip((widths[0], *widths), widths, strict=False)):
-        peaks.append(left + _residual_above(before, after, width << level, height << level, facts))
+        peaks.append(left + residual_above(before, after, width << level, height << level, facts))
         left -= sum(count for name, count in weights.items() if name.startswith(f"decoder.up_blocks.{level}."))
     return int(max(peaks))
 
 
-def _residual_above(before: int, after: int, width: int, height: int, facts: RunFacts) -> float:
+def attending_above(channels: int, width: int, height: int, facts: RunFacts) -> float:
+    """What the attention of a picture's pixels to each other takes."""
+    activations = 5 * width * height * channels * facts.compute_bytes
+    return activations + DECODE_CHUNKS * scores_of_a_chunk(1, width * height, facts.device)
+
+
+def residual_above(before: int, after: int, width: int, height: int, facts: RunFacts) -> float:
     """The activations of a residual block from `before` to `after` channels, and its bands' temporaries."""
     b = facts.compute_bytes
     row = width * max(before, after) * b

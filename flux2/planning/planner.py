@@ -28,6 +28,8 @@ from flux2.architecture.transformer import (
 from flux2.events import Phase
 from flux2.planning.budget import Budget
 from flux2.planning.decode_plan import decode_above, scores_of_a_chunk
+from flux2.planning.encode_plan import encode_above
+from flux2.planning.reference_plan import cache_bytes, latents_held, states_beside
 from flux2.planning.run_facts import FILE_BYTES, RunFacts
 from flux2.request import QUANTIZATIONS, RESIDENCIES
 from flux2.store.configs import Networks
@@ -69,7 +71,7 @@ class MemoryPlan:
     """Bytes of the transformer's weights held while it computes: of all, or where it is streamed, of what is used and
     read ahead."""
     kept: int
-    """Bytes of these that stay for the decode and the next run."""
+    """Bytes of these, and of cached references, that stay for the decode and the next run."""
     embeddings: int
     """Bytes of the prompt's embeddings, held from the first phase to the last."""
     peaks: dict[Phase, int]
@@ -92,8 +94,9 @@ class MemoryPlan:
     def expected(self, phases: Collection[str]) -> dict[str, int]:
         """The peaks of a run through these phases only, which began with what is kept from an earlier one."""
         peaks: dict[str, int] = {phase: peak for phase, peak in self.peaks.items() if phase in phases}
-        if "encode" in peaks and "load" not in phases:
-            peaks["encode"] += self.weights
+        for phase in ("encode", "references"):
+            if phase in peaks and "load" not in phases:
+                peaks[phase] += self.weights
         return peaks
 
     def without_transformer(self) -> MemoryPlan:
@@ -141,11 +144,15 @@ def _plan(networks: Networks, facts: RunFacts) -> MemoryPlan:
         weights = kept = sum(_stored(shape, facts) for shape in shapes.values())
         load, read = weights if prepared else _load_peak(shapes, facts), 0
         denoise = weights + max(held + block, _modulating(shapes, facts))
-    peaks: dict[Phase, int] = {
-        "encode": encoder + _encode_peak(networks.text_encoder, facts),
-        "load": encoder + embeddings + load,
-        "denoise": encoder + embeddings + denoise,
-        "decode": encoder + embeddings + kept + decode_above(networks.vae, facts),
+    latents, cache = latents_held(networks.transformer, facts), cache_bytes(networks.transformer, facts)
+    known, kept = encoder + embeddings + latents, kept + cache
+    peaks: dict[Phase, int] = {"encode": encoder + _encode_peak(networks.text_encoder, facts)}
+    if facts.references:
+        peaks["references"] = encoder + embeddings + encode_above(networks.vae, facts)
+    peaks |= {
+        "load": known + load,
+        "denoise": known + cache + denoise,
+        "decode": known + kept + decode_above(networks.vae, facts),
     }
     return MemoryPlan(facts, weights, kept, embeddings, peaks, read, read_if_prepared)
 
@@ -196,8 +203,9 @@ def _encode_peak(config: LanguageModelConfig, facts: RunFacts) -> int:
 
 def _denoise_held(config: Flux2TransformerConfig, facts: RunFacts) -> int:
     """What denoising holds beside the weights and the block at work: latents, conditioning, other prompts' states."""
-    latents = LATENTS * facts.image_tokens * config.in_channels * 4
-    return _conditioning(config, facts) + (facts.prompts - 1) * _activation(config, facts) + latents
+    latents = LATENTS * facts.image_tokens * config.in_channels * 4 + latents_held(config, facts)
+    others = (facts.prompts - 1) * _activation(config, facts) + states_beside(config, facts)
+    return _conditioning(config, facts) + others + latents
 
 
 def _block(config: Flux2TransformerConfig, shapes: Shapes, facts: RunFacts) -> int:
@@ -208,7 +216,7 @@ def _block(config: Flux2TransformerConfig, shapes: Shapes, facts: RunFacts) -> i
     if facts.device == "gpu":
         return int(_block_on_gpu(activation, sorted(math.prod(shape) for shape in used), facts))
     widened = max(_widened(shape, facts) for shape in used)
-    scores = scores_of_a_chunk(config.num_attention_heads, facts.text_tokens + facts.image_tokens, "cpu")
+    scores = scores_of_a_chunk(config.num_attention_heads, facts.step_tokens, "cpu")
     attending = activation * ATTENDING_WIDTHS + BLOCK_CHUNKS * scores
     projecting = activation * PROJECTED_WIDTHS + widened
     return int(max(activation * BLOCK_WIDTHS, attending, projecting))
@@ -231,8 +239,7 @@ def _block_on_gpu(activation: int, weights: list[int], facts: RunFacts) -> float
 
 def _activation(config: Flux2TransformerConfig, facts: RunFacts) -> int:
     """Bytes of all tokens, once as wide as a block."""
-    tokens = facts.text_tokens + facts.image_tokens
-    return tokens * config.width * facts.compute_bytes
+    return facts.step_tokens * config.width * facts.compute_bytes
 
 
 def _modulating(shapes: Shapes, facts: RunFacts) -> int:
@@ -243,7 +250,12 @@ def _modulating(shapes: Shapes, facts: RunFacts) -> int:
 def _conditioning(config: Flux2TransformerConfig, facts: RunFacts) -> int:
     """What the steps of a run have in common: the projected prompts, and the tokens' rotation in float32."""
     texts = facts.prompts * facts.text_tokens * config.width * facts.compute_bytes
-    rotation = (facts.text_tokens + facts.image_tokens) * config.attention_head_dim * ROTATION_FLOATS * 4
+    rotation = (
+        (facts.text_tokens + facts.image_tokens + facts.reference_tokens)
+        * config.attention_head_dim
+        * ROTATION_FLOATS
+        * 4
+    )
     return int(texts + rotation)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flux2.architecture.limits import DTYPE_BYTES, TOKEN_PIXELS, DeviceType
+from flux2.architecture.reference_sizes import Size
 
 FILE_BYTES = 2  # of a weight in the checkpoint, bfloat16
 
@@ -36,6 +37,10 @@ class RunFacts:
     """Whether there is a second pass per step, for a negative prompt."""
     text_tokens: int = 0
     """0 for what the model was trained with."""
+    references: tuple[Size, ...] = ()
+    """Width and height of each reference picture as it is encoded, pixels."""
+    caches_references: bool = False
+    """Whether what the transformer makes of them is kept for all steps, in place of computing it in each."""
 
     @property
     def compute_bytes(self) -> int:
@@ -44,6 +49,15 @@ class RunFacts:
     @property
     def image_tokens(self) -> int:
         return (self.width // TOKEN_PIXELS) * (self.height // TOKEN_PIXELS)
+
+    @property
+    def reference_tokens(self) -> int:
+        return sum((width // TOKEN_PIXELS) * (height // TOKEN_PIXELS) for width, height in self.references)
+
+    @property
+    def step_tokens(self) -> int:
+        """Tokens that go through a step's blocks together."""
+        return self.text_tokens + self.image_tokens + (0 if self.caches_references else self.reference_tokens)
 
     @property
     def prompts(self) -> int:

@@ -20,6 +20,7 @@ from flux2.checkpoint.loading import OnBytes, WeightPlan, layer_of, read_into, s
 from flux2.checkpoint.networks import NetworkSource
 from flux2.checkpoint.safetensors_file import TensorInfo, read_metadata
 from flux2.checkpoint.safetensors_writer import Stored
+from flux2.checkpoint.stored import StoredTensor
 from flux2.disk.private import check_file, check_own, check_private
 from flux2.errors import CheckpointError
 from flux2.paths import quantized_folder, quantized_root
@@ -51,7 +52,7 @@ class Prequantized:
         """To be read."""
         return sum(info.nbytes for info in self.tensors.values())
 
-    def stored(self, info: TensorInfo) -> tuple[TensorInfo, ...]:
+    def stored(self, info: StoredTensor) -> tuple[TensorInfo, ...]:
         """The tensors in place of one of the checkpoint's."""
         layer = layer_of(info.name)
         if layer in self.plan.linears:
@@ -59,7 +60,7 @@ class Prequantized:
         return (self.tensors[info.name],)
 
     def convert(
-        self, info: TensorInfo, tensors: list[mx.array], dtype: mx.Dtype
+        self, info: StoredTensor, tensors: list[mx.array], dtype: mx.Dtype
     ) -> tuple[str, mx.array | QuantizedLinear]:
         """What `load` puts into a network, and at which of its paths."""
         layer = layer_of(info.name)
@@ -85,7 +86,7 @@ def find_prequantized(source: NetworkSource, mode: Quantization) -> Prequantized
     Raises:
         CheckpointError: if they are there and are damaged, or the checkpoint has changed since.
     """
-    folder = quantized_folder(source.component.folder, mode.name)
+    folder = quantized_folder(source.component.place, mode.name)
     if not folder.exists() and not folder.is_symlink():
         return None
     tensors = open_weights(folder, STEM)
@@ -94,7 +95,7 @@ def find_prequantized(source: NetworkSource, mode: Quantization) -> Prequantized
         _check_own(path)
         found = read_metadata(path)
         if found.get("fingerprint") != expected["fingerprint"]:
-            raise CheckpointError(f"{path} is of another state of {source.component.folder}; quantize it again.")
+            raise CheckpointError(f"{path} is of another state of {source.component.place}; quantize it again.")
         if any(found.get(key) != value for key, value in expected.items()):
             raise CheckpointError(f"{path} was made by another version of this program; quantize it again.")
     if not all(info.digest for info in tensors.values()):
@@ -119,7 +120,7 @@ def _check_own(path: Path) -> None:
 def layout(plan: WeightPlan, mode: Quantization) -> Iterator[tuple[str, Stored]]:
     """Name, type and shape of every tensor that quantizing this plan gives, in the plan's order."""
     for info in plan.tensors:
-        layer, dtype = layer_of(info.name), plan.dtype(info)
+        layer, dtype = layer_of(info.name), info.dtype
         if layer not in plan.linears:
             yield info.name, (dtype, info.shape)
             continue

@@ -18,7 +18,6 @@ import psutil
 
 from flux2 import __version__
 from flux2.backend.mlx import mx
-from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.loading import KEEP_IN_CACHE, OnBytes, WeightPlan, layer_of
 from flux2.checkpoint.networks import TRANSFORMER, NetworkSource
 from flux2.checkpoint.safetensors_file import check_tensor, read_metadata
@@ -30,7 +29,7 @@ from flux2.humanize import size
 from flux2.paths import quantized_folder, quantized_root
 from flux2.quantization.from_disk import LINEAR_PARTS, STEM, cause, describe, find_prequantized, layout
 from flux2.quantization.linear import Quantization, QuantizedLinear, find_mode
-from flux2.store.source import find_checkpoint
+from flux2.store.resolved import resolve_model
 
 MAX_SHARD = 4 * 2**30
 """Bytes of tensors in a file: what every file system and every copying tool takes."""
@@ -54,6 +53,7 @@ def quantize_transformer(
     quantization: str,
     output: Path | None = None,
     *,
+    base: str | None = None,
     say: Callable[[str], None] = lambda _: None,
     on_start: Callable[[int], None] = lambda _: None,
     on_bytes: OnBytes | None = None,
@@ -61,7 +61,8 @@ def quantize_transformer(
     """Quantize a model's transformer into files that `Flux2Pipeline` finds from then on.
 
     Args:
-        model: a catalog name, a Hub repository id, or a folder.
+        model: a catalog name, a Hub repository id, a folder, or a single file.
+        base: the model that a single file is of, where that can't be told.
         output: a new or empty folder, or one made so before; None is where they were before, or the cache.
         say: told in a sentence of what takes long (a download), and why files that were there are made anew.
         on_start: told how many bytes will be read.
@@ -75,9 +76,9 @@ def quantize_transformer(
     mode = find_mode(quantization)
     if mode is None:
         raise RequestError(f"{quantization} is how checkpoints come, with nothing to quantize; choose qint8 or int4.")
-    source = NetworkSource.check(open_checkpoint(find_checkpoint(model, say)), TRANSFORMER)
+    source = NetworkSource.check(resolve_model(model, say=say, base=base).checkpoint, TRANSFORMER)
     source.plan.check_quantization(mode)
-    known = quantized_folder(source.component.folder, quantization)
+    known = quantized_folder(source.component.place, quantization)
     folder = output.absolute() if output else known.readlink() if known.is_symlink() and known.exists() else known
     if _is_current(source, mode, known, folder, say, on_start, on_bytes):
         return QuantizedFiles(folder, _size(folder), made=False)
@@ -108,7 +109,7 @@ def quantized_tensors(
     """The tensors of `layout`, evaluated; only one of the checkpoint's and what becomes of it is held at a time."""
     for info in plan.tensors:
         layer = layer_of(info.name)
-        tensor = plan.read(info, on_bytes)
+        tensor = info.read(on_bytes)
         if layer in plan.linears:
             linear = QuantizedLinear(tensor, mode)
             mx.eval(linear.parameters())
@@ -120,7 +121,7 @@ def quantized_tensors(
             mx.eval(tensor)
             yield info.name, tensor
             del tensor
-        if info.nbytes > KEEP_IN_CACHE:
+        if info.decoded_bytes > KEEP_IN_CACHE:
             mx.clear_cache()
 
 

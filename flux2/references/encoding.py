@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,6 +13,15 @@ from flux2.models.evaluation import AfterBlock
 
 Pixels = npt.NDArray[np.uint8]
 """A picture, [height, width, 3], red, green, blue."""
+
+
+class EncodedPicture(NamedTuple):
+    """A picture as the transformer is told of it."""
+
+    latents: mx.array
+    """Clean latents, packed, float32 [1, rows · columns, channels]."""
+    grid: tuple[int, int]
+    """Rows and columns, in tokens."""
 
 
 def encode_picture(vae: AutoencoderKLFlux2, pixels: Pixels, after_stage: AfterBlock = mx.eval) -> mx.array:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from flux2.architecture.autoencoder import AutoencoderConfig
 from flux2.architecture.catalog import find_card
@@ -16,12 +14,15 @@ from flux2.architecture.parts_fit import check_parts_fit
 from flux2.architecture.published import ARCHITECTURES
 from flux2.architecture.text_encoder import find_text_encoder
 from flux2.architecture.transformer import Flux2TransformerConfig
-from flux2.checkpoint.files import TOKENIZER, read_index, read_length
+from flux2.checkpoint.files import read_length
 from flux2.checkpoint.json_file import read_json
+from flux2.checkpoint.model_files import ModelFiles, files_of_folder
 from flux2.errors import CheckpointError, RequestError
 from flux2.paths import quantized_folder
-from flux2.request import QUANTIZATIONS
-from flux2.store.local import find_local, find_local_vae
+from flux2.request import QUANTIZATIONS, GenerationRequest
+from flux2.store.assembling import assemble, local_rest, local_vae, refuse_base, single_place, vae_in, with_others
+from flux2.store.base_model import published_files, read_base
+from flux2.store.local import find_local
 from flux2.store.source import repo_to_download
 
 
@@ -39,86 +40,94 @@ class Networks:
     """The levels that `flux2 quantize` has made files of."""
 
 
-def find_networks(model: str, vae: str | None = None) -> Networks:
+def find_networks(
+    model: str, vae: str | None = None, *, base: str | None = None, text_encoder: str | None = None
+) -> Networks:
     """The config files of a model on this machine, or of one of the catalog that was not downloaded.
 
     Args:
         vae: another autoencoder, as in a request; one that is not on this machine is taken for the model's own.
+        base: the model that a single file is of, as in a request.
+        text_encoder: another text encoder, as in a request.
 
     Raises:
         RequestError: if it is neither.
         CheckpointError: if a config file can't be read or describes no network that runs here, or parts do not fit.
     """
-    folder = find_local(model)
-    networks, other = _find_networks(model, folder), find_local_vae(vae) if vae else None
-    folders = {part: (folder or Path(model)) / part for part in ("transformer", "text_encoder", "vae")}
-    if other:
-        config = ConfigFile.read(other)
-        networks, folders["vae"] = (
-            replace(networks, vae=AutoencoderConfig.from_dict(config.values, str(config.path))),
-            other,
-        )
-    check_parts_fit(networks.transformer, networks.text_encoder, networks.vae, folders)
+    files = find_files(model, vae, base, text_encoder)
+    networks = networks_of(files)
+    configs = {part: files.parts[part].config_path for part in ("transformer", "text_encoder", "vae")}
+    check_parts_fit(networks.transformer, networks.text_encoder, networks.vae, configs)
     return networks
 
 
-def prepared_levels(folder: Path) -> frozenset[str]:
-    """The levels that `flux2 quantize` was run for, of a checkpoint in this folder; the files are not looked into."""
-    return frozenset(level for level in QUANTIZATIONS if quantized_folder(folder / "transformer", level).exists())
+def networks_for(request: GenerationRequest) -> Networks:
+    """The config files of what a request names; see `find_networks`."""
+    return find_networks(request.model, request.vae, base=request.base, text_encoder=request.text_encoder)
 
 
-def _find_networks(model: str, folder: Path | None) -> Networks:
+def find_files(model: str, vae: str | None, base: str | None, text_encoder: str | None) -> ModelFiles:
+    """The files of what a request names, as far as they are here, else under paths where nothing is.
+
+    Raises as `find_networks` does.
+    """
+    if place := single_place(model):
+        files = assemble(place, base, local_rest, vae=vae, text_encoder=text_encoder)[0]
+    else:
+        refuse_base(model, base)
+        files = _local_files(model) or _published_files(model)
+    found = local_vae(vae) if vae else None
+    return with_others(files, vae_in(found, files.parts["vae"]) if found else None, text_encoder)
+
+
+def prepared_levels(transformer: Path) -> frozenset[str]:
+    """The levels that `flux2 quantize` was run for, of the transformer in this folder or file."""
+    return frozenset(level for level in QUANTIZATIONS if quantized_folder(transformer, level).exists())
+
+
+def _local_files(model: str) -> ModelFiles | None:
+    """The files of a model that is here; None where it is not, or was not fetched wholly."""
+    folder = find_local(model)
     try:
-        if folder:
-            index = read_index(folder)
-            configs = {part: ConfigFile.read(folder / part) for part in ("transformer", "text_encoder", "vae")}
-            return networks_of(folder, index, **configs)
+        return files_of_folder(folder) if folder else None
     except CheckpointError:
         if not repo_to_download(model):  # else its download was broken off, and a run completes it
             raise
+        return None
+
+
+def _published_files(model: str) -> ModelFiles:
+    """The configs of a model of the catalog as they are known, under paths where nothing has to be.
+
+    Raises:
+        RequestError: if it is none of the catalog's.
+    """
     card = find_card(model)
     if card is None or card.name not in ARCHITECTURES:
         repo = repo_to_download(model)
         raise RequestError(
             f"Not all of {repo} is here; `flux2 models download {repo}` brings it, and it can be planned."
         )
-    known = ARCHITECTURES[card.name]
-    return Networks(
-        transformer=Flux2TransformerConfig.from_dict(known.transformer),
-        text_encoder=find_text_encoder(known.text_encoder).read_config(known.text_encoder),
-        vae=AutoencoderConfig.from_dict(known.vae),
-        guidance=guidance_of(known.index),
-    )
+    return published_files(read_base(card.name))
 
 
-class ConfigFile(NamedTuple):
-    """A config.json as it was read."""
-
-    path: Path
-    values: Mapping[str, Any]
-
-    @classmethod
-    def read(cls, folder: Path) -> ConfigFile:
-        """The one in this folder; raises CheckpointError if it can't be read."""
-        return cls(folder / "config.json", read_json(folder / "config.json"))
-
-
-def networks_of(
-    folder: Path, index: Mapping[str, Any], *, transformer: ConfigFile, text_encoder: ConfigFile, vae: ConfigFile
-) -> Networks:
-    """Networks of a checkpoint in this folder, whose model_index.json and configs were read.
+def networks_of(files: ModelFiles) -> Networks:
+    """Networks of a model whose configs were read.
 
     Raises:
         CheckpointError: if one describes no network that runs here, or the tokenizer's config can't be read.
     """
-    tokenizer = folder / TOKENIZER / "tokenizer_config.json"
-    trained_with = read_length(tokenizer, read_json(tokenizer).get("model_max_length"))
-    row = find_text_encoder(text_encoder.values, str(text_encoder.path))
+    tokenizer = files.tokenizer and files.tokenizer / "tokenizer_config.json"
+    trained_with = (
+        read_length(tokenizer, read_json(tokenizer).get("model_max_length")) if tokenizer else MAX_TEXT_TOKENS
+    )
+    transformer, text_encoder, vae = (files.parts[name] for name in ("transformer", "text_encoder", "vae"))
+    row = find_text_encoder(text_encoder.config, str(text_encoder.config_path))
     return Networks(
-        transformer=Flux2TransformerConfig.from_dict(transformer.values, str(transformer.path)),
-        text_encoder=row.read_config(text_encoder.values, str(text_encoder.path)),
-        vae=AutoencoderConfig.from_dict(vae.values, str(vae.path)),
-        guidance=guidance_of(index),
+        transformer=Flux2TransformerConfig.from_dict(transformer.config, str(transformer.config_path)),
+        text_encoder=row.read_config(text_encoder.config, str(text_encoder.config_path)),
+        vae=AutoencoderConfig.from_dict(vae.config, str(vae.config_path)),
+        guidance=guidance_of(files.index),
         text_tokens=min(MAX_TEXT_TOKENS, trained_with),
-        prepared=prepared_levels(folder),
+        prepared=prepared_levels(transformer.place),
     )

@@ -137,7 +137,7 @@ def _delete(repo: str) -> int:
 def _entry(card: ModelCard, default: str) -> ModelEntry:
     folder = find_local(card.name)
     state, here, size = _amount(card, folder)
-    prepared = prepared_levels(folder) if folder else frozenset()
+    prepared = prepared_levels(folder / "transformer") if folder else frozenset()
     return ModelEntry(
         name=card.name,
         title=card.title,

@@ -24,7 +24,7 @@ from typing import Any
 from huggingface_hub import HfApi, get_token
 
 from flux2.architecture.config_reader import check_class
-from flux2.checkpoint.files import INDEX_FILE, PIPELINES
+from flux2.checkpoint.files import INDEX_FILE, NEEDED_FILES, PIPELINES
 from flux2.checkpoint.json_file import read_json
 from flux2.checkpoint.manifest import HubFile, Manifest, locks, storage
 from flux2.errors import CheckpointError, Flux2Error
@@ -130,7 +130,7 @@ def _download(repo: str, patterns: Sequence[str]) -> Path:
         manifest = patiently(lambda: _ask_hub(repo, patterns), tally.on_pause, tries=_FIRST_TRIES)
         tally.expect(manifest)
         _check_room(manifest)
-        if INDEX_FILE in patterns:  # not where an autoencoder alone is wanted
+        if {*NEEDED_FILES} <= {*patterns}:  # not where only some parts are wanted
             manifest.save()
         _refuse_unknown_pipeline(manifest, tally)
         _fetch_all(manifest, tally)

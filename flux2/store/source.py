@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from flux2.architecture.catalog import find_card
-from flux2.checkpoint.files import CHECKPOINT_PARTS, VAE_FILES, missing_from
+from flux2.checkpoint.files import CHECKPOINT_PARTS, VAE_FILES, files_without, missing_file, missing_from
 from flux2.errors import CheckpointError, RequestError
 from flux2.events import DownloadProgress
 from flux2.store.local import find_local, find_local_vae, lacking, own_folder, vae_within
@@ -18,6 +18,7 @@ def find_checkpoint(
     say: Callable[[str], None] = lambda _: None,
     on_progress: Callable[[DownloadProgress], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
+    without: Collection[str] = (),
 ) -> Path:
     """The folder of a model, downloaded first where it is on the Hub only.
 
@@ -27,24 +28,28 @@ def find_checkpoint(
         say: told in a sentence what takes long.
         on_progress: told how far a download is.
         should_stop: ends a download when it becomes true.
+        without: parts whose weights are not wanted.
 
     Raises:
         RequestError: if there is no such model.
         CheckpointError: if it can't be downloaded; the sentence says why and what to do.
         DownloadStopped: soon after `should_stop()` has become true.
     """
-    if not (repo := repo_to_download(model)):
+    if not (repo := repo_to_download(model, without)):
         folder = find_local(model)
         assert folder
         return folder
     from flux2.store.download import download
 
-    say(f"Downloading {repo} from the Hugging Face Hub.")
-    return download(repo, on_progress, should_stop, model=model)
+    say(f"Downloading {f'the other parts of {repo}' if without else repo} from the Hugging Face Hub.")
+    return download(repo, on_progress, should_stop, model=model, patterns=files_without(without))
 
 
-def repo_to_download(model: str) -> str:
+def repo_to_download(model: str, without: Collection[str] = ()) -> str:
     """The Hub repository that a run of this model would have to download or complete; "" if all of it is here.
+
+    Args:
+        without: parts whose weights are not wanted.
 
     Raises:
         RequestError: if there is no such model.
@@ -53,7 +58,7 @@ def repo_to_download(model: str) -> str:
     if own_folder(model) or (card and not card.repo):
         return ""
     folder = find_local(model)
-    if folder and lacking(folder) is None:
+    if folder and (missing_file(folder, without) if without else lacking(folder)) is None:
         return ""
     if card is None and (reason := why_no_model(model)):
         raise RequestError(reason)

@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import os
 from dataclasses import fields, replace
+from typing import Any
 
+from flux2.architecture.catalog import find_card
 from flux2.folders import pictures_dir
+from flux2.loras import Lora
 from flux2.paths import expand
 from flux2.request import GenerationRequest
 from flux2.request_fields import said_of
+from flux2.store.local import exists
 
 
 def with_absolute_paths(request: GenerationRequest) -> GenerationRequest:
     """The request with its paths as they are meant here; the picture goes where this process looks for pictures."""
-    changes = {"output": absolute(request.output or f"{pictures_dir()}/")}
+    changes: dict[str, Any] = {"output": absolute(request.output or f"{pictures_dir()}/")}
     for name in (field.name for field in fields(request) if said_of(field).kind == "model"):
         place = getattr(request, name) or ""
-        if place.startswith((".", "~")) or (os.sep in place and expand(place).is_dir()):
+        is_path = _is_file(place) or (os.sep in place and expand(place).is_dir())
+        if place.startswith((".", "~")) or is_path:
             changes[name] = absolute(place)
-    return replace(request, **changes)  # type: ignore[arg-type]
+    for name in (field.name for field in fields(request) if said_of(field).kind == "loras"):
+        changes[name] = tuple(_here(lora) for lora in getattr(request, name))
+    return replace(request, **changes)
+
+
+def _here(lora: Lora) -> Lora:
+    """A LoRA whose file is told by its whole path, where it lies at one as seen from here."""
+    return replace(lora, name=absolute(lora.name)) if expand(lora.name).is_file() else lora
+
+
+def _is_file(place: str) -> bool:
+    """Whether a single file of weights is meant, which may lie in the current folder."""
+    return bool(place) and find_card(place) is None and exists(expand(place)) and expand(place).is_file()
 
 
 def absolute(path: str) -> str:

@@ -253,7 +253,7 @@ def _key_times(seconds: float) -> Iterator[float]:
             screen.forget()
             sent = time.monotonic()
             screen.send(letter)
-            screen.wait_for(letter)
+            screen.wait_for_bytes(letter.encode())
             yield time.monotonic() - sent
             if time.monotonic() > end:
                 return

@@ -17,9 +17,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import pyte
+
 PATIENCE = 60.0
 """Seconds that something may take on a loaded machine."""
+LARGEST = 500
+"""Columns and rows that are looked at of a terminal of a size that none has."""
 _ESCAPES = re.compile(rb"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[PX^_].*?\x1b\\|.)", re.DOTALL)
+_UNFINISHED = re.compile(rb"\x1b(\[[0-?]*[ -/]*|[\]PX^_](?:(?!\x1b\\)[^\x07])*)?\Z", re.DOTALL)
+"""An escape sequence whose rest is yet to be read."""
+_SHOWN = re.compile(rb"\x1b\[[0-9;]*[@-~]")
+"""Sequences that say where and how characters are shown."""
 
 
 class PseudoTerminal:
@@ -39,6 +47,9 @@ class PseudoTerminal:
         """
         self._main, terminal = pty.openpty()
         self._seen = b""
+        self._unshown = self._text = b""
+        self._screen = pyte.Screen(1, 1)
+        self._stream = pyte.ByteStream(self._screen)
         self.attributes_before = self.attributes
         self.resize(*size)
         known = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "PYTHONPATH": str(Path.cwd())}
@@ -64,6 +75,7 @@ class PseudoTerminal:
             os.close(self._main)
 
     def resize(self, columns: int, rows: int) -> None:
+        self._screen.resize(min(rows, LARGEST), min(columns, LARGEST))
         fcntl.ioctl(self._main, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def send(self, data: str | bytes) -> None:
@@ -77,20 +89,28 @@ class PseudoTerminal:
                 rest = rest[os.write(self._main, rest[:1024]) :]
 
     def wait_for(self, text: str, patience: float = PATIENCE) -> float:
-        """Read until this text has been written; the seconds that it took."""
-        return self.wait_for_any(text.encode(), patience)
+        """Read until the terminal shows this text, or it was written in one piece; the seconds that it took.
 
-    def wait_for_any(self, wanted: bytes, patience: float = PATIENCE) -> float:
-        came = lambda: wanted in _ESCAPES.sub(b"", self._seen) or wanted in self._seen  # noqa: E731
-        return self.wait_until(came, repr(wanted), patience)
+        A word that is shown need not have been written as one: what was in its place before may have had letters of it.
+        """
+        return self.wait_until(lambda: text in self.shown or text in self.text, repr(text), patience)
+
+    def wait_till_gone(self, text: str, patience: float = PATIENCE) -> float:
+        """Read until the terminal no longer shows this text; the seconds that it took."""
+        return self.wait_until(lambda: text not in self.shown, f"the end of {text!r}", patience)
+
+    def wait_for_bytes(self, wanted: bytes, patience: float = PATIENCE) -> float:
+        """Read until these bytes have been written; the seconds that it took."""
+        return self.wait_until(lambda: wanted in self._seen, repr(wanted), patience)
 
     def wait_until(self, holds: Callable[[], bool], what: str, patience: float = PATIENCE) -> float:
         """Read until what was written has this property; the seconds that it took."""
         began = time.monotonic()
         while not holds():
-            ready, _, _ = select.select([self._main], [], [], max(0.0, began + patience - time.monotonic()))
-            assert ready, f"{what} did not come; the last was {self.text[-2000:]!r}"
-            assert self._read(), f"{what} did not come before the end; the last was {self.text[-2000:]!r}"
+            left = began + patience - time.monotonic()
+            ready = left > 0 and select.select([self._main], [], [], left)[0]
+            assert ready, f"{what} did not come\n{self.shown}"
+            assert self._read(), f"{what} did not come before the end\n{self.shown}\n{self.text[-2000:]!r}"
         return time.monotonic() - began
 
     def read_for(self, seconds: float) -> None:
@@ -101,15 +121,20 @@ class PseudoTerminal:
                 self._read()
 
     def forget(self) -> None:
-        """What was written so far no longer counts for `wait_for`."""
+        """What was written so far no longer counts, but for what the terminal shows of it."""
         while select.select([self._main], [], [], 0.05)[0] and self._read():
             pass
-        self._seen = b""
+        self._seen = self._text = b""
+
+    @property
+    def shown(self) -> str:
+        """Lines that the terminal shows now."""
+        return "\n".join(self._screen.display)
 
     @property
     def text(self) -> str:
         """Everything written, without escape sequences."""
-        return _ESCAPES.sub(b"", self._seen).decode(errors="replace")
+        return self._text.decode(errors="replace")
 
     @property
     def raw(self) -> bytes:
@@ -145,4 +170,12 @@ class PseudoTerminal:
         except OSError:  # the other end is closed
             return False
         self._seen += data
+        self._show(data)
         return bool(data)
+
+    def _show(self, data: bytes) -> None:
+        data = self._unshown + data
+        whole = rest.start() if (rest := _UNFINISHED.search(data)) else len(data)
+        self._unshown = data[whole:]
+        self._text += _ESCAPES.sub(b"", data[:whole])
+        self._stream.feed(_ESCAPES.sub(lambda found: found[0] if _SHOWN.fullmatch(found[0]) else b"", data[:whole]))

@@ -35,7 +35,7 @@ KITTY, SIXEL, PLAIN = b"\x1b_Gi=31;OK\x1b\\", b"\x1b[?62;4;22c", b"\x1b[?62;22c"
 )
 def test_the_answer_is_understood_and_nothing_leaks(reply: bytes, latency: float, answer: str) -> None:
     with PseudoTerminal(["-c", ASK]) as terminal:
-        terminal.wait_for_any(b"\x1b[c")
+        terminal.wait_for_bytes(b"\x1b[c")
         time.sleep(latency)
         terminal.send(reply)
         terminal.wait_for(f"answer: {answer}")
@@ -64,5 +64,5 @@ def test_sixels_go_over_ssh_where_they_are_asked_for_only(
 
 def test_a_silent_terminal_costs_no_more_than_the_timeout() -> None:
     with PseudoTerminal(["-c", ASK]) as terminal:
-        terminal.wait_for_any(b"\x1b[c")
+        terminal.wait_for_bytes(b"\x1b[c")
         assert terminal.wait_for("answer: halfcell") < 3.0

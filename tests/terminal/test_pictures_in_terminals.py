@@ -15,6 +15,8 @@ from tests.worker.home import Home
 
 ASK = b"\x1b[6n"
 """Where is the cursor? What comes before has been taken by the terminal once it answers."""
+THUMBNAIL = 20 * 10
+"""Cells of a square picture in the gallery."""
 
 
 def make_pictures(folder: Home, count: int) -> None:
@@ -42,13 +44,13 @@ async def test_the_viewer_draws_in_the_terminals_own_graphics(
         assert sign not in screen.raw  # thumbnails are half-cells
         screen.forget()
         screen.send(b"\r")
-        screen.wait_for_any(sign)
+        screen.wait_for_bytes(sign)
         screen.forget()
         screen.send(b"\x1b[C")  # the older one
         screen.wait_for("2 of 2")
-        screen.wait_for_any(sign)
+        screen.wait_for_bytes(sign)
         if graphics == "kitty":
-            screen.wait_for_any(b"\x1b_Ga=d,d=I,i=")  # the terminal's copy of the first is freed
+            screen.wait_for_bytes(b"\x1b_Ga=d,d=I,i=")  # the terminal's copy of the first is freed
         screen.send(b"\x11")
         assert screen.wait() == 0
 
@@ -64,27 +66,26 @@ async def test_over_ssh_a_key_is_answered_between_two_bands_of_a_picture(
     with PseudoTerminal(["-m", "tui", "--graphics", "kitty"], size=(120, 40)) as screen:
         screen.wait_for("ready")
         screen.send(b"\x1b")
-        screen.read_for(1)
+        screen.wait_for("d size")
         screen.send(b"3")
         screen.wait_for("1 of 2")
-        screen.read_for(2)
+        screen.wait_until(lambda: screen.shown.count("▀") == 2 * THUMBNAIL, "two thumbnails")
         screen.forget()
         screen.send(b"\r")
         for _ in range(3):
-            screen.wait_for_any(ASK)
+            screen.wait_for_bytes(ASK)
             assert sign in screen.raw
             assert len(screen.raw) < 20_000
             screen.forget()
             screen.send(b"\x1b[10;10R")
-        screen.wait_for_any(ASK)
+        screen.wait_for_bytes(ASK)
         screen.forget()
-        screen.read_for(1)
-        assert sign not in screen.raw  # the line is busy
         screen.send(b"?")
         screen.wait_for("Pixel for pixel")
+        assert sign not in screen.raw  # the line is busy
         screen.send(b"\x1b")
         screen.send(b"\x1b[10;10R")
-        screen.wait_for_any(sign)
+        screen.wait_for_bytes(sign)
         screen.send(b"\x11")
         assert screen.wait() == 0
 
@@ -102,12 +103,11 @@ async def test_moving_about_sends_no_picture_twice(
         screen.wait_for("d size")
         screen.send(b"3")
         screen.wait_for("1 of 6")
-        screen.wait_until(lambda: screen.text.count("▀") >= 6 * 20 * 10, "six thumbnails of 20 × 10 cells")
-        for place in range(2, 7):
-            screen.forget()
-            screen.send(b"\x1b[C")
-            screen.wait_for(f"fox number {6 - place}")  # its caption, in the cursor's colour
-            screen.read_for(1.0)
+        screen.wait_until(lambda: screen.shown.count("▀") == 6 * THUMBNAIL, "six thumbnails")
+        screen.forget()
+        for key, place in [*((b"\x1b[C", place) for place in range(2, 7)), (b"\x1b[D", 5)]:
+            screen.send(key)
+            screen.wait_for(f"{place} of 6")
             assert "▀" not in screen.text
         screen.send(b"\x11")
         assert screen.wait() == 0

@@ -90,11 +90,11 @@ async def test_the_workers_death_is_told_and_a_key_brings_it_back(worker: int) -
             screen.wait_for("A run broke off")
             screen.forget()
             screen.send(b"\x1b")
-            await asyncio.sleep(0.5)
+            screen.wait_for("d size")
             screen.send(b"b")
             screen.wait_for("take it up")
             screen.send(b"\x1b")
-            await asyncio.sleep(0.5)
+            screen.wait_till_gone("take it up")
             screen.send(b"\x11")
             assert screen.wait() == 0
         finally:
@@ -109,12 +109,12 @@ async def test_the_finished_picture_in_the_terminals_own_graphics(worker: int, g
         screen.send(RUN)
         screen.wait_for("of 8")
         assert sign not in screen.raw  # while it forms it is half-cells
-        screen.wait_for_any(sign)
+        screen.wait_for_bytes(sign)
         screen.forget()
         screen.send(RUN)
         if graphics == "kitty":
-            screen.wait_for_any(b"\x1b_Ga=d,d=I,i=")  # the terminal's copy of the first picture is freed
-        screen.wait_for_any(sign)
+            screen.wait_for_bytes(b"\x1b_Ga=d,d=I,i=")  # the terminal's copy of the first picture is freed
+        screen.wait_for_bytes(sign)
         screen.send(b"\x11")
         assert screen.wait() == 0
 

@@ -123,7 +123,7 @@ async def test_stopped_by_what_it_can_not_hear_and_going_on() -> None:
         screen.process.send_signal(signal.SIGSTOP)
         screen.forget()
         screen.process.send_signal(signal.SIGCONT)
-        screen.wait_for("ready")  # painted anew
+        screen.wait_for_bytes(b"ready")  # painted anew
         screen.send(b"a red fox")
         screen.wait_for("red fox")
         screen.send(QUIT)

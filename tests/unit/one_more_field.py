@@ -42,6 +42,9 @@ add_request_options(parser)
 asked = read_request(parser.parse_args(["a fox", "--seed", "7", "--sparkle", "5"])).validated()
 plain = dataclasses.replace(asked, sparkle=None)
 assert asked.sparkle == 5, "command line"
+parser = argparse.ArgumentParser()
+add_request_options(parser, planned=True)
+assert read_request(parser.parse_args(["--sparkle", "5"]), prompt="-").sparkle == 5, "flux2 plan"
 
 for wrong, words in ((50, "too much"), ("5", "not int")):
     try:

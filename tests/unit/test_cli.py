@@ -23,6 +23,7 @@ from flux2.cli import main
 from flux2.humanize import clock, printable, seconds, size
 from flux2.paths import pocket_checkpoint
 from flux2.pictures.images import read_metadata
+from flux2.request import GenerationRequest
 from tests.unit.foreign_pictures import png
 
 FAKE = [sys.executable, fake_engine.__file__]
@@ -61,21 +62,20 @@ def test_every_option_reaches_the_engine(capsys: pytest.CaptureFixture[str]) -> 
     assert result.pop("seconds") >= 0
     assert result.pop("phases")["denoise"]["peak_bytes"] == 412 * 2**20
     assert len(result.pop("step_seconds")) == 3
+    unsaid = json.loads(json.dumps(GenerationRequest(prompt="fox").to_dict()))
     assert result == {
-        "prompt": "fox",
+        **unsaid,
         "negative_prompt": "blur",
         "model": "klein-4b",
         "quantization": "int4",
         "residency": "streamed",
         "keep_text_encoder": True,
         "vae": "other/vae",
-        "prompt_template": None,
         "force": True,
         "width": 128,
         "height": 96,
         "steps": 3,
         "guidance": 2.5,
-        "max_sequence_length": None,
         "seed": 7,
         "output": "out/fox.png",
         "path": "out/fox.png",

@@ -235,6 +235,15 @@ def test_command_shows_one_residency(capsys: pytest.CaptureFixture[str]) -> None
     assert [found["read_if_prepared"] > 0 for found in plans] == [False, True, True]
 
 
+def test_command_shows_one_level(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", "--model", "klein-4b", "--transformer-quant", "qint8", "--json"]) == 0
+    settings = [found["setting"] for found in json.loads(capsys.readouterr().out)["plans"]]
+    assert [(each["quantization"], each["residency"]) for each in settings] == [
+        ("qint8", "resident"),
+        ("qint8", "streamed"),
+    ]
+
+
 def test_command_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["plan", "--model", "dev", "--json"]) == 0
     facts: dict[str, Any] = json.loads(capsys.readouterr().out)

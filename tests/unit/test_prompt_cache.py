@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flux2.backend.mlx import mx
-from flux2.encode import prompt_cache
+from flux2.checkpoint import array_cache
 from flux2.encode.prompt_cache import EncodedPrompt, PromptCache, fingerprint
 
 
@@ -89,6 +89,6 @@ def test_a_failed_write_leaves_nothing(cache: PromptCache, monkeypatch: pytest.M
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(prompt_cache, "write", half_written)
+    monkeypatch.setattr(array_cache, "write", half_written)
     cache.keep("a fox", None, encoded())
     assert list(cache.folder.iterdir()) == []

@@ -223,15 +223,13 @@ QUANTIZED: dict[str, tuple[Callable[[Path], None], str]] = {
         quantized({".weight.absmax": "F32"}, config=method("bitsandbytes")),
         "are quantized by bitsandbytes, as its config.json says",
     ),
-    "fp8": (quantized({}, "F8_E4M3"), "are of 8-bit floating point"),
-    "fp8, scaled": (quantized({".weight_scale": "F32"}, "F8_E4M3"), "are quantized to scaled 8-bit floating point"),
-    "fp8 of ComfyUI": (quantized({".comfy_quant": "U8"}, "F8_E4M3"), "are quantized for ComfyUI"),
+    "fp8 in blocks": (quantized({".weight_scale_inv": "F32"}, "F8_E4M3"), "are quantized to scaled 8-bit floating"),
     "nvfp4": (quantized({".weight_scale": "U8", ".weight_scale_2": "F32"}), "are quantized to NVFP4"),
     "SDNQ": (quantized({".scale": "F32", ".zero_point": "F32"}), "are quantized by SDNQ"),
     "SDNQ by its config": (quantized({".scale": "F32"}, config=method("sdnq")), "are quantized by SDNQ (SD.Next), as"),
     "torchao": (quantized({}, config=method("QuantizationMethod.TORCHAO")), "are quantized by torchao, as"),
     "unheard of": (quantized({}, config=method("frobnicate")), "are quantized by frobnicate, as its config.json says"),
-    "MLX": (quantized({".scales": "BF16", ".biases": "BF16"}, "U32"), "are quantized by MLX"),
+    "MLX without offsets": (quantized({".scales": "U8"}, "U32"), "are quantized by MLX"),
     "Nunchaku": (quantized({".wscales": "BF16", ".qweight": "I8"}), "are quantized by Nunchaku"),
 }
 
@@ -323,7 +321,7 @@ def test_the_form_that_is_fetched_is_the_one_that_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "case", ["PyTorch's", "LFS pointer", "shard missing", "no folder", "fp8, scaled", "unheard of"]
+    "case", ["PyTorch's", "LFS pointer", "shard missing", "no folder", "fp8 in blocks", "unheard of"]
 )
 def test_a_plan_is_refused_with_the_sentence_of_a_run(
     folder: Path, case: str, capsys: pytest.CaptureFixture[str]

@@ -17,7 +17,7 @@ from flux2.planning.fit import Fit, alternatives, weigh
 from flux2.planning.measured_peaks import measured_peak
 from flux2.planning.run_facts import Engine
 from flux2.request import AUTO
-from flux2.store.configs import find_networks
+from flux2.store.configs import networks_for
 from tui.lines.memory_figures import allowed
 from tui.lines.text import gigabytes
 
@@ -35,7 +35,7 @@ _UNKNOWN_LIMIT = 1 << 60
 def fit_on_worker(request: GenerationRequest, session: Session) -> Fit | None:
     """How a request compares with the worker's machine; None where nothing is known of its model."""
     try:
-        networks = find_networks(request.model, request.vae)
+        networks = networks_for(request)
         return weigh(request, networks, _worker_engine(session), _worker_budget(session))
     except Flux2Error:
         return None
@@ -43,7 +43,7 @@ def fit_on_worker(request: GenerationRequest, session: Session) -> Fit | None:
 
 def alternatives_to(fit: Fit) -> list[Fit]:
     """What would fit in its place, the best first."""
-    return alternatives(fit, find_networks(fit.request.model, fit.request.vae))
+    return alternatives(fit, networks_for(fit.request))
 
 
 def memory_line(choices: Choices, session: Session) -> Content:

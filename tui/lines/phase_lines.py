@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from flux2.events import PHASES
+from flux2.events import PHASES_OF_TEXT
 from flux2.humanize import clock, seconds
 from flux2.progress import FAILED, FINISHED, RUNNING, RunProgress
 from tui.lines.text import gigabytes
@@ -60,7 +60,7 @@ class PhaseLines:
 
     @property
     def _phases(self) -> tuple[str, ...]:
-        return self.run.phases or PHASES
+        return self.run.phases or PHASES_OF_TEXT
 
     def _long_times(self) -> Line:
         return self._in_row({phase: f" {seconds(taken)}" for phase, taken in self.run.seconds.items()})

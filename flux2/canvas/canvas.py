@@ -1,0 +1,157 @@
+"""The canvas of a request with a source: what the model is given of it, and what comes out when it has painted.
+
+1. `open_canvas` reads source and mask, extends them, and chooses the window that is worked on.
+2. The window's pixels are encoded (`Canvas.encodable`), and its mask is made the tokens' freedom.
+3. The run begins in these latents as far as strength has it, and keeps what the mask keeps (`Canvas.source`).
+4. `Canvas.finished` lays what was painted over the source at its full size: what the mask keeps is the source's, to the
+   last bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from itertools import chain
+
+import numpy as np
+from PIL import Image
+
+from flux2.architecture.canvas_sizes import Size
+from flux2.architecture.limits import TOKEN_PIXELS
+from flux2.attachment import Attachment
+from flux2.backend.mlx import mx
+from flux2.canvas.mask_drawing import Mask, painted_box
+from flux2.canvas.masks import check_mask, mapped, read_mask, token_weights
+from flux2.canvas.outpainting import extended, extension_mask
+from flux2.canvas.window import Pixels, Window, is_of_shape, mask_window, middle_window, whole_window
+from flux2.denoise.source import Source
+from flux2.pictures.as_seen import as_seen
+from flux2.pictures.attachments import opened_attachment
+from flux2.references.encoding import EncodedPicture
+from flux2.references.picture_encoder import Encodable
+from flux2.request import GenerationRequest
+
+ANOTHER_SHAPE = 0.02
+"""Difference of two pictures' shapes, as a share, from which on it is said that one is stretched to the other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canvas:
+    """A source as it is to be changed."""
+
+    pixels: Pixels
+    """The source, with noise where it is extended, at full size."""
+    mask: Mask | None
+    """What of it is painted anew, of its size; None where all is."""
+    window: Window
+    """The part that the model works on."""
+    colours: bytes | None = None
+    """The ICC profile that says what the source's numbers mean; those of the picture that comes out mean the same."""
+    remarks: list[str] = field(default_factory=list)
+    """What its user may not expect, a sentence each."""
+
+    @property
+    def encodable(self) -> Encodable:
+        """The window for the autoencoder."""
+        part = self.window.cut(self.pixels)
+        height, width, _ = part.shape
+        key = hashlib.sha256(repr(part.shape).encode() + part.tobytes()).hexdigest()
+        return Encodable(f"canvas {key}", (height // TOKEN_PIXELS, width // TOKEN_PIXELS), lambda: part)
+
+    def source(self, picture: EncodedPicture, noise: mx.array) -> Source:
+        """The source for the run, and how much of it the mask keeps.
+
+        Args:
+            picture: what the autoencoder made of the window.
+            noise: the run's first noise, packed.
+        """
+        freedom = None if self.mask is None else mx.array(token_weights(self.mask, self.window))[None, :, None]
+        return Source(picture=picture, noise=noise, freedom=freedom)
+
+    def finished(self, painted: Image.Image) -> Image.Image:
+        """The picture that comes out.
+
+        Args:
+            painted: what the model made of the window, at the size it was worked on.
+        """
+        if self.mask is None:
+            finished = painted.crop((0, 0, *self.finished_size))
+        else:
+            repainted = Image.fromarray(self.window.put_back(painted, self.pixels))
+            finished = Image.composite(repainted, Image.fromarray(self.pixels), Image.fromarray(self.mask))
+        if self.colours:
+            finished.info["icc_profile"] = self.colours
+        return finished
+
+    @property
+    def finished_size(self) -> Size:
+        """Width and height of what comes out: of the canvas, or where all is painted anew, of the part that was."""
+        height, width, _ = self.pixels.shape
+        if self.mask is not None:
+            return width, height
+        part, (across, down) = self.window, self.window.working
+        return round(across * min(1, width / part.width)), round(down * min(1, height / part.height))
+
+
+def open_canvas(request: GenerationRequest) -> Canvas | None:
+    """The canvas of a request with its size and seed filled in; None where it has no source.
+
+    Raises:
+        RequestError: if source or mask is gone or damaged, or the mask keeps all or nothing.
+    """
+    if request.source is None:
+        return None
+    assert request.width and request.height and request.seed is not None
+    working = request.width, request.height
+    with opened_attachment(request.source) as image:
+        remarks = list(_remarks_about(image))
+        pixels = np.asarray(as_seen(image))
+        colours = image.info.get("icc_profile") if image.mode in ("RGB", "RGBA", "P") else None
+    size = pixels.shape[1], pixels.shape[0]
+    mask = None
+    if request.mask:
+        mask, complaint = _mask_for(request.mask, size)
+        remarks += complaint
+    if request.outpaint:
+        mask = extension_mask(size, request.outpaint, mask)
+        pixels = extended(pixels, request.outpaint, request.seed)
+    size = pixels.shape[1], pixels.shape[0]
+    if mask is not None:
+        check_mask(mask)
+        window = mask_window(size, painted_box(mask) or (0, 0, *size), working)
+    elif is_of_shape(size, working):
+        window = whole_window(size, working)
+    else:
+        window = middle_window(size, working)
+        remarks.append(
+            f"Of the source's {size[0]}×{size[1]} pixels the middle {window.width}×{window.height} are used, for "
+            f"{working[0]}×{working[1]} has another shape."
+        )
+    canvas = Canvas(pixels=pixels, mask=mask, window=window, colours=colours, remarks=remarks)
+    across, down = canvas.finished_size
+    if is_of_shape(size, working) and across < size[0]:
+        remarks.append(f"The picture comes out as {across}×{down}; width and height choose another size.")
+    return canvas
+
+
+def _mask_for(attachment: Attachment, size: Size) -> tuple[Mask, list[str]]:
+    """The mask of a source of this size, and what is to be said of it."""
+    with opened_attachment(attachment) as image:
+        mask = read_mask(image)
+    check_mask(mask)
+    height, width = mask.shape
+    shape, wanted = width / height, size[0] / size[1]
+    if max(shape, wanted) / min(shape, wanted) <= 1 + ANOTHER_SHAPE:
+        return mapped(mask, size), []
+    remark = (
+        f"The mask has {width}×{height} pixels, another shape than the source's {size[0]}×{size[1]}; it is stretched."
+    )
+    return mapped(mask, size), [remark]
+
+
+def _remarks_about(image: Image.Image) -> chain[str]:
+    deep = image.mode.startswith("I") or image.mode == "F"
+    return chain(
+        ["What is transparent in the source is white in the picture."] if image.has_transparency_data else [],
+        ["The source has more than 8 bits per channel; the picture has 8."] if deep else [],
+    )

@@ -1,0 +1,31 @@
+"""What reference pictures take while denoising, from configs alone; see `flux2.planning.planner`."""
+
+from __future__ import annotations
+
+from flux2.architecture.transformer import Flux2TransformerConfig
+from flux2.planning.run_facts import RunFacts
+
+_FLOAT32 = 4
+
+
+def latents_held(config: Flux2TransformerConfig, facts: RunFacts) -> int:
+    """Bytes of the latents of each picture, which stay for the next run with the same pictures."""
+    return facts.reference_tokens * config.in_channels * _FLOAT32
+
+
+def cache_bytes(config: Flux2TransformerConfig, facts: RunFacts) -> int:
+    """Bytes of the keys and values of all blocks, where references are cached."""
+    if not facts.caches_references:
+        return 0
+    blocks = config.num_layers + config.num_single_layers
+    return blocks * 2 * _states(config, facts)
+
+
+def states_beside(config: Flux2TransformerConfig, facts: RunFacts) -> int:
+    """Bytes of the references' states in the step that fills the cache."""
+    return _states(config, facts) if facts.caches_references else 0
+
+
+def _states(config: Flux2TransformerConfig, facts: RunFacts) -> int:
+    """Bytes of all references' tokens, once as wide as a block."""
+    return facts.reference_tokens * config.width * facts.compute_bytes

@@ -1,0 +1,232 @@
+"""Single files of weights give the numbers that they stand for: bit by bit, or as their own tools decode them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import numpy.typing as npt
+import pytest
+from mlx.utils import tree_flatten
+
+from flux2.backend.mlx import mx
+from flux2.checkpoint.gguf_file import READ_TYPES
+from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkKind, NetworkSource
+from flux2.paths import pocket_checkpoint
+from flux2.store.resolved import resolve_model
+from tests.unit.single_files import (
+    RECORDINGS,
+    Weights,
+    behind,
+    bfl_autoencoder,
+    bfl_transformer,
+    comfy_quant,
+    plain,
+    save,
+    save_gguf,
+    save_typed,
+    tensors_of,
+)
+
+COMFY = "model.diffusion_model."
+DISTILLED = RECORDINGS / "distilled" / "checkpoint"
+Typed = dict[str, tuple[str, npt.NDArray[Any]]]
+
+
+@pytest.fixture(autouse=True)
+def _small_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flux2.checkpoint.stored._BAND_NUMBERS", 1 << 14)
+
+
+def loaded(model: Path, kind: NetworkKind = TRANSFORMER, **others: str) -> Weights:
+    """A network's parameters, of a model named so."""
+    source = NetworkSource.check(resolve_model(str(model), **others).checkpoint, kind)
+    return dict(tree_flatten(source.load(mx.float32).parameters()))
+
+
+def same(found: Mapping[str, mx.array], expected: Mapping[str, mx.array]) -> None:
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert found[name].dtype == tensor.dtype and mx.array_equal(found[name], tensor, equal_nan=True), name
+
+
+def with_scale_as_weight(weights: Weights) -> Weights:
+    return {name.replace("_norm.scale", "_norm.weight"): tensor for name, tensor in weights.items()}
+
+
+LAYOUTS: dict[str, Callable[[Weights], Weights]] = {
+    "BFL": bfl_transformer,
+    "ComfyUI": lambda weights: behind(COMFY, bfl_transformer(weights)),
+    "norms called weights": lambda weights: with_scale_as_weight(bfl_transformer(weights)),
+    "diffusers": dict,
+    "diffusers behind a prefix": lambda weights: behind(COMFY, weights),
+    "all in one": lambda weights: (
+        behind(COMFY, bfl_transformer(weights)) | {"vae.decoder.conv_in.weight": mx.zeros((4, 4, 3, 3))}
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("checkpoint", ["dev", "distilled", "base"])
+def test_a_transformer_is_the_same_bit_by_bit(tmp_path: Path, checkpoint: str, layout: str) -> None:
+    folder = RECORDINGS / checkpoint / "checkpoint"
+    file = save(tmp_path / "any.safetensors", LAYOUTS[layout](tensors_of(folder)))
+    same(loaded(file, base=str(folder)), loaded(folder))
+
+
+@pytest.mark.parametrize("kind", [VAE_DECODER, VAE_ENCODER], ids=["decoder", "encoder"])
+@pytest.mark.parametrize("layout", ["BFL", "diffusers", "behind a prefix"])
+@pytest.mark.parametrize("checkpoint", ["dev", "distilled", "base"])
+def test_an_autoencoder_is_the_same_bit_by_bit(tmp_path: Path, checkpoint: str, layout: str, kind: NetworkKind) -> None:
+    folder = RECORDINGS / checkpoint / "checkpoint"
+    weights = tensors_of(folder, "vae")
+    weights = weights if layout == "diffusers" else bfl_autoencoder(weights)
+    file = save(tmp_path / "vae.safetensors", behind("vae." if layout == "behind a prefix" else "", weights))
+    same(loaded(folder, kind, vae=str(file)), loaded(folder, kind))
+
+
+# --- 8 bits -----------------------------------------------------------------------------------------------------------
+
+
+def e4m3(code: int) -> float:
+    exponent, mantissa = code >> 3 & 15, code & 7
+    size = mantissa / 8 * 2**-6 if exponent == 0 else (1 + mantissa / 8) * 2.0 ** (exponent - 7)
+    return (-size if code & 128 else size) if (exponent, mantissa) != (15, 7) else np.nan
+
+
+def e5m2(code: int) -> float:
+    return float(np.array([code << 8], np.uint16).view(np.float16)[0])
+
+
+E4M3, E5M2 = (np.array([number(code) for code in range(256)], np.float32) for number in (e4m3, e5m2))
+
+
+def codes(shape: tuple[int, ...], seed: int) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def eight_bits(
+    table: npt.NDArray[np.float32], dtype: str, **beside: Callable[[int], tuple[str, npt.NDArray[Any]]]
+) -> Callable[[Weights], tuple[Typed, Weights]]:
+    """What writes every matrix of the blocks as these codes, and what they mean."""
+
+    def write(weights: Weights) -> tuple[Typed, Weights]:
+        stored: Typed = {}
+        meant: Weights = {}
+        for number, (name, tensor) in enumerate(bfl_transformer(weights).items()):
+            meant[name], stored[name] = tensor, plain(tensor)
+            if tensor.ndim != 2 or "blocks" not in name:
+                continue
+            found, layer = codes(tensor.shape, number), name.removesuffix(".weight")
+            extra = {end: made(tensor.shape[0]) for end, made in beside.items()}
+            stored |= {name: (dtype, found)} | {f"{layer}.{end}": value for end, value in extra.items()}
+            scale = next((value for end, (_, value) in extra.items() if end in ("weight_scale", "scale_weight")), 1.0)
+            numbers = table[found] * np.reshape(np.asarray(scale, np.float32), (-1, 1))
+            meant[name] = mx.array(numbers).astype(mx.bfloat16)
+        return stored, meant
+
+    return write
+
+
+def one_scale(_: int) -> tuple[str, npt.NDArray[Any]]:
+    return "F32", np.array(0.0123, np.float32)
+
+
+def scale_per_row(rows: int) -> tuple[str, npt.NDArray[Any]]:
+    return "F32", np.linspace(0.001, 0.02, rows, dtype=np.float32)[:, None]
+
+
+INT8 = np.concatenate([np.arange(128), np.arange(-128, 0)]).astype(np.float32)
+EIGHT_BITS = {
+    "fp8": eight_bits(E4M3, "F8_E4M3"),
+    "fp8 of the other kind": eight_bits(E5M2, "F8_E5M2"),
+    "fp8, old scaled": eight_bits(E4M3, "F8_E4M3", scale_weight=one_scale, scale_input=one_scale),
+    "fp8, new scaled": eight_bits(
+        E4M3,
+        "F8_E4M3",
+        weight_scale=one_scale,
+        input_scale=one_scale,
+        comfy_quant=lambda _: comfy_quant(format="float8_e4m3fn"),
+    ),
+    "fp8, a scale per row": eight_bits(E4M3, "F8_E4M3", weight_scale=scale_per_row),
+    "fp8, a flat scale per row": eight_bits(
+        E4M3, "F8_E4M3", weight_scale=lambda rows: ("F32", scale_per_row(rows)[1].reshape(-1))
+    ),
+    "fp8 kept as bytes": eight_bits(
+        E5M2, "U8", weight_scale=one_scale, comfy_quant=lambda _: comfy_quant(format="float8_e5m2")
+    ),
+    "int8": eight_bits(INT8, "I8", weight_scale=one_scale, comfy_quant=lambda _: comfy_quant(format="int8_tensorwise")),
+}
+
+
+@pytest.mark.parametrize("kind", EIGHT_BITS)
+def test_8_bits_are_what_they_stand_for(tmp_path: Path, kind: str) -> None:
+    stored, meant = EIGHT_BITS[kind](tensors_of(DISTILLED))
+    if "old" in kind:
+        stored["scaled_fp8"] = ("F8_E4M3", np.zeros(2, np.uint8))
+    file = save_typed(tmp_path / "any.safetensors", {COMFY + name: value for name, value in stored.items()})
+    expected = save(tmp_path / "meant.safetensors", meant)
+    same(loaded(file, base=str(DISTILLED)), loaded(expected, base=str(DISTILLED)))
+
+
+def test_a_format_may_be_told_in_the_metadata(tmp_path: Path) -> None:
+    stored, meant = eight_bits(E5M2, "U8", weight_scale=one_scale)(tensors_of(DISTILLED))
+    coded = [name.removesuffix(".weight") for name, (dtype, _) in stored.items() if dtype == "U8"]
+    layers = {layer: {"format": "float8_e5m2"} for layer in coded}
+    metadata = {"_quantization_metadata": json.dumps({"layers": layers})}
+    file = save_typed(tmp_path / "any.safetensors", stored, metadata)
+    expected = save(tmp_path / "meant.safetensors", meant)
+    same(loaded(file, base=str(DISTILLED)), loaded(expected, base=str(DISTILLED)))
+
+
+# --- GGUF -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [*READ_TYPES, "F32", "F16", "BF16"])
+def test_gguf_is_what_its_package_decodes(tmp_path: Path, kind: str) -> None:
+    """Blocks of any bytes, one after the other, however many are decoded at a time."""
+    weights = bfl_transformer(tensors_of(pocket_checkpoint()))
+    name, rows, inputs = "single_blocks.0.linear2.weight", 320, 1280
+    chosen = gguf.GGMLQuantizationType[kind]
+    _, row_bytes = gguf.quants.quant_shape_to_byte_shape((rows, inputs), chosen)
+    blocks = codes((rows, row_bytes), 1)
+    with np.errstate(all="ignore"):
+        expected = np.array(gguf.quants.dequantize(blocks, chosen))
+    writer = gguf.GGUFWriter(tmp_path / "any.gguf", "flux")
+    for other, tensor in weights.items():
+        numbers = np.array(tensor.astype(mx.float32))
+        plain_type = gguf.GGMLQuantizationType["F32" if tensor.ndim == 1 else "BF16"]
+        data, raw = (blocks, chosen) if other == name else (gguf.quants.quantize(numbers, plain_type), plain_type)
+        writer.add_tensor(other, data, raw_dtype=raw)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    checkpoint = resolve_model(str(tmp_path / "any.gguf")).checkpoint
+    plan = NetworkSource.check(checkpoint, TRANSFORMER).plan
+    found = next(tensor for tensor in plan.tensors if tensor.name == "single_transformer_blocks.0.attn.to_out.weight")
+    with np.errstate(all="ignore"):
+        numbers = np.array(found.read().astype(mx.float32))
+    exact = kind in ("F32", "F16", "BF16")
+    wanted = expected if exact else np.array(mx.array(expected).astype(mx.bfloat16).astype(mx.float32))
+    np.testing.assert_array_equal(numbers, wanted)
+
+
+def test_a_gguf_file_of_several_types(tmp_path: Path) -> None:
+    """Thirds of a matrix and the halves that change places are rows of blocks, too."""
+    weights = bfl_transformer(tensors_of(pocket_checkpoint()))
+    file = save_gguf(tmp_path / "pocket.gguf", weights, "Q8_0", lambda _: True)
+    q8 = gguf.GGMLQuantizationType.Q8_0
+    meant = {
+        name: mx.array(
+            gguf.quants.dequantize(gguf.quants.quantize(np.array(tensor.astype(mx.float32)), q8), q8)
+        ).astype(mx.bfloat16)
+        if tensor.ndim == 2
+        else tensor.astype(mx.float32)
+        for name, tensor in weights.items()
+    }
+    same(loaded(file), loaded(save(tmp_path / "meant.safetensors", meant)))
