@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tui.lines.text import gigabytes, size
-from tui.state.handing_in import HandedIn, shows_source
+from tui.state.handing_in import HandedIn
 
 if TYPE_CHECKING:
     from tui.lines.picture_costs import Costs
@@ -52,7 +52,7 @@ def _changes(choices: Choices) -> list[str]:
         parts.append("repainted by its mask")
     if choices.outpaint is not None:
         parts.append(f"extended by {','.join(map(str, choices.outpaint))}")
-    if shows_source(choices):
+    if choices.shows_source:
         parts.append("shown as a reference, too")
     return parts
 

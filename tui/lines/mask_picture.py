@@ -17,7 +17,7 @@ _TINTED = 0.6
 _OUTLINE = (255, 255, 255), (0, 0, 0)
 """Colours of the shape's outline, by turns, so that it is seen on any picture."""
 _GREYS = 96, 150
-"""Of the chequers in place of what is painted anew."""
+"""Shades of the chequers in place of what is painted anew."""
 _PLAIN = (40, 44, 52)
 """Colour in place of a picture that can't be shown."""
 

@@ -9,7 +9,7 @@ from flux2.architecture.limits import TOKEN_PIXELS
 from flux2.architecture.reference_sizes import PreparedSize, prepared_size
 from flux2.errors import Flux2Error
 from flux2.planning.step_work import step_work
-from flux2.store.configs import find_networks
+from flux2.store.configs import networks_for
 from tui.lines.memory_line import fit_on_worker
 from tui.state.handing_in import HandedIn, handed_in
 
@@ -48,12 +48,12 @@ def costs_of(choices: Choices, session: Session) -> Costs:
     if not tokens:
         return Costs()
     try:
-        networks = find_networks(choices.model, choices.vae)
         request = replace(choices, prompt="-").request()
+        networks = networks_for(request)
     except Flux2Error:
         return Costs(tokens)
     width, height = (side or networks.vae.sample_size for side in choices.size)
-    others = networks.text_tokens + width // TOKEN_PIXELS * (height // TOKEN_PIXELS)
+    others = (request.max_sequence_length or networks.text_tokens) + width // TOKEN_PIXELS * (height // TOKEN_PIXELS)
     times = step_work(networks.transformer, others + tokens) / step_work(networks.transformer, others)
     with_all = fit_on_worker(request, session)
     without = fit_on_worker(replace(request, references=(), source_as_reference=False), session)

@@ -17,7 +17,7 @@ from tui.program import Program
 from tui.screens import picture_desk
 from tui.screens.menu import Menu, MenuLine
 from tui.state import handing_in
-from tui.state.handing_in import Role, handed_in, shows_source
+from tui.state.handing_in import Role, handed_in
 
 if TYPE_CHECKING:
     from flux2.attachment import Attachment
@@ -110,7 +110,7 @@ def _next_number(app: Program) -> int:
 def ask_pictures(app: Program) -> None:
     """All that can be done about pictures that are handed in."""
     choices = app.choices
-    told, shown = printable(str(choices.source)), shows_source(choices)
+    told, shown = printable(str(choices.source)), choices.shows_source
     lines = [
         MenuLine("reference", "Add a reference", f"the prompt calls it image {_next_number(app)}", "r"),
         MenuLine("source", "Another picture to change" if choices.source else "A picture to change", "", "c"),
@@ -122,7 +122,7 @@ def ask_pictures(app: Program) -> None:
             MenuLine("mask", "Mask from a file", "white is repainted", "f"),
             MenuLine("outpaint", "Extend", _extension(app), "e"),
             MenuLine(
-                "also", "As a reference", "no longer" if shows_source(choices) else f"show {told} as one, too", "a"
+                "also", "As a reference", "no longer" if choices.shows_source else f"show {told} as one, too", "a"
             ),
         ]
     if choices.references or shown:
@@ -136,7 +136,7 @@ def ask_pictures(app: Program) -> None:
         "strength": lambda: ask_strength(app),
         "draw": lambda: draw_mask(app),
         "outpaint": lambda: ask_extension(app),
-        "also": lambda: app.choose(replace(app.choices, source_as_reference=not shows_source(app.choices))),
+        "also": lambda: app.choose(replace(app.choices, source_as_reference=not app.choices.shows_source)),
         "area": lambda: ask_area(app),
         "none": lambda: app.choose(handing_in.take_all_away(app.choices)),
     }

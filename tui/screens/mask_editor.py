@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _SIDE = 512
 """Pixels of the picture that is drawn upon."""
 _SHADES = 64
-"""Of red, green and blue each: what looks alike need not be sent again."""
+"""Shades of red, green and blue each: what looks alike need not be sent again."""
 
 
 class MaskCells(CellPicture):

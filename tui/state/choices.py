@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import Field, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, cast, get_type_hints
+from typing import Any, get_type_hints
 
-from flux2.architecture.canvas_sizes import Margins, working_size
 from flux2.architecture.catalog import ModelCard, find_card
 from flux2.dataclass_json import read_dataclass, read_value
 from flux2.disk.atomic import put_aside, write_atomically
 from flux2.disk.private import make_private, read_own
-from flux2.request import AUTO, MAX_SEED, MAX_SIZE, GenerationRequest
+from flux2.request import AUTO, MAX_SEED, GenerationRequest
 from flux2.request_fields import about, recipe, said_of
 from flux2.settings import Settings
 
@@ -56,8 +55,7 @@ class Choices(GenerationRequest):
         if self.width and self.height:
             return self.width, self.height
         if self.source and self.source.width and self.source.height:
-            margins = cast(Margins | None, self.outpaint)
-            return working_size((self.source.width, self.source.height), margins, MAX_SIZE)
+            return self.drawn_size((0, 0))
         return self.card.size if self.card else (None, None)
 
     @property

@@ -28,14 +28,9 @@ class HandedIn:
     """What a prompt calls it: 2 for "image 2"; 0 where the model is not shown it as a reference."""
 
 
-def shows_source(request: GenerationRequest) -> bool:
-    """Whether the source is the first reference, too: where nothing else is said, if it is extended."""
-    return bool(request.outpaint) if request.source_as_reference is None else request.source_as_reference
-
-
 def handed_in(request: GenerationRequest) -> list[HandedIn]:
     """All of a request: the source, its mask, then the references."""
-    first = bool(request.source) and shows_source(request)
+    first = bool(request.source) and request.shows_source
     found = [HandedIn("source", request.source, number=int(first))] if request.source else []
     found += [HandedIn("mask", request.mask)] if request.mask else []
     return found + [

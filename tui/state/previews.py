@@ -76,19 +76,14 @@ def small_picture(path: Path, side: int) -> Image.Image:
     Raises:
         Flux2Error: in one sentence if it can't be read.
     """
-    from PIL import Image, ImageOps
-
+    from flux2.pictures.as_seen import as_seen
     from flux2.pictures.attachments import FORMATS
     from flux2.pictures.opening import opened_picture
 
     with opened_picture(path, FORMATS) as image:
         image.draft("RGB", (side, side))
         image.thumbnail((side, side))
-        upright = ImageOps.exif_transpose(image)
-        if upright.has_transparency_data:
-            seen = upright.convert("RGBA")
-            return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
-        return upright.convert("RGB")
+        return as_seen(image)
 
 
 def small_attachment(digest: str, side: int) -> Image.Image:

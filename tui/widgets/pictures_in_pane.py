@@ -77,7 +77,7 @@ class PictureCards(Widget, can_focus=True):
         self.cards: tuple[Card, ...] = ()
         self.selected = 0
         self.thumbnails: dict[tuple[str, int], list[Strip] | str] = {}
-        """By digest and rows."""
+        """Lines of half-cells, or a word in their place, by digest and rows."""
         self._loading = False
 
     @property
