@@ -13,6 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from flux2 import __version__, complaints, streams
 from flux2.backend.gpu_errors import sentence_for
@@ -26,16 +27,33 @@ _EXAMPLES = """\
 examples:
   flux2 t2i "a red fox in the snow"
   flux2 t2i "a red fox in the snow" --model klein-4b --transformer-quant int4 --output fox.png
+  flux2 edit "the same at night" --image fox.png
   flux2 models
   flux2 info fox.png
 
 `flux2 COMMAND -h` explains a command; `flux2-tui` opens the dashboard."""
 
 
-def build_parser() -> argparse.ArgumentParser:
-    # Here, where signals are heeded already.
-    from flux2.commands import bench, doctor, info, models, plan, quantize, t2i, worker
+COMMANDS = {
+    "t2i": "make a picture from a text",
+    "edit": "make a picture from pictures and a text",
+    "models": "list the known models; download or delete one",
+    "info": "show how a picture was made",
+    "plan": "say how much memory a run will take",
+    "quantize": "keep a model's quantized weights, to load faster",
+    "worker": "look at the dashboard's worker process, or end it",
+    "bench": "measure memory and time of the models on this machine",
+    "doctor": "check this machine, and print a report",
+}
+"""A line of help for each command, the name of whose module in `flux2.commands` is its own."""
 
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """What the arguments say. The command's module alone is imported: the others' would take longer than the help.
+
+    Raises:
+        SystemExit: if they make no sense, or ask for help, once all is said.
+    """
     parser = argparse.ArgumentParser(
         prog="flux2",
         description="FLUX.2 image generation on Apple's MLX, quantized on the fly.",
@@ -45,9 +63,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"flux2-tui {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (t2i, models, info, plan, quantize, worker, bench, doctor):
-        command.add_parser(commands)
-    return parser
+    asked = next((argument for argument in arguments if not argument.startswith("-")), "")
+    for name, line in COMMANDS.items():
+        command = commands.add_parser(
+            name, help=line, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        )
+        if name == asked:
+            import_module(f"flux2.commands.{name}").fill(command)
+    return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for complaint in complaints:
             print(f"flux2: {printable(complaint)}", file=sys.stderr)
         try:
-            args = build_parser().parse_args(arguments)
+            args = parse(sys.argv[1:] if arguments is None else arguments)
         except SystemExit as end:
             raise SystemExit(streams.exit_code(end.code if isinstance(end.code, int) else 0)) from None
         except Cancelled as cancelled:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import platformdirs
 
+from flux2.inputs.loras import ENDING
 from flux2.paths import config_dir, expand
 from flux2.settings import settings
 
@@ -36,6 +37,37 @@ def loras_dir() -> Path:
     if chosen := settings().loras_folder:
         return _from_home(chosen)
     return config_dir() / "loras"
+
+
+def weights_dir() -> Path:
+    """Where single files of weights lie: FLUX2_WEIGHTS, the user's setting, or `models` beside the settings."""
+    if chosen := os.environ.get("FLUX2_WEIGHTS"):
+        return expand(chosen).absolute()
+    if chosen := settings().weights_folder:
+        return _from_home(chosen)
+    return config_dir() / "models"
+
+
+def list_loras() -> list[Path]:
+    """The files in the folder for LoRAs and in its folders, by name; none where it can't be read."""
+    try:
+        return sorted(path for path in loras_dir().rglob(f"*{ENDING}") if path.is_file())
+    except OSError:
+        return []
+
+
+def lora_name(file: Path) -> str:
+    """The name by which a file in that folder is known: its path there, without the ending."""
+    return file.relative_to(loras_dir()).as_posix().removesuffix(ENDING)
+
+
+def lora_named(name: str) -> Path | None:
+    """The file in that folder that is called so: by its name there, else by its file's own, in either case."""
+    files, wanted = list_loras(), name.replace("\\", "/").removesuffix(ENDING)
+    stem = wanted.rpartition("/")[2].casefold()
+    exact = (file for file in files if lora_name(file) == wanted)
+    alike = (file for file in files if file.stem.casefold() == stem)
+    return next(exact, None) or next(alike, None)
 
 
 def models_dir_variable() -> str:

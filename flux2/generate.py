@@ -15,6 +15,7 @@ from flux2.backend.mlx import default_dtype
 from flux2.denoise.resume import RunState, identify
 from flux2.errors import Flux2Error, GenerationCancelled, RequestError
 from flux2.folders import pictures_dir
+from flux2.pictures.attachments import check_kept
 from flux2.pictures.image_metadata import ImageMetadata
 from flux2.pictures.images import check_writable, output_path, save_png
 from flux2.pipeline import Flux2Pipeline
@@ -104,14 +105,16 @@ class Generator:
 
     def _generate(self, request: GenerationRequest, report: RunReport, state: Path | None) -> ev.RunFinished:
         began = time.perf_counter()
+        check_kept(request.attachments)
         request = self._decide(request, report)
         kept_model = self._model(request, report)
         pipeline = kept_model.pipeline
+        request = replace(request, base=kept_model.model.base)
         request = pipeline.completed(pipeline.with_loras_found(request, report)).validated()
         assert request.seed is not None
         path = output_path(request.output, pictures_dir(), request, request.seed, settings().output_name)
         check_writable(path)
-        phases = pipeline.phases(request.prompt, request.negative_prompt, request.guidance, request.max_sequence_length)
+        phases = pipeline.phases_of(request)
         kept = RunState(state, identify(request, pipeline.dtype, pipeline.checkpoint.stamps())) if state else None
         progress = kept.take_up(report) if kept else None
         fit = self._weigh(request, kept_model.model.networks())

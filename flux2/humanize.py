@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?)(i?)b?", re.IGNORECASE)
 
@@ -82,3 +83,13 @@ def printable(text: str) -> str:
 def _three_figures(value: float) -> str:
     magnitude = abs(value)
     return f"{value:.{2 if magnitude < 9.995 else 1 if magnitude < 99.95 else 0}f}"
+
+
+def either(names: Sequence[str]) -> str:
+    """Names as a choice.
+
+    >>> either(["klein-4b"]), either(["a", "b", "c"])
+    ('klein-4b', 'a, b or c')
+    """
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last

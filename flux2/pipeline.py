@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
+from types import MappingProxyType
 from typing import Any
 
 import numpy.typing as npt
@@ -22,26 +23,34 @@ from PIL import Image
 from flux2 import events as ev
 from flux2.architecture.catalog import ModelCard, label
 from flux2.architecture.guidance import DEFAULTS, is_guided
+from flux2.architecture.limits import TOKEN_PIXELS
 from flux2.backend import blas, memory
 from flux2.backend.gpu_errors import explain
 from flux2.backend.mlx import BLAS_COMPLAINT, DTYPES, default_dtype, mx
 from flux2.backend.one_at_a_time import one_at_a_time
+from flux2.canvas.canvas import Canvas, open_canvas
+from flux2.canvas.hand_in import Images, pictures_handed_in
 from flux2.checkpoint.finite import with_its_cause
 from flux2.checkpoint.layout import Checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkSource, check_fit
 from flux2.decode.decoding import decode
+from flux2.denoise.noise import noise_of
 from flux2.denoise.preview import PreviewProjection, find_projection
-from flux2.denoise.schedule import SchedulerConfig
-from flux2.denoise.steps import DenoisingPlan, Step, as_latents, condition, initial_noise, pack
+from flux2.denoise.schedule import SchedulerConfig, told_beginning
+from flux2.denoise.steps import DenoisingPlan, Step, as_latents, condition, pack
 from flux2.denoise.transformer_loading import TransformerLoader
 from flux2.denoise.watched import OnStep, denoise_watched
 from flux2.encode.text_encoding import PromptEncoder
 from flux2.errors import Flux2Error, NumericalError, RequestError
+from flux2.inputs.loras import Lora
 from flux2.lora.held import HeldLoras
 from flux2.lora.loader_mixin import LoraLoaderMixin
-from flux2.loras import Lora
+from flux2.models.reference_cache import ReferenceCache
 from flux2.planning.cautions import cautions
+from flux2.planning.output_size import output_size, reference_pixels
 from flux2.quantization.linear import find_mode
+from flux2.references.picture_encoder import Encodable, PictureEncoder
+from flux2.references.reference_pictures import Pictures, check_references, encodable
 from flux2.reporting import RunReport, warn_aloud
 from flux2.request import RESIDENCIES, GenerationRequest
 from flux2.request_fields import check_prompts, number, whole_number
@@ -96,7 +105,11 @@ class Flux2Pipeline(LoraLoaderMixin):
         check_fit(transformer, text_encoder, self._decoder_source)
         self._prompts = PromptEncoder(text_encoder, checkpoint.tokenizer_folder, DTYPES[dtype])
         self._transformer = TransformerLoader(transformer, mode, DTYPES[dtype], streamed=residency == "streamed")
+        self._pictures = PictureEncoder(checkpoint, DTYPES[dtype])
         self._projection: PreviewProjection | None = None
+        self.cache_references = checkpoint.caches_references
+        """Whether references are computed once for all steps, as klein-9b-kv was trained for: they see only each other,
+        and cost every step but the first next to nothing. Another checkpoint draws worse so."""
         self._loras = HeldLoras(transformer.config, DTYPES[dtype], label(self.name))
         self._adapters: dict[str, Lora] = {}
         self._active: tuple[str, ...] = ()
@@ -166,8 +179,9 @@ class Flux2Pipeline(LoraLoaderMixin):
             card=self.card,
             name=self.name,
         )
-        other._prompts, other._projection, other._loras = self._prompts, self._projection, self._loras
-        other._adapters, other._active = self._adapters, self._active
+        other._prompts, other._pictures, other._projection = self._prompts, self._pictures, self._projection
+        other._loras, other._adapters, other._active = self._loras, self._adapters, self._active
+        other.cache_references = self.cache_references
         return other
 
     @property
@@ -212,14 +226,22 @@ class Flux2Pipeline(LoraLoaderMixin):
         kept = {"encode": known, "load": self.transformer_loaded}
         return tuple(phase for phase in ev.PHASES_OF_TEXT if not kept.get(phase) and phase != "save")
 
+    def phases_of(self, request: GenerationRequest) -> tuple[ev.Phase, ...]:
+        """Phases that a run of this request, its defaults filled in, would go through now."""
+        phases = self.phases(request.prompt, request.negative_prompt, request.guidance, request.max_sequence_length)
+        if not self._pictures.knows(self._encodables(request, open_canvas(request))):
+            phases = tuple(phase for phase in ev.PHASES if phase in (*phases, "references"))
+        return phases
+
     def completed(self, request: GenerationRequest) -> GenerationRequest:
         """The request with what it leaves to its LoRAs and the model, and its seed, filled in."""
-        width, height = self.default_size
         request = self._loras.recipe(request.loras).fill(request)
+        width, height = output_size(request, self.card, self.default_size)
         return replace(
             request,
-            width=width if request.width is None else request.width,
-            height=height if request.height is None else request.height,
+            width=width,
+            height=height,
+            reference_pixels=reference_pixels(request, self.card) if request.references else request.reference_pixels,
             steps=self.default_steps if request.steps is None else request.steps,
             guidance=self.default_guidance if request.guidance is None else request.guidance,
         ).with_seed()
@@ -229,6 +251,13 @@ class Flux2Pipeline(LoraLoaderMixin):
         prompt: str,
         negative_prompt: str | None = None,
         *,
+        image: Images = (),
+        image_reference: Images = (),
+        mask_image: Image.Image | None = None,
+        strength: float | None = None,
+        outpaint: Sequence[int] | None = None,
+        source_as_reference: bool | None = None,
+        reference_pixels: int | None = None,
         height: int | None = None,
         width: int | None = None,
         num_inference_steps: int | None = None,
@@ -248,7 +277,21 @@ class Flux2Pipeline(LoraLoaderMixin):
 
         Args:
             negative_prompt: what the second pass of a base model is told ("" by default); others have none.
-            height: pixels, a multiple of 16; as for everything else here, None is the model's default.
+            image: reference pictures, up to 10, in the order in which the prompt calls them "image 1", "image 2"; one
+                needs no list. Each is taken as people see it, upright and on white where it is transparent, shrunk to
+                a megapixel where it has more, and cropped about its centre to multiples of 16.
+                With a strength, a mask or margins it is the picture that is changed itself, and one.
+            image_reference: reference pictures beside one that is changed.
+            mask_image: what of it is painted anew, a picture of any size: white is, black is kept, to the last bit.
+            strength: how far it is sent back into noise: as in diffusers, of the steps of the whole schedule, which
+                `num_inference_steps` then is, the last so many run; 1, as where it is None, keeps nothing but what the
+                mask does. Where the number of steps is left to the model, so many run.
+            outpaint: pixels that it is extended by at top, right, bottom and left.
+            source_as_reference: whether it is the first reference, too; None is yes for extending alone.
+            reference_pixels: what each reference is shrunk to where it has more.
+            height: pixels, a multiple of 16; as for everything else here, None is the model's default, and with
+                pictures the first one's. A picture that is changed is drawn at this size; where a part of it is kept,
+                it comes out at its own.
             width: pixels, a multiple of 16.
             sigmas: noise levels before the shift, one per step, in place of even ones.
             seed: of the noise, 0 to 2³² − 1; None chooses one.
@@ -271,6 +314,9 @@ class Flux2Pipeline(LoraLoaderMixin):
                 keeps anyway.
         """
         check_prompts(prompt, negative_prompt)
+        handed_in, pictures = pictures_handed_in(
+            image, image_reference, mask_image, strength, outpaint, num_inference_steps, sigmas is not None
+        )
         request = GenerationRequest(
             prompt=prompt,
             negative_prompt=negative_prompt,
@@ -280,12 +326,14 @@ class Flux2Pipeline(LoraLoaderMixin):
             keep_text_encoder=self.keep_text_encoder,
             width=whole_number("width", width),
             height=whole_number("height", height),
-            steps=whole_number("num_inference_steps", num_inference_steps),
             guidance=number("guidance_scale", guidance_scale),
             seed=whole_number("seed", seed),
             loras=self.active_loras,
             sigmas=None if sigmas is None else tuple(float(sigma) for sigma in sigmas),
             max_sequence_length=whole_number("max_sequence_length", max_sequence_length),
+            source_as_reference=source_as_reference,
+            reference_pixels=whole_number("reference_pixels", reference_pixels),
+            **handed_in,
         )
 
         def on_step(step: Step) -> None:
@@ -294,9 +342,10 @@ class Flux2Pipeline(LoraLoaderMixin):
 
         report = RunReport(run, on_event or warn_aloud, should_cancel)
         request = self.completed(request)
-        image = self.run(
+        picture = self.run(
             request,
             report,
+            pictures=pictures,
             latents=latents,
             first_step=first_step,
             on_step=on_step,
@@ -304,7 +353,7 @@ class Flux2Pipeline(LoraLoaderMixin):
             previews=on_event is not None,
         )
         assert request.seed is not None
-        return Flux2PipelineOutput(images=[image], seed=request.seed, timings=report.timings, peaks=report.peaks)
+        return Flux2PipelineOutput(images=[picture], seed=request.seed, timings=report.timings, peaks=report.peaks)
 
     @one_at_a_time
     def run(
@@ -312,6 +361,7 @@ class Flux2Pipeline(LoraLoaderMixin):
         request: GenerationRequest,
         report: RunReport,
         *,
+        pictures: Pictures = MappingProxyType({}),
         latents: npt.ArrayLike | mx.array | None = None,
         first_step: int = 0,
         on_step: OnStep | None = None,
@@ -321,11 +371,16 @@ class Flux2Pipeline(LoraLoaderMixin):
         """The picture of a request whose model, level and residency are this pipeline's.
 
         `__call__` says what the arguments mean and what is raised; `report` tells the watchers and remembers the rest.
+
+        Args:
+            pictures: those of the request's attachments that are in memory; the others are read from the store.
         """
         # 1. Check, before any work, what the request leaves open being the model's; its LoRAs fit the transformer.
         request = self.completed(self.with_loras_found(request, report)).validated()
-        noise = self._noise(request, latents, first_step)
-        self._warn(report, request)
+        check_references(request.references)
+        canvas = open_canvas(request, pictures)
+        noise, taken_up = self._noise(request, latents, first_step)
+        self._warn(report, request, canvas)
         for sentence in self._loras.summaries(request.loras):
             report.log(sentence)
         blas.use_cores_for(self._transformer.source.plan.nbytes)
@@ -333,28 +388,33 @@ class Flux2Pipeline(LoraLoaderMixin):
             # 2. Encode the prompt, and where there is classifier-free guidance the negative one.
             texts = self._texts(request.prompt, request.negative_prompt, request.guidance)
             embeddings = self._prompts.encode(texts, request.max_sequence_length, report)
+            # 3. Encode the pictures that were handed in, those that are new.
+            encodables = self._encodables(request, canvas, pictures)
+            encoded = self._pictures.encode(encodables, report)
+            source = canvas.source(encoded[0], noise) if canvas else None
+            shown = slice(1 if canvas and not request.shows_source else 0, None)
             branches = self._loras.branches(request.loras, lambda _: report.check_cancelled())
-            plan = DenoisingPlan.of(request, embeddings, self._scheduler, first_step=first_step, branches=branches)
+            plan = DenoisingPlan.of(
+                request, embeddings, self._scheduler, encoded[shown], source, first_step=first_step, branches=branches
+            )
+            plan = replace(plan, cache=self._reference_cache(request, encodables[shown]))
+            start = plan.start(noise) if taken_up is None else taken_up
             with self._transformer.ready(plan, report) as ready, report.phase("denoise"):
-                # 3. Condition the transformer on the prompt and on the noise levels of all steps.
+                # 4. Condition the transformer on the prompt and on the noise levels of all steps.
                 conditioning = ready.conditioning or condition(ready.network, plan)
-                # 4. Denoise, step by step, from noise to clean latents.
+                # 5. Denoise, step by step, from noise to clean latents.
                 projection = self._preview_projection() if previews else None
-                clean = denoise_watched(ready, pack(noise), plan, conditioning, report, projection, on_step)
+                clean = denoise_watched(ready, start, plan, conditioning, report, projection, on_step)
             grid = plan.grid
-            del (
-                ready,
-                conditioning,
-                noise,
-                branches,
-                plan,
-            )  # what denoising held
-            if not keep_transformer:  # which denoising held, too
+            # What denoising held goes, among it a transformer, LoRAs and cached references that are not kept.
+            del ready, conditioning, noise, taken_up, start, plan, branches, encoded, source
+            if not keep_transformer:
                 self._transformer.forget()
                 self._loras.forget()
                 memory.free_cache()
-            # 5. Decode the latents into pixels.
-            return self._decode(clean.reshape(1, *grid, -1), report)
+            # 6. Decode the latents into pixels, and lay these over the source.
+            image = self._decode(clean.reshape(1, *grid, -1), report)
+            return canvas.finished(image) if canvas else image
 
     @one_at_a_time
     def load_transformer(
@@ -375,6 +435,7 @@ class Flux2Pipeline(LoraLoaderMixin):
         self._transformer.forget()
         self._loras.forget()
         self._prompts.forget()
+        self._pictures.forget()
         memory.free_cache()
 
     def _texts(self, prompt: str, negative_prompt: str | None, guidance: float | None) -> list[str]:
@@ -382,8 +443,26 @@ class Flux2Pipeline(LoraLoaderMixin):
         guidance = self.default_guidance if guidance is None else guidance
         return [prompt, negative_prompt or ""] if is_guided(self.checkpoint.guidance, guidance) else [prompt]
 
-    def _noise(self, request: GenerationRequest, latents: npt.ArrayLike | mx.array | None, first_step: int) -> mx.array:
-        """Where denoising begins, [1, channels, H/16, W/16]: a user's own latents, else the noise of the seed.
+    def _encodables(
+        self, request: GenerationRequest, canvas: Canvas | None, pictures: Pictures = MappingProxyType({})
+    ) -> list[Encodable]:
+        """The pictures of a request: the source, where it has one, then the references in their order."""
+        source = [canvas.encodable] if canvas else []
+        return source + [encodable(attachment, request.reference_pixels, pictures) for attachment in request.references]
+
+    def _reference_cache(self, request: GenerationRequest, pictures: Sequence[Encodable]) -> ReferenceCache | None:
+        """Where what the transformer makes of the references is kept, for this run and the next with the same ones."""
+        if not self.cache_references or not pictures:
+            self._transformer.forget_references()
+            return None
+        of_run = (request.steps, request.guidance, request.loras)
+        return self._transformer.reference_cache([*(picture.key for picture in pictures), *of_run])
+
+    def _noise(
+        self, request: GenerationRequest, latents: npt.ArrayLike | mx.array | None, first_step: int
+    ) -> tuple[mx.array, mx.array | None]:
+        """The first noise of a run, a user's own latents, else that of the seed; and the latents that it is taken up
+        from, or None; both packed.
 
         Raises:
             RequestError: if the latents are no such array, or the first step needs some and there are none.
@@ -392,18 +471,24 @@ class Flux2Pipeline(LoraLoaderMixin):
         if first_step and (latents is None or not 0 < first_step < request.steps):
             raise RequestError(f"first_step {first_step} needs the latents after so many of the {request.steps} steps.")
         channels = self._transformer.source.config.in_channels
-        if latents is not None:
-            return as_latents(latents, channels, request.height, request.width)
-        return initial_noise(request.seed, channels, request.height, request.width)
+        given = None if latents is None else pack(as_latents(latents, channels, request.height, request.width))
+        if given is not None and not first_step:
+            return given, None
+        return pack(noise_of(request, channels)), given
 
     def _decode(self, latents: mx.array, report: RunReport) -> Image.Image:
         return decode(latents, self._decoder_source, DTYPES[self.dtype], report)
 
-    def _warn(self, report: RunReport, request: GenerationRequest) -> None:
+    def _warn(self, report: RunReport, request: GenerationRequest, canvas: Canvas | None) -> None:
         if BLAS_COMPLAINT:
             report.warn(BLAS_COMPLAINT)
-        for caution in cautions(request, self.card, self.checkpoint.guidance):
+        remarks = canvas.remarks if canvas else []
+        for caution in (*cautions(request, self.card, self.checkpoint.guidance), *remarks):
             report.warn(caution)
+        if request.strength is not None:
+            assert request.width and request.height and request.steps
+            tokens = request.width // TOKEN_PIXELS * (request.height // TOKEN_PIXELS)
+            report.log(f"{told_beginning(request.steps, request.strength, tokens, self._scheduler, request.sigmas)}.")
 
     @contextmanager
     def _failures_explained(self, request: GenerationRequest, report: RunReport) -> Iterator[None]:

@@ -8,16 +8,15 @@ from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, Self
 
-from flux2.architecture.canvas_sizes import working_size
 from flux2.architecture.catalog import MODELS, find_card
 from flux2.architecture.limits import BITS, MAX_TEXT_TOKENS, TOKEN_PIXELS
 from flux2.architecture.strength import as_run
-from flux2.attachment import Attachment, check_attachment
 from flux2.dataclass_json import read_dataclass
 from flux2.errors import RequestError
-from flux2.loras import Lora, check_loras, what_loras_do
+from flux2.inputs.attachment import Attachment, check_attachment
+from flux2.inputs.loras import Lora, check_loras, what_loras_do
+from flux2.inputs.source import source_complaint
 from flux2.request_fields import Option, about, said_of
-from flux2.request_source import source_complaint
 from flux2.wildcards import has_wildcards, resolve
 
 QUANTIZATIONS = ("bf16", *BITS)
@@ -25,11 +24,15 @@ RESIDENCIES = ("resident", "streamed")
 """Places of the transformer: in memory as a whole, or its blocks read in every step while the one before computes."""
 AUTO = "auto"
 """Word for the best quantization or residency that fits this machine (`flux2.planning.planner`)."""
+NOISES = ("torch", "mlx")
+"""Generators of a seed's noise: PyTorch's on the CPU, which diffusers and ComfyUI use, and MLX's."""
 SIZE_MULTIPLE = TOKEN_PIXELS
 MIN_SIZE, MAX_SIZE = 64, 4096  # pixels per side
 MAX_STEPS = 1000  # the scheduler's num_train_timesteps
 MAX_SEED = 2**32 - 1
 MAX_REFERENCES = 10
+PICTURES_IN = "pictures that are handed in"
+"""Heading of the options that are about them."""
 MAX_PROMPT = 10_000  # characters; the models read 512 tokens, some 2,200 characters of English
 
 
@@ -84,6 +87,14 @@ def _check_seed(_: str, seed: int) -> str | None:
     return None if 0 <= seed <= MAX_SEED else f"Seed {seed} is out of range; choose 0 to {MAX_SEED}."
 
 
+def _check_noise(_: str, noise: str) -> str | None:
+    return None if noise in NOISES else f"Noise {noise!r} is unknown; choose one of {', '.join(NOISES)}."
+
+
+def _check_share(name: str, share: float) -> str | None:
+    return None if 0.0 <= share <= 1.0 else f"The {name.replace('_', ' ')} {share} is out of range; choose 0 to 1."
+
+
 def _check_length(name: str, length: int) -> str | None:
     return (
         None if 1 <= length <= MAX_TEXT_TOKENS else f"{name} {length} is out of range; choose 1 to {MAX_TEXT_TOKENS}."
@@ -123,6 +134,15 @@ def _check_outpaint(_: str, sides: tuple[int, ...]) -> str | None:
         f"Outpainting by {','.join(map(str, sides))} makes no sense; give the pixels to add at top, right, bottom and "
         f"left, such as 0,128,0,128."
     )
+
+
+def _read_outpaint(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(side) for side in text.split(","))
+    except ValueError:
+        raise RequestError(
+            f"The margins {text!r:.40} are no numbers; give pixels at top, right, bottom and left, such as 0,128,0,128."
+        ) from None
 
 
 def _check_area(_: str, pixels: int) -> str | None:
@@ -316,27 +336,123 @@ class GenerationRequest:
         ),
     )
     references: tuple[Attachment, ...] = about(
-        (), kind="picture", check=_check_pictures, canonical=_digests, line="references", shown=_names
+        (),
+        kind="picture",
+        check=_check_pictures,
+        canonical=_digests,
+        line="references",
+        shown=_names,
+        option=Option(
+            names=("--image",),
+            several=("--images", "--image-paths"),
+            metavar="FILE",
+            repeated=True,
+            help='a picture to refer to, "image 1" in the prompt, and once more for the next; with --strength, --mask '
+            "or --outpaint the first is changed itself",
+            group=PICTURES_IN,
+        ),
     )
     """Reference pictures, in the order in which a prompt calls them "image 1", "image 2" …"""
     source: Attachment | None = about(None, kind="picture", check=_check_pictures, canonical=_digests, line="source")
     """The picture that is changed itself: where image-to-image starts, what a mask repaints or outpainting extends."""
-    mask: Attachment | None = about(None, kind="picture", check=_check_pictures, canonical=_digests, line="mask")
+    mask: Attachment | None = about(
+        None,
+        kind="picture",
+        check=_check_pictures,
+        canonical=_digests,
+        line="mask",
+        option=Option(
+            names=("--mask",),
+            metavar="FILE|alpha",
+            help="what of the first picture is painted anew: a picture, white where it is, or what is transparent in "
+            "it",
+            group=PICTURES_IN,
+        ),
+    )
     """What of the source is painted anew: white is, black is kept; of any size, it is mapped to the source's."""
-    strength: float | None = about(None, check=_check_strength, line="strength")
+    strength: float | None = about(
+        None,
+        check=_check_strength,
+        line="strength",
+        option=Option(
+            names=("--strength",),
+            metavar="S",
+            help="how far the first picture is sent back into noise, above 0 and up to 1, which keeps nothing of it",
+            group=PICTURES_IN,
+        ),
+    )
     """Share of the noise schedule that is gone through, as in diffusers; 1 keeps nothing of the source."""
     outpaint: tuple[int, ...] | None = about(
-        None, check=_check_outpaint, line="outpaint", shown=lambda sides: ",".join(map(str, sides))
+        None,
+        check=_check_outpaint,
+        line="outpaint",
+        shown=lambda sides: ",".join(map(str, sides)),
+        option=Option(
+            names=("--outpaint",),
+            metavar="TOP,RIGHT,BOTTOM,LEFT",
+            help="pixels by which the first picture is extended",
+            read=_read_outpaint,
+            group=PICTURES_IN,
+        ),
     )
     """Pixels that are added to the source at its top, right, bottom and left."""
     source_as_reference: bool | None = about(
-        None, line="source", shown=lambda on: "also a reference" if on else "no reference"
+        None,
+        line="source",
+        shown=lambda on: "also a reference" if on else "no reference",
+        option=Option(
+            names=("--source-as-reference",),
+            help="let the picture that is changed be referred to as well (default: where it is extended)",
+            group=PICTURES_IN,
+        ),
     )
     """Whether the source is the first reference, too; None is yes for outpainting alone."""
     reference_pixels: int | None = about(
-        None, check=_check_area, line="references", shown=lambda area: f"at most {area:,} pixels each"
+        None,
+        check=_check_area,
+        line="references",
+        shown=lambda area: f"at most {area:,} pixels each",
+        option=Option(
+            names=("--reference-pixels",),
+            metavar="N",
+            help="shrink each picture that is referred to, where it has more pixels (default: 1048576, 1024×1024)",
+            group=PICTURES_IN,
+        ),
     )
     """Area that each reference is shrunk to where it has more, pixels; None is diffusers' 1024²."""
+    noise: str = about(
+        "torch",
+        choices=NOISES,
+        check=_check_noise,
+        line="seed",
+        shown=lambda noise: "" if noise == NOISES[0] else f"of {noise}'s noise",
+        joined=" ",
+        option=Option(
+            names=("--noise",),
+            help="whose noise a seed draws: torch is diffusers' and ComfyUI's, mlx that of earlier versions and mflux",
+        ),
+    )
+    """Generator that the seed is for, one of NOISES."""
+    variation_seed: int | None = about(
+        None,
+        check=_check_seed,
+        line="variation",
+        option=Option(
+            names=("--variation-seed",), metavar="S", help="another seed, towards whose noise the seed's is turned"
+        ),
+    )
+    variation_strength: float | None = about(
+        None,
+        check=_check_share,
+        line="variation",
+        joined=" × ",
+        option=Option(
+            names=("--variation-strength",),
+            metavar="SHARE",
+            help="how far: 0 is the seed's own noise, 1 the variation's",
+        ),
+    )
+    """Share of the way on the arc between the two noises."""
     loras: tuple[Lora, ...] = about(
         (),
         kind="loras",
@@ -356,6 +472,7 @@ class GenerationRequest:
     sigmas: tuple[float, ...] | None = about(
         None,
         by_model=True,
+        planned=False,
         check=_check_sigmas,
         line="sigmas",
         shown=_names,
@@ -386,14 +503,29 @@ class GenerationRequest:
             RequestError: one sentence naming the value and what would do instead.
         """
         for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None and (complaint := said_of(field).check(field.name, value)):
-                raise RequestError(complaint)
+            self.check_field(field.name)
+        if self.variation_seed is not None and self.variation_strength is None:
+            raise RequestError(
+                f"Variation seed {self.variation_seed} changes nothing without a strength; choose one from 0 to 1, "
+                "such as 0.1 (--variation-strength)."
+            )
         if self.sigmas and self.steps not in (None, as_run(len(self.sigmas), self.strength or 1.0)[0]):
             raise RequestError(f"There are {len(self.sigmas)} sigmas for {self.steps} steps; give one per step.")
         if complaint := self._source_complaint():
             raise RequestError(complaint)
         return self
+
+    def check_field(self, name: str) -> None:
+        """Raises RequestError if the value of this field makes no sense, whatever those of the others are."""
+        value, said = getattr(self, name), said_of(self.__dataclass_fields__[name])
+        if value is not None and (complaint := said.check(name, value)):
+            raise RequestError(complaint)
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """All pictures that were handed in with it."""
+        values = (getattr(self, field.name) for field in fields(self) if said_of(field).kind == "picture")
+        return tuple(each for value in values for each in (value if isinstance(value, tuple) else (value,)) if each)
 
     def _source_complaint(self) -> str | None:
         sides = MIN_SIZE, MAX_SIZE
@@ -401,12 +533,10 @@ class GenerationRequest:
             self.source, self.mask, self.strength, self.outpaint, self.steps, sides=sides, most_steps=MAX_STEPS
         )
 
-    def drawn_size(self, of_model: tuple[int, int]) -> tuple[int, int]:
-        """Width and height that the model draws at: what is named, else the source's, else those of the model."""
-        width, height = of_model
-        if self.source:
-            width, height = working_size((self.source.width, self.source.height), self.outpaint, MAX_SIZE)
-        return width if self.width is None else self.width, height if self.height is None else self.height
+    @property
+    def keeps_by_mask(self) -> bool:
+        """Whether a part of the source is kept whatever the strength."""
+        return bool(self.mask or self.outpaint)
 
     @property
     def shows_source(self) -> bool:
@@ -414,8 +544,13 @@ class GenerationRequest:
         return bool(self.outpaint) if self.source_as_reference is None else self.source_as_reference
 
     def with_seed(self) -> Self:
-        """Itself with a random seed where it has none."""
-        return self if self.seed is not None else replace(self, seed=secrets.randbelow(MAX_SEED + 1))
+        """Itself with a random seed where it has none, for a variation, too, where there is one."""
+        found: dict[str, Any] = {}
+        if self.seed is None:
+            found["seed"] = secrets.randbelow(MAX_SEED + 1)
+        if self.variation_strength and self.variation_seed is None:
+            found["variation_seed"] = secrets.randbelow(MAX_SEED + 1)
+        return replace(self, **found) if found else self
 
     def resolved(self) -> Self:
         """Itself with a seed, and with the wildcards of its prompt as this seed has them."""
@@ -423,6 +558,15 @@ class GenerationRequest:
         if seeded.seed is None or not has_wildcards(template):
             return seeded
         return replace(seeded, prompt=resolve(template, seeded.seed), prompt_template=template)
+
+    @classmethod
+    def from_kept(cls, data: dict[str, Any]) -> Self:
+        """Read one that was kept, perhaps by an earlier version: what that had not, was as it always did it.
+
+        Raises:
+            RequestError: as `from_dict`.
+        """
+        return cls.from_dict({"noise": "mlx"} | data)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -37,6 +37,10 @@ class Option:
     """What makes a value of what is typed, where that is no plain one; raises RequestError."""
     repeated: bool = False
     """Whether it may be given several times, each an item of the field's tuple."""
+    several: tuple[str, ...] = ()
+    """Names behind which all items may stand in a row."""
+    group: str = ""
+    """Heading under which it is explained, where that is not among the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +68,7 @@ class About:
     line: str = ""
     """The line that tells of it beside a picture; "" where nothing does."""
     shown: Callable[[Any], str] = str
-    """The value as that line tells it."""
+    """The value as that line tells it; "" where there is nothing to tell."""
     joined: str = ", "
     """What stands before it on a line that begins with another field."""
     option: Option | None = None
@@ -109,6 +113,8 @@ def lines(request: Any) -> dict[str, str]:
         said, value = said_of(field), getattr(request, field.name)
         if said.line and value not in (None, "", ()):
             shown = said.shown(value)
+            if not shown:
+                continue
             told[said.line] = f"{told[said.line]}{said.joined}{shown}" if said.line in told else shown
     return told
 

@@ -107,6 +107,9 @@ class Settings:
     models_folder: str = _setting(
         "", "Where models are kept; empty for the Hugging Face cache", variable="HF_HUB_CACHE"
     )
+    weights_folder: str = _setting(
+        "", "Where single files of weights lie; empty for models/ beside the settings", variable="FLUX2_WEIGHTS"
+    )
     loras_folder: str = _setting("", "Where LoRAs lie; empty for loras/ beside the settings", variable="FLUX2_LORAS")
     output_folder: str = _setting(
         "", "Where pictures are saved; empty for your pictures folder", variable="FLUX2_OUTPUT"

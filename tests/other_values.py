@@ -6,7 +6,7 @@ from dataclasses import Field, is_dataclass
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from flux2.attachment import Attachment
+from flux2.inputs.attachment import Attachment
 from flux2.request import GenerationRequest
 from flux2.request_fields import said_of
 
@@ -17,7 +17,11 @@ OTHER_VALUES: dict[type, Any] = {
     bool: True,
     Attachment: Attachment(digest="5" * 64, name="fox.png", width=64, height=64),
 }
-_WHERE_THESE_WILL_NOT_DO: dict[str, Any] = {"reference_pixels": 65_536}
+_SCHEDULED = 106  # steps of a schedule of which the last 80 run at strength 0.75
+_WHERE_THESE_WILL_NOT_DO: dict[str, Any] = {
+    "reference_pixels": 65_536,
+    "sigmas": tuple(1 - step / _SCHEDULED for step in range(_SCHEDULED)),
+}
 
 
 def other_value(field: Field[Any]) -> Any:

@@ -26,17 +26,18 @@ def canvas_size(source: Size, outpaint: Margins | None) -> Size:
     return source[0] + left + right, source[1] + top + bottom
 
 
-def working_size(source: Size, outpaint: Margins | None, most_side: int) -> Size:
+def working_size(source: Size, outpaint: Margins | None, most_side: int, most_pixels: int = MOST_PIXELS) -> Size:
     """Size that the model works at where the request names none.
 
     Args:
         most_side: pixels of a side, a multiple of 16.
+        most_pixels: pixels in all, where nothing is extended.
     """
     width, height = canvas_size(source, outpaint)
     longer, shorter = max(width, height), min(width, height)
     scale = min(1.0, most_side / longer)
     if not outpaint:
-        scale = min(scale, math.sqrt(MOST_PIXELS / (width * height)))
+        scale = min(scale, math.sqrt(most_pixels / (width * height)))
     if scale == 1.0:
         return _next_multiple(width), _next_multiple(height)
     side = int(shorter * scale) // TOKEN_PIXELS * TOKEN_PIXELS
@@ -51,12 +52,6 @@ def canvas_complaint(source: Size, outpaint: Margins | None, least_side: int, mo
             f"The source has {source[0]}×{source[1]} pixels, and {least_side} per side are the least; enlarge it "
             f"{math.ceil(least_side / min(source))} times."
         )
-    if outpaint and min(outpaint) < 0:
-        return (
-            f"The margins {_listed(outpaint)} are not all pixels to add; crop the source instead of giving one below 0."
-        )
-    if outpaint and not any(outpaint):
-        return "The margins of outpainting are all 0; say how many pixels to add at top, right, bottom and left."
     width, height = canvas_size(source, outpaint)
     if outpaint and max(width, height) > most_side:
         return (

@@ -6,6 +6,7 @@ Sizes and layer counts are never read from here: every constant of a network com
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +78,18 @@ MODELS: dict[str, ModelCard] = {
             sizes=_LARGE_SIZES,
         ),
         ModelCard(
+            name="klein-9b-kv",
+            title="FLUX.2 Klein 9B KV",
+            repo="black-forest-labs/FLUX.2-klein-9b-kv",
+            licence=_NC,
+            gated=True,
+            parameters=9.1,
+            steps=4,
+            guidance=1.0,
+            size=(1024, 1024),
+            sizes=_LARGE_SIZES,
+        ),
+        ModelCard(
             name="klein-base-4b",
             title="FLUX.2 Klein base 4B",
             repo="black-forest-labs/FLUX.2-klein-base-4B",
@@ -121,6 +134,11 @@ def find_card(model: str) -> ModelCard | None:
     if model in MODELS:
         return MODELS[model]
     return next((card for card in MODELS.values() if card.repo and card.repo.lower() == model.lower()), None)
+
+
+def card_of(request: Mapping[str, object]) -> ModelCard | None:
+    """The card of what a request names: its model, or what its single file is of."""
+    return find_card(str(request.get("base") or request.get("model") or ""))
 
 
 def same_model(one: str, other: str) -> bool:

@@ -20,6 +20,8 @@ def guidance_of(index: Mapping[str, Any]) -> Guidance:
     """The kind that the pipeline in model_index.json has."""
     if index.get("_class_name") == "Flux2Pipeline":
         return "embedded"
+    if index.get("_class_name") == "Flux2KleinKVPipeline":  # which has no undistilled form, and is so by default
+        return "distilled"
     return "distilled" if index.get("is_distilled") else "classifier-free"
 
 

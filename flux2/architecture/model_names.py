@@ -41,7 +41,7 @@ _FLUX1 = ("flux 1", "1")
 
 FAMILIES: tuple[Family, ...] = (
     # FLUX.2. "klein" needs no "flux" beside it where a size is: no other family has a Klein.
-    Family("FLUX.2 klein 9B KV", ("klein", "9 b", "kv"), base="klein-9b", also=_KLEIN_DISTILLED),
+    Family("FLUX.2 klein 9B KV", ("klein", "9 b", "kv"), card="klein-9b-kv", also=_KLEIN_DISTILLED),
     Family("FLUX.2 klein base 9B", ("klein", "9 b", "base"), card="klein-base-9b", also=_KLEIN),
     Family("FLUX.2 klein base 4B", ("klein", "4 b", "base"), card="klein-base-4b", also=_KLEIN),
     Family("FLUX.2 klein 9B", ("klein", "9 b"), card="klein-9b", also=_KLEIN_DISTILLED),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flux2.architecture.autoencoder import AutoencoderConfig, autoencoder_shapes
+from flux2.architecture.reference_caching import PIPELINE
 from flux2.architecture.shapes import Shapes
 from flux2.architecture.text_encoder import find_text_encoder
 from flux2.architecture.transformer import Flux2TransformerConfig, transformer_shapes
@@ -174,9 +175,11 @@ def _index(pipeline: str, text_encoder: str, tokenizer: str, **settings: Any) ->
     }
 
 
-def _klein(transformer: Config, text_encoder: Config, *, distilled: bool) -> Architecture:
+def _klein(
+    transformer: Config, text_encoder: Config, *, distilled: bool, pipeline: str = "Flux2KleinPipeline"
+) -> Architecture:
     return Architecture(
-        index=_index("Flux2KleinPipeline", "Qwen3ForCausalLM", "Qwen2TokenizerFast", is_distilled=distilled),
+        index=_index(pipeline, "Qwen3ForCausalLM", "Qwen2TokenizerFast", is_distilled=distilled),
         transformer=transformer,
         text_encoder=text_encoder,
         vae=_VAE,
@@ -192,6 +195,7 @@ _QWEN3_8B = _qwen3(hidden_size=4096, intermediate_size=12288, tie_word_embedding
 ARCHITECTURES: dict[str, Architecture] = {
     "klein-4b": _klein(_KLEIN_4B, _QWEN3_4B, distilled=True),
     "klein-9b": _klein(_KLEIN_9B, _QWEN3_8B, distilled=True),
+    "klein-9b-kv": _klein(_KLEIN_9B, _QWEN3_8B, distilled=True, pipeline=PIPELINE),
     "klein-base-4b": _klein(_KLEIN_4B, _QWEN3_4B, distilled=False),
     "klein-base-9b": _klein(_KLEIN_9B, _QWEN3_8B, distilled=False),
     "dev": Architecture(

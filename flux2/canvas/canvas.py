@@ -10,25 +10,29 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
+from types import MappingProxyType
 
 import numpy as np
 from PIL import Image
 
 from flux2.architecture.canvas_sizes import Size
 from flux2.architecture.limits import TOKEN_PIXELS
-from flux2.attachment import Attachment
 from flux2.backend.mlx import mx
 from flux2.canvas.mask_drawing import Mask, painted_box
 from flux2.canvas.masks import check_mask, mapped, read_mask, token_weights
 from flux2.canvas.outpainting import extended, extension_mask
 from flux2.canvas.window import Pixels, Window, is_of_shape, mask_window, middle_window, whole_window
 from flux2.denoise.source import Source
+from flux2.inputs.attachment import Attachment
 from flux2.pictures.as_seen import as_seen
 from flux2.pictures.attachments import opened_attachment
 from flux2.references.encoding import EncodedPicture
 from flux2.references.picture_encoder import Encodable
+from flux2.references.reference_pictures import Pictures
 from flux2.request import GenerationRequest
 
 ANOTHER_SHAPE = 0.02
@@ -93,8 +97,11 @@ class Canvas:
         return round(across * min(1, width / part.width)), round(down * min(1, height / part.height))
 
 
-def open_canvas(request: GenerationRequest) -> Canvas | None:
+def open_canvas(request: GenerationRequest, pictures: Pictures = MappingProxyType({})) -> Canvas | None:
     """The canvas of a request with its size and seed filled in; None where it has no source.
+
+    Args:
+        pictures: those of the request's attachments that are in memory; the others are read from the store.
 
     Raises:
         RequestError: if source or mask is gone or damaged, or the mask keeps all or nothing.
@@ -103,15 +110,18 @@ def open_canvas(request: GenerationRequest) -> Canvas | None:
         return None
     assert request.width and request.height and request.seed is not None
     working = request.width, request.height
-    with opened_attachment(request.source) as image:
+    with _opened(request.source, pictures) as image:
         remarks = list(_remarks_about(image))
         pixels = np.asarray(as_seen(image))
         colours = image.info.get("icc_profile") if image.mode in ("RGB", "RGBA", "P") else None
     size = pixels.shape[1], pixels.shape[0]
     mask = None
     if request.mask:
-        mask, complaint = _mask_for(request.mask, size)
-        remarks += complaint
+        with _opened(request.mask, pictures) as image:
+            mask = read_mask(image)
+        check_mask(mask)
+        remarks += _remarks_about_shape(mask, size)
+        mask = mapped(mask, size)
     if request.outpaint:
         mask = extension_mask(size, request.outpaint, mask)
         pixels = extended(pixels, request.outpaint, request.seed)
@@ -134,19 +144,13 @@ def open_canvas(request: GenerationRequest) -> Canvas | None:
     return canvas
 
 
-def _mask_for(attachment: Attachment, size: Size) -> tuple[Mask, list[str]]:
-    """The mask of a source of this size, and what is to be said of it."""
+@contextmanager
+def _opened(attachment: Attachment, pictures: Pictures) -> Iterator[Image.Image]:
+    if attachment.digest in pictures:
+        yield pictures[attachment.digest]
+        return
     with opened_attachment(attachment) as image:
-        mask = read_mask(image)
-    check_mask(mask)
-    height, width = mask.shape
-    shape, wanted = width / height, size[0] / size[1]
-    if max(shape, wanted) / min(shape, wanted) <= 1 + ANOTHER_SHAPE:
-        return mapped(mask, size), []
-    remark = (
-        f"The mask has {width}×{height} pixels, another shape than the source's {size[0]}×{size[1]}; it is stretched."
-    )
-    return mapped(mask, size), [remark]
+        yield image
 
 
 def _remarks_about(image: Image.Image) -> chain[str]:
@@ -155,3 +159,11 @@ def _remarks_about(image: Image.Image) -> chain[str]:
         ["What is transparent in the source is white in the picture."] if image.has_transparency_data else [],
         ["The source has more than 8 bits per channel; the picture has 8."] if deep else [],
     )
+
+
+def _remarks_about_shape(mask: Mask, size: Size) -> list[str]:
+    height, width = mask.shape
+    shapes = width / height, size[0] / size[1]
+    if max(shapes) / min(shapes) <= 1 + ANOTHER_SHAPE:
+        return []
+    return [f"The mask's {width}×{height} pixels are stretched to the source's {size[0]}×{size[1]}."]

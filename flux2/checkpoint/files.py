@@ -25,7 +25,7 @@ from flux2.errors import CheckpointError
 INDEX_FILE = "model_index.json"
 SYNTHETIC_MARKER = "synthetic.json"
 """File by which a checkpoint is recognised whose weights are holes on purpose (`flux2.bench.synthetic`)."""
-PIPELINES = ("Flux2KleinPipeline", "Flux2Pipeline")
+PIPELINES = ("Flux2KleinPipeline", "Flux2KleinKVPipeline", "Flux2Pipeline")
 
 
 @dataclass(frozen=True, slots=True)

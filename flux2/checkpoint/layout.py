@@ -12,6 +12,7 @@ from typing import Any
 
 from flux2.architecture.config_reader import check_class
 from flux2.architecture.guidance import Guidance, guidance_of
+from flux2.architecture.reference_caching import caches_references
 from flux2.checkpoint.arrangements import (
     Arrangement,
     as_named,
@@ -83,6 +84,11 @@ class Checkpoint:
     @property
     def guidance(self) -> Guidance:
         return guidance_of(self.index)
+
+    @property
+    def caches_references(self) -> bool:
+        """Whether it was trained for references whose keys and values are cached."""
+        return caches_references(self.index, self.place)
 
 
 def open_checkpoint(folder: Path, vae: Path | None = None) -> Checkpoint:

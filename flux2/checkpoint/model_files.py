@@ -13,6 +13,8 @@ from typing import Any, Literal
 from flux2.checkpoint.files import CHECKPOINT_PARTS, TOKENIZER, read_index
 from flux2.checkpoint.json_file import read_json
 
+ENDINGS = (".safetensors", ".sft", ".gguf")
+"""Endings of names of single files of weights."""
 Spelling = Literal["diffusers", "bfl", "mflux"]
 """Who wrote a part's tensors under whose names and in whose order (`flux2.checkpoint.arrangements`)."""
 

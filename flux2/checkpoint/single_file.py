@@ -19,9 +19,6 @@ from flux2.checkpoint.header import METADATA, read_json_header
 from flux2.checkpoint.model_files import Spelling
 from flux2.errors import CheckpointError
 
-ENDINGS = (".safetensors", ".sft", ".gguf")
-"""Endings of names of files that may be looked into."""
-
 PartName = Literal["transformer", "vae", "text_encoder"]
 
 _LANDMARKS: tuple[tuple[PartName, Spelling, str], ...] = (

@@ -15,7 +15,7 @@ from flux2.backend.awake import kept_awake
 from flux2.commands.cancelling import CancelOnSignal
 from flux2.errors import GenerationCancelled, RequestError
 from flux2.events import DownloadProgress
-from flux2.humanize import parameters, seconds, size
+from flux2.humanize import either, parameters, seconds, size
 from flux2.store.inventory import ModelEntry, deletable, delete_model, free_room, list_models
 from flux2.streams import deliver
 
@@ -26,14 +26,8 @@ Models lie in the Hugging Face Hub's cache, where other programs find them and
 theirs are found; HF_HOME or HF_HUB_CACHE moves it."""
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "models",
-        help="list the known models; download or delete one",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def fill(parser: argparse.ArgumentParser) -> None:
+    parser.description = _DESCRIPTION
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     parser.set_defaults(run=run)
     actions = parser.add_subparsers(title="actions", metavar="ACTION")
@@ -71,7 +65,7 @@ def _table(entries: tuple[ModelEntry, ...]) -> str:
     lines = [("NAME", "SIZE", "LICENCE", "DISK", "WHERE")]
     lines += [
         (
-            f"{entry.name}{' *' if entry.default else ''}",
+            f"{entry.title if entry.state == 'file' else entry.name}{' *' if entry.default else ''}",
             parameters(entry.parameters),
             f"{entry.licence}{', gated' if entry.gated else ''}",
             f"{'' if entry.here else '~'}{size(entry.size)}",
@@ -92,6 +86,9 @@ def _where(entry: ModelEntry) -> str:
             return "in this package" + prepared
         case "ready":
             return _short(Path(entry.folder)) + prepared
+        case "file":
+            of = either(entry.bases) if entry.bases else "no known model"
+            return f"{_short(Path(entry.folder))}, of {of}{prepared}"
         case "partly":
             return f"{size(entry.here)} of it here; `flux2 models download {entry.name}` goes on"
         case _:

@@ -7,10 +7,12 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from flux2.architecture.catalog import find_card
+from flux2.architecture.catalog import find_card, label
 from flux2.architecture.limits import DTYPE_BYTES
+from flux2.commands.pictures_in import looked_at
 from flux2.commands.request_options import add_request_options, read_request
 from flux2.errors import RequestError
+from flux2.lora.planned import refuse_misfits
 from flux2.planning.budget import Budget, read_budget
 from flux2.planning.fit import best_fit, facts_of, machines
 from flux2.planning.planner import MemoryPlan, plan_all
@@ -35,15 +37,8 @@ _MIB = 2**20
 _GROUPS = {"resident": "kept in memory", "streamed": "read in every step"}
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "plan",
-        help="say how much memory a run will take",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def fill(parser: argparse.ArgumentParser) -> None:
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     add_request_options(parser, planned=True)
     add = parser.add_argument
     add("--dtype", choices=tuple(DTYPE_BYTES), help="what is computed in (default: the backend's best)")
@@ -72,9 +67,10 @@ def budget_of(args: argparse.Namespace) -> int | None:
 
 def run(args: argparse.Namespace) -> int:
     limit = budget_of(args)
-    request = read_request(args, prompt="-").validated()
+    request = read_request(args, looked_at(), prompt="-").validated()
     _refuse_what_a_run_would(request)
     networks = networks_for(request)
+    refuse_misfits(request.loras, networks.transformer, label(request.model))
     engine, budget = _this_machine(args.dtype, limit)
     plans = [
         found

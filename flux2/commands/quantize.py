@@ -27,15 +27,8 @@ examples:
   flux2 quantize --model dev --transformer-quant qint8 --output /Volumes/Fast/dev-qint8"""
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "quantize",
-        help="keep a model's quantized weights, to load faster",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def fill(parser: argparse.ArgumentParser) -> None:
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     add = parser.add_argument
     names = f"{', '.join(MODELS)}, a Hub repository, a checkpoint's folder, or a single file of weights"
     add("--model", metavar="MODEL", required=True, help=names)

@@ -33,25 +33,24 @@ examples:
   flux2 t2i "a red fox in the snow" --seed 42
   flux2 t2i "a red fox in the snow" --model klein-4b --transformer-quant int4
   flux2 t2i "a red fox" --model klein-base-4b --guidance 4 --negative-prompt "blurry"
+  flux2 t2i --settings-of fox.png --seed 7
   fortune | flux2 t2i - --output pictures/ --json"""
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "t2i",
-        help="make a picture from a text",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def fill(parser: argparse.ArgumentParser) -> None:
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
+    add_options(parser)
+    parser.set_defaults(run=run)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What may be said of a picture and of how it is made here."""
     add_request_options(parser)
     add_budget(parser)
     add = parser.add_argument
     add("--dtype", choices=tuple(DTYPE_BYTES), help="what is computed in (default: bfloat16; float32 on the CPU)")
     add("--json", action="store_true", help="print one line of JSON instead of the path")
     add("--quiet", "-q", action="store_true", help="no progress bar and no summary")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

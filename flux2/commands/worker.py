@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 _NONE = "No worker is running; flux2-tui starts one."
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("worker", help="look at the dashboard's worker process, or end it", allow_abbrev=False)
+def fill(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     status = actions.add_parser("status", help="what it is doing", allow_abbrev=False)
     status.add_argument("--json", action="store_true", help="print one line of JSON; null where none is running")

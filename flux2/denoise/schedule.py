@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flux2.architecture.config_reader import ConfigReader
+from flux2.architecture.strength import scheduled
 
 if TYPE_CHECKING:
     from flux2.backend.mlx import mx
@@ -65,6 +66,10 @@ class SchedulerConfig:
         )
 
 
+FLUX2 = SchedulerConfig(use_dynamic_shifting=True, shift=3.0, time_shift_type="exponential")
+"""The schedule of all published FLUX.2 models."""
+
+
 def empirical_mu(image_tokens: int, steps: int) -> float:
     """How far the schedule leans towards high noise, from the picture's size and the number of steps."""
     (slope_10, intercept_10), (slope_200, intercept_200) = MU_AT_10_STEPS, MU_AT_200_STEPS
@@ -93,6 +98,32 @@ def noise_levels(
         shift = _DYNAMIC_SHIFTS[config.time_shift_type](empirical_mu(image_tokens, steps))
     shifted = shift / (shift + (1 / even - 1))
     return np.append(shifted, 0).astype(np.float32)
+
+
+def levels_of_run(
+    steps: int, strength: float, image_tokens: int, config: SchedulerConfig, sigmas: Sequence[float] | None = None
+) -> list[float]:
+    """The sigmas that a run of so many steps goes through, one more than these.
+
+    They are the last of a schedule: of `sigmas`, else of the one that strength, above 0, makes them part of
+    (`flux2.architecture.strength`).
+    """
+    total = scheduled(steps, strength).total if sigmas is None else len(sigmas)
+    levels: list[float] = noise_levels(total, image_tokens, config, sigmas)[total - steps :].tolist()
+    return levels
+
+
+def told_beginning(
+    steps: int,
+    strength: float,
+    image_tokens: int,
+    config: SchedulerConfig = FLUX2,
+    sigmas: Sequence[float] | None = None,
+) -> str:
+    """What a strength comes to, for people: `4 steps, the last of 6, from noise level 0.93`."""
+    total = scheduled(steps, strength).total if sigmas is None else len(sigmas)
+    level = levels_of_run(steps, strength, image_tokens, config, sigmas)[0]
+    return f"{steps} step{'s' if steps > 1 else ''}, the last of {total}, from noise level {level:.2f}"
 
 
 def euler_step(latents: mx.array, velocity: mx.array, sigma: float, sigma_next: float) -> mx.array:

@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flux2.architecture.limits import TOKEN_PIXELS
-from flux2.architecture.strength import scheduled
 from flux2.backend.mlx import mx, on_cpu
-from flux2.denoise.schedule import SchedulerConfig, clean_estimate, euler_step, guided_velocity, noise_levels
+from flux2.denoise.schedule import SchedulerConfig, clean_estimate, euler_step, guided_velocity, levels_of_run
 from flux2.denoise.source import Source
 from flux2.errors import NumericalError, RequestError
 from flux2.lora.branches import Branches
@@ -123,17 +122,8 @@ class DenoisingPlan:
     @property
     def sigmas(self) -> list[float]:
         """Noise levels that the run goes through, one more than its steps, the last 0."""
-        total, first = scheduled(self.steps, self.strength)
-        if self.own_sigmas is not None:
-            total, first = len(self.own_sigmas), len(self.own_sigmas) - self.steps
-        levels = noise_levels(total, math.prod(self.grid), self.scheduler, self.own_sigmas)
-        return [float(sigma) for sigma in levels[first:]]
-
-
-def initial_noise(seed: int, channels: int, height: int, width: int) -> mx.array:
-    """Standard normal latents, float32 [1, channels, height / 16, width / 16], height and width in pixels."""
-    shape = (1, channels, height // TOKEN_PIXELS, width // TOKEN_PIXELS)
-    return mx.random.normal(shape, key=mx.random.key(seed))
+        own = self.own_sigmas
+        return levels_of_run(self.steps, self.strength, math.prod(self.grid), self.scheduler, own)
 
 
 def pack(latents: mx.array) -> mx.array:

@@ -17,6 +17,7 @@ from flux2.denoise.streamed_transformer import first_bytes, streamed_transformer
 from flux2.errors import CheckpointError
 from flux2.lora.branches import applied
 from flux2.models.evaluation import Evaluate, head_start
+from flux2.models.reference_cache import ReferenceCache
 from flux2.models.transformer import Conditioning, Flux2Transformer2DModel
 from flux2.quantization.from_disk import Prequantized, cause, find_prequantized
 from flux2.quantization.linear import Quantization
@@ -46,6 +47,8 @@ class TransformerLoader:
     streamed: bool = False
     network: Flux2Transformer2DModel | None = None
     """The one that is kept."""
+    _references: tuple[object, ReferenceCache] | None = None
+    """What is kept of references that are cached, and what it depends on."""
 
     @property
     def is_loaded(self) -> bool:
@@ -93,9 +96,24 @@ class TransformerLoader:
                 self.network = self._load_prequantized(report) or self._load_checkpoint(report)
         return self.network
 
+    def reference_cache(self, key: object) -> ReferenceCache:
+        """The one that is kept for this key, or a new one that is kept from now on, in the place of any other.
+
+        Args:
+            key: all that it depends on besides the weights.
+        """
+        if self._references is None or self._references[0] != key:
+            self._references = key, ReferenceCache()
+        return self._references[1]
+
+    def forget_references(self) -> None:
+        """Let go of cached references."""
+        self._references = None
+
     def forget(self) -> None:
         """Let go of what is kept."""
         self.network = None
+        self.forget_references()
 
     def _load_checkpoint(self, report: RunReport) -> Flux2Transformer2DModel:
         read = report.progress("load", self.source.plan.nbytes, "bytes")

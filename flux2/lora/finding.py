@@ -12,8 +12,8 @@ from pathlib import Path
 from flux2.checkpoint.manifest import storage
 from flux2.errors import LoraError, RequestError
 from flux2.events import DownloadProgress
-from flux2.folders import loras_dir
-from flux2.loras import ENDING, Lora, is_hub_name
+from flux2.folders import list_loras, lora_name, lora_named, loras_dir
+from flux2.inputs.loras import ENDING, Lora, is_hub_name
 from flux2.paths import expand
 from flux2.store.local import exists
 
@@ -64,27 +64,9 @@ def find_local_lora(name: str) -> Path | None:
     path = expand(name)
     if exists(path) and path.is_file():
         return path.absolute()
-    if not Path(name).is_absolute():
-        files = list_loras()
-        named = name.removesuffix(ENDING)
-        found = [file for file in files if _name_in_folder(file) == named] or [
-            file for file in files if file.stem.casefold() == named.casefold()
-        ]
-        if found:
-            return found[0]
+    if not Path(name).is_absolute() and (file := lora_named(name)):
+        return file
     return _in_cache(name) if is_hub_name(name) else None
-
-
-def list_loras() -> list[Path]:
-    """The files in the folder for LoRAs and in its folders, by name; none where it can't be read."""
-    try:
-        return sorted(path for path in loras_dir().rglob(f"*{ENDING}") if path.is_file())
-    except OSError:
-        return []
-
-
-def _name_in_folder(file: Path) -> str:
-    return file.relative_to(loras_dir()).as_posix().removesuffix(ENDING)
 
 
 def lora_digest(path: Path) -> str:
@@ -147,7 +129,7 @@ def _download(
 
 
 def _why_none(name: str) -> str:
-    folder, names = loras_dir(), [_name_in_folder(file) for file in list_loras()]
+    folder, names = loras_dir(), [lora_name(file) for file in list_loras()]
     if close := difflib.get_close_matches(name.removesuffix(ENDING), names, n=1):
         return f"There is no LoRA {name!r}; did you mean {close[0]}?"
     others = f": there are {', '.join(names[:8])}" if names else ""

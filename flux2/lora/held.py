@@ -9,13 +9,13 @@ from pathlib import Path
 from flux2.architecture.transformer import Flux2TransformerConfig
 from flux2.backend.mlx import mx
 from flux2.events import DownloadProgress
+from flux2.inputs.loras import Lora
 from flux2.lora.branches import Branch, Branches
 from flux2.lora.finding import find_lora, with_digest
 from flux2.lora.fit import FittedLora, fit
 from flux2.lora.loading import load_branches
 from flux2.lora.lora_file import read_lora_file
 from flux2.lora.recipe import Recipe, find_recipe
-from flux2.loras import Lora
 
 
 @dataclass(slots=True)

@@ -15,8 +15,8 @@ from typing import Any
 
 from flux2 import events as ev
 from flux2.errors import RequestError
+from flux2.inputs.loras import ENDING, Lora
 from flux2.lora.held import HeldLoras
-from flux2.loras import ENDING, Lora
 from flux2.reporting import RunReport
 from flux2.request import GenerationRequest
 from flux2.request_fields import number

@@ -20,7 +20,7 @@ from flux2.architecture.strength import as_run
 from flux2.checkpoint.json_file import read_json
 from flux2.dataclass_json import read_dataclass
 from flux2.errors import LoraError
-from flux2.loras import Lora
+from flux2.inputs.loras import Lora
 from flux2.request import GenerationRequest
 
 

@@ -345,7 +345,7 @@ def _to_row(picture: Picture) -> tuple[Any, ...]:
 def _from_row(row: Sequence[Any]) -> Picture | None:
     path, size, changed, width, height, created, request, problem = row
     try:
-        asked = GenerationRequest.from_dict(json.loads(str(request))) if request else None
+        asked = GenerationRequest.from_kept(json.loads(str(request))) if request else None
         return Picture(
             Path(os.fsdecode(path)),
             int(size),

@@ -90,7 +90,7 @@ class ImageMetadata:
             ValueError: if a value is missing or has the wrong type.
         """
         unsaid = {"versions": {}, "created": ""}  # of which this version and this moment are no part
-        return read_dataclass(cls, unsaid | data, request=GenerationRequest.from_dict({**data, "output": None}))
+        return read_dataclass(cls, unsaid | data, request=GenerationRequest.from_kept({**data, "output": None}))
 
     def to_json(self) -> str:
         # Half of a surrogate pair (an argument that was not UTF-8) becomes its own JSON escape, which json reads back.
@@ -126,6 +126,7 @@ def parameters_text(metadata: ImageMetadata) -> str:
         "CFG scale": request.guidance,
         "Seed": request.seed,
         "Size": f"{request.width}x{request.height}",
+        **({} if request.strength is None else {"Denoising strength": request.strength}),
         "Model": _public_model_name(request.model),
         "Quantization": request.quantization,
         "Version": SOFTWARE,

@@ -19,6 +19,7 @@ MAX_FILE = 128 * 2**20
 """Bytes; the largest picture a request can ask for is 48 MiB uncompressed."""
 DAMAGED = (ValueError, TypeError, LookupError, AttributeError, SyntaxError, EOFError, struct.error, zlib.error)
 """What Pillow raises for damaged files, besides OSError."""
+_NAMED = 5  # formats in a sentence
 _SPECIAL = {
     stat.S_ISDIR: "it is a folder",
     stat.S_ISFIFO: "it is a pipe",
@@ -70,14 +71,37 @@ def opened_picture(path: Path, formats: Sequence[str] = ("PNG",)) -> Iterator[Im
     Raises:
         Flux2Error: in one sentence whatever is wrong with it.
     """
-    names = "PNG" if len(formats) == 1 else f"{', '.join(formats[:-1])} or {formats[-1]}"
-    expected = "a PNG made by flux2" if len(formats) == 1 else f"a {names}"
-    with opened_file(path, expected) as file:
-        try:
-            with Image.open(file, formats=list(formats)) as image:
-                yield image
-        except OSError as error:
-            reason = error.strerror or f"it is not a {names}, or only a part of one"
-            raise Flux2Error(f"{path} can't be read: {reason}; give the path of {expected}.") from error
-        except (*DAMAGED, Image.DecompressionBombError) as error:
-            raise Flux2Error(f"{path} is a damaged or dangerous {names} ({error}); it was not read.") from error
+    with opened_file(path, _expected(formats)) as file, decoded(file, path, formats) as image:
+        yield image
+
+
+@contextlib.contextmanager
+def decoded(file: BinaryIO, name: object, formats: Sequence[str]) -> Iterator[Image.Image]:
+    """The picture in a file that is open already, read up to its pixels; what its user's reading of them raises is told
+    like this function's own.
+
+    Args:
+        name: of the file, for people.
+
+    Raises:
+        Flux2Error: in one sentence whatever is wrong with it.
+    """
+    names = _listed(formats)
+    try:
+        with Image.open(file, formats=list(formats)) as image:
+            yield image
+    except OSError as error:
+        reason = error.strerror or f"it is not a {names}, or only a part of one"
+        raise Flux2Error(f"{name} can't be read: {reason}; give the path of {_expected(formats)}.") from error
+    except (*DAMAGED, Image.DecompressionBombError) as error:
+        raise Flux2Error(f"{name} is a damaged or dangerous {names} ({error}); it was not read.") from error
+
+
+def _listed(formats: Sequence[str]) -> str:
+    if len(formats) > _NAMED:
+        return f"{', '.join(formats[:_NAMED])} or the like"
+    return "PNG" if len(formats) == 1 else f"{', '.join(formats[:-1])} or {formats[-1]}"
+
+
+def _expected(formats: Sequence[str]) -> str:
+    return "a PNG made by flux2" if len(formats) == 1 else f"a {_listed(formats)}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from flux2.architecture.catalog import ModelCard
 from flux2.architecture.guidance import Guidance
+from flux2.inputs.source import strength_cautions
 from flux2.request import GenerationRequest
 
 
@@ -28,3 +29,5 @@ def cautions(request: GenerationRequest, card: ModelCard | None, kind: Guidance)
         yield "This model is distilled; the negative prompt does nothing."
     elif request.negative_prompt and guidance <= 1.0:
         yield "The negative prompt does nothing at guidance 1 or less."
+    if request.strength is not None and request.steps and not request.keeps_by_mask:
+        yield from strength_cautions(request.strength, request.steps)

@@ -15,9 +15,9 @@ _COLOURS = 3
 
 def encode_above(config: AutoencoderConfig, facts: RunFacts) -> int:
     """What the encoder takes: its weights, the latents of the pictures that are done, and the work on the largest."""
-    latents = sum(width * height for width, height in facts.references) * config.patch_channels * _FLOAT32
+    latents = sum(width * height for width, height in facts.pictures) * config.patch_channels * _FLOAT32
     latents //= (config.scale_factor * config.patch_size[0]) ** 2
-    return _weights(config, facts) + latents + max(_work(config, size, facts) for size in facts.references)
+    return _weights(config, facts) + latents + max(_work(config, size, facts) for size in facts.pictures)
 
 
 def _weights(config: AutoencoderConfig, facts: RunFacts) -> int:

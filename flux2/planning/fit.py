@@ -9,7 +9,10 @@ from itertools import product
 from flux2 import humanize
 from flux2.architecture.catalog import find_card, label
 from flux2.architecture.guidance import DEFAULTS, is_guided
+from flux2.architecture.reference_sizes import prepared_size
+from flux2.lora.planned import lora_bytes
 from flux2.planning.budget import MACHINES, Budget, Verdict, machine_limit
+from flux2.planning.output_size import output_size, reference_pixels
 from flux2.planning.planner import MemoryPlan, plan, plan_all
 from flux2.planning.run_facts import Engine, RunFacts
 from flux2.request import AUTO, MIN_SIZE, QUANTIZATIONS, RESIDENCIES, SIZE_MULTIPLE, GenerationRequest
@@ -114,7 +117,8 @@ def best_fit(plans: Iterable[MemoryPlan], budget: Budget) -> MemoryPlan | None:
 def facts_of(request: GenerationRequest, networks: Networks, engine: Engine) -> RunFacts:
     """What the request's memory depends on, with the model's defaults for what it leaves open."""
     card = find_card(request.model)
-    width, height = card.size if card else (networks.vae.sample_size, networks.vae.sample_size)
+    width, height = output_size(request, card, card.size if card else (networks.vae.sample_size,) * 2)
+    most = reference_pixels(request, card)
     guidance = request.guidance
     if guidance is None:
         _, guidance = (card.steps, card.guidance) if card else DEFAULTS[networks.guidance]
@@ -123,12 +127,17 @@ def facts_of(request: GenerationRequest, networks: Networks, engine: Engine) -> 
         residency=request.residency,
         keep_text_encoder=request.keep_text_encoder,
         keep_transformer=engine.keep_transformer,
-        width=request.width or width,
-        height=request.height or height,
+        width=width,
+        height=height,
         dtype=engine.dtype,
         device=engine.device,
         guided=is_guided(networks.guidance, guidance),
         text_tokens=request.max_sequence_length or 0,
+        references=tuple(prepared_size(each.width, each.height, most).cropped for each in request.references),
+        source=request.source is not None,
+        source_as_reference=request.shows_source,
+        caches_references=networks.caches_references,
+        lora_bytes=lora_bytes(request.loras, networks.transformer, engine.dtype),
     )
 
 

@@ -34,13 +34,14 @@ def remember_peaks(request: GenerationRequest, plan: MemoryPlan, peaks: Mapping[
     """
     key = _key(request, plan)
     fresh: dict[str, int] = {phase: count for phase, count in peaks.items() if phase in _PLANNED}
-    encoding = fresh.pop("encode", None)
+    encoding: dict[str, int] = {phase: fresh.pop(phase) for phase in ("encode", "references") if phase in fresh}
     with contextlib.suppress(OSError):
         make_private(_path().parent)
         with changing(_path()):
             known = _read()
-            if encoding is not None and "load" in fresh:
-                known[_encoding_key(request, plan)] = {"encode": encoding}
+            if encoding and "load" in fresh:
+                before = _encoding_key(request, plan)
+                known[before] = {**known.pop(before, {}), **encoding}
             known[key] = {**known.pop(key, {}), **fresh}
             kept = dict(list(known.items())[-MOST_RUNS:])
             write_atomically(_path(), json.dumps({"version": __version__, "peaks": kept}, indent=0).encode())
@@ -63,7 +64,7 @@ def _encoding_key(request: GenerationRequest, plan: MemoryPlan) -> str:
     """What encoding depends on: not on the transformer, which comes after it, so that a comparison, whose prompt is
     encoded for the first of its pictures only, measures all of them."""
     facts = plan.facts
-    parts = [facts.keep_text_encoder, facts.dtype, facts.device, facts.guided, facts.text_tokens]
+    parts = [facts.keep_text_encoder, facts.dtype, facts.device, facts.guided, facts.text_tokens, facts.pictures]
     return json.dumps([request.model, *parts])
 
 

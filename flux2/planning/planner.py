@@ -29,7 +29,7 @@ from flux2.events import Phase
 from flux2.planning.budget import Budget
 from flux2.planning.decode_plan import decode_above, scores_of_a_chunk
 from flux2.planning.encode_plan import encode_above
-from flux2.planning.reference_plan import cache_bytes, latents_held, states_beside
+from flux2.planning.reference_plan import cache_bytes, latents_held, noise_held, states_beside
 from flux2.planning.run_facts import FILE_BYTES, RunFacts
 from flux2.request import QUANTIZATIONS, RESIDENCIES
 from flux2.store.configs import Networks
@@ -71,7 +71,7 @@ class MemoryPlan:
     """Bytes of the transformer's weights held while it computes: of all, or where it is streamed, of what is used and
     read ahead."""
     kept: int
-    """Bytes of these, and of cached references, that stay for the decode and the next run."""
+    """Bytes of these, of LoRAs, and of cached references, that stay for the decode and the next run."""
     embeddings: int
     """Bytes of the prompt's embeddings, held from the first phase to the last."""
     peaks: dict[Phase, int]
@@ -96,7 +96,7 @@ class MemoryPlan:
         peaks: dict[str, int] = {phase: peak for phase, peak in self.peaks.items() if phase in phases}
         for phase in ("encode", "references"):
             if phase in peaks and "load" not in phases:
-                peaks[phase] += self.weights
+                peaks[phase] += self.kept
         return peaks
 
     def without_transformer(self) -> MemoryPlan:
@@ -145,13 +145,13 @@ def _plan(networks: Networks, facts: RunFacts) -> MemoryPlan:
         load, read = weights if prepared else _load_peak(shapes, facts), 0
         denoise = weights + max(held + block, _modulating(shapes, facts))
     latents, cache = latents_held(networks.transformer, facts), cache_bytes(networks.transformer, facts)
-    known, kept = encoder + embeddings + latents, kept + cache
+    known, kept = encoder + embeddings + latents, kept + cache + facts.lora_bytes
     peaks: dict[Phase, int] = {"encode": encoder + _encode_peak(networks.text_encoder, facts)}
-    if facts.references:
+    if facts.pictures:
         peaks["references"] = encoder + embeddings + encode_above(networks.vae, facts)
     peaks |= {
-        "load": known + load,
-        "denoise": known + cache + denoise,
+        "load": known + facts.lora_bytes + load,
+        "denoise": known + facts.lora_bytes + cache + denoise,
         "decode": known + kept + decode_above(networks.vae, facts),
     }
     return MemoryPlan(facts, weights, kept, embeddings, peaks, read, read_if_prepared)
@@ -203,7 +203,9 @@ def _encode_peak(config: LanguageModelConfig, facts: RunFacts) -> int:
 
 def _denoise_held(config: Flux2TransformerConfig, facts: RunFacts) -> int:
     """What denoising holds beside the weights and the block at work: latents, conditioning, other prompts' states."""
-    latents = LATENTS * facts.image_tokens * config.in_channels * 4 + latents_held(config, facts)
+    latents = (
+        LATENTS * facts.image_tokens * config.in_channels * 4 + latents_held(config, facts) + noise_held(config, facts)
+    )
     others = (facts.prompts - 1) * _activation(config, facts) + states_beside(config, facts)
     return _conditioning(config, facts) + others + latents
 

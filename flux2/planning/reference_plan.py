@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from flux2.architecture.transformer import Flux2TransformerConfig
-from flux2.planning.run_facts import RunFacts
+from flux2.planning.run_facts import RunFacts, picture_tokens
 
 _FLOAT32 = 4
 
 
 def latents_held(config: Flux2TransformerConfig, facts: RunFacts) -> int:
     """Bytes of the latents of each picture, which stay for the next run with the same pictures."""
-    return facts.reference_tokens * config.in_channels * _FLOAT32
+    return picture_tokens(facts.pictures) * config.in_channels * _FLOAT32
+
+
+def noise_held(config: Flux2TransformerConfig, facts: RunFacts) -> int:
+    """Bytes of the first noise, which what is kept of a source is put back with after every step."""
+    return facts.image_tokens * config.in_channels * _FLOAT32 if facts.source else 0
 
 
 def cache_bytes(config: Flux2TransformerConfig, facts: RunFacts) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from flux2.architecture.limits import DTYPE_BYTES, TOKEN_PIXELS, DeviceType
@@ -39,8 +40,15 @@ class RunFacts:
     """0 for what the model was trained with."""
     references: tuple[Size, ...] = ()
     """Width and height of each reference picture as it is encoded, pixels."""
+    source: bool = False
+    """Whether a picture is changed itself, which is encoded at the size that is drawn."""
+    source_as_reference: bool = False
+    """Whether it is a reference besides."""
     caches_references: bool = False
     """Whether what the transformer makes of them is kept for all steps, in place of computing it in each."""
+
+    lora_bytes: int = 0
+    """Bytes of LoRAs beside the transformer's weights; what they compute on the way is too little to plan."""
 
     @property
     def compute_bytes(self) -> int:
@@ -51,8 +59,14 @@ class RunFacts:
         return (self.width // TOKEN_PIXELS) * (self.height // TOKEN_PIXELS)
 
     @property
+    def pictures(self) -> tuple[Size, ...]:
+        """Width and height of each picture that is encoded."""
+        return ((self.width, self.height), *self.references) if self.source else self.references
+
+    @property
     def reference_tokens(self) -> int:
-        return sum((width // TOKEN_PIXELS) * (height // TOKEN_PIXELS) for width, height in self.references)
+        """Tokens of what the transformer is told of."""
+        return picture_tokens(self.pictures if self.source_as_reference else self.references)
 
     @property
     def step_tokens(self) -> int:
@@ -67,3 +81,8 @@ class RunFacts:
     def widens(self) -> bool:
         """Whether weights are narrower than what is computed in, so that each is widened when it is used."""
         return self.compute_bytes > FILE_BYTES
+
+
+def picture_tokens(pictures: Iterable[Size]) -> int:
+    """Tokens of pictures of these sizes."""
+    return sum((width // TOKEN_PIXELS) * (height // TOKEN_PIXELS) for width, height in pictures)

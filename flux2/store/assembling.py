@@ -64,7 +64,7 @@ def assemble(
         RequestError: if it can't be told what it is of.
         CheckpointError: if a file is damaged, or no transformer of FLUX.2.
     """
-    contents = _transformer_of(place)
+    contents = transformer_of(place)
     name, by_name = choose_base(contents, base)
     if by_name:
         say(f"{place.name} is taken for {name} by its name; --base says otherwise.")
@@ -127,7 +127,12 @@ def local_rest(base: str, without: Collection[str]) -> Path | None:
     return next((folder for folder in folders if missing_file(folder, without) is None), None)
 
 
-def _transformer_of(place: Path) -> Contents:
+def transformer_of(place: Path) -> Contents:
+    """What a single file, or a folder that mflux saved, holds of a transformer.
+
+    Raises:
+        CheckpointError: if it is damaged, or something else.
+    """
     if not place.is_dir():
         contents = look_into(place)
         if contents.part != "transformer":

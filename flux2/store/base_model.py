@@ -19,6 +19,7 @@ from flux2.checkpoint.json_file import read_json
 from flux2.checkpoint.model_files import ModelFiles, PartFiles
 from flux2.checkpoint.single_file import Contents
 from flux2.errors import RequestError
+from flux2.humanize import either
 from flux2.paths import pocket_checkpoint
 from flux2.store.local import find_local, resolve_name
 from flux2.store.unknown_model import why_no_model
@@ -92,7 +93,7 @@ def choose_base(contents: Contents, said: str | None = None) -> tuple[str, bool]
         card = find_card(said)
         if card and fitting and card.name not in fitting:
             raise RequestError(
-                f"{contents.path} is a transformer of {' or '.join(fitting)} ({_told(contents)}), and not of "
+                f"{contents.path} is a transformer of {either(fitting)} ({_told(contents)}), and not of "
                 f"{card.name}; leave --base out, or name one of these."
             )
         return (card.name if card else said), False
@@ -104,9 +105,9 @@ def choose_base(contents: Contents, said: str | None = None) -> tuple[str, bool]
     if hint.base in fitting and "base" in hint.base:  # a distilled model's name says nothing of that
         return hint.base, True
     if fitting:
-        choices = " or ".join(f"--base {name} ({MODELS[name].steps} steps)" for name in fitting)
+        choices = either([f"--base {name} ({MODELS[name].steps} steps)" for name in fitting])
         raise RequestError(
-            f"{contents.path} is a transformer of {' or '.join(fitting)}, which its weights do not tell apart: say "
+            f"{contents.path} is a transformer of {either(fitting)}, which its weights do not tell apart: say "
             f"{choices}."
         )
     raise RequestError(

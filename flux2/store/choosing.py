@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flux2.architecture.model_names import suggestion
-from flux2.checkpoint.files import CHECKPOINT_PARTS, INDEX_FILE, TOKENIZER, Part
+from flux2.checkpoint.files import CHECKPOINT_PARTS, INDEX_FILE, TOKENIZER, VAE_FILES, Part
 from flux2.checkpoint.manifest import HubFile
 from flux2.checkpoint.missing import other_forms
 from flux2.checkpoint.tokenizer_files import TOKENIZER_FILE
@@ -30,12 +30,29 @@ def choose_files(repo: str, files: Sequence[HubFile], patterns: Sequence[str]) -
     if INDEX_FILE in patterns:
         _check_layout(repo, {file.path for file in kept})
         places = {f"{part.folder}/": part for part in CHECKPOINT_PARTS.values() if part.weights}
+    elif VAE_FILES[0] not in patterns:
+        return _one_by_itself(repo, kept)
     else:
         if not kept:
             raise CheckpointError(f"{repo} has no {patterns[0]}: it is no autoencoder in the diffusers layout.")
         places = {"": CHECKPOINT_PARTS["vae"], "vae/": CHECKPOINT_PARTS["vae"]}
     unread = {path for place, part in places.items() for path in _unread(repo, part, files, place)}
     return tuple(sorted((file for file in kept if file.path not in unread), key=lambda file: file.size))
+
+
+def _one_by_itself(repo: str, kept: Sequence[HubFile]) -> tuple[HubFile, ...]:
+    """A file of weights that is wanted by itself, with what lies beside it.
+
+    Raises:
+        CheckpointError: if there is none, or more than one.
+    """
+    weights = sorted(file.path for file in kept if file.path.endswith(".safetensors"))
+    if len(weights) != 1:
+        named = f"several ({', '.join(weights[:8])}); name one of them as {repo}:{weights[0]}" if weights else ""
+        raise CheckpointError(f"{repo} has {named or 'no such safetensors file; look at its page for the name'}.")
+    folder = weights[0].rpartition("/")[0]
+    beside = [file for file in kept if file.path.rpartition("/")[0] == folder]
+    return tuple(sorted(beside, key=lambda file: file.size))
 
 
 def _check_layout(repo: str, kept: set[str]) -> None:

@@ -12,6 +12,7 @@ from flux2.architecture.language_model import LanguageModelConfig
 from flux2.architecture.limits import MAX_TEXT_TOKENS
 from flux2.architecture.parts_fit import check_parts_fit
 from flux2.architecture.published import ARCHITECTURES
+from flux2.architecture.reference_caching import caches_references
 from flux2.architecture.text_encoder import find_text_encoder
 from flux2.architecture.transformer import Flux2TransformerConfig
 from flux2.checkpoint.files import read_length
@@ -36,6 +37,8 @@ class Networks:
     guidance: Guidance
     text_tokens: int = MAX_TEXT_TOKENS
     """Text tokens that it was trained with."""
+    caches_references: bool = False
+    """Whether it was trained for references whose keys and values are cached."""
     prepared: frozenset[str] = frozenset()
     """The levels that `flux2 quantize` has made files of."""
 
@@ -129,5 +132,6 @@ def networks_of(files: ModelFiles) -> Networks:
         vae=AutoencoderConfig.from_dict(vae.config, str(vae.config_path)),
         guidance=guidance_of(files.index),
         text_tokens=min(MAX_TEXT_TOKENS, trained_with),
+        caches_references=caches_references(files.index, files.place),
         prepared=prepared_levels(transformer.place),
     )

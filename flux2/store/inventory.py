@@ -18,6 +18,7 @@ from flux2.paths import quantized_folder
 from flux2.request import QUANTIZATIONS
 from flux2.store.configs import prepared_levels
 from flux2.store.local import default_model, find_local, lacking
+from flux2.store.weights_folder import WeightsFile, list_weights
 
 _BYTES_PER_WEIGHT = 2  # in the published files: bfloat16
 _LOCK_SECONDS = 0.05
@@ -36,7 +37,7 @@ class ModelEntry:
     repo: str
     """Hub repository; "" for the embedded one."""
     state: str
-    """"embedded", "ready", "partly" or "absent"."""
+    """"embedded", "ready", "partly" or "absent"; "file" for a single file of weights."""
     here: int
     """Bytes on this disk."""
     size: int
@@ -47,12 +48,14 @@ class ModelEntry:
     """Levels that `flux2 quantize` was run for."""
     default: bool
     """Whether it is used where no model is named."""
+    bases: tuple[str, ...] = ()
+    """Names of the models that a single file may be of: one where that is told."""
 
 
 def list_models() -> tuple[ModelEntry, ...]:
-    """All models of the catalog, as they are on this disk now."""
+    """All models of the catalog, as they are on this disk now, and the single files in the folder for them."""
     default = default_model()
-    return tuple(_entry(card, default) for card in MODELS.values())
+    return (*(_entry(card, default) for card in MODELS.values()), *map(_file_entry, list_weights()))
 
 
 def free_room() -> tuple[Path, int]:
@@ -151,6 +154,27 @@ def _entry(card: ModelCard, default: str) -> ModelEntry:
         folder=str(folder) if folder else "",
         prepared=tuple(level for level in QUANTIZATIONS if level in prepared),
         default=card.name == default,
+    )
+
+
+def _file_entry(file: WeightsFile) -> ModelEntry:
+    bases = (file.base,) if file.base else file.bases
+    card = MODELS[bases[0]] if bases else None
+    prepared = prepared_levels(file.path)
+    return ModelEntry(
+        name=str(file.path),
+        title=file.path.name,
+        parameters=round(card.parameters * 1e9) if card else 0,
+        licence=card.licence if card else "unknown licence",
+        gated=False,
+        repo="",
+        state="file",
+        here=file.size,
+        size=file.size,
+        folder=str(file.path.parent),
+        prepared=tuple(level for level in QUANTIZATIONS if level in prepared),
+        default=False,
+        bases=bases,
     )
 
 

@@ -8,7 +8,9 @@ from flux2.architecture.catalog import MODELS, find_card
 from flux2.architecture.model_names import catalog_name, repository_of
 from flux2.checkpoint.files import INDEX_FILE, missing_file, read_index
 from flux2.checkpoint.manifest import Manifest, storage
+from flux2.checkpoint.model_files import ENDINGS
 from flux2.errors import CheckpointError
+from flux2.folders import weights_dir
 from flux2.paths import expand, pocket_checkpoint
 
 _VAE_CONFIG = "config.json"
@@ -17,11 +19,25 @@ _VAE_CONFIG = "config.json"
 def resolve_name(model: str) -> str:
     """A model's name as the program has it, of what a user calls it: paths stay, other spellings become the catalog's.
 
+    What lies in the folder for single files may be called by its name there.
     `FLUX.2-klein-4B` is klein-4b, and the address of a repository's page its id. What is unknown is left as it is.
     """
     if not model or find_card(model) or exists(expand(model)):
         return model
+    if model.lower().endswith(ENDINGS) and (file := _in_weights_folder(model)):
+        return str(file)
     return catalog_name(model) or repository_of(model)
+
+
+def _in_weights_folder(name: str) -> Path | None:
+    """The file of this name in the folder for single files, or below: pictures tell no more of it."""
+    folder = weights_dir()
+    if exists(folder / name):
+        return folder / name
+    try:
+        return min((path for path in folder.rglob("*") if path.name == name), default=None)
+    except OSError:
+        return None
 
 
 def find_local(model: str) -> Path | None:

@@ -25,6 +25,8 @@ class ResolvedModel:
     card: ModelCard | None
     files: ModelFiles
     checkpoint: Checkpoint
+    base: str | None = None
+    """What a single file is of, by name; None for a model that is whole by itself."""
 
     def networks(self) -> Networks:
         """What its configs say, for the planner; which levels `flux2 quantize` has made files of is looked up now."""
@@ -73,4 +75,5 @@ def resolve_model(
         found = local_vae(resolve_name(vae)) or find_vae(resolve_name(vae), say, on_progress, should_stop)
         other = vae_in(found, files.parts["vae"])
     files = with_others(files, other, text_encoder)
-    return ResolvedModel(name=str(place or known), card=card, files=files, checkpoint=open_files(files))
+    of = model.name if place else None
+    return ResolvedModel(name=str(place or known), card=card, files=files, checkpoint=open_files(files), base=of)

@@ -8,6 +8,7 @@ from functools import singledispatchmethod
 from typing import Any
 
 from flux2.asker import Asker
+from flux2.pictures.attachments import check_there
 from flux2.worker import commands as cmd
 from flux2.worker.downloads import Downloads
 from flux2.worker.scheduler import Scheduler
@@ -48,6 +49,7 @@ class CommandHandlers:
 
     @carry_out.register
     def _enqueue(self, command: cmd.Enqueue, asker: Asker) -> cmd.Queued:
+        check_there(command.request.attachments)
         return cmd.Queued(self._scheduler.enqueue(command.request, asker))
 
     @carry_out.register
@@ -63,6 +65,7 @@ class CommandHandlers:
 
     @carry_out.register
     def _replace(self, command: cmd.Replace, asker: Asker) -> None:
+        check_there(command.request.attachments)
         self._scheduler.replace(command.run, command.request, asker)
 
     @carry_out.register

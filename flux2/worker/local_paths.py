@@ -8,7 +8,7 @@ from typing import Any
 
 from flux2.architecture.catalog import find_card
 from flux2.folders import pictures_dir
-from flux2.loras import Lora
+from flux2.inputs.loras import Lora
 from flux2.paths import expand
 from flux2.request import GenerationRequest
 from flux2.request_fields import said_of

@@ -205,7 +205,7 @@ def _end(
 
 def _asked(journal: Journal, run: str) -> GenerationRequest:
     """What a run was to make. Raises one of `_UNREADABLE`."""
-    return GenerationRequest.from_dict(json.loads(read_own(journal.request_file(run)))).validated()
+    return GenerationRequest.from_kept(json.loads(read_own(journal.request_file(run)))).validated()
 
 
 def _left_of(

@@ -53,7 +53,7 @@ class UnfinishedRun:
             raise ValueError("it has no request")
         return cls(
             run=data["id"],
-            request=GenerationRequest.from_dict(data["request"]).validated(),
+            request=GenerationRequest.from_kept(data["request"]).validated(),
             reason=data["reason"],
             step=data["step"],
             steps=data["steps"],
@@ -69,7 +69,7 @@ def unfinished(
     request = asked
     if started:
         try:
-            request = GenerationRequest.from_dict(started.request).validated()
+            request = GenerationRequest.from_kept(started.request).validated()
         except RequestError:  # a damaged line
             started = None
     steps = request.steps or 0 if started else 0

@@ -30,10 +30,10 @@ def story(job: Job, clock: Callable[[], float], pictures: Path) -> Iterator[list
     request = job.request.to_dict() | {"steps": steps, "seed": job.request.seed or 1}
     yield [
         ev.RunStarted(
-            run=run, time=began, request=request, phases=ev.PHASES, planned=PLANNED, first_step=job.first_step
+            run=run, time=began, request=request, phases=ev.PHASES_OF_TEXT, planned=PLANNED, first_step=job.first_step
         )
     ]
-    for phase in ev.PHASES:
+    for phase in ev.PHASES_OF_TEXT:
         started = clock()
         turns: list[list[ev.Event]] = [[ev.PhaseStarted(run=run, time=started, phase=phase, memory=memory(2.0))]]
         if phase == "denoise":
@@ -53,7 +53,7 @@ def story(job: Job, clock: Callable[[], float], pictures: Path) -> Iterator[list
             path=str(path),
             seed=1,
             seconds=clock() - began,
-            peaks=dict.fromkeys(ev.PHASES, 2 * GB),
+            peaks=dict.fromkeys(ev.PHASES_OF_TEXT, 2 * GB),
             timings={"denoise": 2.0},
         )
     ]

@@ -40,7 +40,7 @@ class EngineRun:
 
 
 def generate(run: Recording, *, dtype: str = "float32", quantization: str = "bf16", **changed: Any) -> EngineRun:
-    """The public pipeline with the recording's noise, and its arguments but for those `changed`."""
+    """The public pipeline with the recording's noise, unless `changed` says otherwise, and its arguments likewise."""
     sigmas: list[float] = []
     latents: list[np.ndarray] = []
 
@@ -49,8 +49,8 @@ def generate(run: Recording, *, dtype: str = "float32", quantization: str = "bf1
         latents.append(np.array(tensors["latents"]))
 
     pipe = Flux2Pipeline.from_pretrained(run.checkpoint, dtype=dtype, quantization=quantization, vae=run.vae)
-    arguments = {name: run.arguments[name] for name in ARGUMENTS} | changed
-    output = pipe(**arguments, latents=run["noise"], callback_on_step_end=keep)
+    arguments = {name: run.arguments[name] for name in ARGUMENTS} | {"latents": run["noise"]} | changed
+    output = pipe(**arguments, callback_on_step_end=keep)
     return EngineRun(sigmas, np.stack(latents), np.asarray(output.images[0]))
 
 

@@ -93,6 +93,6 @@ def recorded_schedules() -> list[dict[str, Any]]:
 ALL_RUNS = sorted(
     path.relative_to(RECORDINGS).with_suffix("").as_posix()
     for path in RECORDINGS.glob("*/*.json")
-    if path.parent != POCKET
+    if (path.parent / "checkpoint").is_dir()
 )
 RUNS_WITH_BLOCKS = [name for name in ALL_RUNS if recording(name).arguments["blocks"]]

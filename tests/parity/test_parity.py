@@ -22,6 +22,15 @@ def test_every_step_and_the_picture(name: str) -> None:
     assert engine.differences(run, engine.generate(run), engine.encode(run)) == {}
 
 
+@pytest.mark.parametrize("name", ["distilled/wide", "base/guided", "dev/tall"])
+def test_a_seed_draws_what_it_draws_in_diffusers(name: str) -> None:
+    """The recordings' noise is that of `torch.Generator("cpu")` with the run's seed, which alone is handed over."""
+    run = recording(name)
+    seed = run.arguments["seed"]
+    assert engine.differences(run, engine.generate(run, latents=None, seed=seed), {}) == {}
+    assert "image" in engine.differences(run, engine.generate(run, latents=None, seed=seed + 1), {})
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("name", RUNS_WITH_BLOCKS)
 def test_fewer_bits_cost_what_they_cost_diffusers(name: str, dtype: str) -> None:

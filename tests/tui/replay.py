@@ -203,7 +203,7 @@ def events_of_a_run(until_step: int = 12, steps: int = 12, step_seconds: float =
     """Encode, load, denoise up to a step, and where that is the last one, decode and save: readings at 4 Hz."""
     events: list[ev.Event] = []
     story = Story(events)
-    story.add(ev.RunStarted, request=REQUEST | {"steps": steps}, phases=ev.PHASES, planned=PLANNED)
+    story.add(ev.RunStarted, request=REQUEST | {"steps": steps}, phases=ev.PHASES_OF_TEXT, planned=PLANNED)
     story.phase("encode", 6.0, lambda t: 8.2 * min(1, t * 3) + 0.3, end=0.3, unit="layers")
     story.phase("load", 24.0, lambda t: 0.3 + 5.4 * t, end=5.7, peak_above=1.4, unit="tensors")
     story.begin("denoise", 5.7)

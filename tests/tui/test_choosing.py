@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from flux2.architecture.catalog import MODELS
 from flux2.paths import state_dir
 from tests.tui.replay import ReplayBackend, mid_run
 from tests.tui.screen import running, settled, text_of
+from tests.unit.single_files import transformer_of_zeros
 from tui.screens.menu import Menu
 from tui.screens.sampling import SamplingDialog
 from tui.state.choices import Choices, load_choices, save_choices
@@ -51,6 +54,29 @@ async def test_menus_put_their_answer_into_the_choices(
         await settled(pilot)
         assert app.screen is app.dashboard
         assert read(app.choices) == expected
+
+
+async def test_a_file_that_two_models_have_the_shapes_of_is_asked_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLUX2_WEIGHTS", str(tmp_path))
+    named, mine = (transformer_of_zeros(tmp_path / name, "klein-4b") for name in ("klein-base-4b.sft", "mine.sft"))
+    async with running(ReplayBackend(), size=(120, 50)) as (app, pilot):
+        await pilot.press("escape", "m")
+        await settled(pilot)
+        assert "a file of klein-4b or klein-base-4b" in text_of(app)
+        await pilot.press(*["down"] * len(MODELS), "enter")
+        await settled(pilot)
+        assert (app.choices.model, app.choices.base, app.choices.step_count) == (str(named), "klein-base-4b", 50)
+        await pilot.press("m", *["down"], "enter")
+        await settled(pilot)
+        assert "mine.sft is of" in text_of(app)
+        await pilot.press("a")
+        await settled(pilot)
+        assert (app.choices.model, app.choices.base, app.choices.step_count) == (str(mine), "klein-4b", 4)
+        await pilot.press("m", "a")
+        await settled(pilot)
+        assert (app.choices.model, app.choices.base) == ("pocket", None)
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ async def test_a_failed_one_says_why_and_r_queues_it_again(folder: Path) -> None
         request = backend.enqueued[0].to_dict()
         backend.feed(
             ev.QueueChanged(items=({"id": "r1", "state": "running", "request": request},)),
-            ev.RunStarted(run="r1", request=request, phases=ev.PHASES),
+            ev.RunStarted(run="r1", request=request, phases=ev.PHASES_OF_TEXT),
             ev.RunFailed(run="r1", message="The disk is full."),
             ev.QueueChanged(items=()),
         )
@@ -147,7 +147,7 @@ async def test_picked_pictures_are_compared_with_each_other(folder: Path) -> Non
 async def test_the_dashboards_keys_compare_and_mark_its_last_picture(folder: Path) -> None:
     path = made(folder, "bf16")
     backend = ReplayBackend(
-        past=(ev.RunStarted(run="r0", request=FOX.to_dict(), phases=ev.PHASES), finished("r0", path))
+        past=(ev.RunStarted(run="r0", request=FOX.to_dict(), phases=ev.PHASES_OF_TEXT), finished("r0", path))
     )
     async with running(backend) as (app, pilot):
         await pilot.press("escape", "f")

@@ -59,7 +59,9 @@ async def test_the_help_is_readable_in_a_narrow_terminal() -> None:
 def resumed(after: int = 3, *, steps: int = 12) -> list[ev.Event]:
     """A run that was taken up after so many steps, none of which this worker has seen."""
     story = Story([])
-    story.add(ev.RunStarted, request=REQUEST | {"steps": steps}, phases=ev.PHASES, planned=PLANNED, first_step=after)
+    story.add(
+        ev.RunStarted, request=REQUEST | {"steps": steps}, phases=ev.PHASES_OF_TEXT, planned=PLANNED, first_step=after
+    )
     story.begin("denoise", 5.7)
     return story.events
 

@@ -17,7 +17,7 @@ from tui.app import Flux2App
 from tui.screens.models import ModelsScreen
 
 SMALL = (80, 24)
-NAMES = ["pocket", "klein-4b", "klein-9b", "klein-base-4b", "klein-base-9b", "dev"]
+NAMES = ["pocket", "klein-4b", "klein-9b", "klein-9b-kv", "klein-base-4b", "klein-base-9b", "dev"]
 
 
 @pytest.fixture(autouse=True)

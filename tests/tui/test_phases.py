@@ -110,7 +110,7 @@ async def test_the_limit_is_the_users_own_where_they_set_one(monkeypatch: pytest
 
 async def test_without_a_plan_none_is_shown() -> None:
     past = [event for event in events_of_a_run(7) if not isinstance(event, ev.RunStarted)]
-    started = ev.RunStarted(run="r1", time=START, request={"steps": 12}, phases=ev.PHASES)
+    started = ev.RunStarted(run="r1", time=START, request={"steps": 12}, phases=ev.PHASES_OF_TEXT)
     async with running(ReplayBackend(past=(started, *past)), size=(200, 60)) as (app, _):
         assert "plan " not in app.dashboard.memory.heading.detail.plain
         assert "13.8" not in text_of(app)

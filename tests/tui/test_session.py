@@ -45,11 +45,11 @@ def test_only_the_newest_of_several_runs_is_drawn() -> None:
 
 def test_the_next_run_knows_how_long_the_last_pictures_tail_took() -> None:
     session = session_after(events_of_a_run())
-    session.apply(ev.RunStarted(run="r2", time=START + 200, request=dict(REQUEST), phases=ev.PHASES))
+    session.apply(ev.RunStarted(run="r2", time=START + 200, request=dict(REQUEST), phases=ev.PHASES_OF_TEXT))
     assert session.run is not None
     assert session.run.tail_seconds == pytest.approx(5.4)
     other = REQUEST | {"width": 512, "height": 512}
-    session.apply(ev.RunStarted(run="r3", time=START + 300, request=other, phases=ev.PHASES))
+    session.apply(ev.RunStarted(run="r3", time=START + 300, request=other, phases=ev.PHASES_OF_TEXT))
     assert session.run.tail_seconds == 0.0
 
 

@@ -13,10 +13,11 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 
+from flux2.architecture.published import ARCHITECTURES
 from flux2.backend.mlx import mx
 from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.safetensors_file import dtype_name, read_tensor
-from tests.unit.checkpoints import write_raw
+from tests.unit.checkpoints import sparse_safetensors, write_raw
 
 Weights = dict[str, mx.array]
 RECORDINGS = Path(__file__).parents[1] / "parity" / "recordings"
@@ -221,3 +222,16 @@ _MFLUX: dict[str, Callable[[str], str]] = {
     "text_encoder": lambda name: name.removeprefix("model."),
 }
 """mflux's name of a tensor, by the part that it is of."""
+
+
+def transformer_of_zeros(path: Path, model: str) -> Path:
+    """A file of this model's size, of holes, under BFL's names."""
+    shapes = ARCHITECTURES[model].shapes()["transformer"]
+    small = {name: mx.zeros((1, 1)) for name in shapes}
+    names = bfl_transformer({name: tensor for name, tensor in small.items() if "norm_out" not in name})
+    found = {name: (shapes.get(name) or (1, 1)) for name in names}
+    width = shapes["x_embedder.weight"][0]
+    found |= {"img_in.weight": (width, 128), "double_blocks.0.img_attn.norm.query_norm.scale": (128,)}
+    found |= {"double_blocks.0.img_mlp.0.weight": (6 * width, width)}
+    sparse_safetensors(path, found)
+    return path

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from grimp import build_graph
 
+from flux2.cli import COMMANDS
+
 ROOT = Path(__file__).parents[2]
 TOP_LEVEL = {"pyproject.toml", "README.md", "LICENSE", "tui", "flux2", "themes", "tests"}
 HEAVY = {"mlx", "transformers", "torch", "diffusers"}
@@ -55,6 +57,23 @@ def loaded_by(code: str) -> set[str]:
 )
 def test_imports_stay_on_their_side(code: str, forbidden: set[str]) -> None:
     assert not loaded_by(code) & forbidden
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needed"), [(["--help"], set()), (["info", "gone.png"], {"info"}), (["worker", "-h"], {"worker"})]
+)
+def test_a_command_waits_for_no_other_to_be_imported(arguments: list[str], needed: set[str]) -> None:
+    program = (
+        f"import sys; from flux2.cli import main\ntry: main({arguments})\nexcept SystemExit: pass\n"
+        "print(*[name.removeprefix('flux2.commands.') for name in sys.modules if name.startswith('flux2.commands.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(done.stdout.splitlines()[-1].split()) & COMMANDS.keys() == needed
+
+
+def test_every_command_has_its_line_in_the_help() -> None:
+    modules = (ROOT / "flux2" / "commands").glob("*.py")
+    assert COMMANDS.keys() == {path.stem for path in modules if "\ndef fill(" in path.read_text("utf-8")}
 
 
 @pytest.mark.parametrize(("folder", "most"), [("flux2", 20), ("tui", 6)])

@@ -60,7 +60,7 @@ LINE = "Steps: 20, Sampler: Euler, CFG scale: 4, Seed: 42, Size: 768x512"
             f"a fox <lora:fur:0.8>, <lyco:eyes:1> snow\n{LINE}",
             "AUTOMATIC1111",
             {"prompt": "a fox, snow"},
-            ["LoRA fur at 0.8 (LoRAs are not applied)", "LoRA eyes (LoRAs"],
+            ["LoRA fur at 0.8 (it is not in the folder for LoRAs)", "LoRA eyes (it is not"],
         ),
         (f"a fox <3 <b> <lora> a<b\n{LINE}", "AUTOMATIC1111", {"prompt": "a fox <3 <b> <lora> a<b"}, []),
         (
@@ -106,7 +106,10 @@ LINE = "Steps: 20, Sampler: Euler, CFG scale: 4, Seed: 42, Size: 768x512"
             f"a fox\n{LINE}, Denoising strength: 0.5, Hires upscale: 2",
             "AUTOMATIC1111",
             TAKEN,
-            ["Denoising strength 0.5 (pictures start from noise here)", "Hires upscale 2 (there is no such"],
+            [
+                "Denoising strength 0.5 (the picture that it began with is not in the file)",
+                "Hires upscale 2 (there is no such",
+            ],
         ),
         (
             'a fox\nSteps: 20, Note: "unclosed, Seed: 42, Size: 768x512',

@@ -257,7 +257,7 @@ def test_a_missing_file_and_a_huge_one(tmp_path: Path) -> None:
 def test_fields_of_later_versions_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "later.png"
     path.write_bytes(_png((b"tEXt", b'flux2\0{"prompt": "fox", "schema": 9, "sparkle": true}')))
-    assert read_metadata(path).request == GenerationRequest(prompt="fox")
+    assert read_metadata(path).request == GenerationRequest(prompt="fox", noise="mlx")
 
 
 def test_pixels_come_back(tmp_path: Path) -> None:

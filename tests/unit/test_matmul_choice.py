@@ -12,8 +12,9 @@ from flux2.backend.chip import read_chip
 from flux2.backend.mlx import mx, nn
 from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.networks import TRANSFORMER, NetworkSource
+from flux2.denoise.noise import torch_noise
 from flux2.denoise.schedule import SchedulerConfig
-from flux2.denoise.steps import DenoisingPlan, condition, denoise, initial_noise, pack
+from flux2.denoise.steps import DenoisingPlan, condition, denoise, pack
 from flux2.denoise.transformer_loading import TransformerLoader
 from flux2.models.layers import outputs
 from flux2.paths import cache_dir, pocket_checkpoint
@@ -206,5 +207,5 @@ def test_a_run_measures_what_its_steps_multiply(monkeypatch: pytest.MonkeyPatch)
 
         conditioning = condition(ready.network, plan)
         monkeypatch.setattr("flux2.quantization.linear.multiply", watch)
-        next(denoise(ready.network, pack(initial_noise(0, 128, 256, 128)), plan, conditioning))
+        next(denoise(ready.network, pack(mx.array(torch_noise(0, (1, 128, 16, 8)))), plan, conditioning))
     assert used == set(asked)

@@ -25,6 +25,7 @@ SPELLINGS = {
         "hf://black-forest-labs/FLUX.2-klein-4B",
         "models--black-forest-labs--FLUX.2-klein-4B",
     ),
+    "klein-9b-kv": ("klein-9b-kv", "FLUX.2-klein-9b-kv", "flux2-klein-9b-kv", "black-forest-labs/FLUX.2-klein-9b-kv"),
     "klein-base-9b": ("klein-base-9b", "flux_2_klein_9b_base", "klein-9b-base", "FLUX.2-klein-base-9B"),
     "dev": ("dev", "Dev", "flux2-dev", "FLUX.2-dev", "flux2dev", "FLUX.2 [dev]"),
     "pocket": ("pocket", "Pocket"),
@@ -47,7 +48,6 @@ def test_a_users_spelling_of_a_catalog_model(name: str, meant: str) -> None:
         "pocketMonsters_v1",
         "sdxl_develop",
         "klein",
-        "klein-9b-kv",
         "flux-2-klein-4b-fp8.safetensors",  # a file, or a repository of its own
         "black-forest-labs/FLUX.2-klein-9b-fp8",
         "me/FLUX.2-klein-4B",  # somebody's own repository
@@ -73,7 +73,7 @@ def test_another_model_is_not_taken_for_one_of_the_catalog(name: str) -> None:
         ("flux2/dev.safetensors", "FLUX.2 dev", "dev", "dev"),
         ("unet\\FLUX2\\klein-9b.safetensors", "FLUX.2 klein 9B", "klein-9b", "klein-9b"),
         ("flux2-dev [a1b2c3d4e5]", "FLUX.2 dev", "dev", "dev"),
-        ("flux-2-klein-9b-kv-fp8", "FLUX.2 klein 9B KV", "", "klein-9b"),
+        ("flux-2-klein-9b-kv-fp8", "FLUX.2 klein 9B KV", "klein-9b-kv", "klein-9b-kv"),
         ("fal/FLUX.2-dev-Turbo", "FLUX.2 dev", "", "dev"),
         ("foxMix_klein9b_v2.safetensors", "FLUX.2 klein 9B", "", "klein-9b"),
         ("flux1-dev-fp8.safetensors", "FLUX.1 dev", "", ""),
@@ -106,7 +106,6 @@ def test_other_programs_names(name: str, family: str, card: str, base: str) -> N
         ("klien-4b", "klein-4b"),
         ("flux2-klein-4", "klein-4b"),
         ("klein-4b-anime", "klein-4b"),
-        ("klein-9b-kv", "klein-9b"),
         ("klein", "klein-4b"),
         ("pockett", "pocket"),
         ("devv", "dev"),

@@ -22,4 +22,4 @@ def test_a_network_that_is_let_go_of_is_gone() -> None:
         return psutil.Process().memory_info().rss - before
 
     grown(10)
-    assert grown(80) < 16 << 20
+    assert grown(40) < 8 << 20

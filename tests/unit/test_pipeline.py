@@ -412,7 +412,7 @@ def test_warnings_that_nobody_is_told_of_are_pythons(pipe: Flux2Pipeline) -> Non
 def test_a_second_pass_begins_above_guidance_1(base: Flux2Pipeline, guidance: float, passes: int) -> None:
     """In the engine and in the plan alike: at 1 the negative prompt would weigh nothing."""
     assert len(base._texts(PROMPT, "blurry", guidance)) == passes
-    request = GenerationRequest(prompt=PROMPT, model=str(base.checkpoint.folder), guidance=guidance)
+    request = GenerationRequest(prompt=PROMPT, model=str(base.checkpoint.place), guidance=guidance)
     assert facts_of(request, find_networks(request.model), Engine()).prompts == passes
 
 

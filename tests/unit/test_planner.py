@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,8 @@ from tests.unit.checkpoints import resident
 
 MIB = 2**20
 MEASUREMENTS = 3
+"""Runs of which that counts for each phase whose peak is nearest to the plan: MLX computes on a thread of its own, so
+that what was used last is let go of sooner in one run than in the next, which for networks as small as these shows."""
 SLACK = {"resident": 0.25, "streamed": 1.0}
 """MiB, for what is too small to plan: allocations of a few bytes, tables of angles; and, where weights come and go,
 which of these small arrays the thread that computes has let go of when the next ones are made."""
@@ -132,21 +135,20 @@ def test_every_phase_is_within_five_percent(
             text_tokens=cell.tokens or 0,
         ),
     )
-    measured = peaks_like(dict(planned.peaks), replace(cell, parts=("generate",)))
-    assert {phase: round(peak / MIB, 1) for phase, peak in planned.peaks.items()} == {
-        phase: pytest.approx(peak / MIB, rel=0.05, abs=SLACK[residency]) for phase, peak in measured.items()
-    }
-
-
-def peaks_like(planned: dict[str, int], cell: Cell) -> dict[str, int]:
-    """The peak of each phase in a few runs that is nearest to the plan: MLX computes on a thread of its own, so that
-    what was used last is let go of sooner in one run than in the next, which for networks as small as these shows.
-    """
-    runs = []
+    said = {phase: round(peak / MIB, 1) for phase, peak in planned.peaks.items()}
+    nearest = dict.fromkeys(said, math.inf)
     for _ in range(MEASUREMENTS):
-        others = resident()
-        runs.append({phase: peak - others for phase, peak in measure(cell).phase_peaks.items()})
-    return {phase: min((run[phase] for run in runs), key=lambda peak: abs(peak - planned[phase])) for phase in runs[0]}
+        for phase, peak in peaks_of(replace(cell, parts=("generate",))).items():
+            nearest[phase] = min(nearest[phase], peak / MIB, key=lambda peak: abs(peak - said[phase]))
+        taken = {phase: pytest.approx(peak, rel=0.05, abs=SLACK[residency]) for phase, peak in nearest.items()}
+        if said == taken:
+            break
+    assert said == taken
+
+
+def peaks_of(cell: Cell) -> dict[str, int]:
+    others = resident()
+    return {phase: peak - others for phase, peak in measure(cell).phase_peaks.items()}
 
 
 def test_more_of_anything_takes_more() -> None:

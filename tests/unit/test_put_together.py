@@ -10,19 +10,23 @@ import numpy as np
 import pytest
 
 from flux2 import Flux2Pipeline
-from flux2.architecture.published import ARCHITECTURES
 from flux2.backend.mlx import mx
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, NetworkSource
+from flux2.cli import main
 from flux2.errors import CheckpointError, Flux2Error, RequestError
+from flux2.generate import generate
 from flux2.paths import pocket_checkpoint
+from flux2.pictures.images import read_metadata
 from flux2.planning.planner import plan
 from flux2.planning.run_facts import RunFacts
 from flux2.quantization.from_disk import find_prequantized
 from flux2.quantization.linear import MODES
 from flux2.quantization.to_disk import quantize_transformer
+from flux2.request import GenerationRequest
 from flux2.store.configs import find_networks
+from flux2.store.inventory import list_models
+from flux2.store.local import resolve_name
 from flux2.store.resolved import resolve_model
-from tests.unit.checkpoints import sparse_safetensors
 from tests.unit.single_files import (
     RECORDINGS,
     behind,
@@ -34,6 +38,7 @@ from tests.unit.single_files import (
     save_mflux,
     save_typed,
     tensors_of,
+    transformer_of_zeros,
 )
 
 POCKET = pocket_checkpoint()
@@ -133,19 +138,6 @@ def test_what_mflux_saved_draws(tmp_path: Path, whole: np.ndarray) -> None:
 # --- what a file is of ------------------------------------------------------------------------------------------------
 
 
-def zeros(path: Path, model: str) -> Path:
-    """A file of this model's size, of holes, under BFL's names."""
-    shapes = ARCHITECTURES[model].shapes()["transformer"]
-    small = {name: mx.zeros((1, 1)) for name in shapes}
-    names = bfl_transformer({name: tensor for name, tensor in small.items() if "norm_out" not in name})
-    found = {name: (shapes.get(name) or (1, 1)) for name in names}
-    width = shapes["x_embedder.weight"][0]
-    found |= {"img_in.weight": (width, 128), "double_blocks.0.img_attn.norm.query_norm.scale": (128,)}
-    found |= {"double_blocks.0.img_mlp.0.weight": (6 * width, width)}
-    sparse_safetensors(path, found)
-    return path
-
-
 @pytest.mark.parametrize(
     ("model", "name", "said", "meant"),
     [
@@ -160,7 +152,7 @@ def zeros(path: Path, model: str) -> Path:
 def test_shapes_tell_the_family_and_names_are_hints(
     tmp_path: Path, model: str, name: str, said: str | None, meant: str
 ) -> None:
-    networks = find_networks(str(zeros(tmp_path / name, model)), base=said)
+    networks = find_networks(str(transformer_of_zeros(tmp_path / name, model)), base=said)
     assert networks == find_networks(meant)
 
 
@@ -169,7 +161,7 @@ def test_shapes_tell_the_family_and_names_are_hints(
     [
         ("klein-4b", "my-merge-v2.safetensors", None, r"say --base klein-4b \(4 steps\) or --base klein-base-4b \(50"),
         ("klein-4b", "flux-2-klein-9b.safetensors", None, "say --base klein-4b"),
-        ("klein-9b", "x.safetensors", "klein-4b", r"of klein-9b or klein-base-9b \(width 4096.*not of klein-4b"),
+        ("klein-9b", "x.safetensors", "klein-4b", r"of klein-9b, .* or klein-base-9b \(width 4096.*not of klein-4b"),
         ("klein-9b", "x.safetensors", "klein-5b", "--base: There is no model or folder 'klein-5b'; did you mean klein"),
     ],
 )
@@ -177,7 +169,7 @@ def test_where_nothing_tells_the_option_is_named(
     tmp_path: Path, model: str, name: str, said: str | None, sentence: str
 ) -> None:
     with pytest.raises(RequestError, match=sentence):
-        find_networks(str(zeros(tmp_path / name, model)), base=said)
+        find_networks(str(transformer_of_zeros(tmp_path / name, model)), base=said)
 
 
 def test_a_size_that_nobody_knows_needs_a_base(tmp_path: Path) -> None:
@@ -192,6 +184,39 @@ def test_a_size_that_nobody_knows_needs_a_base(tmp_path: Path) -> None:
 def test_a_base_is_for_files_alone() -> None:
     with pytest.raises(RequestError, match="--base says what a single file is of, and pocket is none"):
         resolve_model("pocket", base="pocket")
+
+
+# --- the folder for them ----------------------------------------------------------------------------------------------
+
+
+def test_the_folder_for_files_is_listed(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FLUX2_WEIGHTS", str(tmp_path))
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet" / "mine.safetensors").symlink_to(file)
+    transformer_of_zeros(tmp_path / "my-merge.safetensors", "klein-4b")
+    save(tmp_path / "a-lora.safetensors", {"x.lora_A.weight": mx.zeros((2, 2))})
+    (tmp_path / "half.gguf").write_bytes(b"GGUF")
+    (tmp_path / "gone.gguf").symlink_to(tmp_path / "nowhere")
+    found = {entry.title: entry for entry in list_models() if entry.state == "file"}
+    assert {title: entry.bases for title, entry in found.items()} == {
+        "mine.safetensors": ("pocket",),
+        "my-merge.safetensors": ("klein-4b", "klein-base-4b"),
+    }
+    assert found["mine.safetensors"].size == file.stat().st_size
+    assert main(["models"]) == 0
+    assert "/unet, of pocket" in capsys.readouterr().out
+    for name in ("unet/mine.safetensors", "mine.safetensors"):
+        assert resolve_name(name) == str(tmp_path / "unet" / "mine.safetensors")
+    assert resolve_name("klein-4b") == "klein-4b"
+
+
+def test_a_request_says_what_its_file_is_of(tmp_path: Path, file: Path) -> None:
+    """So that the picture tells it, and the next run does not go by a name."""
+    request = GenerationRequest(prompt="a fox", model=str(file), width=64, height=64, steps=1, output=f"{tmp_path}/")
+    finished = generate(request)
+    assert read_metadata(Path(finished.path)).request.base == "pocket"
 
 
 # --- what can't be read -----------------------------------------------------------------------------------------------

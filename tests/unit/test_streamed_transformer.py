@@ -21,8 +21,9 @@ from flux2.checkpoint.layout import open_checkpoint
 from flux2.checkpoint.loading import CheckpointWeights
 from flux2.checkpoint.networks import TRANSFORMER, NetworkSource
 from flux2.checkpoint.safetensors_file import read_tensor
+from flux2.denoise.noise import torch_noise
 from flux2.denoise.schedule import SchedulerConfig
-from flux2.denoise.steps import DenoisingPlan, condition, denoise, initial_noise, pack
+from flux2.denoise.steps import DenoisingPlan, condition, denoise, pack
 from flux2.denoise.streamed_transformer import first_bytes, streamed_transformer
 from flux2.denoise.transformer_loading import TransformerLoader
 from flux2.errors import CheckpointError, GenerationCancelled, RequestError
@@ -68,7 +69,7 @@ def plan_for(
 
 
 def noise_for(source: NetworkSource) -> mx.array:
-    return pack(initial_noise(3, source.config.in_channels, 32, 48))
+    return pack(mx.array(torch_noise(3, (1, source.config.in_channels, 2, 3))))
 
 
 def resident_latents(source: NetworkSource, level: str, prompts: int) -> list[mx.array]:

@@ -42,7 +42,7 @@ async def test_a_picture_is_made_and_the_model_kept_until_it_is_unloaded(home: H
     finished = heard[-1]
     assert isinstance(finished, ev.RunFinished), finished
     phases = [event.phase for event in of_type(heard, ev.PhaseFinished, run)]
-    assert phases == list(ev.PHASES)
+    assert phases == list(ev.PHASES_OF_TEXT)
     assert len(of_type(heard, ev.StepFinished, run)) == len(of_type(heard, ev.Preview, run)) == SMALL.steps
     assert Path(finished.path).is_relative_to(home.folder / "pictures")
     assert read_metadata(Path(finished.path)).request == replace(SMALL, guidance=1.0)

@@ -139,10 +139,10 @@ async def test_a_worker_told_to_leave_offers_its_run_and_a_cancelled_one_is_gone
     assert "SIGTERM" in offer["reason"]
 
 
-PAIRS = [(how, ev.PHASES[place % len(ev.PHASES)]) for place, how in enumerate(DEATHS)]
+PAIRS = [(how, ev.PHASES_OF_TEXT[place % len(ev.PHASES_OF_TEXT)]) for place, how in enumerate(DEATHS)]
 """Every phase and every way once; all of their combinations with FLUX2_ALL_FAULTS=1."""
 if os.environ.get("FLUX2_ALL_FAULTS"):
-    PAIRS = list(itertools.product(DEATHS, ev.PHASES))
+    PAIRS = list(itertools.product(DEATHS, ev.PHASES_OF_TEXT))
 
 
 @pytest.mark.parametrize(("how", "phase"), PAIRS)

@@ -8,7 +8,7 @@ from textual.content import Content
 
 from flux2.events import DownloadProgress
 from flux2.folders import models_dir_variable
-from flux2.humanize import clock, parameters, printable
+from flux2.humanize import clock, either, parameters, printable
 from flux2.store.inventory import ModelEntry
 from tui.lines.text import gigabytes
 from tui.terminal.glyphs import Glyphs
@@ -45,7 +45,7 @@ def state(entry: ModelEntry, download: DownloadProgress | None) -> Piece:
     match entry.state:
         case "embedded":
             return "in the program", "$success"
-        case "ready":
+        case "ready" | "file":
             return "here", "$success"
         case "partly":
             failed = ", failed" if download and download.state == "failed" else ""
@@ -89,6 +89,10 @@ def _next(entry: ModelEntry, download: DownloadProgress | None, free: int, glyph
         return
     if entry.state == "embedded":
         yield [("It comes with this program: nothing to download.", "$muted")]
+        return
+    if entry.state == "file":
+        of = either(entry.bases) if entry.bases else "no model that is known here"
+        yield [(f"{gigabytes(entry.size)} GB, of {of}, in {printable(entry.folder)}", "$muted")]
         return
     if entry.state == "ready":
         prepared = f", {' and '.join(entry.prepared)} prepared" if entry.prepared else ""

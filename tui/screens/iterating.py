@@ -6,26 +6,19 @@ import asyncio
 import contextlib
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from textual.app import SuspendNotSupported
 
 from flux2.errors import Flux2Error, RequestError, WorkerError
 from flux2.humanize import printable
 from flux2.request import MAX_SEED, GenerationRequest
-from flux2.request_fields import recipe
 from tui.program import Program
 from tui.screens import picture_desk
 from tui.screens.queued_edit import QueuedEdit
 from tui.terminal.editor import EditorError, edit, editor_command
 from tui.widgets.prompt_pane import PromptEditor
 
-if TYPE_CHECKING:
-    from flux2.pictures.foreign.found import FoundSettings
-
 _TO_THE_FRONT = -1000
-_SAID = 6
-"""Things left out that are named; the others are counted."""
 
 
 async def make_picture(app: Program, prompt: str, edited: QueuedEdit) -> None:
@@ -153,32 +146,15 @@ def ask_for_picture(app: Program) -> None:
 
 async def take_settings(app: Program, path: Path) -> None:
     """Make a picture's settings those of the next one, and say what could not be taken; without a prompt ours stays."""
-    from flux2.pictures.foreign.reading import read_settings_of
+    from flux2.pictures.foreign import taken_settings
 
+    unsaid = {"model": app.choices.model, "quantization": app.choices.quantization, "prompt": app.choices.prompt}
     try:
-        found = await asyncio.to_thread(read_settings_of, path)
+        taken = await asyncio.to_thread(taken_settings.take_settings, path, unsaid)
     except Flux2Error as error:
         app.say("error", printable(str(error)))
         return
-    values = {"model": app.choices.model, "quantization": app.choices.quantization, "prompt": app.choices.prompt}
-    app.choose(app.choices.with_request(recipe(GenerationRequest.from_dict(values | found.values))))
+    app.choose(app.choices.with_request(taken.request))
     app.put_prompt(app.choices.prompt)
-    said = f"Settings of {path.name} ({found.program}) taken.{_not_taken(found)}"
-    app.say("warning" if found.left_out or found.not_understood else "info", printable(said))
-
-
-def _not_taken(found: FoundSettings) -> str:
-    """What was left out, under its reasons, and what was not understood: as sentences, the longest lists cut short."""
-    by_reason: dict[str, list[str]] = {}
-    for item in found.left_out[:_SAID]:
-        by_reason.setdefault(item.why, []).append(item.what)
-    said = [f"{', '.join(what)} ({why})" for why, what in by_reason.items()]
-    sentences = ""
-    for name, things, count in (
-        ("Not taken", said, len(found.left_out)),
-        ("Not understood", found.not_understood[:_SAID], len(found.not_understood)),
-    ):
-        if things:
-            more = f" and {count - _SAID} more" if count > _SAID else ""
-            sentences += f" {name}: {', '.join(things)}{more}."
-    return sentences
+    said = f"Settings of {path.name} ({taken.found.program}) taken. {taken.left_out}".rstrip()
+    app.say("info" if taken.is_all else "warning", printable(said))

@@ -8,16 +8,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 
 from flux2.architecture.catalog import MODELS, ModelCard
 from flux2.errors import RequestError
-from flux2.humanize import parameters
+from flux2.humanize import either, parameters
 from flux2.request import AUTO, GenerationRequest
+from tui.lines.text import gigabytes
 from tui.program import Program
+from tui.screens.choosing_model import choose_model
 from tui.screens.menu import Menu, MenuLine, Toggle
 from tui.state.choices import QUANTIZATION_LINES
+
+if TYPE_CHECKING:
+    from flux2.store.weights_folder import WeightsFile
 
 _LETTERS = "abcdefghi"
 _LEVEL_LETTERS = {"bf16": "b", "qint8": "q", "int4": "i", AUTO: "a"}
@@ -27,20 +33,22 @@ _SIZE = re.compile(r"\s*(\d+)\s*[x×*, ]\s*(\d+)\s*")
 
 
 def ask_model(app: Program) -> None:
+    from flux2.store.weights_folder import list_weights
+
     choices = [
         MenuLine(card.name, card.title, model_line(card), note=_model_note(app, card), letter=letter)
         for letter, card in zip(_LETTERS, MODELS.values(), strict=False)
     ]
-
+    choices += [MenuLine(str(file.path), file.path.name, _file_line(file)) for file in list_weights()]
     choices.append(MenuLine(_ALL_MODELS, "All models", "download, pause, delete", letter="5"))
 
     def take(model: str | None) -> None:
         if model == _ALL_MODELS:
             app.open_models()
         elif model:
-            app.choose(app.choices.with_model(model.strip()))
+            choose_model(app, model.strip())
 
-    app.push_screen(Menu("Model", choices, app.choices.model, typed="or a Hub repository, or a folder"), take)
+    app.push_screen(Menu("Model", choices, app.choices.model, typed="or a Hub repository, a folder or a file"), take)
 
 
 def model_line(card: ModelCard) -> str:
@@ -51,6 +59,12 @@ def model_line(card: ModelCard) -> str:
     here = "here" if folder and is_ready(folder) else "not here"
     gated = "gated, " if card.gated else ""
     return f"{parameters(card.parameters * 1e9):>6}  {here:<8}  {gated}{card.licence}"
+
+
+def _file_line(file: WeightsFile) -> str:
+    return (
+        f"{gigabytes(file.size):>5} GB  a file of {either(file.bases) if file.bases else 'no model that is known here'}"
+    )
 
 
 def _model_note(app: Program, card: ModelCard) -> Content:

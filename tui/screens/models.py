@@ -19,6 +19,7 @@ from tui.lines.model_lines import details, line
 from tui.lines.text import gigabytes
 from tui.program import Program
 from tui.screens import picture_desk
+from tui.screens.choosing_model import choose_model
 from tui.terminal.inside_textual import UserKeysScreen
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.pane import Heading
@@ -145,8 +146,8 @@ class ModelsScreen(UserKeysScreen):
     def action_use(self) -> None:
         """Make the next picture with it; what is not here is downloaded then."""
         if entry := self.current:
-            self.app.choose(self.app.choices.with_model(entry.name))
             self.dismiss()
+            choose_model(self.app, entry.name)
 
     @work(group="command")
     async def action_download(self) -> None:

@@ -18,7 +18,7 @@ from tui.state.choices import SEED_MODES, Choices
 from tui.widgets.fields import Field
 from tui.widgets.plain import Label
 
-_NUMBERS = {"steps": int, "guidance": float, "seed": int}
+_NUMBERS = {"steps": int, "guidance": float, "seed": int, "variation_strength": float, "variation_seed": int}
 
 
 class SamplingDialog(Dialog[Choices]):
@@ -55,6 +55,10 @@ class SamplingDialog(Dialog[Choices]):
                 yield self._field("seed", "a new one each time")
                 yield Label("Seed mode")
                 yield Label(self._modes(), id="seed-modes")
+                yield Label("Vary by")
+                yield self._field("variation_strength", "0 to 1, such as 0.1: the same scene, a little different")
+                yield Label("Towards")
+                yield self._field("variation_seed", "a new one each time")
             with Vertical(classes="dialog-foot"):
                 yield Label("", classes="dialog-complaint")
                 yield Label("↑ ↓ to move, ctrl+t seed mode, enter, esc", classes="dialog-hint")
@@ -102,13 +106,13 @@ class SamplingDialog(Dialog[Choices]):
             try:
                 values[name] = number(text) if text else None
             except ValueError:
-                return self._choices, f"{name.capitalize()} {text!r} is not a number."
+                return self._choices, f"{name.capitalize().replace('_', ' ')} {text!r} is not a number."
         without = self.query_one("#negative_prompt", Input).value.strip() or None
         choices = replace(self._choices, negative_prompt=without, **values)  # type: ignore[arg-type]
         if choices.seed is None:
             choices = replace(choices, seed_mode="random")
         try:
-            GenerationRequest(prompt="-", steps=choices.steps, guidance=choices.guidance, seed=choices.seed).validated()
+            GenerationRequest(prompt="-", **{name: getattr(choices, name) for name in _NUMBERS}).validated()
         except RequestError as error:
             return choices, str(error)
         return choices, ""

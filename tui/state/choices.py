@@ -48,7 +48,7 @@ class Choices(GenerationRequest):
 
     @property
     def card(self) -> ModelCard | None:
-        return find_card(self.model)
+        return find_card(self.base or self.model)
 
     @property
     def size(self) -> tuple[int | None, int | None]:
@@ -66,16 +66,20 @@ class Choices(GenerationRequest):
     def guidance_scale(self) -> float | None:
         return self.guidance if self.guidance is not None else self.card.guidance if self.card else None
 
-    def with_model(self, model: str) -> Choices:
-        """Another model, with its own defaults for all that depends on it; a size it also knows is kept."""
+    def with_model(self, model: str, base: str | None = None) -> Choices:
+        """Another model, with its own defaults for all that depends on it; a size it also knows is kept.
+
+        Args:
+            base: what a single file is of.
+        """
         from flux2.store.local import resolve_name
 
         model = resolve_name(model)
-        card = find_card(model)
+        card = find_card(base or model)
         changes: dict[str, Any] = {field.name: field.default for field in fields(self) if said_of(field).by_model}
         if card is not None and (self.width, self.height) in card.sizes:
             changes |= {"width": self.width, "height": self.height}
-        return replace(self, **changes | {"model": model})
+        return replace(self, **changes | {"model": model, "base": base})
 
     def next_quantization(self, by: int) -> Choices:
         return replace(self, quantization=_next(tuple(QUANTIZATION_LINES), self.quantization, by))

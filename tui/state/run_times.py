@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from flux2.architecture.catalog import find_card
+from flux2.architecture.catalog import card_of
 from flux2.progress import RunProgress
 
 _SIZE = ("width", "height")
@@ -44,7 +44,7 @@ class RunTimes:
             before = sum(seconds for phase, seconds in running.seconds.items() if phase not in ("denoise", *_TAIL))
             pace = _Pace(running.median_step, pace.rest if pace else before + running.tail_seconds)
         steps = request.get("steps")
-        if steps is None and (card := find_card(str(request.get("model", "")))):
+        if steps is None and (card := card_of(request)):
             steps = card.steps
         return pace.rest + pace.step * steps if pace and isinstance(steps, int) else None
 

@@ -2,7 +2,8 @@
 
 Each part rests on names that Textual may change. A version that has changed them costs the part, not the program:
 `missing` says which, and a test insists that none is. (What is behind the terminal's input and output is
-`tui.terminal.driver`; textual-image's insides are `tui.widgets.sharp_picture`'s.)
+`tui.terminal.driver`, what is kept of stylesheets `tui.terminal.stylesheets`; textual-image's insides are
+`tui.widgets.sharp_picture`'s.)
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from textual import events, message_pump
 from textual.app import App
 from textual.await_complete import AwaitComplete
 from textual.binding import BindingsMap
+from textual.css.stylesheet import Stylesheet
 from textual.dom import DOMNode
 from textual.errors import NoWidget
 from textual.keys import KEY_NAME_REPLACEMENTS, key_to_character
@@ -26,6 +28,8 @@ from textual.screen import Screen, ScreenResultType
 from textual.timer import Timer
 from textual.widgets import Input, OptionList
 from textual.widgets._toast import ToastRack
+
+from tui.terminal.stylesheets import parse_once
 
 try:
     from textual._compositor import ChopsUpdate, LayoutUpdate
@@ -85,6 +89,8 @@ _PARTS = {
     "notices that are taken away": _takes(App, "_refresh_notifications", "self")
     and callable(getattr(ToastRack, "_toast_id", None)),
     "faults as a sentence": _takes(App, "_handle_exception", "self", "error"),
+    "stylesheets that are parsed once": _sets(Stylesheet, "_variables")
+    and _takes(Stylesheet, "_parse_rules", "self", "css", "read_from", "is_default_rules", "tie_breaker", "scope"),
     "a theme that is changed while it is worn": _takes(App, "_watch_theme", "self", "theme_name"),
 }
 
@@ -92,6 +98,10 @@ _PARTS = {
 def missing() -> list[str]:
     """The parts that this version of Textual does not bear."""
     return [name for name, there in _PARTS.items() if not there]
+
+
+if _PARTS["stylesheets that are parsed once"]:
+    parse_once()
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------

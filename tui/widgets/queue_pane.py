@@ -9,7 +9,7 @@ from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 
-from flux2.architecture.catalog import find_card
+from flux2.architecture.catalog import card_of
 from flux2.humanize import clock
 from tui.keys.bindings import bindings
 from tui.keys.keymap import QUEUE_KEYS
@@ -130,7 +130,7 @@ class QueuePane(Pane):
 
 def _facts(request: Mapping[str, object], shared: set[str]) -> list[str]:
     """What a picture is asked to be, the same columns for each; "" where it is the same for all and goes unsaid."""
-    card = find_card(str(request.get("model", "")))
+    card = card_of(request)
     width, height = (request.get(side) or (card.size[place] if card else None) for place, side in enumerate(_SIZE))
     steps = request.get("steps") or (card.steps if card else None)
     seed = request.get("seed")

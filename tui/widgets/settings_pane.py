@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from flux2.architecture.catalog import label
 from flux2.humanize import printable
 from tui.lines.text import size
 from tui.state.choices import QUANTIZATION_LINES, RESIDENCY_LINES, SEED_MODE_LINES, Choices
@@ -103,7 +104,7 @@ class SettingsForm(Widget, can_focus=True):
         choices = self.choices
         match row.name:
             case "model":
-                return choices.card.name if choices.card else choices.model
+                return label(choices.model) if choices.base or choices.card else choices.model
             case "quantization":
                 return choices.level
             case "size":
@@ -127,7 +128,8 @@ class SettingsForm(Widget, can_focus=True):
             case "model" if choices.vae:
                 return f"with the autoencoder {printable(choices.vae)}, until a model is chosen"
             case "model":
-                return f"{card.title}, {card.licence}" if card else "a repository or folder of your own"
+                own = "a file of " if choices.base else ""
+                return f"{own}{card.title}, {card.licence}" if card else "a repository or folder of your own"
             case "quantization":
                 note = QUANTIZATION_LINES[choices.quantization]
                 return note if choices.residency == "resident" else RESIDENCY_LINES[choices.residency]

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from flux2.pictures.foreign.candidate import Candidate
-from flux2.pictures.foreign.found import NO_COUNTERPART, NO_LORAS, NO_PICTURES, OWN_SAMPLER, FoundSettings, number
+from flux2.pictures.foreign.found import NO_COUNTERPART, NO_PICTURES, NO_SUCH_LORA, OWN_SAMPLER, FoundSettings, number
 
 _DRAW_THINGS = "Draw Things"
 _PROGRAMS = (
@@ -29,6 +29,7 @@ _PROGRAMS = (
 )
 """Name in lower case, the beginning of its value, and whose text it is then."""
 _STEPS, _SIZE, _SEED = ("steps",), ("size",), ("seed",)
+_VARIATION, _VARIATION_STRENGTH = ("variation seed",), ("variation seed strength",)
 _CFG = ("cfg scale", "guidance scale", "cfg")
 _EMBEDDED = ("distilled cfg scale", "guidance", "flux guidance")
 _MODEL = ("model", "base model", "model name")
@@ -37,7 +38,7 @@ _REASONS = {
     **dict.fromkeys(("sampler", "scheduler", "schedule type", "sampling method", "shift", "eta"), OWN_SAMPLER),
     **dict.fromkeys(("denoising strength", "strength", "mask blur", "inpaint area", "init image hash"), NO_PICTURES),
     **dict.fromkeys(("template", "negative template"), "the prompt is what was drawn from it"),
-    **dict.fromkeys(("lora", "lora hashes", "addnet enabled"), NO_LORAS),
+    **dict.fromkeys(("lora", "lora hashes", "addnet enabled"), NO_SUCH_LORA),
 }
 _SILENT = {
     *("version", "app", "model hash", "base model hash", "vae hash", "created date", "civitai metadata", "hashes"),
@@ -64,6 +65,8 @@ def read_a1111(candidate: Candidate) -> FoundSettings | None:
     _take_resources(found, settings)
     found.take("steps", _popped(settings, _STEPS))
     found.take("seed", _popped(settings, _SEED))
+    found.take("variation_seed", _popped(settings, _VARIATION))
+    found.take("variation_strength", _popped(settings, _VARIATION_STRENGTH))
     found.take_size_text(_popped(settings, _SIZE))
     found.take_model(_popped(settings, _MODEL))
     found.take_guidance(_popped(settings, _CFG), _popped(settings, _EMBEDDED))
@@ -240,8 +243,8 @@ def _take_resources(found: FoundSettings, settings: dict[str, str]) -> None:
 
 
 def _take_lora_once(found: FoundSettings, name: str) -> None:
-    """Name a LoRA unless a tag in the prompt did, with its weight."""
-    if not any(item.what == f"LoRA {name}" or item.what.startswith(f"LoRA {name} at ") for item in found.left_out):
+    """Take or name a LoRA unless a tag in the prompt did, with its weight."""
+    if not found.names_lora(name):
         found.take_lora(name)
 
 

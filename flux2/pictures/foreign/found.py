@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from flux2.architecture.model_names import catalog_name, read_name
 from flux2.architecture.published import ARCHITECTURES
 from flux2.errors import RequestError
+from flux2.folders import lora_name, lora_named
+from flux2.inputs.loras import Lora
 from flux2.pictures.foreign.prompt_tags import without_tags
 from flux2.request import MAX_SEED, MAX_SIZE, MIN_SIZE, SIZE_MULTIPLE, GenerationRequest
 from flux2.wildcards import has_wildcards
@@ -18,8 +20,8 @@ NO_COUNTERPART = "there is no such setting here"
 OWN_SAMPLER = "FLUX.2 is sampled with Euler steps on its own schedule here"
 OWN_SAMPLERS = ("euler", "k_euler", "simple", "normal")
 """Names of what is done here, too, in lower case."""
-NO_LORAS = "LoRAs are not applied"
-NO_PICTURES = "pictures start from noise here"
+NO_SUCH_LORA = "it is not in the folder for LoRAs"
+NO_PICTURES = "the picture that it began with is not in the file"
 _LARGEST = 10**40
 """Above any setting; JSON knows whole numbers that no float holds."""
 _LONGEST = 60
@@ -27,6 +29,11 @@ _LONGEST = 60
 _SIZE = re.compile(r"\D{0,3}(\d{1,6})\D{1,4}(\d{1,6})")
 _UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """What a terminal obeys, and half characters out of JSON's escapes."""
+_NUMBERS: dict[str, Callable[[Any], int | float]] = {
+    **dict.fromkeys(("steps", "seed", "variation_seed"), lambda figure: figure),  # one that is not whole is refused
+    **dict.fromkeys(("guidance", "variation_strength"), float),
+}
+"""What a request's numbers are made of where they are written as texts."""
 _NAMES = {"negative_prompt": "negative prompt"}
 
 
@@ -65,16 +72,16 @@ class FoundSettings:
         if name == "seed" and (number(value) or 0) > MAX_SEED:
             self.leave_out("seed", value, f"above {MAX_SEED}")
             return
-        if name in ("steps", "seed", "guidance"):
+        if name in _NUMBERS:
             figure = number(value)
             if figure is None:
                 self.leave_out(_NAMES.get(name, name), value, "it is no number")
                 return
-            value = float(figure) if name == "guidance" else figure
+            value = _NUMBERS[name](figure)
         elif isinstance(value, str):
             value = _UNSAFE.sub("", value.replace("\r\n", "\n"))
         try:
-            GenerationRequest.from_dict({"prompt": "-", name: value}).validated()
+            GenerationRequest.from_dict({"prompt": "-", name: value}).check_field(name)
         except RequestError as error:
             self.leave_out(_NAMES.get(name, name), value, _clause(error))
         else:
@@ -163,10 +170,30 @@ class FoundSettings:
                 self.leave_out("guidance", embedded, "the model takes none itself, it has CFG")
 
     def take_lora(self, name: Any, weight: Any = None) -> None:
-        """Name a LoRA; the one place to take it over once LoRAs can be applied."""
-        said = str(name) if number(weight) in (None, 1) else f"{name} at {weight}"
-        if not any(item.what == f"LoRA {said}" for item in self.left_out):
-            self.leave_out("LoRA", said, NO_LORAS)
+        """Take a LoRA over that is in the folder for LoRAs under this name; else name it."""
+        scale = number(weight)
+        said = str(name) if scale in (None, 1) else f"{name} at {weight}"
+        file = lora_named(str(name))
+        if file is None:
+            if not any(item.what == f"LoRA {said}" for item in self.left_out):
+                self.leave_out("LoRA", said, NO_SUCH_LORA)
+            return
+        lora = Lora(lora_name(file), scale=1.0 if scale is None else float(scale))
+        taken = self.values.get("loras", ())
+        if any(other.name == lora.name for other in taken):
+            return
+        if complaint := lora.complaint():
+            self.leave_out("LoRA", said, complaint)
+        else:
+            self.values["loras"] = (*taken, lora)
+
+    def names_lora(self, name: str) -> bool:
+        """Whether a LoRA of this name was met before, with whatever weight."""
+        left_out = any(
+            item.what == f"LoRA {name}" or item.what.startswith(f"LoRA {name} at ") for item in self.left_out
+        )
+        file = lora_named(name)
+        return left_out or (file is not None and any(lora_name(file) == o.name for o in self.values.get("loras", ())))
 
     def leave_out(self, name: str, value: Any, why: str) -> None:
         """Name something that is not taken over."""

@@ -25,6 +25,7 @@ def read_mflux(candidate: Candidate) -> FoundSettings | None:
     found.take_prompts(settings.pop("prompt", None), settings.pop("negative_prompt", None))
     found.take("steps", settings.pop("steps", None))
     found.take("seed", settings.pop("seed", None))
+    found.take("noise", "mlx")
     found.take_size(settings.pop("width", None), settings.pop("height", None))
     found.take_model(settings.pop("model", None) or settings.get("base_model"))
     found.take_guidance(settings.pop("guidance", None))

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 
 _DIGEST = re.compile("[0-9a-f]{64}")
-_MAX_NAME = 255  # bytes, as file systems have it
+MAX_NAME = 255
+"""Bytes of a name, as file systems have it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,7 @@ def check_attachment(field: str, attachment: Attachment) -> str | None:
     """What is wrong with one that a socket or a file has told of; None for nothing."""
     if not _DIGEST.fullmatch(attachment.digest):
         return f"The {field} {str(attachment)!r:.80} has no SHA-256 digest; attach the picture anew."
-    if len(attachment.name.encode("utf-8", "replace")) > _MAX_NAME or "/" in attachment.name:
+    if len(attachment.name.encode("utf-8", "replace")) > MAX_NAME or "/" in attachment.name:
         return f"The {field} has the name {attachment.name!r:.80}; give a file's name without its folder."
     if attachment.width < 0 or attachment.height < 0:
         return f"The {field} {str(attachment)!r:.80} is {attachment.width}×{attachment.height}; attach it anew."

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from flux2.architecture.canvas_sizes import canvas_complaint
 from flux2.architecture.strength import scheduled, strongest_that_keeps, weakest_that_runs
-from flux2.attachment import Attachment
+from flux2.inputs.attachment import Attachment
 
 
 def source_complaint(
@@ -42,12 +44,10 @@ def source_complaint(
     return None
 
 
-def strength_caution(strength: float, steps: int) -> str | None:
+def strength_cautions(strength: float, steps: int) -> Iterator[str]:
     """What is said of a strength at which so many steps keep nothing of a source that is painted anew as a whole."""
-    if scheduled(steps, strength).first:
-        return None
-    keeps = strongest_that_keeps(steps)
-    return (
-        f"At strength {strength:g} {steps} step{'s' if steps > 1 else ''} begin in noise alone, and nothing is kept of "
-        f"the source; choose {keeps:g} or less to keep some of it."
-    )
+    if not scheduled(steps, strength).first:
+        yield (
+            f"At strength {strength:g} {steps} step{'s begin' if steps > 1 else ' begins'} in noise alone, and nothing "
+            f"is kept of the source; choose {strongest_that_keeps(steps):g} or less to keep some of it."
+        )
