@@ -15,6 +15,7 @@ from flux2.backend.mlx import default_dtype
 from flux2.denoise.resume import RunState, identify
 from flux2.errors import Flux2Error, GenerationCancelled, RequestError
 from flux2.folders import pictures_dir
+from flux2.inputs.checks import AUTO
 from flux2.pictures.attachments import check_kept
 from flux2.pictures.image_metadata import ImageMetadata
 from flux2.pictures.images import check_writable, output_path, save_png
@@ -24,7 +25,7 @@ from flux2.planning.fit import Fit, weigh
 from flux2.planning.measured_peaks import remember_peaks
 from flux2.planning.run_facts import Engine
 from flux2.reporting import RunReport
-from flux2.request import AUTO, GenerationRequest
+from flux2.request import GenerationRequest
 from flux2.settings import settings
 from flux2.store.configs import Networks, networks_for
 from flux2.store.resolved import ResolvedModel, resolve_model

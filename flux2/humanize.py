@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+GB = 1e9
+"""Bytes in a gigabyte, as MLX and macOS print it."""
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?)(i?)b?", re.IGNORECASE)
 
 
@@ -20,6 +22,19 @@ def size(count: float) -> str:
         count /= 1024
         power += 1
     return f"{_three_figures(count) if power else int(count)} {units[power]}"
+
+
+def gigabytes(count: float) -> str:
+    """A number of bytes in GB, without the unit, to three figures: `0.024`, `3.12`, `128`.
+
+    >>> gigabytes(27.94e9)
+    '27.9'
+    """
+    if not count:
+        return "0"
+    value = count / GB
+    decimals = next((places for places, below in ((3, 0.0995), (2, 9.995), (1, 99.95)) if value < below), 0)
+    return f"{value:.{decimals}f}"
 
 
 def parse_size(text: str) -> int:

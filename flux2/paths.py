@@ -23,6 +23,11 @@ def expand(text: str) -> Path:
         return Path(text)
 
 
+def absolute(path: str) -> str:
+    """A path as it is meant here; one that ends in / still does, for it is a folder's."""
+    return str(expand(path).absolute()) + ("/" if path.endswith("/") else "")
+
+
 def _folder(kind: str) -> Path:
     if home := os.environ.get("FLUX2_HOME"):
         return expand(home).absolute() / kind

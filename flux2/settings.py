@@ -25,8 +25,8 @@ from typing import Any
 
 from flux2.errors import Flux2Error
 from flux2.humanize import parse_size
+from flux2.inputs.checks import AUTO, QUANTIZATIONS, RESIDENCIES
 from flux2.paths import config_dir
-from flux2.request import AUTO, QUANTIZATIONS, RESIDENCIES
 
 KEYS = "keys"
 """The table of the user's own keys."""

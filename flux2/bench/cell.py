@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from flux2 import events as ev
 from flux2 import humanize
 from flux2.architecture.limits import TOKEN_PIXELS
@@ -46,13 +48,16 @@ class Cell:
     guidance: float | None = None
     tokens: int | None = None
     """Text tokens; None is what the checkpoint was trained with."""
+    references: tuple[tuple[int, int], ...] = ()
+    """Width and height of each reference picture, pixels."""
     picture: str | None = None
     """Where to save the picture made."""
 
     @classmethod
     def from_json(cls, text: str) -> Cell:
         values = json.loads(text)
-        return cls(**{**values, "parts": tuple(values["parts"])})
+        sizes = tuple((width, height) for width, height in values.get("references", ()))
+        return cls(**{**values, "parts": tuple(values["parts"]), "references": sizes})
 
 
 @dataclass(slots=True)
@@ -105,7 +110,8 @@ def measure(cell: Cell) -> Measured:
     Raises:
         Flux2Error: if the model can't be found, read or run.
     """
-    shutil.rmtree(cache_dir() / "prompts", ignore_errors=True)  # a known prompt would need no text encoder
+    for kept in ("prompts", "pictures"):  # known ones would need no text encoder, and no autoencoder
+        shutil.rmtree(cache_dir() / kept, ignore_errors=True)
     memory.free_cache()  # a buffer from it may be larger than what it is used for, and counts in full
     measured = Measured()
     for part in cell.parts:
@@ -130,6 +136,7 @@ def _generate(cell: Cell, measured: Measured) -> None:
     started = time.perf_counter()
     made = pipeline(
         PROMPT,
+        image=[Image.new("RGB", size, (40 * number, 90, 60)) for number, size in enumerate(cell.references)],
         width=cell.width,
         height=cell.height,
         num_inference_steps=cell.steps,

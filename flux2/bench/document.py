@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flux2.request import QUANTIZATIONS
+from flux2.inputs.checks import QUANTIZATIONS
 
 PROMPT = "A fluffy orange tabby cat sitting on a windowsill at sunset"
 SEED = 42

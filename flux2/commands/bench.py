@@ -10,7 +10,7 @@ from pathlib import Path
 from flux2.architecture.limits import DTYPE_BYTES
 from flux2.backend.awake import kept_awake
 from flux2.bench.document import LEVELS, MODELS, PROMPT, SEED, SIZE
-from flux2.request import RESIDENCIES
+from flux2.inputs.checks import RESIDENCIES
 
 _DESCRIPTION = f"""\
 Measure what each model takes at each level, every cell in a process of its own, and print the tables of the

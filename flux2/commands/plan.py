@@ -12,12 +12,13 @@ from flux2.architecture.limits import DTYPE_BYTES
 from flux2.commands.pictures_in import looked_at
 from flux2.commands.request_options import add_request_options, read_request
 from flux2.errors import RequestError
+from flux2.inputs.checks import AUTO
 from flux2.lora.planned import refuse_misfits
 from flux2.planning.budget import Budget, read_budget
 from flux2.planning.fit import best_fit, facts_of, machines
 from flux2.planning.planner import MemoryPlan, plan_all
 from flux2.planning.run_facts import Engine
-from flux2.request import AUTO, GenerationRequest
+from flux2.request import GenerationRequest
 from flux2.store.assembling import local_vae, single_place
 from flux2.store.configs import Networks, find_files, networks_for
 

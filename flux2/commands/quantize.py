@@ -12,8 +12,8 @@ from flux2.backend.awake import kept_awake
 from flux2.commands.cancelling import Cancelled, CancelOnSignal
 from flux2.errors import GenerationCancelled
 from flux2.humanize import seconds, size
+from flux2.inputs.checks import QUANTIZATIONS
 from flux2.paths import expand
-from flux2.request import QUANTIZATIONS
 from flux2.streams import deliver
 
 _DESCRIPTION = """\

@@ -11,7 +11,8 @@ from typing import Any, get_args, get_type_hints
 
 from flux2.commands.pictures_in import TakeIn, kept, settings_of, with_roles
 from flux2.errors import RequestError
-from flux2.request import MAX_PROMPT, GenerationRequest
+from flux2.inputs.checks import MAX_PROMPT
+from flux2.request import GenerationRequest
 from flux2.request_fields import Option, said_of
 from flux2.streams import read_input
 

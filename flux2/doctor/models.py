@@ -11,8 +11,9 @@ from pathlib import Path
 from flux2.architecture.catalog import MODELS, ModelCard
 from flux2.doctor.finding import Finding, note, ok
 from flux2.humanize import size
+from flux2.inputs.checks import AUTO
 from flux2.planning.fit import Fit, weigh
-from flux2.request import AUTO, GenerationRequest
+from flux2.request import GenerationRequest
 from flux2.store.configs import find_networks
 from flux2.store.local import find_local, is_ready
 

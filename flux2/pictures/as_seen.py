@@ -20,7 +20,8 @@ def as_seen(image: Image.Image) -> Image.Image:
     """The picture upright and in RGB, of the size that people see."""
     upright = _in_eight_bits(ImageOps.exif_transpose(image))
     if upright.has_transparency_data:
-        seen = upright.convert("RGBA")
+        straight = upright.convert("LA") if upright.mode == "La" else upright
+        seen = straight.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", seen.size, WHITE), seen).convert("RGB")
     return _in_rgb(upright)
 

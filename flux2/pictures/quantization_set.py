@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from flux2.inputs.checks import QUANTIZATIONS
 from flux2.pictures.gallery import Picture
-from flux2.request import QUANTIZATIONS, GenerationRequest
+from flux2.request import GenerationRequest
 from flux2.request_fields import decisive
 
 REFERENCE = "bf16"

@@ -10,12 +10,13 @@ from flux2 import humanize
 from flux2.architecture.catalog import find_card, label
 from flux2.architecture.guidance import DEFAULTS, is_guided
 from flux2.architecture.reference_sizes import prepared_size
+from flux2.inputs.checks import AUTO, MIN_SIZE, QUANTIZATIONS, RESIDENCIES, SIZE_MULTIPLE
 from flux2.lora.planned import lora_bytes
 from flux2.planning.budget import MACHINES, Budget, Verdict, machine_limit
 from flux2.planning.output_size import output_size, reference_pixels
 from flux2.planning.planner import MemoryPlan, plan, plan_all
 from flux2.planning.run_facts import Engine, RunFacts
-from flux2.request import AUTO, MIN_SIZE, QUANTIZATIONS, RESIDENCIES, SIZE_MULTIPLE, GenerationRequest
+from flux2.request import GenerationRequest
 from flux2.store.configs import Networks
 
 SMALLER = (3 / 4, 1 / 2, 3 / 8, 1 / 4)

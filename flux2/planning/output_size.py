@@ -8,7 +8,8 @@ from typing import TypeGuard
 from flux2.architecture import canvas_sizes, reference_sizes
 from flux2.architecture.catalog import ModelCard
 from flux2.architecture.reference_sizes import Size
-from flux2.request import MAX_SIZE, GenerationRequest
+from flux2.inputs.checks import MAX_SIZE
+from flux2.request import GenerationRequest
 
 
 def output_size(request: GenerationRequest, card: ModelCard | None, default: Size) -> Size:

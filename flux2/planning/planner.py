@@ -26,12 +26,12 @@ from flux2.architecture.transformer import (
     transformer_shapes,
 )
 from flux2.events import Phase
+from flux2.inputs.checks import QUANTIZATIONS, RESIDENCIES
 from flux2.planning.budget import Budget
 from flux2.planning.decode_plan import decode_above, scores_of_a_chunk
 from flux2.planning.encode_plan import encode_above
 from flux2.planning.reference_plan import cache_bytes, latents_held, noise_held, states_beside
 from flux2.planning.run_facts import FILE_BYTES, RunFacts
-from flux2.request import QUANTIZATIONS, RESIDENCIES
 from flux2.store.configs import Networks
 
 QUANTIZING_BYTES = 2

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from flux2.architecture import limits
 from flux2.backend.mlx import device_type, mx, nn, on_cpu
 from flux2.errors import CheckpointError, RequestError
+from flux2.inputs.checks import unknown_quantization
 from flux2.models.layers import fused
 from flux2.quantization.matmul_choice import multiply
 from flux2.quantization.on_cpu import quantize_bfloat16
-from flux2.request import unknown_quantization
 
 _HALF_TYPES = (mx.bfloat16, mx.float16)
 

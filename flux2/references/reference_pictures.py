@@ -25,13 +25,13 @@ _PREPARATION = 1
 """Counted up when other pixels are made of the same picture."""
 
 
-def hand_in(images: Image.Image | Sequence[Image.Image]) -> tuple[tuple[Attachment, ...], dict[str, Image.Image]]:
-    """Pictures of a program as attachments, and the pictures themselves as they are seen, by digest.
+def hand_in(images: object) -> tuple[tuple[Attachment, ...], dict[str, Image.Image]]:
+    """Pictures of a program, one or a list of PIL's, as attachments; and the pictures as they are seen, by digest.
 
     Raises:
         RequestError: if something else was given.
     """
-    listed = [images] if isinstance(images, Image.Image) else list(images)
+    listed = list(images) if isinstance(images, list | tuple) else [images]
     attachments: list[Attachment] = []
     pictures: dict[str, Image.Image] = {}
     for image in listed:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flux2.architecture.text_encoder import find_text_encoder
 from flux2.checkpoint.files import CHECKPOINT_PARTS, INDEX_FILE, TOKENIZER, missing_file
+from flux2.checkpoint.json_file import read_json
 from flux2.checkpoint.missing import what_lies_here
 from flux2.checkpoint.model_files import MFLUX_STEM, ModelFiles, PartFiles, files_of_part
 from flux2.checkpoint.single_file import Contents, look_into, stored_shapes
@@ -69,18 +70,15 @@ def assemble(
     if by_name:
         say(f"{place.name} is taken for {name} by its name; --base says otherwise.")
     model = read_base(name)
-    config = {**model.configs["transformer"], **contents.sizes()}
-    transformer = PartFiles(
-        place=contents.path, config=config, config_path=place, spelling=contents.spelling, prefix=contents.prefix
-    )
-    parts = {"transformer": transformer} | (_saved_by_mflux(place, model) if place.is_dir() else {})
+    parts = _saved_by_mflux(place, model) if place.is_dir() else {}
     own_tokenizer = (place / TOKENIZER / TOKENIZER_FILE).is_file()
     replaced = {part for part, other in (("vae", vae), ("text_encoder", text_encoder)) if other}
-    without = frozenset({*parts, *replaced} | ({TOKENIZER} if own_tokenizer else set()))
+    without = frozenset({"transformer", *parts, *replaced} | ({TOKENIZER} if own_tokenizer else set()))
     rest = None if without >= {*CHECKPOINT_PARTS, TOKENIZER} else find_rest(name, without)
     for part in CHECKPOINT_PARTS:
-        if part not in parts and rest and part not in without:
+        if rest and part not in without:
             parts[part] = files_of_part(rest / part, part)
+    parts["transformer"] = _transformer_files(contents, rest, model)
     tokenizer = place / TOKENIZER if own_tokenizer else rest / TOKENIZER if rest else None
     known = published_files(model).parts
     return ModelFiles(place=place, index=model.index, parts={**known, **parts}, tokenizer=tokenizer), model
@@ -147,6 +145,19 @@ def _mflux_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     for name in sorted(set(read_placing(folder / _INDEX).values())):
         found |= stored_shapes(folder / name)
     return found
+
+
+def _transformer_files(contents: Contents, rest: Path | None, base: BaseModel) -> PartFiles:
+    """The file's place, with the config of the transformer that it takes the place of, and its own sizes."""
+    config = rest / "transformer" / "config.json" if rest else None
+    known = read_json(config) if config and config.is_file() else base.configs["transformer"]
+    return PartFiles(
+        place=contents.path,
+        config={**known, **contents.sizes()},
+        config_path=contents.path,
+        spelling=contents.spelling,
+        prefix=contents.prefix,
+    )
 
 
 def _saved_by_mflux(place: Path, base: BaseModel) -> dict[str, PartFiles]:

@@ -19,8 +19,9 @@ from flux2.checkpoint.files import read_length
 from flux2.checkpoint.json_file import read_json
 from flux2.checkpoint.model_files import ModelFiles, files_of_folder
 from flux2.errors import CheckpointError, RequestError
+from flux2.inputs.checks import QUANTIZATIONS
 from flux2.paths import quantized_folder
-from flux2.request import QUANTIZATIONS, GenerationRequest
+from flux2.request import GenerationRequest
 from flux2.store.assembling import assemble, local_rest, local_vae, refuse_base, single_place, vae_in, with_others
 from flux2.store.base_model import published_files, read_base
 from flux2.store.local import find_local

@@ -14,8 +14,8 @@ from flux2.checkpoint.files import NEEDED_FILES, read_index
 from flux2.checkpoint.manifest import Manifest, forget, locks, storage
 from flux2.errors import CheckpointError, RequestError
 from flux2.folders import models_dir
+from flux2.inputs.checks import QUANTIZATIONS
 from flux2.paths import quantized_folder
-from flux2.request import QUANTIZATIONS
 from flux2.store.configs import prepared_levels
 from flux2.store.local import default_model, find_local, lacking
 from flux2.store.weights_folder import WeightsFile, list_weights

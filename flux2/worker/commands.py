@@ -14,8 +14,9 @@ from typing import Any, Generic, Self, TypeVar, get_args
 
 from flux2.dataclass_json import read_dataclass
 from flux2.errors import RequestError, WorkerError
+from flux2.paths import absolute
 from flux2.request import GenerationRequest
-from flux2.worker.local_paths import absolute, with_absolute_paths
+from flux2.worker.local_paths import with_absolute_paths
 
 Answer = TypeVar("Answer")
 

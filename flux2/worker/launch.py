@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from flux2.errors import WorkerError
-from flux2.worker.local_paths import absolute
+from flux2.paths import absolute
 from flux2.worker.logfile import log_path, open_log
 
 _FOLDERS = ("FLUX2_HOME", "FLUX2_OUTPUT", "HF_HOME", "HF_HUB_CACHE")

@@ -9,7 +9,7 @@ from typing import Any
 from flux2.architecture.catalog import find_card
 from flux2.folders import pictures_dir
 from flux2.inputs.loras import Lora
-from flux2.paths import expand
+from flux2.paths import absolute, expand
 from flux2.request import GenerationRequest
 from flux2.request_fields import said_of
 from flux2.store.local import exists
@@ -36,8 +36,3 @@ def _here(lora: Lora) -> Lora:
 def _is_file(place: str) -> bool:
     """Whether a single file of weights is meant, which may lie in the current folder."""
     return bool(place) and find_card(place) is None and exists(expand(place)) and expand(place).is_file()
-
-
-def absolute(path: str) -> str:
-    """A path as it is meant here; one that ends in / still does, for it is a folder's."""
-    return str(expand(path).absolute()) + ("/" if path.endswith("/") else "")

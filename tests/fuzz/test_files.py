@@ -22,6 +22,7 @@ from flux2 import events as ev
 from flux2.checkpoint.safetensors_file import read_header, read_metadata, read_tensor
 from flux2.denoise.resume import RunState
 from flux2.errors import CheckpointError, Flux2Error
+from flux2.inputs.wildcards import count, resolve
 from flux2.pictures.embedded_texts import read_embedded_texts
 from flux2.pictures.foreign.reading import read_settings_of
 from flux2.pictures.image_metadata import ImageMetadata
@@ -32,7 +33,6 @@ from flux2.request import GenerationRequest
 from flux2.settings import Settings, read_settings
 from flux2.settings import _read as read_cached
 from flux2.store.configs import find_networks
-from flux2.wildcards import count, resolve
 from flux2.worker.journal import Journal
 from flux2.worker.recovery import recover
 from tests.fuzz.strategies import JSON, mutated

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from flux2.errors import Flux2Error
+from flux2.inputs.checks import MAX_SIZE
 from flux2.pictures.foreign import comfyui_nodes
 from flux2.pictures.foreign.reading import read_settings_of
-from flux2.request import MAX_SIZE, GenerationRequest
+from flux2.request import GenerationRequest
 from tests.fuzz.strategies import JSON, NUMBERS, mutated
 
 FOLDER = Path(tempfile.mkdtemp(dir=Path.home()))  # pytest's own

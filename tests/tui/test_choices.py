@@ -11,7 +11,8 @@ import pytest
 
 from flux2.architecture.catalog import MODELS
 from flux2.errors import RequestError
-from flux2.request import MAX_SEED, GenerationRequest
+from flux2.inputs.checks import MAX_SEED
+from flux2.request import GenerationRequest
 from flux2.request_fields import said_of
 from tests.tui.full_request import FULL
 from tui.state.choices import Choices, load_choices, save_choices

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from textual.command import CommandPalette
 
-from flux2.attachment import Attachment
+from flux2.inputs.attachment import Attachment
 from tests.tui.pressing import Trial, press_each
 from tests.tui.replay import INFO, REQUEST, ReplayBackend, events_of_a_run, left_after, queue_of
 from tests.tui.screen import running, settled

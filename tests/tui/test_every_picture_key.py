@@ -12,7 +12,7 @@ import pytest
 from textual.command import CommandPalette
 
 from flux2 import events as ev
-from flux2.attachment import Attachment
+from flux2.inputs.attachment import Attachment
 from tests.tui.pictures import FOX, comparing, made, resting
 from tests.tui.pressing import Holds, Trial, press_each
 from tests.tui.replay import GB, ReplayBackend

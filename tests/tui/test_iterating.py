@@ -16,12 +16,12 @@ from textual import events
 from textual.pilot import Pilot
 
 from flux2.errors import WorkerError
+from flux2.inputs.wildcards import resolve
 from flux2.pictures import found_again
 from flux2.pictures.image_metadata import ImageMetadata
 from flux2.pictures.images import save_png
 from flux2.request import GenerationRequest
 from flux2.request_fields import recipe
-from flux2.wildcards import resolve
 from flux2.worker.commands import Command, Move
 from tests.tui.full_request import FULL
 from tests.tui.replay import INFO, ReplayBackend, events_of_a_run, queue_of

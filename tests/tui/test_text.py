@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from tui.lines.text import gigabytes, wrapped
+from flux2.humanize import gigabytes
+from tui.lines.text import wrapped
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from mlx.utils import tree_flatten
 
 from flux2.backend.mlx import mx, nn
 
-BYTES = {"BF16": 2, "F16": 2, "F32": 4, "I64": 8}
+BYTES = {"F8_E4M3": 1, "BF16": 2, "F16": 2, "F32": 4, "I64": 8}
 
 
 def sparse_safetensors(path: Path, shapes: Mapping[str, tuple[int, ...]], dtype: str = "BF16") -> None:

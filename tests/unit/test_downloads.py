@@ -27,8 +27,10 @@ from flux2.store import fetch, process
 from flux2.store.download import DownloadStopped, download
 from flux2.store.local import find_local, is_ready
 from flux2.store.refusals import in_words
+from flux2.store.resolved import resolve_model
 from flux2.store.source import find_checkpoint, repo_to_download
-from tests.hub_server import COMMIT, KLEIN, WEIGHTS, Fault, Hub, etag, klein_hub, some_weights
+from tests.hub_server import CHECKPOINT, COMMIT, KLEIN, WEIGHTS, Fault, Hub, etag, klein_hub, some_weights
+from tests.unit.single_files import bfl_transformer, save, tensors_of
 
 GATED = "black-forest-labs/FLUX.2-klein-9B"
 TOKEN = "hf_a_secret_that_nobody_sees"
@@ -98,6 +100,19 @@ def test_files_that_another_program_downloaded_are_used(hub: Hub, capsys: pytest
     assert "folder" in fetch_all(capsys)
     assert len(hub.fetched(WEIGHTS)) == asked
     check_complete(hub)
+
+
+def test_a_single_file_brings_the_rest_of_its_model_and_no_transformer(hub: Hub, tmp_path: Path) -> None:
+    file = save(tmp_path / "mine.safetensors", bfl_transformer(tensors_of(CHECKPOINT)))
+    said: list[str] = []
+    resolve_model(str(file), base="klein-4b", say=said.append)
+    assert said == [f"Downloading the other parts of {KLEIN} from the Hugging Face Hub."]
+    assert hub.fetched(WEIGHTS) and not hub.fetched("transformer/diffusion_pytorch_model.safetensors")
+    assert repo_to_download("klein-4b") == KLEIN and Manifest.last(KLEIN) is None
+    hub.gone = True
+    resolve_model(str(file), base="klein-4b", say=said.append)
+    resolve_model(str(file), base="klein-base-4b", say=said.append)  # whose other parts are the same
+    assert len(said) == 1
 
 
 def test_an_autoencoder_alone_does_not_pass_for_the_model(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from flux2.inputs.checks import AUTO
 from flux2.planning.budget import Budget
 from flux2.planning.fit import alternatives, best_fit, facts_of, machines, weigh
 from flux2.planning.planner import MemoryPlan, plan
 from flux2.planning.run_facts import Engine, RunFacts
-from flux2.request import AUTO, GenerationRequest
+from flux2.request import GenerationRequest
 from flux2.store.configs import find_networks
 
 GIB = 2**30

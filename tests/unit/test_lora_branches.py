@@ -12,9 +12,9 @@ import pytest
 from flux2 import Flux2Pipeline
 from flux2.backend.mlx import mx, nn
 from flux2.errors import LoraError, RequestError
+from flux2.inputs.checks import QUANTIZATIONS
 from flux2.lora.branches import Adapted, Branch, Dense, InParts, Kronecker, LowRank
 from flux2.quantization.linear import QuantizedLinear, find_mode
-from flux2.request import QUANTIZATIONS
 from tests.unit.lora_files import LAYOUTS, LoraContent, pairs, save_lora, some_changes
 from tests.unit.test_lora_layouts import CHECKPOINT, SHAPES
 

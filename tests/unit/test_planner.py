@@ -21,12 +21,12 @@ from flux2.bench.synthetic import write_synthetic
 from flux2.denoise import preview, transformer_loading
 from flux2.denoise.preview import DrawnPreview
 from flux2.errors import CheckpointError
+from flux2.inputs.checks import QUANTIZATIONS, RESIDENCIES
 from flux2.paths import pocket_checkpoint
 from flux2.planning import this_machine
 from flux2.planning.planner import MemoryPlan, plan, plan_all
 from flux2.planning.run_facts import RunFacts
 from flux2.quantization import matmul_choice
-from flux2.request import QUANTIZATIONS, RESIDENCIES
 from flux2.store.configs import find_networks
 from tests.unit.checkpoints import resident
 
@@ -34,6 +34,8 @@ MIB = 2**20
 MEASUREMENTS = 3
 """Runs of which that counts for each phase whose peak is nearest to the plan: MLX computes on a thread of its own, so
 that what was used last is let go of sooner in one run than in the next, which for networks as small as these shows."""
+TWO = ((128, 96), (80, 160))
+"""Width and height of two reference pictures."""
 SLACK = {"resident": 0.25, "streamed": 1.0}
 """MiB, for what is too small to plan: allocations of a few bytes, tables of angles; and, where weights come and go,
 which of these small arrays the thread that computes has let go of when the next ones are made."""
@@ -97,6 +99,8 @@ class NoPreview:
         ("klein-4b", 4, "int4", "resident", {"width": 128, "height": 128, "tokens": 64}),
         ("klein-9b", 8, "qint8", "resident", {"width": 256, "height": 192, "tokens": 512}),
         ("klein-base-4b", 8, "qint8", "resident", {"width": 128, "height": 256, "tokens": 128}),
+        ("klein-base-4b", 8, "bf16", "streamed", {"width": 96, "height": 64, "tokens": 64, "references": TWO}),
+        ("klein-9b-kv", 8, "int4", "resident", {"width": 96, "height": 64, "tokens": 64, "references": TWO}),
     ],
 )
 def test_every_phase_is_within_five_percent(
@@ -122,8 +126,9 @@ def test_every_phase_is_within_five_percent(
         guidance=4.0 if guided else 1.0,
         **size,
     )
+    networks = find_networks(folder)
     planned = plan(
-        find_networks(folder),
+        networks,
         RunFacts(
             quantization=quantization,
             residency=residency,
@@ -133,6 +138,8 @@ def test_every_phase_is_within_five_percent(
             device="cpu",
             guided=guided,
             text_tokens=cell.tokens or 0,
+            references=cell.references,
+            caches_references=networks.caches_references,
         ),
     )
     said = {phase: round(peak / MIB, 1) for phase, peak in planned.peaks.items()}

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flux2.errors import RequestError
-from flux2.request import MAX_SEED, MAX_SIZE, MIN_SIZE, QUANTIZATIONS, SIZE_MULTIPLE, GenerationRequest
+from flux2.inputs.checks import MAX_SEED, MAX_SIZE, MIN_SIZE, QUANTIZATIONS, SIZE_MULTIPLE
+from flux2.request import GenerationRequest
 
 _sides = st.integers(MIN_SIZE // SIZE_MULTIPLE, MAX_SIZE // SIZE_MULTIPLE).map(lambda tokens: tokens * SIZE_MULTIPLE)
 _requests = st.builds(

@@ -13,11 +13,16 @@ import numpy.typing as npt
 import pytest
 from mlx.utils import tree_flatten
 
-from flux2.backend.mlx import mx
-from flux2.checkpoint.gguf_file import READ_TYPES
+from flux2.backend.mlx import mx, nn
+from flux2.checkpoint.gguf_file import READ_TYPES, read_gguf
+from flux2.checkpoint.layout import Component
+from flux2.checkpoint.loading import load_weights, plan_weights
 from flux2.checkpoint.networks import TRANSFORMER, VAE_DECODER, VAE_ENCODER, NetworkKind, NetworkSource
+from flux2.checkpoint.safetensors_file import read_header
 from flux2.paths import pocket_checkpoint
+from flux2.quantization.linear import MODES
 from flux2.store.resolved import resolve_model
+from tests.unit.checkpoints import sparse_safetensors
 from tests.unit.single_files import (
     RECORDINGS,
     Weights,
@@ -230,3 +235,48 @@ def test_a_gguf_file_of_several_types(tmp_path: Path) -> None:
         for name, tensor in weights.items()
     }
     same(loaded(file), loaded(save(tmp_path / "meant.safetensors", meant)))
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+MIB = 2**20
+
+
+class Wide(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = [nn.Linear(2048, 2048, bias=False) for _ in range(6)]
+
+
+def wide_fp8(path: Path) -> Component:
+    shapes = {f"blocks.{number}.weight": (2048, 2048) for number in range(6)}
+    sparse_safetensors(path, shapes, "F8_E4M3")
+    return Component(path, {}, "Wide", read_header(path))
+
+
+def wide_gguf(path: Path) -> Component:
+    writer = gguf.GGUFWriter(path, "flux")
+    blocks = np.zeros((2048, 2048 // 32 * 34), np.uint8)
+    for number in range(6):
+        writer.add_tensor(f"blocks.{number}.weight", blocks, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return Component(path, {}, "Wide", read_gguf(path))
+
+
+@pytest.mark.parametrize("make", [wide_fp8, wide_gguf])
+def test_no_more_than_one_tensor_is_held_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], Component]
+) -> None:
+    monkeypatch.setattr("flux2.checkpoint.stored._BAND_NUMBERS", 1 << 18)
+    network = Wide()
+    plan = plan_weights(network, make(tmp_path / "any"))
+    mx.clear_cache()
+    before = mx.get_active_memory()
+    mx.reset_peak_memory()
+    load_weights(network, plan, dtype=mx.bfloat16, quantization=MODES["int4"])
+    finished = mx.get_active_memory() - before
+    coded, decoded, bands = plan.tensors[0].nbytes, 8 * MIB, 4 * MIB
+    assert mx.get_peak_memory() - before <= finished + 2 * coded + decoded + bands < 6 * decoded

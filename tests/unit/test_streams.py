@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flux2.request import MAX_PROMPT
+from flux2.inputs.checks import MAX_PROMPT
 
 ROOT = Path(__file__).parents[2]
 FLUX2 = (sys.executable, "-m", "tests.unit.fake_engine")

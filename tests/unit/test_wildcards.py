@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flux2.inputs.wildcards import count, has_wildcards, resolve
 from flux2.request import GenerationRequest
-from flux2.wildcards import count, has_wildcards, resolve
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flux2 import events as ev
-from flux2.request import MAX_PROMPT, GenerationRequest
+from flux2.inputs.checks import MAX_PROMPT
+from flux2.request import GenerationRequest
 from flux2.worker.protocol import (
     TO_CLIENT,
     TO_WORKER,

@@ -9,10 +9,11 @@ import pytest
 
 from flux2 import events as ev
 from flux2.errors import WorkerError
+from flux2.inputs.checks import MAX_PROMPT
 from flux2.paths import state_dir
 from flux2.pictures.images import read_pixels
 from flux2.progress import RunProgress
-from flux2.request import MAX_PROMPT, GenerationRequest
+from flux2.request import GenerationRequest
 from flux2.worker.client import WorkerLeft
 from flux2.worker.commands import Cancel, CountTokens, Enqueue, Ping, Quit, Remove, TokenCount, Unload
 from flux2.worker.history import ENDINGS

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flux2.humanize import clock
-from tui.lines.text import GB
+from flux2.humanize import GB, clock
 
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _LIMIT_IN_VIEW = 0.35

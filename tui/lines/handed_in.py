@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from tui.lines.text import gigabytes, size
+from flux2.humanize import gigabytes
+from tui.lines.text import size
 from tui.state.handing_in import HandedIn
 
 if TYPE_CHECKING:

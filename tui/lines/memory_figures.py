@@ -5,8 +5,8 @@ from __future__ import annotations
 from textual.content import Content
 
 from flux2.errors import Flux2Error
+from flux2.humanize import gigabytes
 from flux2.planning.budget import user_budget
-from tui.lines.text import gigabytes
 from tui.state.session import Session
 from tui.terminal.glyphs import Glyphs
 

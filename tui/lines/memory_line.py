@@ -12,14 +12,14 @@ from textual.content import Content
 
 from flux2.architecture.limits import DeviceType
 from flux2.errors import Flux2Error
+from flux2.humanize import gigabytes
+from flux2.inputs.checks import AUTO
 from flux2.planning.budget import Budget, Verdict
 from flux2.planning.fit import Fit, alternatives, weigh
 from flux2.planning.measured_peaks import measured_peak
 from flux2.planning.run_facts import Engine
-from flux2.request import AUTO
 from flux2.store.configs import networks_for
 from tui.lines.memory_figures import allowed
-from tui.lines.text import gigabytes
 
 if TYPE_CHECKING:
     from flux2.request import GenerationRequest

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 
 from flux2.events import DownloadProgress
 from flux2.folders import models_dir_variable
-from flux2.humanize import clock, either, parameters, printable
-from flux2.store.inventory import ModelEntry
-from tui.lines.text import gigabytes
+from flux2.humanize import clock, either, gigabytes, parameters, printable
 from tui.terminal.glyphs import Glyphs
+
+if TYPE_CHECKING:
+    from flux2.store.inventory import ModelEntry
 
 TITLE_WIDTH = 22
 _BAR_WIDTH = 30

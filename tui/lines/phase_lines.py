@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flux2.events import PHASES_OF_TEXT
-from flux2.humanize import clock, seconds
+from flux2.humanize import clock, gigabytes, seconds
 from flux2.progress import FAILED, FINISHED, RUNNING, RunProgress
-from tui.lines.text import gigabytes
 from tui.terminal.glyphs import ASCII, Glyphs
 
 Line = list[tuple[str, str]]

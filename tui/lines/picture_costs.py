@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from flux2.architecture.limits import TOKEN_PIXELS
 from flux2.architecture.reference_sizes import PreparedSize, prepared_size
 from flux2.errors import Flux2Error
+from flux2.planning.output_size import reference_pixels
 from flux2.planning.step_work import step_work
 from flux2.store.configs import networks_for
 from tui.lines.memory_line import fit_on_worker
@@ -39,7 +40,9 @@ class Costs:
 
 def prepared(choices: Choices, item: HandedIn) -> PreparedSize:
     """What a picture is shrunk and cropped to where the model is shown it as a reference."""
-    return prepared_size(max(1, item.picture.width), max(1, item.picture.height), choices.reference_pixels)
+    return prepared_size(
+        max(1, item.picture.width), max(1, item.picture.height), reference_pixels(choices, choices.card)
+    )
 
 
 def costs_of(choices: Choices, session: Session) -> Costs:

@@ -8,21 +8,18 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from flux2 import request_fields
 from flux2.folders import pictures_dir
-from flux2.humanize import printable, seconds
-from flux2.request_fields import lines as told_of
-from tui.lines.text import gigabytes, wrapped
+from flux2.humanize import gigabytes, printable, seconds
+from tui.lines.text import wrapped
 
 _FILE_WIDTH = 28
 """Cells that there are in the narrowest place: a name is broken at its hyphens."""
 
-_NAME_WIDTH = 9
-_TOLD_ABOVE = ("prompt", "negative", "model", "seed", "steps", "guidance", "size")
-"""What of a request has a place of its own; the rest of what it tells follows."""
-
 if TYPE_CHECKING:
     from flux2.pictures.gallery import Picture
     from flux2.pictures.image_metadata import ImageMetadata
+    from flux2.request import GenerationRequest
 
 
 def details(picture: Picture, metadata: ImageMetadata | None, *, favourite: bool) -> Content:
@@ -32,16 +29,7 @@ def details(picture: Picture, metadata: ImageMetadata | None, *, favourite: bool
     if picture.problem:
         lines += [Content.assemble((printable(picture.problem), "$error")), Content("")]
     if request is not None:
-        lines += [Content(printable(request.prompt)), Content("")]
-        if request.negative_prompt:
-            lines += [_line("Negative", request.negative_prompt), Content("")]
-        lines += [
-            _line("Model", request.model),
-            _line("Quant", request.quantization),
-            _line("Seed", str(request.seed)),
-            _line("Steps", f"{request.steps}, guidance {request.guidance}"),
-            *(_wrapped_line(name, value) for name, value in told_of(request).items() if name not in _TOLD_ABOVE),
-        ]
+        lines += _settings(request)
     elif not picture.problem:
         lines += [Content.assemble(("It carries no settings of flux2.", "$muted")), Content("")]
     if picture.width:
@@ -56,16 +44,17 @@ def details(picture: Picture, metadata: ImageMetadata | None, *, favourite: bool
     return Content("\n").join(lines)
 
 
+def _settings(request: GenerationRequest) -> list[Content]:
+    """The words, then whatever else the request says; its size is the picture's own, which is told with the file."""
+    told = request_fields.lines(request)
+    words = [Content(printable(told.pop("prompt"))), Content("")]
+    if negative := told.pop("negative", ""):
+        words += [_line("negative", negative), Content("")]
+    return words + [_line(name, value) for name, value in told.items() if name != "size"]
+
+
 def _line(name: str, value: str) -> Content:
-    return Content.assemble((f"{name:<{_NAME_WIDTH}}", "$muted"), (printable(value), "$foreground"))
-
-
-def _wrapped_line(name: str, value: str) -> Content:
-    """Its name on a line of its own where both are too long for one."""
-    if len(name) < _NAME_WIDTH and len(value) <= _FILE_WIDTH - _NAME_WIDTH:
-        return _line(name.capitalize(), value)
-    lines = [Content.assemble((name.capitalize(), "$muted"))]
-    return Content("\n").join([*lines, *(Content(f" {line}") for line in wrapped(value, _FILE_WIDTH))])
+    return Content.assemble((f"{name.capitalize()} ".ljust(9), "$muted"), (printable(value), "$foreground"))
 
 
 def _where(path: Path) -> str:

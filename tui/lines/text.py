@@ -1,4 +1,4 @@
-"""Numbers and names as the panes write them; times are `flux2.humanize`'s."""
+"""Texts as the panes break and cut them; figures are `flux2.humanize`'s."""
 
 from __future__ import annotations
 
@@ -8,18 +8,6 @@ from collections.abc import Iterator
 from rich.cells import cell_len, chop_cells, set_cell_size
 
 from flux2.humanize import printable
-
-GB = 1e9
-"""Bytes in a gigabyte, as MLX and macOS print it."""
-
-
-def gigabytes(count: float) -> str:
-    """A number of bytes in GB, without the unit, to three figures: 0, 0.024, 0.24, 3.12, 27.9, 128."""
-    if not count:
-        return "0"
-    value = count / GB
-    decimals = next((places for places, below in ((3, 0.0995), (2, 9.995), (1, 99.95)) if value < below), 0)
-    return f"{value:.{decimals}f}"
 
 
 def room(whole: int, *taken: int, least: int = 1) -> int:

@@ -15,8 +15,8 @@ from textual.geometry import Size
 from textual.widgets import TextArea
 
 from flux2.errors import Flux2Error
+from flux2.inputs.wildcards import resolve
 from flux2.request import GenerationRequest
-from flux2.wildcards import resolve
 from tui.keys.bindings import bindings
 from tui.keys.keymap import KEYS, Key
 from tui.program import Options, Program

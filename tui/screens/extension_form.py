@@ -11,8 +11,8 @@ from textual.content import Content
 from textual.widgets import Input
 
 from flux2.architecture.canvas_sizes import canvas_complaint
-from flux2.attachment import Attachment
-from flux2.request import MAX_SIZE, MIN_SIZE
+from flux2.inputs.attachment import Attachment
+from flux2.inputs.checks import MAX_SIZE, MIN_SIZE
 from tui.lines.strength_lines import extension
 from tui.screens.dialog import Dialog
 from tui.widgets.fields import Field

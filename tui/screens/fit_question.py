@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tui.lines.text import gigabytes
+from flux2.humanize import gigabytes
 from tui.program import Program
 from tui.screens.menu import Menu, MenuLine
 

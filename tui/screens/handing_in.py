@@ -12,7 +12,7 @@ from flux2.architecture.reference_sizes import complaint
 from flux2.errors import Flux2Error
 from flux2.folders import pictures_dir
 from flux2.humanize import printable
-from flux2.request import MAX_REFERENCES
+from flux2.inputs.checks import MAX_REFERENCES
 from tui.program import Program
 from tui.screens import picture_desk
 from tui.screens.menu import Menu, MenuLine
@@ -20,7 +20,7 @@ from tui.state import handing_in
 from tui.state.handing_in import Role, handed_in
 
 if TYPE_CHECKING:
-    from flux2.attachment import Attachment
+    from flux2.inputs.attachment import Attachment
 
 # --- what a picture is for --------------------------------------------------------------------------------------------
 
@@ -68,11 +68,14 @@ async def attach(app: Program, role: Role, paths: Sequence[Path]) -> None:
     if role == "reference" and len(paths) > free:
         app.say("warning", f"{MAX_REFERENCES} references are the most; {free} more can be taken.")
         return
+    notes: list[str] = []
     try:
-        pictures = [await asyncio.to_thread(keep, path) for path in paths]
+        pictures = [await asyncio.to_thread(keep, path, notes.append) for path in paths]
     except (Flux2Error, OSError) as error:
         app.say("error", printable(str(error)))
         return
+    for note in notes:
+        app.say("warning", printable(note))
     take(app, role, pictures)
 
 

@@ -11,7 +11,8 @@ from textual.app import SuspendNotSupported
 
 from flux2.errors import Flux2Error, RequestError, WorkerError
 from flux2.humanize import printable
-from flux2.request import MAX_SEED, GenerationRequest
+from flux2.inputs.checks import MAX_SEED
+from flux2.request import GenerationRequest
 from tui.program import Program
 from tui.screens import picture_desk
 from tui.screens.queued_edit import QueuedEdit

@@ -13,9 +13,9 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
 
-from flux2.attachment import Attachment
 from flux2.errors import Flux2Error
 from flux2.humanize import printable
+from flux2.inputs.attachment import Attachment
 from tui.keys.bindings import bindings
 from tui.keys.keymap import MASK_KEYS, Key
 from tui.program import Program
@@ -263,7 +263,7 @@ def _read_file(path: Path) -> Mask:
         Flux2Error: in one sentence if it can't be read.
     """
     from flux2.canvas.masks import read_mask
-    from flux2.pictures.attachments import FORMATS
+    from flux2.pictures.handed_in import FORMATS
     from flux2.pictures.opening import opened_picture
 
     with opened_picture(path, FORMATS) as image:
@@ -291,16 +291,15 @@ def _keep(mask: Mask) -> Attachment:
 
     Raises:
         RequestError: if it repaints nothing, or all.
-        OSError: if it can't be written.
+        Flux2Error: if it can't be written.
     """
     from PIL import Image
 
     from flux2.canvas.masks import check_mask
-    from flux2.pictures.attachments import digest_of, keep
+    from flux2.pictures.attachments import keep
 
     check_mask(mask)
     file = io.BytesIO()
     Image.fromarray(mask).save(file, "PNG")
     height, width = mask.shape
-    content = file.getvalue()
-    return keep(content, Attachment(digest=digest_of(content), name="mask.png", width=width, height=height))
+    return keep(file.getvalue(), "mask.png", (width, height))

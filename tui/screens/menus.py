@@ -14,9 +14,9 @@ from textual.content import Content
 
 from flux2.architecture.catalog import MODELS, ModelCard
 from flux2.errors import RequestError
-from flux2.humanize import either, parameters
-from flux2.request import AUTO, GenerationRequest
-from tui.lines.text import gigabytes
+from flux2.humanize import either, gigabytes, parameters
+from flux2.inputs.checks import AUTO
+from flux2.request import GenerationRequest
 from tui.program import Program
 from tui.screens.choosing_model import choose_model
 from tui.screens.menu import Menu, MenuLine, Toggle

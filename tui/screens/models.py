@@ -11,12 +11,12 @@ from textual.binding import BindingType
 from textual.content import Content
 
 from flux2.events import DownloadProgress
+from flux2.humanize import gigabytes
 from flux2.store.inventory import ModelEntry, free_room, list_models
 from flux2.worker.commands import CancelDownload, DeleteModel, PauseDownload, StartDownload
 from tui.keys.bindings import bindings
 from tui.keys.keymap import MODELS_KEYS, Key
 from tui.lines.model_lines import details, line
-from tui.lines.text import gigabytes
 from tui.program import Program
 from tui.screens import picture_desk
 from tui.screens.choosing_model import choose_model

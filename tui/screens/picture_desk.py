@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from flux2.architecture.catalog import find_card, is_repo_id, label
 from flux2.errors import Flux2Error
 from flux2.humanize import printable
-from flux2.request import MAX_SEED, QUANTIZATIONS, GenerationRequest
+from flux2.inputs.checks import MAX_SEED, QUANTIZATIONS
+from flux2.request import GenerationRequest
 from flux2.request_fields import recipe
 from tui.program import Program
 from tui.state.handing_in import handed_in

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from flux2 import progress
 from flux2.folders import pictures_dir
-from flux2.humanize import clock, seconds
+from flux2.humanize import clock, gigabytes, seconds
 from flux2.pictures.gallery import Picture
 from flux2.pictures.images import default_path, save_png
 from flux2.pictures.quantization_set import find, quantization_set
 from flux2.pictures.sheet import Column, draw
 from flux2.request import GenerationRequest
 from flux2.request_fields import decisive
-from tui.lines.text import gigabytes
 from tui.state.handing_in import HandedIn, handed_in, title
 from tui.state.previews import on_canvas, small_attachment
 

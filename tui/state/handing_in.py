@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from flux2.attachment import Attachment
-from flux2.request import MAX_REFERENCES, GenerationRequest
+from flux2.inputs.attachment import Attachment
+from flux2.inputs.checks import MAX_REFERENCES
+from flux2.request import GenerationRequest
 from tui.state.choices import Choices
 
 Role = Literal["source", "mask", "reference"]

@@ -77,7 +77,7 @@ def small_picture(path: Path, side: int) -> Image.Image:
         Flux2Error: in one sentence if it can't be read.
     """
     from flux2.pictures.as_seen import as_seen
-    from flux2.pictures.attachments import FORMATS
+    from flux2.pictures.handed_in import FORMATS
     from flux2.pictures.opening import opened_picture
 
     with opened_picture(path, FORMATS) as image:
@@ -92,7 +92,7 @@ def small_attachment(digest: str, side: int) -> Image.Image:
     Raises:
         Flux2Error: if it is there no more.
     """
-    from flux2.attachment import Attachment
+    from flux2.inputs.attachment import Attachment
     from flux2.pictures.attachments import is_kept, place_of
 
     attachment = Attachment(digest=digest)

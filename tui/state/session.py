@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from flux2 import events as ev
 from flux2.architecture.catalog import same_model
-from flux2.humanize import seconds
+from flux2.humanize import gigabytes, seconds
 from flux2.progress import RUNNING, RunProgress
-from tui.lines.text import gigabytes
 from tui.state.memory_history import MemoryHistory
 from tui.state.run_times import RunTimes
 from tui.state.strange import Strange, strange

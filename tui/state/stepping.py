@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flux2.architecture.catalog import MODELS
-from flux2.request import MAX_SEED, MAX_STEPS
+from flux2.inputs.checks import MAX_SEED, MAX_STEPS
 from tui.state.choices import Choices
 
 _GUIDANCE_STEP = 0.5

@@ -10,11 +10,11 @@ from textual.content import Content
 from textual.widget import Widget
 
 from flux2.events import DownloadProgress
-from flux2.humanize import clock, printable, seconds
+from flux2.humanize import clock, gigabytes, printable, seconds
 from flux2.progress import CANCELLED, FAILED, FINISHED, RunProgress
 from tui.lines.model_lines import pace
 from tui.lines.phase_lines import Line, PhaseLines
-from tui.lines.text import ellipsis, gigabytes, room, wrapped
+from tui.lines.text import ellipsis, room, wrapped
 from tui.program import Program
 from tui.state.session import Session, Topic
 from tui.terminal.glyphs import Glyphs

@@ -12,7 +12,7 @@ from textual.message import Message
 
 from flux2.architecture.limits import MAX_TEXT_TOKENS
 from flux2.humanize import printable
-from flux2.wildcards import count, has_wildcards
+from flux2.inputs.wildcards import count, has_wildcards
 from tui.keys.bindings import bindings
 from tui.keys.keymap import PROMPT_KEYS
 from tui.state.prompt_history import PromptHistory

@@ -29,7 +29,7 @@ ENGINE = {
     "peers": _COMPUTES,
     "scaling": _COMPUTES,
     "bounds": (*_LOADS, "flux2/encode/"),
-    "bench": (*_LOADS, "flux2/encode/", "flux2/denoise/", "flux2/pipeline.py"),
+    "bench": (*_LOADS, "flux2/encode/", "flux2/denoise/", "flux2/engine.py", "flux2/pipeline.py"),
 }
 """Files that decide the figures of each kind of measurement, by the beginnings of their paths today."""
 

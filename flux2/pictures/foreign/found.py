@@ -11,10 +11,11 @@ from flux2.architecture.model_names import catalog_name, read_name
 from flux2.architecture.published import ARCHITECTURES
 from flux2.errors import RequestError
 from flux2.folders import lora_name, lora_named
+from flux2.inputs.checks import MAX_SEED, MAX_SIZE, MIN_SIZE, SIZE_MULTIPLE
 from flux2.inputs.loras import Lora
+from flux2.inputs.wildcards import has_wildcards
 from flux2.pictures.foreign.prompt_tags import without_tags
-from flux2.request import MAX_SEED, MAX_SIZE, MIN_SIZE, SIZE_MULTIPLE, GenerationRequest
-from flux2.wildcards import has_wildcards
+from flux2.request import GenerationRequest
 
 NO_COUNTERPART = "there is no such setting here"
 OWN_SAMPLER = "FLUX.2 is sampled with Euler steps on its own schedule here"
