@@ -45,7 +45,7 @@ from flux2.planning.cautions import cautions
 from flux2.planning.output_size import output_size, reference_pixels
 from flux2.quantization.linear import find_mode
 from flux2.references.picture_encoder import Encodable, PictureEncoder
-from flux2.references.reference_pictures import Pictures, check_references, encodable
+from flux2.references.reference_pictures import Pictures, encodable
 from flux2.reporting import RunReport, warn_aloud
 from flux2.request import GenerationRequest
 
@@ -192,7 +192,6 @@ class Engine(LoraLoaderMixin):
         """
         # 1. Check, before any work, what the request leaves open being the model's; its LoRAs fit the transformer.
         request = self.completed(self.with_loras_found(request, report)).validated()
-        check_references(request.references)
         canvas = open_canvas(request, pictures)
         noise, taken_up = self._noise(request, latents, first_step)
         self._warn(report, request, canvas)

@@ -24,6 +24,7 @@ from flux2.planning import this_machine
 from flux2.planning.fit import Fit, weigh
 from flux2.planning.measured_peaks import remember_peaks
 from flux2.planning.run_facts import Engine
+from flux2.planning.step_work import told_growth
 from flux2.reporting import RunReport
 from flux2.request import GenerationRequest
 from flux2.settings import settings
@@ -129,6 +130,8 @@ class Generator:
             )
         )
         self._prepare_memory(fit, report)
+        if cost := told_growth(kept_model.model.networks().transformer, fit.plan.facts):
+            report.log(f"{cost}.")
         image = pipeline.run(
             request,
             report,

@@ -65,7 +65,8 @@ class Flux2Pipeline(Engine):
             source: a catalog name ("klein-4b"), a Hub repository id, a folder in the diffusers or in mflux's layout,
                 or a single file of the transformer's weights (safetensors, GGUF).
             dtype: what to compute in: "bfloat16", "float16" or "float32"; None is bfloat16, on the CPU float32.
-            quantization: of the transformer's Linears: "bf16" (as in the checkpoint), "qint8" or "int4".
+            quantization: of the transformer's Linears: "bf16" (as in the checkpoint), or another of
+                `flux2.architecture.levels`, such as "int4".
             say: told in a sentence of what takes long (a download).
             residency: of the transformer: "resident", or "streamed", where its blocks are read in every step, for one
                 that is larger than memory.

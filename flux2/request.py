@@ -21,6 +21,7 @@ from flux2.inputs.checks import (
     check_noise,
     check_outpaint,
     check_pictures,
+    check_references,
     check_seed,
     check_share,
     check_sigmas,
@@ -50,7 +51,7 @@ class GenerationRequest(TextRequest):
     references: tuple[Attachment, ...] = about(
         (),
         kind="picture",
-        check=check_pictures,
+        check=check_references,
         canonical=digests,
         line="references",
         shown=names,

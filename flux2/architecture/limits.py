@@ -22,10 +22,6 @@ TOKEN_PIXELS = 16
 
 GROUP = 64
 """Neighbouring inputs of a quantized weight that share a scale and a bias, two bytes each."""
-BITS = {"qint8": 8, "int4": 4}
-"""Bits of a quantized weight's code, by level."""
-QUANTIZED_BYTES = {level: bits / 8 + 4 / GROUP for level, bits in BITS.items()}
-"""Bytes of a quantized weight, by level: its code, and its share of its group's scale and bias."""
 
 HEAD_START_ROOM = 700 << 20
 """Bytes above what was held before a step, up to which a GPU is given further work before it has done the last."""

@@ -17,11 +17,13 @@ from flux2.backend.mlx import mx
 
 _THREADS = 256  # of a block
 _WARP = 32
-_EACH = {4: 8, 8: 16}  # codes that a thread takes, by their bits: measured to be the fastest
+_EACH = {4: 8, 5: 32, 6: 16, 8: 16}
+"""Codes that a thread takes, by their bits: of 4 and 8 bits as many as were measured to be the fastest, of 5 and 6 so
+many that they end with a word."""
 
 _DEQUANTIZE = """
-    constexpr unsigned each = EACH, group = GROUP, mask = (1u << BITS) - 1;
-    struct alignas(each * BITS / 8) Codes { unsigned word[each * BITS / 32]; };
+    constexpr unsigned each = EACH, group = GROUP, mask = (1u << BITS) - 1, words = each * BITS / 32;
+    struct alignas(words & (words - 1) ? 4 : 4 * words) Codes { unsigned word[words]; };
     struct alignas(16) Numbers { T number[each]; };
     const size_t i = cooperative_groups::this_grid().thread_rank();
     if (i < size_t(scales_shape[0]) * scales_shape[1] * (group / each)) {
@@ -31,7 +33,8 @@ _DEQUANTIZE = """
         Numbers made;
         #pragma unroll
         for (unsigned k = 0; k < each; ++k) {
-            const unsigned code = (read.word[k * BITS / 32] >> (k * BITS % 32)) & mask;
+            const unsigned first = k * BITS / 32, last = (k * BITS + BITS - 1) / 32;
+            const unsigned code = __funnelshift_r(read.word[first], read.word[last], k * BITS % 32) & mask;
             made.number[k] = static_cast<T>(static_cast<float>(code) * scale + bias);
         }
         reinterpret_cast<Numbers*>(numbers)[i] = made;
@@ -72,7 +75,7 @@ _NORMALISE_AND_TURN = """
 
 
 def dequantize(codes: mx.array, scales: mx.array, biases: mx.array, bits: int) -> mx.array:
-    """What `mx.dequantize` gives for 4 or 8 bits and groups of 64: [outputs, inputs] in the type of the scales."""
+    """What `mx.dequantize` gives for groups of 64 of 4, 5, 6 or 8 bits: [outputs, inputs] in the scales' type."""
     outputs, inputs = codes.shape[0], codes.shape[1] * 32 // bits
     (numbers,) = _dequantize()(
         inputs=[codes, scales, biases],

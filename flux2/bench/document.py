@@ -17,10 +17,12 @@ SIZE = 1024  # pixels per side
 LARGE_SIZE = 2048  # of the second decode
 MODELS = ("klein-4b", "klein-9b", "dev")
 LEVELS = QUANTIZATIONS
+DOCUMENT_LEVELS = ("bf16", "qint8", "int4")
+"""Levels that the document has."""
 HARDWARE = "M2 Ultra 96 GB, MLX Swift 0.30.2"
 
 Row = tuple[float | None, float | None, float | None]
-"""Values at each of LEVELS."""
+"""Values at each of DOCUMENT_LEVELS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def twin(model: str) -> str:
 def entry(table: Mapping[str, Row], model: str, quantization: str) -> float | None:
     """One entry of a table; None where the document does not have it."""
     row = table.get(twin(model))
-    return row[LEVELS.index(quantization)] if row and quantization in LEVELS else None
+    return row[DOCUMENT_LEVELS.index(quantization)] if row and quantization in DOCUMENT_LEVELS else None
 
 
 def document_figure(figure: Figure, model: str, quantization: str) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,12 @@ def _column(cell: dict[str, Any], picture: Image.Image, whole: Image.Image | Non
     lines = []
     if whole is not None and cell["quantization"] != "bf16":
         like = compare(picture, whole)
-        cell["likeness"] = {"psnr": round(like.psnr, 2), "ssim": round(like.ssim, 4)}
-        lines.append(f"PSNR {like.psnr:.1f} dB, SSIM {like.ssim:.3f}")
+        cell["likeness"] = {
+            name: round(value, digits) if math.isfinite(value) else None
+            for name, value, digits in (("psnr", like.psnr, 2), ("ssim", like.ssim, 4), ("texture", like.texture, 3))
+        }
+        psnr, ssim, texture = like.lines()
+        lines += [f"{psnr}, {ssim}", texture]
     else:
         lines.append("the reference" if cell["residency"] == "resident" else cell["residency"])
     figures = cell["figures"]

@@ -45,10 +45,11 @@ def bfl_transformer(stored: Stored, shapes: Shapes) -> Stored:
         if not source:
             continue
         tensor = stored[source]
-        if place.third is not None:
-            third = tensor.shape[0] // 3
+        rows = tensor.shape[0] if tensor.shape else 0
+        if place.third is not None and rows and rows % 3 == 0:  # else its shape is refused as it is
+            third = rows // 3
             tensor = tensor.rows(place.third * third, (place.third + 1) * third)
-        if place.halves_swapped:
+        if place.halves_swapped and rows % 2 == 0:
             tensor = tensor.with_halves_swapped()
         found[name] = replace(tensor, name=name)
         used.add(source)

@@ -80,4 +80,6 @@ def _object(text: bytes, name: str, info: TensorInfo) -> dict[str, Any]:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{info.path}: {name} is no JSON ({error}); download the file again.") from error
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{info.path}: {name} is no JSON object; download the file again.")
+    return found

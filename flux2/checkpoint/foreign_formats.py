@@ -41,6 +41,8 @@ _NEVER_READ = (
     (".quant_state.bitsandbytes__nf4", "quantized by bitsandbytes (nf4)", _BFLOAT16),
     (".quant_state.bitsandbytes__fp4", "quantized by bitsandbytes (fp4)", _BFLOAT16),
     (".absmax", "quantized by bitsandbytes", _BFLOAT16),
+    (".nested_absmax", "quantized by bitsandbytes", _BFLOAT16),
+    (".quant_map", "quantized by bitsandbytes", _BFLOAT16),
     (".SCB", "quantized by bitsandbytes (int8)", _BFLOAT16),
     (".svd_up", "quantized by SDNQ (SD.Next)", _BFLOAT16),
     (".zero_point", "quantized by SDNQ (SD.Next)", _BFLOAT16),

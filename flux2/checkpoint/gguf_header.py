@@ -29,6 +29,7 @@ _MOST_FACTS = 1 << 16
 _MOST_BYTES = 256 << 20
 """Bytes of the longest header: the largest vocabularies have some 20 MB."""
 _MOST_DIMENSIONS = 4
+_LONGEST_NAME = 256  # bytes
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 """`struct`'s letters of the facts' types."""
 _STRING, _LIST = 8, 9
@@ -93,6 +94,10 @@ def _read(path: Path, size: int, _changed: int) -> GgufHeader:
         raise CheckpointError(
             f"{path} is cut short inside its header ({size:,} bytes); {fetch_again(path)}."
         ) from error
+    except _VersionError as error:
+        raise CheckpointError(
+            f"{path} is a GGUF file of {error}; use one that llama.cpp's present tools wrote."
+        ) from error
     except ValueError as error:
         raise CheckpointError(f"{path} has a damaged header ({error}); {fetch_again(path)}.") from error
     end = max((tensor.offset + tensor.nbytes for tensor in header.tensors.values()), default=0)
@@ -101,6 +106,15 @@ def _read(path: Path, size: int, _changed: int) -> GgufHeader:
             f"{path} is cut short: {size:,} bytes where its header says {end:,}; {fetch_again(path)}."
         )
     return header
+
+
+class _VersionError(Exception):
+    """A version of the format that is not read."""
+
+    def __init__(self, version: int) -> None:
+        swapped = int.from_bytes(version.to_bytes(4, "little"), "big") in VERSIONS
+        read = " and ".join(map(str, VERSIONS))
+        super().__init__("big-endian machines" if swapped else f"version {version}, and {read} are read")
 
 
 class _Reader:
@@ -114,7 +128,7 @@ class _Reader:
             raise ValueError("it does not begin with GGUF")
         version = self._number("I")
         if version not in VERSIONS:
-            raise ValueError(f"version {version} is none of {', '.join(map(str, VERSIONS))}")
+            raise _VersionError(version)
         tensors, facts = self._number("Q"), self._number("Q")
         if tensors > min(_MOST_TENSORS, size) or facts > min(_MOST_FACTS, size):
             raise ValueError(f"it speaks of {tensors:,} tensors and {facts:,} facts")
@@ -132,7 +146,7 @@ class _Reader:
 
     def _places(self, count: int) -> Iterator[tuple[str, int, tuple[int, ...], int]]:
         for _ in range(count):
-            name = self._text()
+            name = self._name()
             dimensions = self._number("I")
             if dimensions > _MOST_DIMENSIONS:
                 raise ValueError(f"tensor {name} has {dimensions} dimensions")
@@ -141,7 +155,7 @@ class _Reader:
 
     def _fact(self) -> tuple[str, object]:
         """Key and value; of a list nothing is kept."""
-        return self._text(), self._value(self._number("I"))
+        return self._name(), self._value(self._number("I"))
 
     def _value(self, kind: int) -> object:
         if kind in _SCALARS:
@@ -162,6 +176,16 @@ class _Reader:
 
     def _text(self) -> str:
         return self._bytes(self._number("Q")).decode("utf-8", "replace")
+
+    def _name(self) -> str:
+        """The name of a tensor or a fact."""
+        length = self._number("Q")
+        if length > _LONGEST_NAME:
+            raise ValueError(f"it has a name of {length:,} bytes")
+        name = self._bytes(length).decode("utf-8", "replace")
+        if not name.isprintable():
+            raise ValueError("it has a name with control characters")
+        return name
 
     def _number(self, letter: str) -> int:
         (value,) = struct.unpack("<" + letter, self._bytes(struct.calcsize("<" + letter)))

@@ -15,7 +15,7 @@ _BEGINNINGS = {
     b"/annex/objects/": "is a pointer of git-annex and not the file itself; run `git annex get` in {folder}.",
     b"<!doctype html": _PAGE,
     b"<html": _PAGE,
-    b"GGUF": "is a GGUF file and no safetensors one; use the model's bfloat16 files: flux2 quantizes while loading.",
+    b"GGUF": "is a GGUF file and no safetensors one; name it by itself, as --model FILE.",
     b"PK\x03\x04": "is a zip archive, as PyTorch's .bin and .pt files are, and no safetensors file; use one of those.",
 }
 

@@ -33,8 +33,8 @@ class LinearQuantizer(Protocol):
     def check(self, name: str, shape: tuple[int, ...]) -> None:
         """Raises CheckpointError if a weight of this shape, [outputs, inputs], can't be kept so."""
 
-    def quantized(self, weight: mx.array) -> nn.Module:
-        """The layer in place of a Linear with this weight, [outputs, inputs]."""
+    def quantized(self, layer: str, weight: mx.array) -> nn.Module:
+        """The layer in place of a Linear at this path with this weight, [outputs, inputs]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class CheckpointWeights:
         tensor = info.decoded(tensors)
         layer = layer_of(info.name)
         if self.quantization and layer in self.plan.linears:
-            return layer, self.quantization.quantized(tensor)
+            return layer, self.quantization.quantized(layer, tensor)
         return info.name, tensor.astype(stored_dtype(tensor, dtype))
 
 

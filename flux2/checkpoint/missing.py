@@ -59,13 +59,13 @@ def what_lies_here(folder: Path) -> str:
     if {"transformer", "vae", "text_encoder"} <= set(names):
         if (folder / "transformer" / "config.json").exists():
             return f"{complete(folder / 'model_index.json')}."
-        return "it is not in the diffusers layout (mflux's saved models, for one, are like this): use the model itself."
+        return "it is not in the diffusers layout, for its parts have no config.json: use the model itself."
     if inner := [name for name in names if (folder / name / "model_index.json").is_file()]:
         return f"name the folder within it that has one: {_some(inner)}."
     if "config.json" in names and singles:
         return "it is one part of a model (its config.json says which): name the folder of the whole model."
     if singles:
-        return f"it holds single files ({_some(singles)}), and what is read is a folder in the diffusers layout."
+        return f"it holds single files ({_some(singles)}): name one of them."
     return "this is no checkpoint in the diffusers layout: name its folder, or a model that `flux2 models` lists."
 
 

@@ -16,7 +16,9 @@ from flux2.architecture.bfl_names import bfl_autoencoder_name, bfl_transformer_p
 from flux2.checkpoint.foreign_formats import refuse_foreign
 from flux2.checkpoint.gguf_header import is_gguf, read_gguf_header
 from flux2.checkpoint.header import METADATA, read_json_header
+from flux2.checkpoint.impostors import impostor
 from flux2.checkpoint.model_files import Spelling
+from flux2.checkpoint.remedies import fetch_again
 from flux2.errors import CheckpointError
 
 PartName = Literal["transformer", "vae", "text_encoder"]
@@ -135,7 +137,12 @@ def stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """
     if is_gguf(path):
         return {name: tensor.shape for name, tensor in read_gguf_header(path).tensors.items()}
-    entries = read_json_header(path).entries
+    try:
+        entries = read_json_header(path).entries
+    except CheckpointError as error:
+        if path.suffix.lower() != ".gguf" or not path.is_file() or impostor(path):
+            raise
+        raise CheckpointError(f"{path} is no GGUF file; {fetch_again(path)}.") from error
     return {name: _shape(entry) for name, entry in entries.items() if name != METADATA}
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from flux2 import humanize
 from flux2.errors import CheckpointError, Flux2Error, RequestError
-from flux2.planning.fit import Fit, alternatives, weigh
+from flux2.planning.fit import SMALLER_REFERENCES, Fit, alternatives, weigh
 from flux2.request import GenerationRequest
 from flux2.store.configs import networks_for
 
@@ -40,7 +40,7 @@ def ask_if_too_large(
         return request
     others = alternatives(fit, networks)
     if not ask:
-        raise Flux2Error(f"{_complaint(fit)}; {_remedies(others)}--force runs it all the same.")
+        raise Flux2Error(f"{_complaint(fit)}; {_remedies(others, fit)}--force runs it all the same.")
     return _ask(fit, others)
 
 
@@ -64,10 +64,10 @@ def _complaint(fit: Fit) -> str:
     return f"{fit.name} does not fit: it {fit.need}"
 
 
-def _remedies(others: list[Fit]) -> str:
+def _remedies(others: list[Fit], fit: Fit) -> str:
     """`--transformer-quant int4 (6.1 GiB) or --residency streamed (3.4 GiB) would fit, and `"""
     if not others:
-        return ""
+        return "fewer references would take less, and " if fit.request.references else ""
     named = [f"{_arguments(other)} ({humanize.size(other.plan.peak)})" for other in others[:_NAMED]]
     return f"{' or '.join(named)} would fit, and "
 
@@ -75,7 +75,8 @@ def _remedies(others: list[Fit]) -> str:
 def _arguments(fit: Fit) -> str:
     setting = fit.plan.facts
     size = f" --width {setting.width} --height {setting.height}" if fit.smaller else ""
-    return f"--transformer-quant {setting.quantization} --residency {setting.residency}{size}"
+    references = f" --reference-pixels {SMALLER_REFERENCES}" if fit.shrinks_references else ""
+    return f"--transformer-quant {setting.quantization} --residency {setting.residency}{size}{references}"
 
 
 def _choices(others: list[Fit]) -> list[str]:
@@ -89,7 +90,8 @@ def _choices(others: list[Fit]) -> list[str]:
 
 
 def _size(fit: Fit) -> str:
-    return f" at {fit.plan.facts.width}×{fit.plan.facts.height}" if fit.smaller else ""
+    size = f" at {fit.plan.facts.width}×{fit.plan.facts.height}" if fit.smaller else ""
+    return size + " with smaller references" * fit.shrinks_references
 
 
 def _reading(fit: Fit) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 from dataclasses import asdict
 from typing import Any
 
 from flux2.architecture.catalog import find_card, label
 from flux2.architecture.limits import DTYPE_BYTES
+from flux2.commands import reference_lines
 from flux2.commands.pictures_in import looked_at
 from flux2.commands.request_options import add_request_options, read_request
 from flux2.errors import RequestError
@@ -32,9 +34,11 @@ _EXAMPLES = """\
 examples:
   flux2 plan --model klein-9b
   flux2 plan --model dev --width 1024 --height 768 --memory-budget 20GB
-  flux2 plan --model dev --residency streamed --json"""
+  flux2 plan --model dev --residency streamed --json
+  flux2 plan --model klein-4b --image cat.png --image room.jpg"""
 
 _MIB = 2**20
+_WIDTH = 100  # characters of a line of text
 _GROUPS = {"resident": "kept in memory", "streamed": "read in every step"}
 
 
@@ -82,9 +86,12 @@ def run(args: argparse.Namespace) -> int:
     own_vae = request.vae is not None and local_vae(request.vae) is None
     if args.json:
         told = _facts(request.model, networks, plans, budget)
+        told |= reference_lines.in_json(request, networks.transformer, plans[0].facts)
         print(json.dumps({**told, "own_vae": own_vae or request.vae is None}))
         return 0
     print(_text(request.model, networks, plans, budget))
+    for line in reference_lines.lines(request, networks.transformer, plans[0].facts):
+        print(line)
     if own_vae:
         print(f"{request.vae} is not here, so that the decode is planned with the model's own autoencoder.")
     return 0
@@ -173,9 +180,8 @@ def _text(model: str, networks: Networks, plans: list[MemoryPlan], budget: Budge
 def _advice(plans: list[MemoryPlan]) -> list[str]:
     """What streaming would read of files that are not there yet."""
     reads = [f"{found.facts.quantization} {_mib(found.read_if_prepared)}" for found in plans if found.read_if_prepared]
-    return [f"READ of the files that flux2 quantize makes, so that no step quantizes: {', '.join(reads)}."] * bool(
-        reads
-    )
+    told = f"READ of the files that flux2 quantize makes, so that no step quantizes: {', '.join(reads)}."
+    return textwrap.wrap(told, _WIDTH) if reads else []
 
 
 def _row(found: MemoryPlan, networks: Networks, budget: Budget, is_best: bool) -> tuple[str, ...]:

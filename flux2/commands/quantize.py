@@ -8,16 +8,16 @@ import sys
 import time
 
 from flux2.architecture.catalog import MODELS
+from flux2.architecture.levels import LEVELS
 from flux2.backend.awake import kept_awake
 from flux2.commands.cancelling import Cancelled, CancelOnSignal
 from flux2.errors import GenerationCancelled
 from flux2.humanize import seconds, size
-from flux2.inputs.checks import QUANTIZATIONS
 from flux2.paths import expand
 from flux2.streams import deliver
 
 _DESCRIPTION = """\
-Quantize a model's transformer once and keep the result, a quarter (int4) or a half (qint8) of its size.
+Quantize a model's transformer once and keep the result, a quarter (int4) to a half (qint8) of its size.
 Every later run at that level finds it by itself, reads it in place of the checkpoint, and draws the same pictures.
 When the checkpoint changes, runs say so and quantize while loading, until this is run again."""
 
@@ -33,8 +33,12 @@ def fill(parser: argparse.ArgumentParser) -> None:
     names = f"{', '.join(MODELS)}, a Hub repository, a checkpoint's folder, or a single file of weights"
     add("--model", metavar="MODEL", required=True, help=names)
     add("--base", metavar="MODEL", help="the model that a single file is of, where its shapes do not tell")
-    levels = tuple(level for level in QUANTIZATIONS if level != "bf16")
-    add("--transformer-quant", choices=levels, required=True, help="the level")
+    add(
+        "--transformer-quant",
+        choices=[level.name for level in LEVELS.values() if level.bits],
+        required=True,
+        help="the level",
+    )
     add("--output", "-o", metavar="FOLDER", help="a new or empty folder for the files (default: in the cache)")
     add("--json", action="store_true", help="print one line of JSON instead of the folder")
     add("--quiet", "-q", action="store_true", help="no progress bar and no summary")

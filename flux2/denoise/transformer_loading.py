@@ -155,7 +155,8 @@ def choose_multiplications(
         if layer_of(info.name) in weights.linears and not info.name.startswith(CONDITIONING_PARTS):
             rows = _rows(info.name, text_tokens, image_tokens)
             parts = multiplied_parts(info.name, info.shape)
-            wanted += [Multiplication.of(mode.bits, outputs, inputs, rows, dtype) for outputs, inputs in parts]
+            bits = mode.of_layer(layer_of(info.name)).bits
+            wanted += [Multiplication.of(bits, outputs, inputs, rows, dtype) for outputs, inputs in parts]
     return choose(wanted)
 
 

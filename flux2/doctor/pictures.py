@@ -25,6 +25,8 @@ REFERENCE = Path(__file__).parent / "reference.png"
 WAYS = {
     "bf16": ("bf16", "resident", 30.0),
     "qint8": ("qint8", "resident", 28.0),
+    "int6": ("int6", "resident", 26.0),
+    "int5": ("int5", "resident", 22.0),
     "int4": ("int4", "resident", 18.0),
     "bf16, streamed": ("bf16", "streamed", 30.0),
 }

@@ -7,11 +7,13 @@ from itertools import pairwise
 from typing import Any
 
 from flux2.architecture.catalog import find_card
-from flux2.architecture.limits import BITS, MAX_TEXT_TOKENS, TOKEN_PIXELS
+from flux2.architecture.levels import LEVELS
+from flux2.architecture.limits import MAX_TEXT_TOKENS, TOKEN_PIXELS
+from flux2.architecture.reference_sizes import complaint as size_complaint
 from flux2.errors import RequestError
 from flux2.inputs.attachment import Attachment, check_attachment
 
-QUANTIZATIONS = ("bf16", *BITS)
+QUANTIZATIONS = tuple(LEVELS)
 RESIDENCIES = ("resident", "streamed")
 """Places of the transformer: in memory as a whole, or its blocks read in every step while the one before computes."""
 AUTO = "auto"
@@ -111,6 +113,15 @@ def check_pictures(name: str, pictures: tuple[Attachment, ...] | Attachment) -> 
     if len(pictures) > MAX_REFERENCES:
         return f"There are {len(pictures)} {name}; {MAX_REFERENCES} are the most."
     return next((complaint for each in pictures if (complaint := check_attachment(name, each))), None)
+
+
+def check_references(name: str, pictures: tuple[Attachment, ...]) -> str | None:
+    if complaint := check_pictures(name, pictures):
+        return complaint
+    numbered = ((f"{number} ({each})", each) for number, each in enumerate(pictures, start=1))
+    return next(
+        (wrong for called, each in numbered if (wrong := size_complaint(called, each.width, each.height))), None
+    )
 
 
 def check_strength(_: str, strength: float) -> str | None:

@@ -14,7 +14,7 @@ REFERENCE = "bf16"
 
 
 def quantization_set(request: GenerationRequest) -> tuple[GenerationRequest, ...]:
-    """Requests of one prompt, seed and settings at bf16, qint8 and int4, to be saved under names of their own."""
+    """Requests of one prompt, seed and settings at every level, to be saved under names of their own."""
     return tuple(replace(request, quantization=name, output=None) for name in QUANTIZATIONS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
@@ -9,7 +10,7 @@ from itertools import product
 from flux2 import humanize
 from flux2.architecture.catalog import find_card, label
 from flux2.architecture.guidance import DEFAULTS, is_guided
-from flux2.architecture.reference_sizes import prepared_size
+from flux2.architecture.reference_sizes import Size, prepared_size
 from flux2.inputs.checks import AUTO, MIN_SIZE, QUANTIZATIONS, RESIDENCIES, SIZE_MULTIPLE
 from flux2.lora.planned import lora_bytes
 from flux2.planning.budget import MACHINES, Budget, Verdict, machine_limit
@@ -21,6 +22,8 @@ from flux2.store.configs import Networks
 
 SMALLER = (3 / 4, 1 / 2, 3 / 8, 1 / 4)
 """Shares of a picture's sides that are offered where nothing fits at the size asked for."""
+SMALLER_REFERENCES = 512 * 512
+"""Pixels of each reference that are offered where nothing fits with larger ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,8 @@ class Fit:
     budget: Budget
     smaller: bool = False
     """Whether it is an alternative with a smaller picture."""
+    shrinks_references: bool = False
+    """Whether it is an alternative with smaller references."""
 
     @property
     def verdict(self) -> Verdict:
@@ -40,9 +45,11 @@ class Fit:
 
     @property
     def name(self) -> str:
-        """`klein-4b int4 streamed at 1024×1024`"""
+        """`klein-4b int4 streamed at 1024×1024 with 4 references`"""
         facts = self.plan.facts
-        return f"{label(self.request.model)} {self.level} at {facts.width}×{facts.height}"
+        count = len(facts.references)
+        references = f" with {count} reference{'s' * (count > 1)}" if count else ""
+        return f"{label(self.request.model)} {self.level} at {facts.width}×{facts.height}{references}"
 
     @property
     def level(self) -> str:
@@ -78,16 +85,30 @@ def weigh(request: GenerationRequest, networks: Networks, engine: Engine, budget
 
 
 def alternatives(fit: Fit, networks: Networks) -> list[Fit]:
-    """What would fit in its place, the best first: at the same size, or where nothing does, at a smaller one."""
-    asked = fit.plan.facts
-    for width, height in [(asked.width, asked.height), *_smaller(asked)]:
-        plans = plan_all(networks, replace(asked, width=width, height=height), fit.budget)
+    """What would fit in its place, the best first: as asked for, or where nothing does, with smaller references, then
+    at a smaller size, too."""
+    for other in _variants(fit):
+        plans = plan_all(networks, other.plan.facts, fit.budget)
         fits = [found for found in plans if fit.budget.judge(found.peak) != "does not fit"]
         if fits:
-            smaller = (width, height) != (asked.width, asked.height)
-            request = replace(fit.request, width=width, height=height) if smaller else fit.request
-            return [replace(fit, request=_with(request, found.facts), plan=found, smaller=smaller) for found in fits]
+            return [replace(other, request=_with(other.request, found.facts), plan=found) for found in fits]
     return []
+
+
+def _variants(fit: Fit) -> Iterator[Fit]:
+    """The fit itself, and what takes less and less, its plan's facts alone made anew."""
+    yield fit
+    smallest = fit
+    references = prepared_references(fit.request, SMALLER_REFERENCES)
+    if sum(map(math.prod, references)) < sum(map(math.prod, fit.plan.facts.references)):
+        request = replace(fit.request, reference_pixels=SMALLER_REFERENCES)
+        facts = replace(fit.plan.facts, references=references)
+        smallest = replace(fit, request=request, plan=replace(fit.plan, facts=facts), shrinks_references=True)
+        yield smallest
+    for width, height in _smaller(fit.plan.facts):
+        request = replace(smallest.request, width=width, height=height)
+        facts = replace(smallest.plan.facts, width=width, height=height)
+        yield replace(smallest, request=request, plan=replace(fit.plan, facts=facts), smaller=True)
 
 
 def machines(networks: Networks, facts: RunFacts) -> list[int]:
@@ -134,12 +155,21 @@ def facts_of(request: GenerationRequest, networks: Networks, engine: Engine) -> 
         device=engine.device,
         guided=is_guided(networks.guidance, guidance),
         text_tokens=request.max_sequence_length or 0,
-        references=tuple(prepared_size(each.width, each.height, most).cropped for each in request.references),
+        references=prepared_references(request, most),
         source=request.source is not None,
         source_as_reference=request.shows_source,
         caches_references=networks.caches_references,
         lora_bytes=lora_bytes(request.loras, networks.transformer, engine.dtype),
     )
+
+
+def prepared_references(request: GenerationRequest, most_pixels: int | None) -> tuple[Size, ...]:
+    """Width and height of each of its references as it is encoded, pixels.
+
+    Args:
+        most_pixels: what each is shrunk to where it has more; None is diffusers' 1024².
+    """
+    return tuple(prepared_size(each.width, each.height, most_pixels).cropped for each in request.references)
 
 
 def _with(request: GenerationRequest, facts: RunFacts) -> GenerationRequest:

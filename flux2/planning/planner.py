@@ -12,11 +12,13 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise, product
+from typing import NamedTuple
 
 from flux2.architecture import limits
 from flux2.architecture.language_model import LanguageModelConfig, used_shapes
+from flux2.architecture.levels import LEVELS, stored_bytes
 from flux2.architecture.limits import DeviceType
-from flux2.architecture.shapes import Shapes, count
+from flux2.architecture.shapes import count
 from flux2.architecture.transformer import (
     CONDITIONING_PARTS,
     Flux2TransformerConfig,
@@ -35,8 +37,10 @@ from flux2.planning.run_facts import FILE_BYTES, RunFacts
 from flux2.store.configs import Networks
 
 QUANTIZING_BYTES = 2
-"""Bytes for each number of a weight that a GPU quantizes to qint8 at a time. On the CPU NumPy finds the codes, in
-memory of its own."""
+"""Bytes for each number of a weight that a GPU quantizes at a time. On the CPU NumPy finds the codes, in memory of its
+own."""
+PACKING_BYTES = 3
+"""Bytes beside these where codes are not bytes and are packed: counted on the CPU backend, not measured on a GPU."""
 ENCODE_HELD = 4
 """Activations of a language model's layer, as so many times the hidden size for every token; two of them are the
 hidden states that were taken from earlier layers."""
@@ -60,6 +64,22 @@ LATENTS = 3
 """Copies of the latents in float32."""
 BLOCK_CHUNKS = 3.0
 """Copies of a chunk's attention scores."""
+
+
+class _Weight(NamedTuple):
+    """A tensor of the transformer."""
+
+    shape: tuple[int, ...]
+    bits: int | None
+    """Bits of its codes; None where it is not quantized."""
+
+    @property
+    def numbers(self) -> int:
+        return math.prod(self.shape)
+
+
+_Weights = dict[str, _Weight]
+"""Tensors of the transformer by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,23 +147,23 @@ def plan(networks: Networks, facts: RunFacts, budget: Budget | None = None) -> M
 
 
 def _plan(networks: Networks, facts: RunFacts) -> MemoryPlan:
-    shapes = _shapes(networks.transformer)
+    tensors = _tensors(networks.transformer, facts.quantization)
     prepared = facts.quantization in networks.prepared
     embeddings = facts.prompts * facts.text_tokens * networks.transformer.joint_attention_dim
     embeddings *= facts.compute_bytes
     encoder = FILE_BYTES * count(used_shapes(networks.text_encoder)) if facts.keep_text_encoder else 0
     read_if_prepared = 0
-    held, block = _denoise_held(networks.transformer, facts), _block(networks.transformer, shapes, facts)
+    held, block = _denoise_held(networks.transformer, facts), _block(networks.transformer, tensors, facts)
     if facts.residency == "streamed":
         streamed = _streamed(networks.transformer, facts, prepared)
         weights, kept, load, read = streamed.weights, 0, streamed.load, streamed.read_per_step
-        if facts.quantization in limits.QUANTIZED_BYTES and not prepared:
+        if LEVELS[facts.quantization].bits and not prepared:
             read_if_prepared = _streamed(networks.transformer, facts, prepared=True).read_per_step
         denoise = held + max(weights + block, streamed.converting)
     else:
-        weights = kept = sum(_stored(shape, facts) for shape in shapes.values())
-        load, read = weights if prepared else _load_peak(shapes, facts), 0
-        denoise = weights + max(held + block, _modulating(shapes, facts))
+        weights = kept = sum(_stored(weight, facts) for weight in tensors.values())
+        load, read = weights if prepared else _load_peak(tensors, facts), 0
+        denoise = weights + max(held + block, _modulating(tensors, facts))
     latents, cache = latents_held(networks.transformer, facts), cache_bytes(networks.transformer, facts)
     known, kept = encoder + embeddings + latents, kept + cache + facts.lora_bytes
     peaks: dict[Phase, int] = {"encode": encoder + _encode_peak(networks.text_encoder, facts)}
@@ -157,33 +177,33 @@ def _plan(networks: Networks, facts: RunFacts) -> MemoryPlan:
     return MemoryPlan(facts, weights, kept, embeddings, peaks, read, read_if_prepared)
 
 
-def _stored(shape: tuple[int, ...], facts: RunFacts) -> int:
+def _stored(weight: _Weight, facts: RunFacts) -> int:
     """Bytes of a weight as it is kept; a Linear's stays as narrow as in the file, all else is what is computed in."""
-    count = math.prod(shape)
-    if len(shape) != 2:
-        return count * facts.compute_bytes
-    return int(count * limits.QUANTIZED_BYTES.get(facts.quantization, min(FILE_BYTES, facts.compute_bytes)))
+    if weight.bits:
+        return stored_bytes(weight.numbers, weight.bits)
+    return weight.numbers * (facts.compute_bytes if len(weight.shape) != 2 else min(FILE_BYTES, facts.compute_bytes))
 
 
-def _load_peak(shapes: Shapes, facts: RunFacts) -> int:
+def _load_peak(tensors: _Weights, facts: RunFacts) -> int:
     """The largest weights come first; the one in work is there as read and as kept, the next as read."""
     done = peak = 0
-    ordered = sorted(shapes.values(), key=math.prod, reverse=True)
-    for shape, following in zip(ordered, [*ordered[1:], (0,)], strict=True):
-        kept = _stored(shape, facts)
-        read = math.prod(shape) * FILE_BYTES
+    ordered = sorted(tensors.values(), key=lambda weight: weight.numbers, reverse=True)
+    for weight, following in zip(ordered, [*ordered[1:], _Weight((0,), None)], strict=True):
+        kept = _stored(weight, facts)
+        read = weight.numbers * FILE_BYTES
         converted = kept != read
-        ahead = math.prod(following) * FILE_BYTES
-        peak = max(peak, done + read + converted * (kept + _quantizing(shape, facts)) + ahead)
+        ahead = following.numbers * FILE_BYTES
+        peak = max(peak, done + read + converted * (kept + _quantizing(weight, facts)) + ahead)
         done += kept
     return peak
 
 
-def _quantizing(shape: tuple[int, ...], facts: RunFacts) -> int:
+def _quantizing(weight: _Weight, facts: RunFacts) -> int:
     """Bytes of what finds a band's codes, beside the weight as read and as kept (`quantization.linear.quantize`)."""
-    if facts.quantization != "qint8" or len(shape) != 2 or facts.device == "cpu":
+    if not weight.bits or facts.device == "cpu":
         return 0
-    return QUANTIZING_BYTES * min(math.prod(shape), limits.QUANTIZING_NUMBERS[facts.device])
+    each = QUANTIZING_BYTES + PACKING_BYTES * (weight.bits % 8 > 0)
+    return each * min(weight.numbers, limits.QUANTIZING_NUMBERS[facts.device])
 
 
 def _encode_peak(config: LanguageModelConfig, facts: RunFacts) -> int:
@@ -210,14 +230,14 @@ def _denoise_held(config: Flux2TransformerConfig, facts: RunFacts) -> int:
     return _conditioning(config, facts) + others + latents
 
 
-def _block(config: Flux2TransformerConfig, shapes: Shapes, facts: RunFacts) -> int:
+def _block(config: Flux2TransformerConfig, tensors: _Weights, facts: RunFacts) -> int:
     """The activations of one block, and the copies of a weight, where it is widened."""
     activation = _activation(config, facts)
-    blocks = {name: shape for name, shape in shapes.items() if "transformer_blocks" in name}
-    used = [max(multiplied_parts(name, shape)) for name, shape in blocks.items()]
+    blocks = {name: weight for name, weight in tensors.items() if "transformer_blocks" in name}
+    used = [weight._replace(shape=max(multiplied_parts(name, weight.shape))) for name, weight in blocks.items()]
     if facts.device == "gpu":
-        return int(_block_on_gpu(activation, sorted(math.prod(shape) for shape in used), facts))
-    widened = max(_widened(shape, facts) for shape in used)
+        return int(_block_on_gpu(activation, sorted(weight.numbers for weight in used), facts))
+    widened = max(_widened(weight, facts) for weight in used)
     scores = scores_of_a_chunk(config.num_attention_heads, facts.step_tokens, "cpu")
     attending = activation * ATTENDING_WIDTHS + BLOCK_CHUNKS * scores
     projecting = activation * PROJECTED_WIDTHS + widened
@@ -230,7 +250,7 @@ def _block_on_gpu(activation: int, weights: list[int], facts: RunFacts) -> float
     Args:
         weights: numbers in each weight of the blocks, the smallest first.
     """
-    written_out = facts.compute_bytes if facts.quantization in limits.QUANTIZED_BYTES else 0
+    written_out = facts.compute_bytes if LEVELS[facts.quantization].bits else 0
     *_, second, largest = sorted(set(weights))
     if facts.residency == "streamed":
         return activation * STREAMED_WIDTHS + written_out * largest
@@ -244,9 +264,9 @@ def _activation(config: Flux2TransformerConfig, facts: RunFacts) -> int:
     return facts.step_tokens * config.width * facts.compute_bytes
 
 
-def _modulating(shapes: Shapes, facts: RunFacts) -> int:
+def _modulating(tensors: _Weights, facts: RunFacts) -> int:
     """While the steps' modulations are computed, one after the other."""
-    return max(_widened(shape, facts) for name, shape in shapes.items() if "modulation" in name)
+    return max(_widened(weight, facts) for name, weight in tensors.items() if "modulation" in name)
 
 
 def _conditioning(config: Flux2TransformerConfig, facts: RunFacts) -> int:
@@ -261,15 +281,15 @@ def _conditioning(config: Flux2TransformerConfig, facts: RunFacts) -> int:
     return int(texts + rotation)
 
 
-def _widened(shape: tuple[int, ...], facts: RunFacts) -> int:
+def _widened(weight: _Weight, facts: RunFacts) -> int:
     """Bytes of what a weight is while it is multiplied with on the CPU, beside what it is kept as."""
-    count = math.prod(shape)
     if facts.device == "gpu":
         return 0
-    if facts.quantization in limits.QUANTIZED_BYTES:
-        outputs, inputs = shape[0], shape[-1]
-        return facts.compute_bytes * (limits.dequantized_rows(outputs, inputs) * inputs + 2 * count // limits.GROUP)
-    return facts.compute_bytes * count if facts.widens else 0
+    if weight.bits:
+        outputs, inputs = weight.shape
+        band = limits.dequantized_rows(outputs, inputs) * inputs
+        return facts.compute_bytes * (band + 2 * weight.numbers // limits.GROUP)
+    return facts.compute_bytes * weight.numbers if facts.widens else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,11 +304,11 @@ class _Part:
     """Most bytes while they are made out of what was read, which goes tensor by tensor."""
 
     @classmethod
-    def of(cls, shapes: list[tuple[int, ...]], facts: RunFacts, prepared: bool) -> _Part:
-        stored = [(_filed(shape, facts, prepared), _stored(shape, facts)) for shape in shapes]
+    def of(cls, weights: list[_Weight], facts: RunFacts, prepared: bool) -> _Part:
+        stored = [(_filed(weight, prepared), _stored(weight, facts)) for weight in weights]
         read, kept = (sum(column) for column in zip(*stored, strict=True))
         filed, made = max(stored)
-        temporary = max(_quantizing(shape, facts) for shape in shapes)
+        temporary = max(_quantizing(weight, facts) for weight in weights)
         return cls(read, kept, read + (made + temporary if made != filed else 0))
 
 
@@ -306,10 +326,10 @@ class _Streamed:
 
 
 def _streamed(config: Flux2TransformerConfig, facts: RunFacts, prepared: bool) -> _Streamed:
-    step, groups = step_parts(config), _shapes_by_part(config)
-    always = sum(_stored(shape, facts) for shape in groups[""])
+    step, groups = step_parts(config), _tensors_by_part(config, facts.quantization)
+    always = sum(_stored(weight, facts) for weight in groups[""])
     first, steps = ([_Part.of(groups[path], facts, prepared) for path in paths] for paths in (CONDITIONING_PARTS, step))
-    widened = max(_widened(shape, facts) for path in CONDITIONING_PARTS for shape in groups[path])
+    widened = max(_widened(weight, facts) for path in CONDITIONING_PARTS for weight in groups[path])
 
     pairs = list(pairwise([*steps, steps[0]]))
     in_use = max(part.kept + after.read for part, after in pairs)
@@ -324,22 +344,22 @@ def _streamed(config: Flux2TransformerConfig, facts: RunFacts, prepared: bool) -
     )
 
 
-@lru_cache(maxsize=8)
-def _shapes(config: Flux2TransformerConfig) -> Shapes:
+@lru_cache(maxsize=32)
+def _tensors(config: Flux2TransformerConfig, level: str) -> _Weights:
     """The transformer's tensors; a menu plans the same network at every level, again and again."""
-    return transformer_shapes(config)
+    shapes, found = transformer_shapes(config), LEVELS[level]
+    return {name: _Weight(shape, found.bits_of(name) if len(shape) == 2 else None) for name, shape in shapes.items()}
 
 
-@lru_cache(maxsize=8)
-def _shapes_by_part(config: Flux2TransformerConfig) -> dict[str, list[tuple[int, ...]]]:
-    """Shapes of the tensors that are read together, by the path of their part; "" for those that stay."""
-    groups: dict[str, list[tuple[int, ...]]] = {path: [] for path in ("", *CONDITIONING_PARTS, *step_parts(config))}
-    for name, shape in _shapes(config).items():
-        groups[part_of(name, groups)].append(shape)
+@lru_cache(maxsize=32)
+def _tensors_by_part(config: Flux2TransformerConfig, level: str) -> dict[str, list[_Weight]]:
+    """The tensors that are read together, by the path of their part; "" for those that stay."""
+    groups: dict[str, list[_Weight]] = {path: [] for path in ("", *CONDITIONING_PARTS, *step_parts(config))}
+    for name, weight in _tensors(config, level).items():
+        groups[part_of(name, groups)].append(weight)
     return groups
 
 
-def _filed(shape: tuple[int, ...], facts: RunFacts, prepared: bool) -> int:
+def _filed(weight: _Weight, prepared: bool) -> int:
     """Bytes of a weight in the file that it is read from."""
-    per_number = limits.QUANTIZED_BYTES[facts.quantization] if prepared and len(shape) == 2 else FILE_BYTES
-    return int(math.prod(shape) * per_number)
+    return stored_bytes(weight.numbers, weight.bits) if prepared and weight.bits else weight.numbers * FILE_BYTES

@@ -28,7 +28,7 @@ from flux2.quantization.linear import Quantization, QuantizedLinear
 
 STEM = "diffusion_pytorch_model"
 """Beginning of the files' names, as in a checkpoint."""
-FORMAT = "3"
+FORMAT = "4"
 """Counted up when the same checkpoint would be quantized to other numbers or stored in another way."""
 LINEAR_PARTS = ("weight", "scales", "biases")
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
@@ -66,7 +66,7 @@ class Prequantized:
         layer = layer_of(info.name)
         if layer in self.plan.linears:
             weight, scales, biases = tensors
-            return layer, QuantizedLinear.from_arrays(weight, scales, biases, self.mode)
+            return layer, QuantizedLinear.from_arrays(weight, scales, biases, self.mode.of_layer(layer))
         return info.name, tensors[0].astype(stored_dtype(tensors[0], dtype))
 
     def load(self, dtype: mx.Dtype, on_bytes: OnBytes | None = None) -> Any:
@@ -126,7 +126,7 @@ def layout(plan: WeightPlan, mode: Quantization) -> Iterator[tuple[str, Stored]]
             continue
         outputs, inputs = info.shape
         group = ("F16" if dtype == "F16" else "BF16", (outputs, inputs // mode.group_size))
-        stored: tuple[Stored, ...] = (("U32", (outputs, inputs * mode.bits // 32)), group, group)
+        stored: tuple[Stored, ...] = (("U32", (outputs, inputs * mode.of_layer(layer).bits // 32)), group, group)
         yield from zip((f"{layer}.{part}" for part in LINEAR_PARTS), stored, strict=True)
 
 

@@ -1,4 +1,4 @@
-"""A transformer quantized once and kept on the disk, so that later runs read a quarter or half as much.
+"""A transformer quantized once and kept on the disk, so that later runs read a quarter to half as much.
 
 Tensor by tensor, from the checkpoint into shards in a folder beside the one they are for, which takes its name when
 all is written and flushed. What was there before is there until then, and what is given up leaves nothing.
@@ -28,7 +28,7 @@ from flux2.errors import CheckpointError, Flux2Error, RequestError
 from flux2.humanize import size
 from flux2.paths import quantized_folder, quantized_root
 from flux2.quantization.from_disk import LINEAR_PARTS, STEM, cause, describe, find_prequantized, layout
-from flux2.quantization.linear import Quantization, QuantizedLinear, find_mode
+from flux2.quantization.linear import MODES, Quantization, find_mode
 from flux2.store.resolved import resolve_model
 
 MAX_SHARD = 4 * 2**30
@@ -75,7 +75,8 @@ def quantize_transformer(
     """
     mode = find_mode(quantization)
     if mode is None:
-        raise RequestError(f"{quantization} is how checkpoints come, with nothing to quantize; choose qint8 or int4.")
+        others = ", ".join(name for name, other in MODES.items() if other)
+        raise RequestError(f"{quantization} is how checkpoints come, with nothing to quantize; choose one of {others}.")
     source = NetworkSource.check(resolve_model(model, say=say, base=base).checkpoint, TRANSFORMER)
     source.plan.check_quantization(mode)
     known = quantized_folder(source.component.place, quantization)
@@ -111,7 +112,7 @@ def quantized_tensors(
         layer = layer_of(info.name)
         tensor = info.read(on_bytes)
         if layer in plan.linears:
-            linear = QuantizedLinear(tensor, mode)
+            linear = mode.quantized(layer, tensor)
             mx.eval(linear.parameters())
             del tensor
             for part in LINEAR_PARTS:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 
 import PIL
 from PIL import Image
 
-from flux2.architecture.reference_sizes import complaint, prepared_size
+from flux2.architecture.reference_sizes import prepared_size
 from flux2.errors import RequestError
 from flux2.inputs.attachment import Attachment
 from flux2.pictures.as_seen import as_seen
@@ -42,18 +42,6 @@ def hand_in(images: object) -> tuple[tuple[Attachment, ...], dict[str, Image.Ima
         attachments.append(Attachment(digest=digest, width=seen.width, height=seen.height))
         pictures[digest] = seen
     return tuple(attachments), pictures
-
-
-def check_references(references: Sequence[Attachment]) -> None:
-    """Refuse what no reference is taken of.
-
-    Raises:
-        RequestError: one sentence naming the picture and the remedy.
-    """
-    for number, attachment in enumerate(references, start=1):
-        name = f"{number} ({attachment})" if attachment.name else str(number)
-        if found := complaint(name, attachment.width, attachment.height):
-            raise RequestError(found)
 
 
 def encodable(attachment: Attachment, most_pixels: int | None, pictures: Pictures) -> Encodable:

@@ -60,7 +60,7 @@ def _single_file(path: Path, wanted: str) -> str:
     if wanted != "a model":
         instead = "a folder or Hub repository of one, with its config.json"
     contents = f" with {what}" if (what := _contents(path)) else ""
-    return f"{path} is a single file{contents}, and {wanted} is read from a folder; use {instead}."
+    return f"{path} is a single file{contents}, where {wanted} of the Hub or in a folder is wanted; use {instead}."
 
 
 def _contents(path: Path) -> str:

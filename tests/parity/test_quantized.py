@@ -43,10 +43,10 @@ def test_every_weight_is_near_its_own(mode: Quantization) -> None:
     assert len(linears) == sum("weight" in module and module.weight.ndim == 2 for module in exact.values())
     for name, linear in linears.items():
         scales, biases = linear.scales.astype(mx.float32), linear.biases.astype(mx.float32)
-        stored = mx.dequantize(linear.weight, scales, biases, group_size=mode.group_size, bits=mode.bits)
+        stored = mx.dequantize(linear.weight, scales, biases, group_size=mode.group_size, bits=linear.bits)
         weight = np.array(exact[name].weight.astype(mx.float32)).reshape(-1, mode.group_size)
         error = np.abs(np.array(stored).reshape(weight.shape) - weight).max(axis=1)
-        codes = 2**mode.bits - 1
+        codes = 2**linear.bits - 1
         step = (weight.max(axis=1) - weight.min(axis=1)) / codes
         assert (error <= step * (1 + codes * BFLOAT16_ROUNDING)).all(), name
 

@@ -162,8 +162,9 @@ def test_every_row_of_the_settings_is_some_field_s() -> None:
     assert rows == {row.name for row in ROWS}
 
 
-def test_another_autoencoder_is_named_beside_the_model() -> None:
+def test_parts_of_another_model_are_named_with_the_model_and_where_there_is_room_told() -> None:
     form = SettingsForm()
-    form.choices = replace(SOME, vae="a/small\x1b-decoder")
-    assert "with the autoencoder a/small" in form._note(ROWS[0])
+    form.choices = replace(SOME, vae="a/small\x1b-decoder", text_encoder="b.safetensors")
+    assert form._value(ROWS[0]).endswith(" + vae + text encoder")
+    assert "with vae a/small" in form._note(ROWS[0]) and "and text encoder b.safetensors" in form._note(ROWS[0])
     assert "\x1b" not in form._note(ROWS[0])

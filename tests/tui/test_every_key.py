@@ -70,6 +70,13 @@ def references_of(app: Flux2App) -> str:
     return "".join(picture.name for picture in app.choices.references)
 
 
+def with_a_lora(app: Flux2App) -> None:
+    """Let the run under way use one."""
+    run = app.session.run
+    assert run is not None
+    run.request = {**run.request, "loras": [{"name": "ink", "digest": "d", "scale": 1.0}]}
+
+
 CASES: dict[str, Case] = {
     "run": Case(lambda _, b: asked(b) == ["a fox"]),
     "run-letter": Case(lambda _, b: asked(b) == ["a fox"]),
@@ -105,6 +112,8 @@ CASES: dict[str, Case] = {
     "theme": Case(screen("Menu")),
     "favourite": Case(lambda a, _: "is not there any more" in a.session.log[-1].message, backend=finished),
     "compare": Case(screen("CompareScreen")),
+    "compare-strengths": Case(screen("CompareScreen"), lambda a: with_a_lora(a)),
+    "loras": Case(screen("LoraMenu")),
     "preferences": Case(screen("SettingsScreen")),
     "restart": Case(lambda _, b: b.restarts == 1, backend=lost),
     "next-pane": Case(lambda a, _: a.focused is a.dashboard.settings.form, focus="prompt"),

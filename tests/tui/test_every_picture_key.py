@@ -13,10 +13,11 @@ from textual.command import CommandPalette
 
 from flux2 import events as ev
 from flux2.inputs.attachment import Attachment
+from flux2.inputs.loras import Lora
 from tests.tui.pictures import FOX, comparing, made, resting
 from tests.tui.pressing import Holds, Trial, press_each
 from tests.tui.replay import GB, ReplayBackend
-from tests.tui.screen import running, settled, until
+from tests.tui.screen import SIZE, running, settled, until
 from tests.tui.test_models import disk, open_models
 from tui.keys.keymap import (
     BROWSER_KEYS,
@@ -38,6 +39,8 @@ from tui.widgets.settings_pane import SettingsForm
 __all__ = ["disk"]
 COUNT = 60
 """Pictures in the gallery: several pages."""
+SMALL = (80, 24)
+"""Columns and rows that are enough for screens that are all picture, of which every cell is drawn."""
 QUANTIZATION = 1
 """Its place in the form."""
 
@@ -78,6 +81,7 @@ OF_A_PICTURE: dict[str, Holds] = {
     **OF_EVERY_SCREEN,
     "favourite": marked,
     "compare": lambda trial: type(trial.screen).__name__ == "CompareScreen" and len(trial.screen.columns) == 3,
+    "compare-strengths": is_open("CompareScreen"),
     "reuse": lambda trial: (trial.screen is trial.app.dashboard, trial.app.choices.prompt) == (True, FOX.prompt),
     "more": is_open("Menu"),
     "trash": is_open("Confirm"),
@@ -117,7 +121,7 @@ VIEWER: dict[str, Holds] = {
     "settings": lambda trial: trial.screen.has_class("-alone"),
 }
 COMPARE: dict[str, Holds] = {
-    **{name: holds for name, holds in OF_A_PICTURE.items() if name not in ("compare", "before")},
+    **{name: holds for name, holds in OF_A_PICTURE.items() if "compare" not in name and name != "before"},
     "back": is_open("GalleryScreen"),
     "compare-left": at(0),
     "compare-right": at(2),
@@ -159,11 +163,14 @@ class Place:
     """Goes there from the dashboard."""
     only: tuple[str, ...] = ()
     """The keys that act here; all but those of other places of the same name, if empty."""
+    size: tuple[int, int] = SIZE
+    """Columns and rows."""
 
 
 def _many(folder: Path) -> None:
     for number in range(1, COUNT + 1):
-        made(folder, f"p{number:02}", 1000 - number, seed=number, references=(Attachment(digest="a" * 64),))
+        pictures = (Attachment(digest="a" * 64),)
+        made(folder, f"p{number:02}", 1000 - number, seed=number, loras=(Lora("ink", "d"),), references=pictures)
 
 
 def _levels(folder: Path, *levels: str) -> None:
@@ -249,9 +256,9 @@ async def _form(trial: Trial) -> None:
 ALL_GALLERY_KEYS = (*GALLERY_KEYS, *BROWSER_KEYS)
 PLACES = {
     "gallery": Place(ALL_GALLERY_KEYS, GALLERY, GalleryScreen, _many, _gallery),
-    "viewer": Place(VIEWER_KEYS, VIEWER, Viewer, _many, _viewer),
+    "viewer": Place(VIEWER_KEYS, VIEWER, Viewer, _many, _viewer, size=SMALL),
     "viewer, zoomed in": Place(VIEWER_KEYS, VIEWER, Viewer, _many, _zoomed, ("view-up", "view-down")),
-    "compare": Place(COMPARE_KEYS, COMPARE, CompareScreen, _levels, _compare),
+    "compare": Place(COMPARE_KEYS, COMPARE, CompareScreen, _levels, _compare, size=SMALL),
     "compare, of which two are missing": Place(
         COMPARE_KEYS, COMPARE, CompareScreen, lambda folder: _levels(folder, "bf16"), _lacking, ("queue-missing",)
     ),
@@ -304,7 +311,7 @@ async def test_the_keys_do_what_their_help_says(name: str, elsewhere: Path) -> N
         shutil.rmtree(elsewhere, ignore_errors=True)
         shutil.copytree(filled, elsewhere)
         backend = ReplayBackend()
-        async with running(backend, remote=True) as (app, pilot):
+        async with running(backend, place.size, remote=True) as (app, pilot):
             trial = Trial(app, pilot, backend, elsewhere)
             await place.enter(trial)
             yield trial

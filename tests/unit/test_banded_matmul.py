@@ -25,7 +25,7 @@ def reference(x: mx.array, weight: tuple[mx.array, mx.array, mx.array], bits: in
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("bits", [4, 5, 6, 8])
 @pytest.mark.parametrize("shape", [(7, 64), (100, 128), (33, 320)])  # one band, whole bands, and some rows left over
 def test_gives_the_product(monkeypatch: pytest.MonkeyPatch, threads: int, bits: int, shape: tuple[int, int]) -> None:
     monkeypatch.setattr(blas, "threads", lambda: threads)

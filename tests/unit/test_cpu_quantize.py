@@ -1,4 +1,4 @@
-"""NumPy's quantizing gives what MLX's gives, bit for bit, with any number of threads and in pieces of any size."""
+"""NumPy's quantizing gives what MLX's operations give, bit for bit, with any number of threads and in any pieces."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from flux2.quantization import linear as quantization
 from flux2.quantization import on_cpu as quantizing
 from flux2.quantization.linear import MODES, quantize
 
+LEVELS = [name for name, mode in MODES.items() if mode]
 pytestmark = pytest.mark.skipif(not on_cpu(), reason="of the CPU backend")
 
 
@@ -32,7 +33,7 @@ def weights() -> mx.array:
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("level", ["int4", "qint8"])
+@pytest.mark.parametrize("level", LEVELS)
 def test_equals_mlx_bit_for_bit(monkeypatch: pytest.MonkeyPatch, level: str, threads: int) -> None:
     mode = MODES[level]
     assert mode
@@ -47,7 +48,7 @@ def test_equals_mlx_bit_for_bit(monkeypatch: pytest.MonkeyPatch, level: str, thr
         assert mx.array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("level", ["int4", "qint8"])
+@pytest.mark.parametrize("level", LEVELS)
 def test_takes_a_part_of_a_larger_array(level: str) -> None:
     mode = MODES[level]
     assert mode
@@ -62,3 +63,18 @@ def test_meets_nan_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
     assert mode
     mx.eval(quantize(mx.full((4, GROUP), float("nan"), dtype=mx.bfloat16), mode))
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("dtype", [mx.bfloat16, mx.float16])  # NumPy's way, and MLX's operations as on a GPU
+@pytest.mark.parametrize("level", LEVELS)
+def test_no_other_code_would_be_nearer_with_the_scale_as_it_is_stored(level: str, dtype: mx.Dtype) -> None:
+    mode = MODES[level]
+    assert mode
+    weight = mx.random.normal((40, 3 * GROUP), key=mx.random.key(0)).astype(dtype)
+    codes, scales, biases = quantize(weight, mode)
+    wide_scales, wide_biases = scales.astype(mx.float32), biases.astype(mx.float32)
+    stored = mx.dequantize(codes, wide_scales, wide_biases, group_size=GROUP, bits=mode.bits)
+    error = (stored - weight.astype(mx.float32)).reshape(*scales.shape, GROUP) / wide_scales[..., None]
+    number = mx.round((stored.reshape(error.shape) - wide_biases[..., None]) / wide_scales[..., None])
+    within = (number > 0) & (number < 2**mode.bits - 1)
+    assert mx.where(within, mx.abs(error), 0).max() <= 0.5 + 1e-3

@@ -11,6 +11,7 @@ import pytest
 from flux2 import folders, paths
 from flux2.backend.chip import Chip
 from flux2.backend.mlx import mx
+from flux2.backend.packing import pack
 from flux2.bench.synthetic import write_synthetic
 from flux2.checkpoint import manifest
 from flux2.cli import main
@@ -45,11 +46,15 @@ def test_finds_wrong_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_finds_wrong_quantization(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(arithmetic.MODES, "qint8", arithmetic.MODES["int4"])
-    assert _states(arithmetic.check_operations()) == ["ok", "wrong", "ok"]
+    def off(weight: mx.array, mode: Quantization) -> tuple[mx.array, mx.array, mx.array]:
+        codes, scales, biases = quantize(weight, mode)
+        return codes, scales * (1.02 if mode.name == "qint8" else 1), biases
+
+    monkeypatch.setattr(arithmetic, "quantize", off)
+    assert _states(arithmetic.check_operations()) == ["ok", "wrong", *["ok"] * (len(arithmetic.MODES) - 2)]
 
 
-@pytest.mark.parametrize("level", ["qint8", "int4"])
+@pytest.mark.parametrize("level", [level for level, mode in arithmetic.MODES.items() if mode])
 def test_finds_codes_that_were_rounded_down(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def rounded_down(weight: mx.array, mode: Quantization) -> tuple[mx.array, mx.array, mx.array]:
         codes, scales, biases = quantize(weight, mode)
@@ -58,9 +63,7 @@ def test_finds_codes_that_were_rounded_down(level: str, monkeypatch: pytest.Monk
         groups = weight.astype(mx.float32).reshape(*scales.shape, -1)
         exact = (groups - biases[..., None]) / scales[..., None]
         down = mx.clip(mx.floor(exact), 0, 2**mode.bits - 1).astype(mx.uint8).reshape(len(weight), -1)
-        if mode.bits == 4:
-            down = down[:, ::2] | (down[:, 1::2] << 4)
-        return mx.contiguous(down).view(mx.uint32), scales, biases
+        return pack(down, mode.bits).view(mx.uint32), scales, biases
 
     monkeypatch.setattr(arithmetic, "quantize", rounded_down)
     states = {finding.what.split()[0]: finding.state for finding in arithmetic.check_operations()}

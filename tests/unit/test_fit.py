@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from flux2.inputs.checks import AUTO
+from flux2.inputs.checks import AUTO, QUANTIZATIONS
 from flux2.planning.budget import Budget
 from flux2.planning.fit import alternatives, best_fit, facts_of, machines, weigh
 from flux2.planning.planner import MemoryPlan, plan
@@ -41,7 +41,15 @@ def test_the_best_that_fits_is_taken_else_the_smallest_that_is_tight(peaks: tupl
 
 @pytest.mark.parametrize(
     ("limit", "quantization", "residency"),
-    [(64, "bf16", "resident"), (16, "qint8", "resident"), (8, "int4", "resident"), (5, "bf16", "streamed")],
+    [
+        (64, "bf16", "resident"),
+        (16, "qint8", "resident"),
+        (10, "int6", "resident"),
+        (8, "int5", "resident"),
+        (7, "int4-mixed", "resident"),
+        (6.75, "int4", "resident"),
+        (5, "bf16", "streamed"),
+    ],
 )
 def test_auto_takes_the_best_quality_that_fits_and_streams_only_where_nothing_else_does(
     limit: float, quantization: str, residency: str
@@ -75,7 +83,7 @@ def test_auto_takes_the_smallest_where_nothing_fits() -> None:
 def test_other_programs_count() -> None:
     networks = find_networks("klein-9b")
     alone, crowded = (weigh(ANYTHING, networks, MAC, room(64, available)) for available in (64, 10))
-    assert (alone.request.quantization, crowded.request.quantization) == ("bf16", "int4")
+    assert (alone.request.quantization, crowded.request.quantization) == ("bf16", "int6")
 
 
 def test_weights_that_stay_though_it_is_tight_go_before_streaming_in_every_step() -> None:
@@ -89,12 +97,13 @@ def test_weights_that_stay_though_it_is_tight_go_before_streaming_in_every_step(
 
 def test_alternatives_are_what_fits_at_the_size_asked_for() -> None:
     networks = find_networks("klein-9b")
-    fit = weigh(REQUEST, networks, MAC, room(8))
+    fit = weigh(REQUEST, networks, MAC, room(6.9))
     found = [(other.plan.facts.quantization, other.plan.facts.residency) for other in alternatives(fit, networks)]
-    assert found == [("int4", "resident"), ("bf16", "streamed"), ("qint8", "streamed"), ("int4", "streamed")]
+    smallest = [("int4-mixed", "resident"), ("int4", "resident")]
+    assert found == [*smallest, *((level, "streamed") for level in QUANTIZATIONS)]
     assert all(not other.smaller and other.verdict != "does not fit" for other in alternatives(fit, networks))
     first = alternatives(fit, networks)[0].request
-    assert first == replace(REQUEST, quantization="int4")
+    assert first == replace(REQUEST, quantization="int4-mixed")
 
 
 def test_alternatives_are_smaller_pictures_where_nothing_else_fits() -> None:

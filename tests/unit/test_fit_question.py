@@ -49,7 +49,7 @@ def test_without_a_terminal_it_is_one_sentence_with_what_would_fit(capsys: pytes
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "klein-9b bf16 at 1024×1024 does not fit: it needs " in said
-    assert "--transformer-quant int4 --residency resident (" in said
+    assert "--transformer-quant int6 --residency resident (" in said
     assert "--force runs it all the same." in said
     assert said.count("--transformer-quant") == 3, "only the best are named"
     assert made() is None
@@ -70,8 +70,9 @@ def test_what_fits_is_not_questioned() -> None:
     ("typed", "quantization", "residency", "forced"),
     [
         ("y\n", "bf16", "resident", True),
-        ("1\n", "int4", "resident", False),
-        ("what\n9\n2\n", "bf16", "streamed", False),
+        ("1\n", "int6", "resident", False),
+        ("what\n99\n4\n", "int4", "resident", False),
+        ("5\n", "bf16", "streamed", False),
     ],
 )
 def test_at_a_terminal_the_answer_is_taken(
@@ -82,7 +83,7 @@ def test_at_a_terminal_the_answer_is_taken(
     request = made()
     assert request
     assert (request.quantization, request.residency, request.force) == (quantization, residency, forced)
-    assert "  1  int4 " in shown.getvalue()
+    assert "  1  int6 " in shown.getvalue()
     assert "after flux2 quantize)" in shown.getvalue()
 
 

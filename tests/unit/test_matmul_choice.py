@@ -166,8 +166,10 @@ def test_some_outputs_are_those_of_all(mode: Quantization | None) -> None:
     [
         ("cpu", 8, ["banded"]),
         ("cuda", 4, ["kernel", "dequantized"]),
+        ("cuda", 5, ["kernel", "dequantized"]),
         ("cuda", 8, ["kernel", "dequantized"]),
         ("metal", 4, ["dequantized", "quantized"]),
+        ("metal", 6, ["dequantized", "quantized"]),
         ("metal", 8, ["dequantized", "unpacked", "quantized"]),
     ],
 )

@@ -40,11 +40,11 @@ SLACK = {"resident": 0.25, "streamed": 1.0}
 """MiB, for what is too small to plan: allocations of a few bytes, tables of angles; and, where weights come and go,
 which of these small arrays the thread that computes has let go of when the next ones are made."""
 ACTIVE = {
-    "klein-4b": (7392, 3927, 2079),
-    "klein-9b": (17316, 9199, 4870),
-    "dev": (61461, 32651, 17286),
+    "klein-4b": {"bf16": 7392, "qint8": 3927, "int6": 3003, "int5": 2541, "int4-mixed": 2181, "int4": 2079},
+    "klein-9b": {"bf16": 17316, "qint8": 9199, "int6": 7035, "int5": 5952, "int4-mixed": 5139, "int4": 4870},
+    "dev": {"bf16": 61461, "qint8": 32651, "int6": 24969, "int5": 21127, "int4-mixed": 17899, "int4": 17286},
 }
-"""MiB of the transformer's weights at bf16, qint8 and int4: the arithmetic of the published sizes."""
+"""MiB of the transformer's weights at each level: the arithmetic of the published sizes."""
 MEASURED_LOADS = {"qint8": 3964, "int4": 2109}
 """MiB: `flux2 bench --synthetic --model klein-4b --part load`."""
 MEASURED_ENCODES = {"klein-4b": 249, "dev": 1449}
@@ -56,11 +56,12 @@ MEASURED_RUN = {"encode": 197, "load": 2098, "denoise": 2224, "decode": 2287}
 
 
 @pytest.mark.parametrize(("model", "active"), ACTIVE.items())
-def test_weights_are_those_of_the_published_sizes(model: str, active: tuple[int, ...]) -> None:
+def test_weights_are_those_of_the_published_sizes(model: str, active: dict[str, int]) -> None:
     plans = plan_all(find_networks(model), RunFacts())
     levels = [(residency, level) for residency in RESIDENCIES for level in QUANTIZATIONS]
     assert [(found.facts.residency, found.facts.quantization) for found in plans] == levels
-    assert [round(found.weights / MIB) for found in plans[:3]] == list(active)
+    resident = plans[: len(QUANTIZATIONS)]
+    assert {found.facts.quantization: round(found.weights / MIB) for found in resident} == active
 
 
 @pytest.mark.parametrize(("quantization", "measured"), MEASURED_LOADS.items())
@@ -214,11 +215,13 @@ def test_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert "two passes per step" in lines[0]
     columns = ["LEVEL", "WEIGHTS", "ENCODE", "LOAD", "DENOISE", "DECODE", "PEAK", "READ", "FROM", "HERE"]
     assert lines[1].split() == columns
-    assert [lines[2], lines[6]] == ["kept in memory:", "read in every step:"]
-    assert [line.split()[:2] for line in lines[3:6]] == [["bf16", "7,392"], ["qint8", "3,927"], ["int4", "2,079"]]
-    assert "does not fit" in lines[3]
-    assert [line.endswith("← auto") for line in lines[3:6]] == [False, True, False]
-    assert "READ of the files that flux2 quantize makes, so that no step quantizes: qint8 3,729, int4 1,974." in lines
+    levels = lines[3 : 3 + len(QUANTIZATIONS)]
+    assert [lines[2], lines[3 + len(levels)]] == ["kept in memory:", "read in every step:"]
+    assert [line.split()[:2] for line in levels] == [[name, f"{mib:,}"] for name, mib in ACTIVE["klein-4b"].items()]
+    assert "does not fit" in levels[0]
+    assert [line.split()[0] for line in levels if line.endswith("← auto")] == ["qint8"]
+    told = " ".join(lines)
+    assert "READ of the files that flux2 quantize makes, so that no step quantizes: qint8 3,729, int6 2,852" in told
     assert max(map(len, lines)) <= 100
     assert lines[-1].startswith("A run may take 6,144 MiB here")
 
@@ -238,10 +241,10 @@ def test_command_says_what_tight_is_and_which_autoencoder_it_planned(capsys: pyt
 def test_command_shows_one_residency(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["plan", "--model", "klein-4b", "--residency", "streamed", "--json"]) == 0
     plans = json.loads(capsys.readouterr().out)["plans"]
-    assert [found["setting"]["residency"] for found in plans] == ["streamed"] * 3
+    assert [found["setting"]["residency"] for found in plans] == ["streamed"] * len(QUANTIZATIONS)
     assert {found["setting"]["backend"] for found in plans} <= {"cpu", "gpu"}
     assert all(found["read_per_step"] > 0 for found in plans)
-    assert [found["read_if_prepared"] > 0 for found in plans] == [False, True, True]
+    assert [found["setting"]["quantization"] for found in plans if not found["read_if_prepared"]] == ["bf16"]
 
 
 def test_command_shows_one_level(capsys: pytest.CaptureFixture[str]) -> None:
@@ -256,11 +259,12 @@ def test_command_shows_one_level(capsys: pytest.CaptureFixture[str]) -> None:
 def test_command_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["plan", "--model", "dev", "--json"]) == 0
     facts: dict[str, Any] = json.loads(capsys.readouterr().out)
-    assert [row["setting"]["quantization"] for row in facts["plans"]] == 2 * ["bf16", "qint8", "int4"]
+    assert [row["setting"]["quantization"] for row in facts["plans"]] == 2 * list(QUANTIZATIONS)
     assert not any(row["setting"]["guided"] for row in facts["plans"])  # dev's guidance is built in
     assert all(row["verdict"] in ("fits", "tight", "does not fit") for row in facts["plans"])
     assert facts["budget"]["limit"] > 0
-    assert [row["machines"] for row in facts["plans"][:3]] == [[96, 128], [48, 64, 96, 128], [32, 48, 64, 96, 128]]
+    smallest = {row["setting"]["quantization"]: row["machines"][0] for row in reversed(facts["plans"])}
+    assert smallest == {"bf16": 96, "qint8": 48, "int6": 48, "int5": 48, "int4-mixed": 32, "int4": 32}
 
 
 @pytest.mark.parametrize(

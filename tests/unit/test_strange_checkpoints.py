@@ -168,7 +168,7 @@ def test_a_folder_that_is_no_checkpoint_is_said_what_it_is(tmp_path: Path) -> No
         "it holds single files (flux2.safetensors)": ("flux2.safetensors",),
         "it is one part of a model": ("config.json", f"{STEM}.safetensors"),
         "name the folder within it that has one: inner": ("inner/model_index.json",),
-        "it is not in the diffusers layout (mflux's": (
+        "it is not in the diffusers layout, for its parts": (
             "transformer/0.safetensors",
             "vae/0.safetensors",
             "text_encoder/x",
@@ -276,7 +276,7 @@ def test_a_file_as_the_model_is_said_what_it_is(tmp_path: Path, monkeypatch: pyt
         RequestError, match=r"klein-Q4\.gguf is a single file with a network in the format of llama\.cpp"
     ):
         repo_to_download("models/klein-Q4.gguf")
-    with pytest.raises(RequestError, match=r"a single file with .*, and an autoencoder is read from a folder"):
+    with pytest.raises(RequestError, match=r"a single file with .*, where an autoencoder of the Hub or in a folder"):
         find_vae("models/flux-2-klein-4b.safetensors")
 
 

@@ -64,7 +64,16 @@ _FAVOURITE = Key(
     "favourite", "f", "favourite", "Picture", "Favourite", "Mark the picture, or take its mark away", "mark"
 )
 _COMPARE = Key(
-    "compare", "c", "compare", "Picture", "Compare", "The picture at bf16, qint8 and int4, side by side", "compare"
+    "compare", "c", "compare", "Picture", "Compare", "The picture at every quantization, side by side", "compare"
+)
+
+_STRENGTHS = Key(
+    "compare-strengths",
+    "j",
+    "compare_strengths",
+    "Picture",
+    "Compare strengths",
+    "The picture without its LoRAs, at half and at full strength",
 )
 
 _USE_AS = Key("use-as", "v", "use_as", "Picture", "Use as", "Take it as a reference, change it, or as a mask", "use as")
@@ -98,6 +107,7 @@ KEYS: tuple[Key, ...] = (
     Key("model", "m", "model_menu", "Choose", "Model", "Choose the model", "model"),
     Key("quantization", "n", "quantization_menu", "Choose", "Quantization", "Choose the quantization", "quant"),
     Key("dimensions", "d", "size_menu", "Choose", "Size", "Choose or type the picture's size", "size"),
+    Key("loras", "o", "lora_menu", "Choose", "LoRAs", "Choose LoRAs, and how strongly each acts"),
     Key("steps", "i", "sampling('steps')", "Choose", "Steps and guidance", "Set the steps and the guidance", "steps"),
     Key("seed", "s", "sampling('seed')", "Choose", "Seed", "Set the seed", "seed"),
     Key("lock", "l", "seed_mode", "Choose", "Seed mode", "Seed: random, locked, one more each time"),
@@ -124,6 +134,7 @@ KEYS: tuple[Key, ...] = (
     Key("theme", "t", "theme_menu", "Look", "Theme", "Choose the theme", "theme"),
     _FAVOURITE,
     _COMPARE,
+    _STRENGTHS,
     Key("preferences", "comma", "settings", "Program", "Settings", "Change the program's settings", "settings"),
     Key("palette", "ctrl+p", "app.command_palette", "Program", "", "Find every command by name", anywhere=True),
     Key("help", "question_mark,f1", "help", "Program", "Keys", "Show this page", "help"),
@@ -191,6 +202,7 @@ _LEAVE_PICTURES: tuple[Key, ...] = (
 
 _PICTURE: tuple[Key, ...] = (
     _COMPARE,
+    _STRENGTHS,
     _FAVOURITE,
     _USE_AS,
     _BEFORE,
@@ -260,7 +272,7 @@ COMPARE_KEYS: tuple[Key, ...] = (
     Key("weaker", "minus", "amplify(0.5)", "Compare", "", "Amplify the difference less"),
     Key("sheet", "w", "sheet", "Compare", "Save sheet", "Save all of it as one PNG", "save sheet"),
     Key("queue-missing", "r", "retry", "Compare", "Queue what is missing", "Queue the pictures that are missing"),
-    *(key for key in _PICTURE if key not in (_COMPARE, _BEFORE)),
+    *(key for key in _PICTURE if key not in (_COMPARE, _STRENGTHS, _BEFORE)),
     *_LEAVE_PICTURES,
 )
 MASK_KEYS: tuple[Key, ...] = (

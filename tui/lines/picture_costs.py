@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from flux2.architecture.limits import TOKEN_PIXELS
 from flux2.architecture.reference_sizes import PreparedSize, prepared_size
 from flux2.errors import Flux2Error
 from flux2.planning.output_size import reference_pixels
-from flux2.planning.step_work import step_work
+from flux2.planning.step_work import growth
 from flux2.store.configs import networks_for
 from tui.lines.memory_line import fit_on_worker
 from tui.state.handing_in import HandedIn, handed_in
@@ -55,10 +54,11 @@ def costs_of(choices: Choices, session: Session) -> Costs:
         networks = networks_for(request)
     except Flux2Error:
         return Costs(tokens)
-    width, height = (side or networks.vae.sample_size for side in choices.size)
-    others = (request.max_sequence_length or networks.text_tokens) + width // TOKEN_PIXELS * (height // TOKEN_PIXELS)
-    times = step_work(networks.transformer, others + tokens) / step_work(networks.transformer, others)
     with_all = fit_on_worker(request, session)
     without = fit_on_worker(replace(request, references=(), source_as_reference=False), session)
+    times = 0.0
+    if with_all is not None:
+        text = request.max_sequence_length or networks.text_tokens
+        times = growth(networks.transformer, replace(with_all.plan.facts, text_tokens=text))
     more = with_all.plan.peak - without.plan.peak if with_all and without else 0
     return Costs(tokens, times, max(0, more))

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 MOST = 4
 """Pictures beside each other."""
+_LEAST_COLUMN = 20
+"""Cells of a column, which its figures need. Where there is no room for all, the reference and the nearest to the
+selected one are shown."""
 _AMPLIFIED = (1.0, 64.0)
 """Least and most that a difference is multiplied by."""
 
@@ -99,9 +102,7 @@ class CompareScreen(PictureScreen):
         self._begin()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Columns of one width to the cell, so that their pictures are of one size."""
-        for column in self.columns:
-            column.styles.width = event.size.width // len(self.columns)
+        self._share_out(event.size.width)
 
     @work(group="begin")
     async def _begin(self) -> None:
@@ -207,6 +208,7 @@ class CompareScreen(PictureScreen):
     def _show_all(self) -> None:
         if not self.is_mounted:
             return
+        self._share_out(self.size.width)
         for place, column in enumerate(self.columns):
             picture = self.comparison.entries[place].picture
             favourite = picture is not None and self.app.library.is_favourite(picture)
@@ -219,6 +221,14 @@ class CompareScreen(PictureScreen):
         self.heading.detail = Content.assemble((self._detail(), "$muted"))
         self.refresh_bindings()
 
+    def _share_out(self, width: int) -> None:
+        """Columns of one width to the cell, so that their pictures are of one size."""
+        count = min(len(self.columns), max(2, width // _LEAST_COLUMN))
+        first = min(max(1, self._selected - count // 2 + 1), len(self.columns) - count + 1)
+        for place, column in enumerate(self.columns):
+            column.display = place == 0 or first <= place < first + count - 1
+            column.styles.width = width // count
+
     def _detail(self) -> str:
         reference = self.comparison.reference.label
         if self._mode == "flicker":
@@ -226,7 +236,9 @@ class CompareScreen(PictureScreen):
             return f"{printable(label)} (space: the other of {printable(reference)} and {printable(self.entry.label)})"
         if self._mode == "difference":
             return f"{printable(self.entry.label)} from {printable(reference)}, ×{self._amplified:g}, + and - change it"
-        return printable(" ".join(self.comparison.title.split()))
+        title = printable(" ".join(self.comparison.title.split()))
+        hidden = any(not column.display for column in self.columns)
+        return f"{self._selected + 1} of {len(self.columns)}  {title}" if hidden else title
 
     def _show_alone(self) -> None:
         ours, reference = self.entry.pixels, self.comparison.reference.pixels

@@ -179,6 +179,8 @@ class Dashboard(UserKeysScreen):
                 return session.picture is not None
             case "compare":
                 return session.run is not None and bool(session.run.request)
+            case "compare_strengths":
+                return session.run is not None and bool(session.run.request.get("loras"))
             case _:
                 return True
 
@@ -331,6 +333,11 @@ class Dashboard(UserKeysScreen):
 
         ask_quantization(self.app)
 
+    def action_lora_menu(self) -> None:
+        from tui.screens.lora_menu import LoraMenu
+
+        self.app.push_screen(LoraMenu(self.app.choices, self.app.choose))
+
     def action_size_menu(self) -> None:
         from tui.screens.menus import ask_size
 
@@ -403,6 +410,10 @@ class Dashboard(UserKeysScreen):
         """The run shown, be it finished or not."""
         if (run := self.app.session.run) is not None and run.request:
             picture_desk.compare(self.app, GenerationRequest.from_dict(dict(run.request)))
+
+    def action_compare_strengths(self) -> None:
+        if (run := self.app.session.run) is not None and run.request:
+            picture_desk.compare_strengths(self.app, GenerationRequest.from_dict(dict(run.request)))
 
     def action_help(self) -> None:
         from tui.screens.help import Help

@@ -40,6 +40,7 @@ async def ask_if_too_large(app: Program, request: GenerationRequest) -> Generati
             residency=taken.residency,
             width=taken.width,
             height=taken.height,
+            reference_pixels=taken.reference_pixels,
         )
     )
     return taken
@@ -57,7 +58,8 @@ def _menu(fit: Fit, others: list[Fit]) -> Menu:
 
 def _name(fit: Fit) -> str:
     setting = fit.plan.facts
-    return f"{fit.level}, {setting.width}×{setting.height}" if fit.smaller else fit.level
+    size = f", {setting.width}×{setting.height}" if fit.smaller else ""
+    return fit.level + size + ", smaller references" * fit.shrinks_references
 
 
 def _line(fit: Fit) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from flux2.architecture.catalog import MODELS, ModelCard
+from flux2.architecture.levels import LEVELS
 from flux2.errors import RequestError
 from flux2.humanize import either, gigabytes, parameters
 from flux2.inputs.checks import AUTO
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from flux2.store.weights_folder import WeightsFile
 
 _LETTERS = "abcdefghi"
-_LEVEL_LETTERS = {"bf16": "b", "qint8": "q", "int4": "i", AUTO: "a"}
+_LEVEL_LETTERS = {level.name: level.letter for level in LEVELS.values()} | {AUTO: "a"}
 _ALL_MODELS = "all models"
 """In the place of a model's name: no repository and no folder of use is called that."""
 _SIZE = re.compile(r"\s*(\d+)\s*[x×*, ]\s*(\d+)\s*")

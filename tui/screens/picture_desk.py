@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from tui.state.session import Session, Topic
 if TYPE_CHECKING:
     from flux2.pictures.gallery import Picture
     from tui.screens.picture_screen import PictureScreen
+    from tui.state.comparison import Comparison
 
 
 _MORE = ("1", "2", "4", "8")
@@ -68,6 +69,19 @@ def open_dashboard(app: Program) -> None:
 
 def compare(app: Program, request: GenerationRequest) -> None:
     """This picture at every quantization; what is missing is queued."""
+    from tui.state.comparison import Comparison
+
+    _compare(app, request, Comparison.of_quantizations)
+
+
+def compare_strengths(app: Program, request: GenerationRequest) -> None:
+    """This picture with its LoRAs at several strengths; what is missing is queued."""
+    from tui.state.comparison import Comparison
+
+    _compare(app, request, Comparison.of_strengths)
+
+
+def _compare(app: Program, request: GenerationRequest, of: Callable[[GenerationRequest], Comparison]) -> None:
     model = _model(app, request)
     if model is None:
         app.say(
@@ -77,12 +91,9 @@ def compare(app: Program, request: GenerationRequest) -> None:
         )
         return
     from tui.screens.compare import CompareScreen
-    from tui.state.comparison import Comparison
 
-    comparison = Comparison.of_quantizations(
-        dataclasses.replace(request, model=model, residency="resident", output=None)
-    )
-    app.push_screen(CompareScreen(comparison, app.options))
+    asked = dataclasses.replace(request, model=model, residency="resident", output=None)
+    app.push_screen(CompareScreen(of(asked), app.options))
 
 
 def compare_pictures(app: Program, pictures: Sequence[Picture]) -> None:

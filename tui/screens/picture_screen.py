@@ -51,6 +51,8 @@ class PictureScreen(UserKeysScreen):
             return picture is not None and picture_desk.made_of_pictures(picture)
         if action in ("use_as", "reuse"):  # other programs' pictures, too
             return picture is not None and not picture.problem
+        if action == "compare_strengths":
+            return picture is not None and picture.request is not None and bool(picture.request.loras)
         if action in _NEEDS_SETTINGS or (action == "copy" and parameters[:1] in (("prompt",), ("seed",))):
             return picture is not None and picture.request is not None
         return True
@@ -65,6 +67,10 @@ class PictureScreen(UserKeysScreen):
     def action_compare(self) -> None:
         if (picture := self.current) is not None and picture.request is not None:
             picture_desk.compare(self.app, picture.request)
+
+    def action_compare_strengths(self) -> None:
+        if (picture := self.current) is not None and picture.request is not None:
+            picture_desk.compare_strengths(self.app, picture.request)
 
     def action_reuse(self) -> None:
         if (picture := self.current) is None:

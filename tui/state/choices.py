@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from flux2.architecture.catalog import ModelCard, find_card
+from flux2.architecture.levels import LEVELS
 from flux2.dataclass_json import read_dataclass, read_value
 from flux2.disk.atomic import put_aside, write_atomically
 from flux2.disk.private import make_private, read_own
@@ -24,13 +25,10 @@ SEED_MODE_LINES = {
 }
 SEED_MODES = tuple(SEED_MODE_LINES)
 
-QUANTIZATION_LINES = {
-    "bf16": "As trained: the reference, and the most memory.",
-    "qint8": "8 bits per weight: half the memory, hard to tell apart.",
-    "int4": "4 bits per weight: a quarter, small details may change.",
-    AUTO: "The best of these that fits.",
-}
+QUANTIZATION_LINES = {level.name: level.about for level in LEVELS.values()} | {AUTO: "The best of these that fits."}
 
+_WHOSE = ("model", "base")
+"""Fields that say which model it is, rather than what is another's in it."""
 RESIDENCY_LINES = {
     "resident": "held in memory",
     "streamed": "read from the disk in every step: little memory, at the disk's speed",
@@ -51,6 +49,12 @@ class Choices(GenerationRequest):
     @property
     def card(self) -> ModelCard | None:
         return find_card(self.base or self.model)
+
+    @property
+    def parts_of_others(self) -> dict[str, str]:
+        """The parts that are taken from elsewhere in place of the model's own, by what they are called."""
+        places = [field for field in fields(self) if said_of(field).kind == "model" and field.name not in _WHOSE]
+        return {said_of(field).line: value for field in places if (value := getattr(self, field.name))}
 
     @property
     def size(self) -> tuple[int | None, int | None]:

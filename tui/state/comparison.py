@@ -5,7 +5,6 @@ Knows nothing of Textual. A comparison is found again from the pictures themselv
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from flux2.pictures.gallery import Picture
 from flux2.pictures.images import default_path, save_png
 from flux2.pictures.quantization_set import find, quantization_set
 from flux2.pictures.sheet import Column, draw
+from flux2.pictures.strength_set import strength_set
 from flux2.request import GenerationRequest
 from flux2.request_fields import decisive
 from tui.state.handing_in import HandedIn, handed_in, title
@@ -67,8 +67,7 @@ class Entry:
         if self.metadata is not None and self.metadata.timings:
             lines.append(f"time {seconds(sum(self.metadata.timings.values()))}")
         if self.likeness is not None:
-            decibels = "∞" if math.isinf(self.likeness.psnr) else f"{self.likeness.psnr:.1f}"
-            lines += [f"PSNR {decibels} dB", f"SSIM {self.likeness.ssim:.3f}"]
+            lines += self.likeness.lines()
         return lines
 
 
@@ -83,6 +82,12 @@ class Comparison:
         """Comparison of one picture at every quantization, as far as `find` knows it; bf16 is the reference."""
         entries = [Entry(asked.quantization, asked) for asked in quantization_set(request)]
         return cls(entries, f"{request.model}, seed {request.seed}: {request.prompt}")
+
+    @classmethod
+    def of_strengths(cls, request: GenerationRequest) -> Comparison:
+        """Comparison of one picture with its LoRAs at several strengths; the one without them is the reference."""
+        entries = [Entry(word, asked) for word, asked in strength_set(request).items()]
+        return cls(entries, f"{', '.join(map(str, request.loras))}, seed {request.seed}: {request.prompt}")
 
     @classmethod
     def of_pictures(cls, pictures: Sequence[Picture]) -> Comparison:

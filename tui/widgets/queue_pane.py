@@ -10,7 +10,9 @@ from textual.content import Content
 from textual.message import Message
 
 from flux2.architecture.catalog import card_of
-from flux2.humanize import clock
+from flux2.dataclass_json import read_value
+from flux2.humanize import clock, printable
+from flux2.inputs.loras import Lora
 from tui.keys.bindings import bindings
 from tui.keys.keymap import QUEUE_KEYS
 from tui.lines import handed_in
@@ -22,7 +24,7 @@ from tui.widgets.plain import Option, OptionList
 _SIZE = ("width", "height")
 _WIDE = 60
 """Columns from which on there is room for more than what differs."""
-_LEFT_OUT = {True: ("model", "steps"), False: ("model", "steps", "quantization", *_SIZE)}
+_LEFT_OUT = {True: ("model", "steps", "loras"), False: ("model", "steps", "loras", "quantization", *_SIZE)}
 """What goes unsaid where it is the same for all, by whether the pane is wide."""
 
 
@@ -138,15 +140,25 @@ def _facts(request: Mapping[str, object], shared: set[str]) -> list[str]:
         handed_in.summary(request),
         "" if "model" in shared else str(request.get("model", "")),
         "" if "steps" in shared or steps is None else f"{steps} steps",
+        "" if "loras" in shared else _loras(request.get("loras")),
         "" if seed is None else f"seed {seed}",
         "" if "quantization" in shared else str(request.get("quantization", "")),
         "" if {*_SIZE} <= shared or not (width and height) else f"{width}×{height}",
     ]
 
 
+def _loras(said: object) -> str:
+    """`woodcut@0.8, ink`, of what a request on the wire says."""
+    try:
+        loras = read_value(said or [], tuple[Lora, ...], "loras")
+    except ValueError:
+        return ""
+    return printable(", ".join(map(str, loras)))
+
+
 def _shared(requests: Sequence[Mapping[str, object]], names: tuple[str, ...]) -> set[str]:
     """Which of these all of them have in common."""
-    return {name for name in names if len({request.get(name) for request in requests}) == 1}
+    return {name for name in names if len({str(request.get(name)) for request in requests}) == 1}
 
 
 def _line(item: QueueItem, facts: str, width: int) -> Content:

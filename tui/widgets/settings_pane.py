@@ -16,7 +16,7 @@ from textual.widget import Widget
 
 from flux2.architecture.catalog import label
 from flux2.humanize import printable
-from tui.lines.text import size
+from tui.lines.text import fitted, room, size
 from tui.state.choices import QUANTIZATION_LINES, RESIDENCY_LINES, SEED_MODE_LINES, Choices
 from tui.terminal.inside_textual import Chosen
 from tui.widgets.pane import Pane
@@ -76,7 +76,7 @@ class SettingsForm(Widget, can_focus=True):
         for place, row in enumerate(ROWS):
             here = self.has_focus and place == self.selected
             arrows = ("◂ ", " ▸") if here else ("  ", "  ")
-            value = f"{arrows[0]}{self._value(row)}{arrows[1]}"
+            value = f"{arrows[0]}{self._named(row)}{arrows[1]}"
             note = self._note(row) if self.size.width >= _NOTES_FROM else ""
             lines.append(
                 Content.assemble(
@@ -104,7 +104,7 @@ class SettingsForm(Widget, can_focus=True):
         choices = self.choices
         match row.name:
             case "model":
-                return label(choices.model) if choices.base or choices.card else choices.model
+                return f"{self._model} +{len(choices.loras)}" if choices.loras else self._model
             case "quantization":
                 return choices.level
             case "size":
@@ -121,12 +121,26 @@ class SettingsForm(Widget, can_focus=True):
             case _:
                 return str(getattr(choices, row.name))
 
+    def _named(self, row: ChoiceRow) -> str:
+        """The value, and of a model the LoRAs by their names: in a column there is room for them."""
+        loras = self.choices.loras
+        if row.name != "model" or not loras:
+            return self._value(row)
+        return fitted(f"{self._model} + {printable(', '.join(map(str, loras)))}", room(self.size.width, 16, least=8))
+
+    @property
+    def _model(self) -> str:
+        choices = self.choices
+        name = label(choices.model) if choices.base or choices.card else choices.model
+        return " + ".join([name, *choices.parts_of_others])
+
     def _note(self, row: ChoiceRow) -> str:
         """What the value means, where there is room to say it."""
         choices, card = self.choices, self.choices.card
         match row.name:
-            case "model" if choices.vae:
-                return f"with the autoencoder {printable(choices.vae)}, until a model is chosen"
+            case "model" if others := choices.parts_of_others:
+                said = (f"{part} {printable(place)}" for part, place in others.items())
+                return f"with {' and '.join(said)}, until a model is chosen"
             case "model":
                 own = "a file of " if choices.base else ""
                 return f"{own}{card.title}, {card.licence}" if card else "a repository or folder of your own"

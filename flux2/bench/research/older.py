@@ -22,6 +22,7 @@ _COMPUTES = (
     "flux2/quantization/matmul_choice.py",
     "flux2/quantization/on_cpu.py",
     "flux2/backend/",
+    "flux2/architecture/levels.py",
     "flux2/architecture/limits.py",
 )
 _LOADS = (*_COMPUTES, "flux2/quantization/", "flux2/checkpoint/")

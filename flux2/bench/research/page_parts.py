@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
 from flux2.architecture.published import ARCHITECTURES
@@ -62,8 +62,15 @@ def _memory_table(found: list[Comparison]) -> str:
             title = (f"{_SHORT[figure]}{size}{streamed}", key.model)
             document = f" ({each.document:,.0f})" if each.document else ""
             rows.setdefault(title, {})[key.quantization] = f"{each.measured:,.0f}{document}"
-    body = [(*title, *(cells.get(level, NONE) for level in LEVELS)) for title, cells in rows.items()]
-    return table(("MiB", "model", *LEVELS), body)
+    levels = _measured_levels(rows.values())
+    body = [(*title, *(cells.get(level, NONE) for level in levels)) for title, cells in rows.items()]
+    return table(("MiB", "model", *levels), body)
+
+
+def _measured_levels(rows: Iterable[Container[str]]) -> list[str]:
+    """The columns of a table: the levels that one of its rows has."""
+    found = list(rows)
+    return [level for level in LEVELS if any(level in row for row in found)]
 
 
 def targets() -> str:
@@ -154,11 +161,12 @@ def scaling_part() -> str:
             count = row["side"] if row["part"] == "tokens" else row[row["part"]]
             if count not in counts.setdefault(key, []):
                 counts[key].append(count)
+    levels = _measured_levels(found.values())
     rows = [
-        (f"{work}: {_listed(map(str, counts[work, on]))}", *(_listed(levels.get(level, [])) for level in LEVELS), on)
-        for (work, on), levels in found.items()
+        (f"{work}: {_listed(map(str, counts[work, on]))}", *(_listed(times.get(level, [])) for level in levels), on)
+        for (work, on), times in found.items()
     ]
-    return (plot if (FOLDER / "scaling.svg").exists() else "") + table(("ms", *LEVELS, "on"), rows)
+    return (plot if (FOLDER / "scaling.svg").exists() else "") + table(("ms", *levels, "on"), rows)
 
 
 _GROWN = {

@@ -21,7 +21,8 @@ PANELS = (
     ("one step", "pictures at once (—), passes (- -)", {"batch": "-", "passes": "--"}),
 )
 """Title, what grows, and by which part of the measurements with which line."""
-_COLOURS = dict(zip(LEVELS, ("#1f4e8c", "#d9772b", "#3a9a5b"), strict=True))
+_COLOURS = {level: f"C{number}" for number, level in enumerate(LEVELS)}
+"""matplotlib's own, in their order."""
 
 
 def draw(reports: list[dict[str, Any]], path: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from flux2.architecture.levels import LEVELS
 from flux2.pictures.foreign.candidate import Candidate
 from flux2.pictures.foreign.found import NO_COUNTERPART, NO_PICTURES, FoundSettings, number
 
-_LEVELS: dict[int | float | None, str] = {4: "int4", 8: "qint8"}
+_LEVELS: dict[int | float | None, str] = {
+    level.bits: level.name for level in LEVELS.values() if level.bits and not level.finer
+}
 _REASONS = {
     **dict.fromkeys(("image_path", "image_paths", "image_strength", "init_image", "masked_image_path"), NO_PICTURES),
     **dict.fromkeys(("depth_image_path", "redux_image_paths", "controlnet_image_path"), NO_PICTURES),

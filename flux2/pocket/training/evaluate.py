@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from flux2.inputs.checks import QUANTIZATIONS
+
 from .captions import plain_caption
 from .judge import Judge
 from .latents import Noise, seeded_noise
@@ -89,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m flux2.pocket.training.evaluate", description=__doc__)
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--engine", choices=("flux2", "diffusers"), default="flux2")
-    parser.add_argument("--quantization", choices=("bf16", "qint8", "int4"), default="bf16")
+    parser.add_argument("--quantization", choices=QUANTIZATIONS, default="bf16")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--count", type=int, default=COUNT, help="how many held-out captions")
     parser.add_argument("--save", action="store_true", help=f"write the scores into {REPORT.name}")

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 import psutil
 
 from flux2 import humanize
-from flux2.architecture.limits import QUANTIZED_BYTES
+from flux2.architecture.levels import LEVELS
 from flux2.architecture.shapes import Shapes
 from flux2.backend import memory
 from flux2.backend.mlx import DTYPES, mx, on_cpu
-from flux2.bench.document import LEVELS
 from flux2.bench.recording import UnavailableError
 from flux2.bench.research.peers import diffusers_peer, mflux_peer, ours
 from flux2.bench.research.peers.arithmetic import decode_operations, step_operations
@@ -53,12 +52,14 @@ STEPS: dict[str, Entrant] = {
     "diffusers": Entrant(lambda work: [diffusers_peer.step(work)], None),
     "mflux": Entrant(lambda work: mflux_peer.steps(work, "bf16"), None),
     **{
-        f"ours-{level}": Entrant(lambda work, level=level: [ours.step(work, level)], QUANTIZED_BYTES[level])  # type: ignore[misc]
-        for level in LEVELS[1:]
+        f"ours-{name}": Entrant(lambda work, name=name: [ours.step(work, name)], level.bytes_per_number)  # type: ignore[misc]
+        for name, level in LEVELS.items()
+        if level.bits
     },
     **{
-        f"mflux-{level}": Entrant(lambda work, level=level: mflux_peer.steps(work, level)[:1], None)  # type: ignore[misc]
-        for level in LEVELS[1:]
+        f"mflux-{name}": Entrant(lambda work, name=name: mflux_peer.steps(work, name)[:1], None)  # type: ignore[misc]
+        for name, level in LEVELS.items()
+        if level.bits
     },
 }
 DECODES: dict[str, Entrant] = {
