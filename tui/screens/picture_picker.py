@@ -35,13 +35,18 @@ class _Entry(Option):
         self.path, self.is_folder = path, is_folder
 
 
+class _Entries(OptionList):
+    """Left and right go up and down the folders, where Textual's own would scroll."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,backspace", "screen.parent", "folder above"),
+        Binding("right", "screen.enter_folder", "into it"),
+    ]
+
+
 class PicturePicker(Dialog[Path]):
     """Returns the path of a file."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,backspace", "parent", "folder above"),
-        Binding("right", "enter_folder", "into it"),
-    ]
     app: Program
 
     def __init__(self, title: str, folder: Path) -> None:
@@ -61,7 +66,7 @@ class PicturePicker(Dialog[Path]):
             yield Label(self._title, classes="dialog-title")
             yield Label("", id="picker-folder")
             with Horizontal():
-                yield OptionList(compact=True)
+                yield _Entries(compact=True)
                 yield self.view
             with Vertical(classes="dialog-foot"):
                 yield Field(placeholder="or a path, typed, pasted or dragged here", compact=True)
@@ -108,10 +113,10 @@ class PicturePicker(Dialog[Path]):
 
     # --- keys --------------------------------------------------------------------------------------------------------
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        if action in ("parent", "enter_folder"):
-            return not isinstance(self.focused, Input)
-        return True
+    def _enter(self, folder: Path) -> None:
+        """Go up, where the cursor then is on what one came from, or down."""
+        here = self.listing.folder
+        self._go(folder, here if folder == here.parent else None)
 
     def action_parent(self) -> None:
         folder = self.listing.folder
@@ -120,13 +125,13 @@ class PicturePicker(Dialog[Path]):
 
     def action_enter_folder(self) -> None:
         if (entry := self.current) is not None and entry.is_folder:
-            self._go(entry.path, self.listing.folder)
+            self._enter(entry.path)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         entry = event.option
         assert isinstance(entry, _Entry)
         if entry.is_folder:
-            self._go(entry.path, self.listing.folder)
+            self._enter(entry.path)
         else:
             self.dismiss(entry.path)
 
