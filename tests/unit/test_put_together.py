@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mlx.utils import tree_flatten
 
 from flux2 import Flux2Pipeline
 from flux2.backend.mlx import mx
@@ -129,6 +130,21 @@ def test_what_mflux_saved_is_what_it_stands_for(tmp_path: Path, bits: int | None
                 parts = mx.quantize(expected, group_size=64, bits=bits)
                 expected = mx.dequantize(*parts, group_size=64, bits=bits)
             assert mx.array_equal(tensor.read(), expected), tensor.name
+
+
+def test_codes_of_the_wanted_bits_are_taken_as_they_are(tmp_path: Path) -> None:
+    """Decoding and quantizing them again would move them; `flux2 quantize` keeps the same."""
+    saved, base = save_mflux(tmp_path / "saved", DISTILLED, 4), str(DISTILLED)
+    source = NetworkSource.check(resolve_model(str(saved), base=base).checkpoint, TRANSFORMER)
+    quantize_transformer(str(saved), "int4", base=base)
+    prepared = find_prequantized(source, MODES["int4"])
+    assert prepared
+    name = "single_transformer_blocks.0.attn.to_out"
+    expected = mx.quantize(tensors_of(DISTILLED)[f"{name}.weight"], group_size=64, bits=4)
+    for network in (source.load(mx.float32, MODES["int4"]), prepared.load(mx.float32)):
+        found = dict(tree_flatten(network.parameters()))
+        for end, array in zip(("weight", "scales", "biases"), expected, strict=True):
+            assert mx.array_equal(found[f"{name}.{end}"], array)
 
 
 def test_what_mflux_saved_draws(tmp_path: Path, whole: np.ndarray) -> None:

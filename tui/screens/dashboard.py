@@ -22,11 +22,11 @@ from tui.keys.keymap import KEYS, Key
 from tui.program import Options, Program
 from tui.screens import handing_in, iterating, picture_desk, replacing
 from tui.screens.queued_edit import QueuedEdit
+from tui.screens.worker_keys import WorkerKeys
 from tui.state.choices import Choices
 from tui.state.handing_in import move, take_away
 from tui.state.prompt_history import PromptHistory
 from tui.state.session import Session, Topic
-from tui.terminal.inside_textual import UserKeysScreen
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.log_pane import LogPane
 from tui.widgets.memory_pane import MemoryPane
@@ -54,7 +54,7 @@ _HAS_AN_ENTER = (PromptEditor, SettingsForm, QueueList, PictureCards)
 """What does something of its own with that key."""
 
 
-class Dashboard(UserKeysScreen):
+class Dashboard(WorkerKeys):
     KEYS: ClassVar[tuple[Key, ...]] = KEYS
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEYS)
     AUTO_FOCUS = ""  # it would focus the editor again whenever a menu closes, and letters would be text
@@ -205,18 +205,6 @@ class Dashboard(UserKeysScreen):
         question = Confirm("Cancel the running picture?", "cancel", lambda: self.app.session.under_way == run)
         self.app.push_screen(question, take)
 
-    @work(group="command")
-    async def on_queue_list_removed(self, event: QueueList.Removed) -> None:
-        from flux2.worker.commands import Remove
-
-        await self.app.ask_worker(Remove(event.item))
-
-    @work(group="command")
-    async def on_queue_list_moved(self, event: QueueList.Moved) -> None:
-        from flux2.worker.commands import Move
-
-        await self.app.ask_worker(Move(event.item, event.by))
-
     def on_queue_list_edited(self, event: QueueList.Edited) -> None:
         self.edited.begin(self.app, event.item)
 
@@ -226,24 +214,6 @@ class Dashboard(UserKeysScreen):
 
     def action_more(self) -> None:
         iterating.more_like_this(self.app)
-
-    @work(group="command")
-    async def action_hold(self) -> None:
-        from flux2.worker.commands import Hold
-
-        await self.app.ask_worker(Hold(not self.app.session.held))
-
-    @work(group="command")
-    async def action_unload(self) -> None:
-        from flux2.worker.commands import Unload
-
-        await self.app.ask_worker(Unload())
-
-    @work(group="command")
-    async def action_unfinished(self) -> None:
-        from tui.screens.unfinished import offer_unfinished
-
-        await offer_unfinished(self.app)
 
     def action_give_up_edit(self) -> None:
         self.edited.end(self.app)
