@@ -12,6 +12,7 @@ import pytest
 from textual.command import CommandPalette
 
 from flux2 import events as ev
+from flux2.inputs.attachment import Attachment
 from flux2.inputs.loras import Lora
 from tests.tui.pictures import FOX, comparing, made, resting
 from tests.tui.pressing import Holds, Trial, press_each
@@ -79,11 +80,13 @@ OF_EVERY_SCREEN: dict[str, Holds] = {
 OF_A_PICTURE: dict[str, Holds] = {
     **OF_EVERY_SCREEN,
     "favourite": marked,
-    "compare": is_open("CompareScreen"),
+    "compare": lambda trial: type(trial.screen).__name__ == "CompareScreen" and len(trial.screen.columns) == 3,
     "compare-strengths": is_open("CompareScreen"),
     "reuse": lambda trial: (trial.screen is trial.app.dashboard, trial.app.choices.prompt) == (True, FOX.prompt),
     "more": is_open("Menu"),
     "trash": is_open("Confirm"),
+    "use-as": is_open("Menu"),
+    "before": lambda trial: type(trial.screen).__name__ == "CompareScreen" and trial.screen.comparison.reference.read,
     "copy-path": lambda trial: trial.copied.endswith(".png") and not trial.copied.startswith("scp"),
     "copy-prompt": lambda trial: trial.copied == FOX.prompt,
     "copy-seed": lambda trial: trial.copied.isdigit(),
@@ -118,7 +121,7 @@ VIEWER: dict[str, Holds] = {
     "settings": lambda trial: trial.screen.has_class("-alone"),
 }
 COMPARE: dict[str, Holds] = {
-    **{name: holds for name, holds in OF_A_PICTURE.items() if "compare" not in name},
+    **{name: holds for name, holds in OF_A_PICTURE.items() if "compare" not in name and name != "before"},
     "back": is_open("GalleryScreen"),
     "compare-left": at(0),
     "compare-right": at(2),
@@ -166,7 +169,8 @@ class Place:
 
 def _many(folder: Path) -> None:
     for number in range(1, COUNT + 1):
-        made(folder, f"p{number:02}", 1000 - number, seed=number, loras=(Lora("ink", "d"),))
+        pictures = (Attachment(digest="a" * 64),)
+        made(folder, f"p{number:02}", 1000 - number, seed=number, loras=(Lora("ink", "d"),), references=pictures)
 
 
 def _levels(folder: Path, *levels: str) -> None:

@@ -19,6 +19,8 @@ from flux2.denoise.steps import Step
 from flux2.errors import RequestError
 from flux2.generate import Generator
 from flux2.pictures.attachments import attach
+from flux2.pictures.image_metadata import DIGITAL_SOURCE_TYPE, EDITED_SOURCE_TYPE, ImageMetadata
+from flux2.pictures.images import save_png
 from flux2.planning.planner import plan
 from flux2.planning.run_facts import RunFacts
 from flux2.reporting import RunReport
@@ -81,6 +83,13 @@ def test_a_run_that_is_taken_up_ends_in_the_same_picture(
     assert next(event.first_step for event in seen if isinstance(event, ev.RunStarted)) == 1
     assert np.array_equal(taken_up, undisturbed)
     assert np.array_equal(undisturbed[MASK <= 4], np.asarray(SOURCE)[MASK <= 4])
+
+
+def test_the_file_says_that_a_part_of_it_was_there_before(tmp_path: Path, masked: GenerationRequest) -> None:
+    for request, told in ((masked, EDITED_SOURCE_TYPE), (replace(masked, mask=None), DIGITAL_SOURCE_TYPE)):
+        path = save_png(SOURCE, tmp_path / "told.png", ImageMetadata(request=request))
+        with Image.open(path) as image:
+            assert f">{told}<" in image.info["XML:com.adobe.xmp"]
 
 
 def test_another_source_or_mask_is_another_picture(tmp_path: Path, masked: GenerationRequest) -> None:

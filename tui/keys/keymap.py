@@ -76,6 +76,11 @@ _STRENGTHS = Key(
     "The picture without its LoRAs, at half and at full strength",
 )
 
+_USE_AS = Key("use-as", "v", "use_as", "Picture", "Use as", "Take it as a reference, change it, or as a mask", "use as")
+_BEFORE = Key(
+    "before", "k", "before", "Picture", "Before and after", "Beside the picture that it was made of", "before/after"
+)
+
 REDRAW = Key(
     "redraw",
     "ctrl+l",
@@ -109,6 +114,15 @@ KEYS: tuple[Key, ...] = (
     Key("editor", "f4", "edit_elsewhere", "Choose", "Prompt in $EDITOR", "Write the prompt in your own editor"),
     Key("history", "ctrl+r,slash", "search_history", "Choose", "Earlier prompts", "Find an earlier prompt", "history"),
     Key("picture-settings", "e", "picture_settings", "Choose", "Settings of a picture", "Take any picture's settings"),
+    Key(
+        "pictures-in",
+        "v",
+        "pictures_in",
+        "Choose",
+        "Pictures in",
+        "Hand in references, or a picture to change: its mask, strength, extension",
+        "pictures in",
+    ),
     Key("dashboard", "1", "view('dashboard')", "Look", "All panes", "Show all panes"),
     Key("preview", "2", "view('preview')", "Look", "Picture alone", "Show the picture alone"),
     Key("gallery", "3", "gallery", "Look", "Gallery", "Look through all pictures", "gallery"),
@@ -150,6 +164,16 @@ QUEUE_KEYS: tuple[Key, ...] = (
     Key("remove", "delete,backspace", "remove", "Queue", "", "Take the picture out of the queue", "remove"),
 )
 
+PICTURES_IN_KEYS: tuple[Key, ...] = (
+    Key("picture-before", "left,up", "at(-1)", "Pictures in", "", "The picture to the left"),
+    Key("picture-after", "right,down", "at(1)", "Pictures in", "", "The picture to the right"),
+    Key("picture-sooner", "plus", "move(-1)", "Pictures in", "", "Give the reference the number before", "sooner"),
+    Key("picture-later", "minus", "move(1)", "Pictures in", "", "Give it the number after", "later"),
+    Key("picture-open", "enter", "open", "Pictures in", "", "Add others, change strength, mask and extension", "menu"),
+    Key("picture-away", "delete,backspace", "remove", "Pictures in", "", "Take the picture away", "take away"),
+)
+"""What the pane of pictures that are handed in adds to the dashboard's own keys."""
+
 SETTINGS_KEYS: tuple[Key, ...] = (
     Key("select", "up,down", "", "Settings", "", "Go to another setting"),
     Key("change", "left,right", "", "Settings", "", "Change it"),
@@ -180,6 +204,8 @@ _PICTURE: tuple[Key, ...] = (
     _COMPARE,
     _STRENGTHS,
     _FAVOURITE,
+    _USE_AS,
+    _BEFORE,
     Key("reuse", "e", "reuse", "Picture", "Use these settings", "Use its prompt and settings for the next one", "edit"),
     Key("more", "m", "more", "Picture", "More like this", "Make more like it, with other seeds", "more"),
     Key("trash", "delete,backspace", "trash", "Picture", "Move to trash", "Move the picture to the trash", "trash"),
@@ -246,9 +272,33 @@ COMPARE_KEYS: tuple[Key, ...] = (
     Key("weaker", "minus", "amplify(0.5)", "Compare", "", "Amplify the difference less"),
     Key("sheet", "w", "sheet", "Compare", "Save sheet", "Save all of it as one PNG", "save sheet"),
     Key("queue-missing", "r", "retry", "Compare", "Queue what is missing", "Queue the pictures that are missing"),
-    *(key for key in _PICTURE if key not in (_COMPARE, _STRENGTHS)),
+    *(key for key in _PICTURE if key not in (_COMPARE, _STRENGTHS, _BEFORE)),
     *_LEAVE_PICTURES,
 )
+MASK_KEYS: tuple[Key, ...] = (
+    Key("mask-take", "enter,ctrl+j", "take", "Mask", "Take it", "Take the mask as it is", "take it"),
+    Key("mask-paint", "space", "paint", "Mask", "Paint the shape", "Repaint what lies in the shape", "paint"),
+    Key("mask-erase", "delete,backspace,x", "erase", "Mask", "Erase the shape", "Keep what lies in it", "erase"),
+    Key("mask-left", "left", "push(-1,0)", "Shape", "", "Move it to the left, or make it narrower"),
+    Key("mask-right", "right", "push(1,0)", "Shape", "", "Move it to the right, or make it wider"),
+    Key("mask-up", "up", "push(0,-1)", "Shape", "", "Move it up, or make it lower"),
+    Key("mask-down", "down", "push(0,1)", "Shape", "", "Move it down, or make it higher"),
+    Key("mask-arrows", "tab", "arrows", "Shape", "Move or size", "The arrows move the shape, or size it", "move/size"),
+    Key("mask-larger", "plus,equals_sign", "scale(1)", "Shape", "", "Larger on all sides"),
+    Key("mask-smaller", "minus", "scale(-1)", "Shape", "", "Smaller on all sides"),
+    Key("mask-shape", "o", "shape", "Shape", "Rectangle or ellipse", "Rectangle, or ellipse", "oval"),
+    Key("mask-undo", "u,ctrl+z", "undo", "Mask", "Undo", "Undo the last change of the mask", "undo"),
+    Key("mask-invert", "i", "invert", "Mask", "Invert", "Keep what was repainted, and repaint what was kept", "invert"),
+    Key("mask-grow", "g", "grow(1)", "Mask", "Grow", "Repaint a little more on all sides", "grow"),
+    Key("mask-shrink", "s", "grow(-1)", "Mask", "Shrink", "Repaint a little less on all sides", "shrink"),
+    Key("mask-feather", "f", "feather", "Mask", "Feather", "Make its edges softer", "feather"),
+    Key("mask-preview", "p", "preview", "Mask", "Preview", "Show what stays of the picture, or the mask", "preview"),
+    Key("mask-alpha", "a", "alpha", "Mask", "From alpha", "Repaint what is transparent in the picture", "alpha"),
+    Key("mask-load", "l", "load", "Mask", "From a file", "Take the mask out of a file: white is repainted", "file"),
+    Key("mask-clear", "c", "clear", "Mask", "Clear", "Keep all", "clear"),
+    *_LEAVE_PICTURES,
+)
+
 MODELS_KEYS: tuple[Key, ...] = (
     Key("use-model", "enter", "use", "Models", "Use it", "Make the next picture with it", "use", anywhere=True),
     Key("download", "d", "download", "Models", "Download", "Download it, or go on where it stopped", "download"),
@@ -260,12 +310,14 @@ MODELS_KEYS: tuple[Key, ...] = (
 
 SCREENS: tuple[tuple[Key, ...], ...] = (
     (*KEYS, *QUEUE_KEYS),
+    (*KEYS, *PICTURES_IN_KEYS),
     PANE_KEYS,
     (*KEYS, *PROMPT_KEYS),
     (*GALLERY_KEYS, *BROWSER_KEYS),
     VIEWER_KEYS,
     (*COMPARE_KEYS, *BROWSER_KEYS),
     MODELS_KEYS,
+    MASK_KEYS,
 )
 """Keys that may act at the same time."""
 ALL_KEYS: tuple[Key, ...] = tuple(dict.fromkeys(key for screen in SCREENS for key in screen))
