@@ -80,7 +80,7 @@ OF_EVERY_SCREEN: dict[str, Holds] = {
 OF_A_PICTURE: dict[str, Holds] = {
     **OF_EVERY_SCREEN,
     "favourite": marked,
-    "compare": lambda trial: type(trial.screen).__name__ == "CompareScreen" and len(trial.screen.columns) == 3,
+    "compare": is_open("CompareScreen"),
     "compare-strengths": is_open("CompareScreen"),
     "reuse": lambda trial: (trial.screen is trial.app.dashboard, trial.app.choices.prompt) == (True, FOX.prompt),
     "more": is_open("Menu"),
