@@ -73,6 +73,13 @@ async def test_tokens_are_estimated_until_the_worker_has_counted(monkeypatch: py
         assert "≈ 16 of 64 tokens" in text_of(app)
 
 
+async def test_tokens_of_a_single_file_are_those_of_the_model_that_it_is_of() -> None:
+    async with running(ReplayBackend()) as (app, pilot):
+        app.choose(app.choices.with_model("/models/mine.gguf", "pocket"))
+        await pilot.press(*"a fox")
+        await until(pilot, lambda: "2 of 64 tokens" in text_of(app))
+
+
 async def test_what_was_typed_before_the_worker_was_ready_is_counted_once_it_is() -> None:
     backend = ReplayBackend(info=replace(INFO, ready=False))
     async with running(backend) as (app, pilot):

@@ -241,9 +241,10 @@ class Dashboard(WorkerKeys):
         text, session = self.prompt.editor.text[:_MOST_COUNTED], self.app.session
         if session.worker is None or not session.worker.ready or not text:
             return
-        prompt = resolve(text, self.app.choices.seed or 0)
+        choices = self.app.choices
+        model, prompt = choices.base or choices.model, resolve(text, choices.seed or 0)
         with contextlib.suppress(Flux2Error):  # the estimate stays
-            self.prompt.show_tokens(text, await self.app.worker.ask(CountTokens(self.app.choices.model, prompt)))
+            self.prompt.show_tokens(text, await self.app.worker.ask(CountTokens(model, prompt)))
 
     def on_prompt_editor_pictures_dropped(self, event: PromptEditor.PicturesDropped) -> None:
         handing_in.dropped(self.app, event.paths)
