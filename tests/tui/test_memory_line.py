@@ -105,8 +105,8 @@ async def test_the_menu_shows_the_memory_of_every_level_and_of_either_residency(
 QUESTIONS: list[tuple[list[str], GenerationRequest | None]] = [
     (["escape"], None),
     (["f"], replace(NINE.request(), force=True)),
-    (["1"], replace(NINE.request(), quantization="int5")),
-    (["4"], replace(NINE.request(), residency="streamed")),
+    (["1"], replace(NINE.request(), quantization="int6")),
+    (["5"], replace(NINE.request(), residency="streamed")),
 ]
 
 
