@@ -371,11 +371,12 @@ async def test_a_pasted_picture_brings_its_recipe_and_nothing_of_its_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(found_again, "is_whole", lambda _: True)  # the store has what was handed in for it
-    path = save_png(Image.new("RGB", (8, 8)), tmp_path / "full.png", ImageMetadata(request=FULL))
+    asked = replace(FULL, loras=())  # which are taken where the folder has them: tests/unit/test_lora_runs.py
+    path = save_png(Image.new("RGB", (8, 8)), tmp_path / "full.png", ImageMetadata(request=asked))
     async with running(ReplayBackend()) as (app, pilot):
         await _paste(pilot, app, str(path), "s")
         await _until(pilot, app, "taken")
-        assert app.choices == recipe(Choices().with_request(FULL))
+        assert app.choices == recipe(Choices().with_request(asked))
 
 
 async def test_one_whose_turn_has_come_is_said_and_its_changes_stay_in_the_editor() -> None:
