@@ -89,11 +89,14 @@ def mflux(stored: Stored, _shapes: Shapes) -> Stored:
 
 def renamed(pairs: tuple[tuple[str, str], ...], stored: Mapping[str, StoredTensor]) -> Stored:
     """The tensors with the first of these prefixes that fits exchanged: (in the files, in the network)."""
-    found = {}
-    for name, tensor in stored.items():
-        old, new = next((pair for pair in pairs if name.startswith(pair[0])), ("", ""))
-        found[new + name.removeprefix(old)] = replace(tensor, name=new + name.removeprefix(old))
-    return found
+    new_names = {name: renamed_tensor(pairs, name) for name in stored}
+    return {new_names[name]: replace(tensor, name=new_names[name]) for name, tensor in stored.items()}
+
+
+def renamed_tensor(pairs: tuple[tuple[str, str], ...], name: str) -> str:
+    """Name of a tensor with the first of these prefixes that fits exchanged."""
+    old, new = next((pair for pair in pairs if name.startswith(pair[0])), ("", ""))
+    return new + name.removeprefix(old)
 
 
 _MFLUX = (

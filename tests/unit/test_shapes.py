@@ -13,6 +13,7 @@ from flux2.architecture.shapes import Shapes, count
 from flux2.architecture.text_encoder import find_text_encoder
 from flux2.architecture.transformer import Flux2TransformerConfig
 from flux2.backend.mlx import nn
+from flux2.checkpoint.arrangements import renamed_tensor
 from flux2.checkpoint.networks import text_encoder_kind
 from flux2.models.autoencoder import AutoencoderKLFlux2
 from flux2.models.transformer import Flux2Transformer2DModel
@@ -56,7 +57,8 @@ def test_text_encoder_shapes_are_those_of_our_networks(model: str, divisor: int)
     config = architecture.text_encoder
     kind = text_encoder_kind(find_text_encoder(config))
     network = parameter_shapes(kind.network(kind.read_config(config, "")))
-    files = {kind.name_in_network(name): shape for name, shape in architecture.shapes()["text_encoder"].items()}
+    shapes = architecture.shapes()["text_encoder"]
+    files = {renamed_tensor(kind.renamed, name): shape for name, shape in shapes.items()}
     assert network.items() <= files.items()
     assert all(re.fullmatch(kind.unused, name) for name in files.keys() - network.keys())
 
