@@ -191,7 +191,7 @@ class Engine(LoraLoaderMixin):
             pictures: those of the request's attachments that are in memory; the others are read from the store.
         """
         # 1. Check, before any work, what the request leaves open being the model's; its LoRAs fit the transformer.
-        request = self.completed(self.with_loras_found(request, report)).validated()
+        request = self.completed(self.with_loras_found(request.validated(), report)).validated()
         canvas = open_canvas(request, pictures)
         noise, taken_up = self._noise(request, latents, first_step)
         self._warn(report, request, canvas)

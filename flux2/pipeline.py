@@ -199,7 +199,7 @@ class Flux2Pipeline(Engine):
                 callback_on_step_end(self, step.number - 1, step.sigma, {"latents": step.latents})
 
         report = RunReport(run, on_event or warn_aloud, should_cancel)
-        request = self.completed(request)
+        request = self.completed(request.validated())
         picture = self.run(
             request,
             report,

@@ -63,6 +63,8 @@ class Program(TypeAheadApp):
         self.library = PictureLibrary(self.show_library)
         self.last_viewed: Path | None = None
         """Picture that the viewer showed last, so that the gallery can go on from there."""
+        self.last_folder: Path | None = None
+        """Folder that a picture to be handed in was last taken from."""
         self.window_title = WindowTitle(self.tell_terminal)
         self.echo = Echo(self.tell_terminal)
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 import math
 
 from flux2.architecture.limits import TOKEN_PIXELS
+from flux2.architecture.reference_sizes import MIN_SIDE, Size
 
-Size = tuple[int, int]
-"""Width and height, pixels."""
 Margins = tuple[int, ...]
 """Pixels added at top, right, bottom and left, four numbers."""
 
@@ -40,7 +39,7 @@ def working_size(source: Size, outpaint: Margins | None, most_side: int, most_pi
         scale = min(scale, math.sqrt(most_pixels / (width * height)))
     if scale == 1.0:
         return _next_multiple(width), _next_multiple(height)
-    side = int(shorter * scale) // TOKEN_PIXELS * TOKEN_PIXELS
+    side = max(MIN_SIDE, int(shorter * scale) // TOKEN_PIXELS * TOKEN_PIXELS)
     other = _next_multiple(math.ceil(longer * side / shorter))
     return (side, other) if width == shorter else (other, side)
 
@@ -58,7 +57,7 @@ def canvas_complaint(source: Size, outpaint: Margins | None, least_side: int, mo
             f"Extended by {_listed(outpaint)} the canvas would have {width}×{height} pixels, and {most_side} per side "
             f"are the most; {_what_fits(source, most_side)}."
         )
-    if min(working_size(source, outpaint, most_side)) < least_side:
+    if max(working_size(source, outpaint, most_side)) > most_side:
         return (
             f"The source has {width}×{height} pixels, which is too long: worked on at a size that models can do, its "
             f"shorter side would have fewer than {least_side}; crop it."

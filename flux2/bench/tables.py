@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 from flux2.bench.comparison import MIB, Comparison, compare, measured_cells
 from flux2.bench.document import FIGURES, HARDWARE, LEVELS, MINIMUM_RAM, Figure, entry
 from flux2.bench.findings import find_all
+from flux2.pictures.similarity import Similarity
 from flux2.planning.budget import MACHINES, machine_limit
 
 NONE = "–"
@@ -19,7 +21,8 @@ def as_markdown(report: dict[str, Any]) -> str:
     """The tables of every figure that was measured, seconds, findings, what failed, and the conditions."""
     compared = [pair for cell in measured_cells(report) for pair in compare(report, cell)]
     parts = [document_table(figure, compared) for figure in FIGURES if any(found is figure for found, _ in compared)]
-    parts += [minimum_ram_table(report), comparison_table(compared), seconds_table(report), _findings(report)]
+    parts += [minimum_ram_table(report), comparison_table(compared), likeness_table(report), seconds_table(report)]
+    parts.append(_findings(report))
     failed = [f"- {cell['error']}" for cell in report["cells"] if "error" in cell]
     if failed:
         parts.append("\n".join(["## Not measured", "", *failed]))
@@ -89,6 +92,18 @@ def comparison_table(compared: _Compared) -> str:
         )
     titles = ("Figure", "Model", "Level", "MiB", "Least – most", "Document", "Ratio", "Planned", "Off by", "Target", "")
     return _section("Measured, planned, wanted", table(titles, rows))
+
+
+def likeness_table(report: dict[str, Any]) -> str:
+    """How alike each picture is to the same model's at bf16, where a sheet was drawn of them."""
+    rows = []
+    for cell in measured_cells(report):
+        if "likeness" in cell:  # where infinity is null, as JSON has none
+            values = {name: math.inf if value is None else value for name, value in cell["likeness"].items()}
+            rows.append(
+                (cell["model"], f"{cell['quantization']}, {cell['residency']}", *Similarity(**values).figures())
+            )
+    return _section("Likeness to bf16", table(("Model", "Level", "PSNR, dB", "SSIM", "Texture"), rows))
 
 
 def seconds_table(report: dict[str, Any]) -> str:

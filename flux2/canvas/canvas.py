@@ -19,13 +19,13 @@ from types import MappingProxyType
 import numpy as np
 from PIL import Image
 
-from flux2.architecture.canvas_sizes import Size
 from flux2.architecture.limits import TOKEN_PIXELS
+from flux2.architecture.reference_sizes import Size
 from flux2.backend.mlx import mx
 from flux2.canvas.mask_drawing import Mask, painted_box
 from flux2.canvas.masks import check_mask, mapped, read_mask, token_weights
 from flux2.canvas.outpainting import extended, extension_mask
-from flux2.canvas.window import Pixels, Window, is_of_shape, mask_window, middle_window, whole_window
+from flux2.canvas.window import Pixels, Window, mask_window, middle_window, needs_padding_alone, whole_window
 from flux2.denoise.source import Source
 from flux2.inputs.attachment import Attachment
 from flux2.pictures.as_seen import as_seen
@@ -129,19 +129,12 @@ def open_canvas(request: GenerationRequest, pictures: Pictures = MappingProxyTyp
     if mask is not None:
         check_mask(mask)
         window = mask_window(size, painted_box(mask) or (0, 0, *size), working)
-    elif is_of_shape(size, working):
+    elif needs_padding_alone(size, working):
         window = whole_window(size, working)
     else:
         window = middle_window(size, working)
-        remarks.append(
-            f"Of the source's {size[0]}×{size[1]} pixels the middle {window.width}×{window.height} are used, for "
-            f"{working[0]}×{working[1]} has another shape."
-        )
-    canvas = Canvas(pixels=pixels, mask=mask, window=window, colours=colours, remarks=remarks)
-    across, down = canvas.finished_size
-    if is_of_shape(size, working) and across < size[0]:
-        remarks.append(f"The picture comes out as {across}×{down}; width and height choose another size.")
-    return canvas
+        remarks += _remarks_about_window(window, size)
+    return Canvas(pixels=pixels, mask=mask, window=window, colours=colours, remarks=remarks)
 
 
 @contextmanager
@@ -159,6 +152,13 @@ def _remarks_about(image: Image.Image) -> chain[str]:
         ["What is transparent in the source is white in the picture."] if image.has_transparency_data else [],
         ["The source has more than 8 bits per channel; the picture has 8."] if deep else [],
     )
+
+
+def _remarks_about_window(window: Window, size: Size) -> list[str]:
+    """What is said where all is painted anew, at another size than the source's."""
+    across, down = window.working
+    cut = f", of the middle {window.width}×{window.height} of them" if window.size != size else ""
+    return [f"The source has {size[0]}×{size[1]} pixels; the picture is made as {across}×{down}{cut}."]
 
 
 def _remarks_about_shape(mask: Mask, size: Size) -> list[str]:

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from flux2.architecture.canvas_sizes import Size
 from flux2.architecture.limits import TOKEN_PIXELS
+from flux2.architecture.reference_sizes import Size
 from flux2.canvas.mask_drawing import REPAINTED, Mask, invert, painted_box
 from flux2.canvas.window import Pixels, Window
 from flux2.errors import RequestError

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from flux2.architecture.canvas_sizes import Margins, Size, canvas_size
+from flux2.architecture.canvas_sizes import Margins, canvas_size
+from flux2.architecture.reference_sizes import Size
 from flux2.canvas.mask_drawing import REPAINTED, Mask
 from flux2.canvas.window import Pixels
 

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from flux2.architecture.canvas_sizes import Size
 from flux2.architecture.limits import TOKEN_PIXELS
+from flux2.architecture.reference_sizes import Size
 from flux2.canvas.mask_drawing import Box
 
 Pixels = npt.NDArray[np.uint8]
@@ -100,14 +100,19 @@ def mask_window(canvas: Size, painted: Box, working: Size) -> Window:
     return Window(left, top, width, height, working)
 
 
+def needs_padding_alone(canvas: Size, working: Size) -> bool:
+    """Whether the canvas fills the working size as it is, but for padding to multiples of 16 pixels."""
+    return all(0 <= worked - side < TOKEN_PIXELS for side, worked in zip(canvas, working, strict=True))
+
+
 def is_of_shape(canvas: Size, working: Size) -> bool:
-    """Whether the canvas fills the working size but for padding to multiples of 16 pixels."""
+    """Whether the canvas, enlarged or not, fills the working size but for such padding."""
     scale = _scale(canvas, working)
     return all(worked - side * scale < TOKEN_PIXELS for side, worked in zip(canvas, working, strict=True))
 
 
 def _scale(canvas: Size, working: Size) -> float:
-    """Times that the canvas is enlarged; 1 where padding is enough."""
-    if all(0 <= worked - side < TOKEN_PIXELS for side, worked in zip(canvas, working, strict=True)):
+    """Times that the canvas is enlarged."""
+    if needs_padding_alone(canvas, working):
         return 1.0
     return min(worked / side for side, worked in zip(canvas, working, strict=True))

@@ -120,7 +120,9 @@ def _affine(name: str, codes: TensorInfo, scales: TensorInfo, biases: TensorInfo
             f"quantization in groups of {_GROUP}, the one of MLX's that is read; use the model's own bfloat16 files."
         )
     encoding = Encoding(
-        scales.dtype, lambda codes, scales, biases: mx.dequantize(codes, scales, biases, group_size=_GROUP, bits=bits)
+        scales.dtype,
+        lambda codes, scales, biases: mx.dequantize(codes, scales, biases, group_size=_GROUP, bits=bits),
+        affine_bits=bits,
     )
     return StoredTensor(name, (rows, groups * _GROUP), (codes, scales, biases), encoding)
 

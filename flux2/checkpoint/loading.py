@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -35,6 +35,9 @@ class LinearQuantizer(Protocol):
 
     def quantized(self, layer: str, weight: mx.array) -> nn.Module:
         """The layer in place of a Linear at this path with this weight, [outputs, inputs]."""
+
+    def taken_over(self, layer: str, parts: Sequence[mx.array], bits: int) -> nn.Module | None:
+        """The layer of codes, scales and biases made before; None where they have other bits than it would keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +145,23 @@ class CheckpointWeights:
         return info.parts
 
     def convert(self, info: StoredTensor, tensors: list[mx.array], dtype: mx.Dtype) -> tuple[str, mx.array | nn.Module]:
-        tensor = info.decoded(tensors)
         layer = layer_of(info.name)
         if self.quantization and layer in self.plan.linears:
-            return layer, self.quantization.quantized(layer, tensor)
+            return layer, quantized_layer(info, tensors, self.quantization)
+        tensor = info.decoded(tensors)
         return info.name, tensor.astype(stored_dtype(tensor, dtype))
+
+
+def quantized_layer(info: StoredTensor, tensors: list[mx.array], quantizer: LinearQuantizer) -> nn.Module:
+    """The quantized layer of a Linear's stored weight, whose list of parts is emptied.
+
+    Codes of the wanted kind are taken as they are: decoding and quantizing them again would cost 4 bits 7 % more error.
+    """
+    layer = layer_of(info.name)
+    if info.affine_bits and (taken := quantizer.taken_over(layer, tensors, info.affine_bits)):
+        tensors.clear()
+        return taken
+    return quantizer.quantized(layer, info.decoded(tensors))
 
 
 def load_weights(

@@ -30,6 +30,8 @@ class Encoding:
     """Type of the numbers that come out, by the format's name of it."""
     decode: Callable[..., mx.array]
     """Numbers [rows, …] from the stored tensors, of which each that has a row per output comes as these rows."""
+    affine_bits: int = 0
+    """Bits of MLX's affine codes in groups of 64, whose codes, scales and biases the parts are; 0 for another way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,11 @@ class StoredTensor:
     def dtype(self) -> str:
         """Type of the numbers, by the format's name of it."""
         return self.encoding.dtype if self.encoding else self.parts[0].dtype
+
+    @property
+    def affine_bits(self) -> int:
+        """Bits of the parts, where these are what MLX would compute with as they are; else 0."""
+        return self.encoding.affine_bits if self.encoding and not self.arranged else 0
 
     @property
     def nbytes(self) -> int:

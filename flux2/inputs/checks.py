@@ -118,7 +118,7 @@ def check_pictures(name: str, pictures: tuple[Attachment, ...] | Attachment) -> 
 def check_references(name: str, pictures: tuple[Attachment, ...]) -> str | None:
     if complaint := check_pictures(name, pictures):
         return complaint
-    numbered = ((f"{number} ({each})", each) for number, each in enumerate(pictures, start=1))
+    numbered = ((f"{number} ({each})" if each.name else f"{number}", each) for number, each in enumerate(pictures, 1))
     return next(
         (wrong for called, each in numbered if (wrong := size_complaint(called, each.width, each.height))), None
     )

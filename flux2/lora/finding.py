@@ -60,10 +60,14 @@ def with_digest(lora: Lora, path: Path) -> Lora:
 
 
 def find_local_lora(name: str) -> Path | None:
-    """The file of this name on this disk: a path, one in the folder for LoRAs, or a Hub repository's in the cache."""
+    """The file of this name: a path, a folder's only one, one in the folder for LoRAs, or a repository's."""
     path = expand(name)
     if exists(path) and path.is_file():
         return path.absolute()
+    if exists(path) and name:  # a folder, as diffusers and peft save one
+        inside = sorted(path.glob(f"*{ENDING}"))
+        if len(inside) == 1:
+            return inside[0].absolute()
     if not Path(name).is_absolute() and (file := lora_named(name)):
         return file
     return _in_cache(name) if is_hub_name(name) else None

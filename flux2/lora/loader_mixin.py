@@ -15,7 +15,7 @@ from typing import Any
 
 from flux2 import events as ev
 from flux2.errors import RequestError
-from flux2.inputs.loras import ENDING, Lora
+from flux2.inputs.loras import Lora
 from flux2.lora.held import HeldLoras
 from flux2.reporting import RunReport
 from flux2.request import GenerationRequest
@@ -154,7 +154,5 @@ class LoraLoaderMixin:
 def _named(source: str, weight_name: str | None) -> str:
     """How a request names the file."""
     if weight_name is None:
-        folder = Path(source)
-        inside = sorted(folder.glob(f"*{ENDING}")) if folder.is_dir() else []
-        return str(inside[0]) if len(inside) == 1 else source
+        return source
     return str(Path(source) / weight_name) if Path(source).is_dir() else f"{source}:{weight_name}"

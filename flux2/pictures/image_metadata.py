@@ -5,7 +5,7 @@ They come before the pixels, so that a reader needs only the file's first bytes:
 - ``parameters``: the form that image generators share (prompt, negative prompt, one line of settings);
 - ``flux2``: the same and more as JSON, which `ImageMetadata.from_json` turns back into a request;
 - ``XML:com.adobe.xmp``: XMP with the IPTC fields for generated pictures (Photo Metadata Standard 2025.1): the digital
-  source type ``trainedAlgorithmicMedia``, the AI system and the prompt;
+  source type ``trainedAlgorithmicMedia``, or that of an edited picture, the AI system and the prompt;
 - ``Software``: a keyword of the PNG specification.
 """
 
@@ -32,6 +32,8 @@ from flux2.request_fields import said_of
 SOFTWARE = f"flux2-tui {__version__}"
 SCHEMA = 1
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+EDITED_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+"""IPTC's word for a picture of which a part is kept from another."""
 CHUNK = "flux2"
 """The keyword of the JSON."""
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -154,6 +156,7 @@ def _xmp(metadata: ImageMetadata) -> str:
         return html.escape(_NOT_IN_XML.sub("", text))
 
     request = metadata.request
+    source_type = EDITED_SOURCE_TYPE if request.keeps_by_mask else DIGITAL_SOURCE_TYPE
     system = f"{_public_model_name(request.model)} ({request.quantization})"
     return f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">
@@ -163,7 +166,7 @@ def _xmp(metadata: ImageMetadata) -> str:
     xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">
    <xmp:CreatorTool>{value(SOFTWARE)}</xmp:CreatorTool>
    <xmp:CreateDate>{value(metadata.created)}</xmp:CreateDate>
-   <Iptc4xmpExt:DigitalSourceType>{DIGITAL_SOURCE_TYPE}</Iptc4xmpExt:DigitalSourceType>
+   <Iptc4xmpExt:DigitalSourceType>{source_type}</Iptc4xmpExt:DigitalSourceType>
    <Iptc4xmpExt:AISystemUsed>{value(system)}</Iptc4xmpExt:AISystemUsed>
    <Iptc4xmpExt:AIPromptInformation>{value(request.prompt)}</Iptc4xmpExt:AIPromptInformation>
   </rdf:Description>

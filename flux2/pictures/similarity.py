@@ -32,13 +32,15 @@ class Similarity:
     """Energy of what is finer than a few pixels, as a share of the reference's: below 1 where it was smoothed away."""
 
     def lines(self) -> tuple[str, str, str]:
-        """The figures in words, as every sheet and screen shows them."""
-        psnr, texture = (_told(value, digits) for value, digits in ((self.psnr, 1), (self.texture, 2)))
-        return f"PSNR {psnr} dB", f"SSIM {self.ssim:.3f}", f"texture {texture}"
+        """A line for each figure, as every sheet and screen shows them."""
+        psnr, ssim, texture = self.figures()
+        return f"PSNR {psnr} dB", f"SSIM {ssim}", f"texture {texture}"
 
-
-def _told(value: float, digits: int) -> str:
-    return "∞" if math.isinf(value) else f"{value:.{digits}f}"
+    def figures(self) -> tuple[str, str, str]:
+        """The figures to so many digits as tell something."""
+        values = ((self.psnr, 1), (self.ssim, 3), (self.texture, 2))
+        psnr, ssim, texture = ("∞" if math.isinf(value) else f"{value:.{digits}f}" for value, digits in values)
+        return psnr, ssim, texture
 
 
 def compare(picture: Image.Image, reference: Image.Image) -> Similarity:

@@ -32,7 +32,7 @@ from flux2.inputs.checks import QUANTIZATIONS, RESIDENCIES
 from flux2.planning.budget import Budget
 from flux2.planning.decode_plan import decode_above, scores_of_a_chunk
 from flux2.planning.encode_plan import encode_above
-from flux2.planning.reference_plan import cache_bytes, latents_held, noise_held, states_beside
+from flux2.planning.reference_plan import KEYS_AND_VALUES, cache_bytes, latents_held, noise_held, reference_states
 from flux2.planning.run_facts import FILE_BYTES, RunFacts
 from flux2.store.configs import Networks
 
@@ -226,19 +226,29 @@ def _denoise_held(config: Flux2TransformerConfig, facts: RunFacts) -> int:
     latents = (
         LATENTS * facts.image_tokens * config.in_channels * 4 + latents_held(config, facts) + noise_held(config, facts)
     )
-    others = (facts.prompts - 1) * _activation(config, facts) + states_beside(config, facts)
+    others = (facts.prompts - 1) * _activation(config, facts)
     return _conditioning(config, facts) + others + latents
 
 
 def _block(config: Flux2TransformerConfig, tensors: _Weights, facts: RunFacts) -> int:
-    """The activations of one block, and the copies of a weight, where it is widened."""
-    activation = _activation(config, facts)
+    """The work in one block: of a step's tokens, or of cached references' on their own, in whichever there is more."""
+    step = _work(config, tensors, facts, facts.step_tokens)
+    if not facts.caches_references or not facts.reference_tokens:
+        return step
+    states = reference_states(config, facts)  # which a step's tokens attend to
+    alone = _work(config, tensors, facts, facts.reference_tokens) - KEYS_AND_VALUES * states
+    return max(step + (1 + KEYS_AND_VALUES) * states, alone + _activation(config, facts))
+
+
+def _work(config: Flux2TransformerConfig, tensors: _Weights, facts: RunFacts, tokens: int) -> int:
+    """The activations of so many tokens in one block, and the copies of a weight, where it is widened."""
+    activation = tokens * config.width * facts.compute_bytes
     blocks = {name: weight for name, weight in tensors.items() if "transformer_blocks" in name}
     used = [weight._replace(shape=max(multiplied_parts(name, weight.shape))) for name, weight in blocks.items()]
     if facts.device == "gpu":
         return int(_block_on_gpu(activation, sorted(weight.numbers for weight in used), facts))
     widened = max(_widened(weight, facts) for weight in used)
-    scores = scores_of_a_chunk(config.num_attention_heads, facts.step_tokens, "cpu")
+    scores = scores_of_a_chunk(config.num_attention_heads, tokens, "cpu")
     attending = activation * ATTENDING_WIDTHS + BLOCK_CHUNKS * scores
     projecting = activation * PROJECTED_WIDTHS + widened
     return int(max(activation * BLOCK_WIDTHS, attending, projecting))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from flux2.architecture.transformer import Flux2TransformerConfig
 from flux2.planning.run_facts import RunFacts, picture_tokens
 
+KEYS_AND_VALUES = 2
+"""Numbers that are kept of a token in a block, as so many times its width."""
 _FLOAT32 = 4
 
 
@@ -23,14 +25,9 @@ def cache_bytes(config: Flux2TransformerConfig, facts: RunFacts) -> int:
     if not facts.caches_references:
         return 0
     blocks = config.num_layers + config.num_single_layers
-    return blocks * 2 * _states(config, facts)
+    return blocks * KEYS_AND_VALUES * reference_states(config, facts)
 
 
-def states_beside(config: Flux2TransformerConfig, facts: RunFacts) -> int:
-    """Bytes of the references' states in the step that fills the cache."""
-    return _states(config, facts) if facts.caches_references else 0
-
-
-def _states(config: Flux2TransformerConfig, facts: RunFacts) -> int:
+def reference_states(config: Flux2TransformerConfig, facts: RunFacts) -> int:
     """Bytes of all references' tokens, once as wide as a block."""
     return facts.reference_tokens * config.width * facts.compute_bytes

@@ -7,6 +7,7 @@ https://ml-explore.github.io/mlx/build/html/python/_autosummary/mlx.core.quantiz
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from flux2.architecture import limits
@@ -47,6 +48,13 @@ class Quantization:
     def quantized(self, layer: str, weight: mx.array) -> QuantizedLinear:
         """The layer in place of a Linear at this path with this weight, [outputs, inputs]."""
         return QuantizedLinear(weight, self.of_layer(layer))
+
+    def taken_over(self, layer: str, parts: Sequence[mx.array], bits: int) -> QuantizedLinear | None:
+        """The layer of codes, scales and biases that another program made; None where it would be kept otherwise."""
+        mode, (codes, scales, biases) = self.of_layer(layer), parts
+        if bits != mode.bits or scales.dtype not in _HALF_TYPES:
+            return None
+        return QuantizedLinear.from_arrays(codes, scales, biases, mode)
 
 
 MODES: dict[str, Quantization | None] = {

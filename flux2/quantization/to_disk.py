@@ -18,9 +18,9 @@ import psutil
 
 from flux2 import __version__
 from flux2.backend.mlx import mx
-from flux2.checkpoint.loading import KEEP_IN_CACHE, OnBytes, WeightPlan, layer_of
+from flux2.checkpoint.loading import KEEP_IN_CACHE, OnBytes, WeightPlan, layer_of, quantized_layer
 from flux2.checkpoint.networks import TRANSFORMER, NetworkSource
-from flux2.checkpoint.safetensors_file import check_tensor, read_metadata
+from flux2.checkpoint.safetensors_file import check_tensor, read_metadata, read_tensor
 from flux2.checkpoint.safetensors_writer import Stored, header, nbytes, write
 from flux2.disk.atomic import flush_folder, write_atomically
 from flux2.disk.private import make_private
@@ -110,15 +110,14 @@ def quantized_tensors(
     """The tensors of `layout`, evaluated; only one of the checkpoint's and what becomes of it is held at a time."""
     for info in plan.tensors:
         layer = layer_of(info.name)
-        tensor = info.read(on_bytes)
         if layer in plan.linears:
-            linear = mode.quantized(layer, tensor)
+            linear = quantized_layer(info, [read_tensor(part, on_bytes) for part in info.parts], mode)
             mx.eval(linear.parameters())
-            del tensor
             for part in LINEAR_PARTS:
                 yield f"{layer}.{part}", linear[part]
             del linear
         else:
+            tensor = info.read(on_bytes)
             mx.eval(tensor)
             yield info.name, tensor
             del tensor

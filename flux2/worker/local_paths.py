@@ -29,8 +29,8 @@ def with_absolute_paths(request: GenerationRequest) -> GenerationRequest:
 
 
 def _here(lora: Lora) -> Lora:
-    """A LoRA whose file is told by its whole path, where it lies at one as seen from here."""
-    return replace(lora, name=absolute(lora.name)) if expand(lora.name).is_file() else lora
+    """A LoRA whose file or folder is told by its whole path, where it lies at one as seen from here."""
+    return replace(lora, name=absolute(lora.name)) if lora.name and expand(lora.name).exists() else lora
 
 
 def _is_file(place: str) -> bool:

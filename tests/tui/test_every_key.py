@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 from textual.command import CommandPalette
 
+from flux2.inputs.attachment import Attachment
 from tests.tui.pressing import Trial, press_each
 from tests.tui.replay import INFO, REQUEST, ReplayBackend, events_of_a_run, left_after, queue_of
 from tests.tui.screen import running, settled
 from tui.app import Flux2App
-from tui.keys.keymap import KEYS, PROMPT_KEYS, QUEUE_KEYS, REDRAW, Key
+from tui.keys.keymap import KEYS, PICTURES_IN_KEYS, PROMPT_KEYS, QUEUE_KEYS, REDRAW, Key
 from tui.screens.dashboard import Dashboard
+from tui.widgets.pictures_in_pane import PictureCards
 from tui.widgets.queue_pane import QueueList
 
 SEED = int(str(REQUEST["seed"]))
@@ -30,7 +32,7 @@ class Case:
     done: Callable[[Flux2App, ReplayBackend], object]
     prepare: Callable[[Flux2App], object] = lambda _: None
     focus: str = ""
-    """Where the key is pressed: "" outside all fields, "prompt" or "queue"."""
+    """Where the key is pressed: "" outside all fields, "prompt", "queue" or "pictures"."""
     backend: Callable[[], ReplayBackend] = field(default=lambda: busy())
 
 
@@ -58,6 +60,14 @@ def editor_of(app: Flux2App) -> str:
 
 def asked(backend: ReplayBackend) -> list[str]:
     return [request.prompt for request in backend.enqueued]
+
+
+def cards_of(app: Flux2App) -> PictureCards:
+    return app.dashboard.pictures_in.strip
+
+
+def references_of(app: Flux2App) -> str:
+    return "".join(picture.name for picture in app.choices.references)
 
 
 def with_a_lora(app: Flux2App) -> None:
@@ -127,8 +137,17 @@ CASES: dict[str, Case] = {
     "later": Case(lambda _, b: b.moved == [("r3", 1)], focus="queue"),
     "edit-queued": Case(lambda a, _: (a.dashboard.edited.run, editor_of(a)) == ("r3", "three"), focus="queue"),
     "remove": Case(lambda _, b: b.removed == ["r3"], focus="queue"),
+    "pictures-in": Case(screen("Menu")),
+    "picture-before": Case(lambda a, _: cards_of(a).selected == 0, focus="pictures"),
+    "picture-after": Case(lambda a, _: cards_of(a).selected == 2, focus="pictures"),
+    "picture-sooner": Case(lambda a, _: references_of(a) == "bac", focus="pictures"),
+    "picture-later": Case(lambda a, _: references_of(a) == "acb", focus="pictures"),
+    "picture-open": Case(screen("Menu"), focus="pictures"),
+    "picture-away": Case(lambda a, _: references_of(a) == "ac", focus="pictures"),
 }
-TABLE = tuple(key for key in (*KEYS, *PROMPT_KEYS, *QUEUE_KEYS) if key is not REDRAW)  # see test_redraw.py
+TABLE = tuple(
+    key for key in (*KEYS, *PROMPT_KEYS, *QUEUE_KEYS, *PICTURES_IN_KEYS) if key is not REDRAW
+)  # see test_redraw.py
 
 
 def test_every_key_has_a_line() -> None:
@@ -156,8 +175,14 @@ async def test_the_keys_do_what_their_help_says(keys: list[Key], folder: Path, m
         app.dashboard.prompt.put("a fox")
         await settled(trial.pilot)
         case.prepare(app)
+        if case.focus == "pictures":
+            references = [Attachment(digest=name * 64, name=name, width=64, height=64) for name in "abc"]
+            app.choose(replace(app.choices, references=tuple(references)))
         await settled(trial.pilot)
-        if case.focus == "queue":
+        if case.focus == "pictures":
+            cards_of(app).focus()
+            cards_of(app).selected = 1
+        elif case.focus == "queue":
             queue = app.dashboard.query_one(QueueList)
             queue.focus()
             queue.highlighted = 2

@@ -12,6 +12,8 @@ import pytest
 from textual.command import CommandPalette
 
 from flux2 import events as ev
+from flux2.inputs.attachment import Attachment
+from flux2.inputs.checks import QUANTIZATIONS
 from flux2.inputs.loras import Lora
 from tests.tui.pictures import FOX, comparing, made, resting
 from tests.tui.pressing import Holds, Trial, press_each
@@ -79,11 +81,15 @@ OF_EVERY_SCREEN: dict[str, Holds] = {
 OF_A_PICTURE: dict[str, Holds] = {
     **OF_EVERY_SCREEN,
     "favourite": marked,
-    "compare": is_open("CompareScreen"),
+    "compare": lambda trial: (
+        type(trial.screen).__name__ == "CompareScreen" and len(trial.screen.columns) == len(QUANTIZATIONS)
+    ),
     "compare-strengths": is_open("CompareScreen"),
     "reuse": lambda trial: (trial.screen is trial.app.dashboard, trial.app.choices.prompt) == (True, FOX.prompt),
     "more": is_open("Menu"),
     "trash": is_open("Confirm"),
+    "use-as": is_open("Menu"),
+    "before": lambda trial: type(trial.screen).__name__ == "CompareScreen" and trial.screen.comparison.reference.read,
     "copy-path": lambda trial: trial.copied.endswith(".png") and not trial.copied.startswith("scp"),
     "copy-prompt": lambda trial: trial.copied == FOX.prompt,
     "copy-seed": lambda trial: trial.copied.isdigit(),
@@ -118,7 +124,7 @@ VIEWER: dict[str, Holds] = {
     "settings": lambda trial: trial.screen.has_class("-alone"),
 }
 COMPARE: dict[str, Holds] = {
-    **{name: holds for name, holds in OF_A_PICTURE.items() if "compare" not in name},
+    **{name: holds for name, holds in OF_A_PICTURE.items() if "compare" not in name and name != "before"},
     "back": is_open("GalleryScreen"),
     "compare-left": at(0),
     "compare-right": at(2),
@@ -128,7 +134,7 @@ COMPARE: dict[str, Holds] = {
     "stronger": lambda trial: trial.screen._amplified == 16,
     "weaker": lambda trial: trial.screen._amplified == 4,
     "sheet": lambda trial: list(trial.folder.glob("compare-*.png")),
-    "queue-missing": lambda trial: len(trial.backend.enqueued) == 2,
+    "queue-missing": lambda trial: len(trial.backend.enqueued) == len(QUANTIZATIONS) - 1,
 }
 MODELS: dict[str, Holds] = {
     **OF_EVERY_SCREEN,
@@ -166,11 +172,12 @@ class Place:
 
 def _many(folder: Path) -> None:
     for number in range(1, COUNT + 1):
-        made(folder, f"p{number:02}", 1000 - number, seed=number, loras=(Lora("ink", "d"),))
+        pictures = (Attachment(digest="a" * 64),)
+        made(folder, f"p{number:02}", 1000 - number, seed=number, loras=(Lora("ink", "d"),), references=pictures)
 
 
 def _levels(folder: Path, *levels: str) -> None:
-    for number, level in enumerate(levels or ("bf16", "qint8", "int4")):
+    for number, level in enumerate(levels or QUANTIZATIONS):
         made(folder, level, 9 - number, quantization=level, color=(100 + number, 100, 100))
 
 
@@ -206,7 +213,7 @@ async def _zoomed(trial: Trial) -> None:
 async def _compare(trial: Trial) -> None:
     await _gallery(trial)
     await trial.pilot.press("c")
-    await comparing(trial.pilot, 3)
+    await comparing(trial.pilot, len(QUANTIZATIONS))
     await settled(trial.pilot)
 
 
@@ -255,7 +262,7 @@ PLACES = {
     "viewer": Place(VIEWER_KEYS, VIEWER, Viewer, _many, _viewer, size=SMALL),
     "viewer, zoomed in": Place(VIEWER_KEYS, VIEWER, Viewer, _many, _zoomed, ("view-up", "view-down")),
     "compare": Place(COMPARE_KEYS, COMPARE, CompareScreen, _levels, _compare, size=SMALL),
-    "compare, of which two are missing": Place(
+    "compare, of which some are missing": Place(
         COMPARE_KEYS, COMPARE, CompareScreen, lambda folder: _levels(folder, "bf16"), _lacking, ("queue-missing",)
     ),
     "compare, with the difference": Place(

@@ -289,6 +289,10 @@ async def test_the_ways_back(folder: Path) -> None:
             await until(pilot, lambda: isinstance(app.screen, GalleryScreen) and app.screen.current is not None)
 
 
+_WHERE_THERE_IS_SOMETHING_TO_DO = {"Queue what is missing", "Compare strengths", "Before and after"}
+"""Commands that these pictures give no occasion for: they have neither LoRAs nor sources."""
+
+
 @pytest.mark.parametrize(("keys", "table"), [([], GALLERY_KEYS), (["enter"], VIEWER_KEYS), (["c"], COMPARE_KEYS)])
 async def test_help_and_palette_are_of_the_screen(folder: Path, keys: list[str], table: tuple[Any, ...]) -> None:
     for level in ("bf16", "qint8", "int4"):
@@ -298,7 +302,7 @@ async def test_help_and_palette_are_of_the_screen(folder: Path, keys: list[str],
         await pilot.press(*keys)
         await pilot.pause(0.3)
         names = {command.title for command in app.get_system_commands(app.screen)}
-        assert {key.command for key in table if key.command} - names <= {"Queue what is missing"}
+        assert {key.command for key in table if key.command} - names <= _WHERE_THERE_IS_SOMETHING_TO_DO
         await pilot.press("question_mark")
         await pilot.pause(0.1)
         assert isinstance(app.screen, Help)

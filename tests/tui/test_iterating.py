@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from textual import events
+from textual.pilot import Pilot
 
 from flux2.errors import WorkerError
 from flux2.inputs.wildcards import resolve
@@ -70,6 +71,13 @@ async def test_tokens_are_estimated_until_the_worker_has_counted(monkeypatch: py
         await pilot.press(*"!")
         await pilot.pause()
         assert "≈ 16 of 64 tokens" in text_of(app)
+
+
+async def test_tokens_of_a_single_file_are_those_of_the_model_that_it_is_of() -> None:
+    async with running(ReplayBackend()) as (app, pilot):
+        app.choose(app.choices.with_model("/models/mine.gguf", "pocket"))
+        await pilot.press(*"a fox")
+        await until(pilot, lambda: "2 of 64 tokens" in text_of(app))
 
 
 async def test_what_was_typed_before_the_worker_was_ready_is_counted_once_it_is() -> None:
@@ -148,7 +156,7 @@ async def test_rejecting_says_nothing_of_a_run_that_began_at_once(monkeypatch: p
 
 async def test_a_pasted_path_brings_the_pictures_settings(picture: Path) -> None:
     async with running(ReplayBackend()) as (app, pilot):
-        app.post_message(events.Paste(f"'{picture}'"))
+        await _paste(pilot, app, f"'{picture}'", "s")
         await _until(pilot, app, "taken")
         assert app.choices.with_request(REQUESTED).prompt == app.dashboard.prompt.editor.text == "a red fox"
         chosen = app.choices
@@ -233,16 +241,18 @@ async def test_what_is_pasted_as_a_path_is_no_prompt(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.gif")
     Image.new("RGB", (8, 8)).save(tmp_path / "plain.jpg")
     async with running(ReplayBackend()) as (app, pilot):
-        for name, said in (
-            ("notes.txt", "notes.txt can't be read: it is not a PNG, JPEG or WEBP"),
-            ("a.gif", "a.gif can't be read: it is not a PNG, JPEG or WEBP"),
-            ("plain.jpg", "plain.jpg says nothing about how it was made"),
-            ("fifo.png", "fifo.png is no file"),
-            ("folder.png", "folder.png is no file"),
-            ("gone.webp", "There is no file"),
-            (f"a.gif {tmp_path}/plain.jpg", "2 pictures at once"),
+        for name, key, said in (
+            ("notes.txt", "s", "notes.txt can't be read: it is not a PNG, JPEG or WEBP"),
+            ("a.gif", "s", "a.gif can't be read: it is not a PNG, JPEG or WEBP"),
+            ("plain.jpg", "s", "plain.jpg says nothing about how it was made"),
+            ("notes.txt", "c", "notes.txt can't be read: it is not a PNG, JPEG"),
+            ("plain.jpg", "r", "The reference plain.jpg has 8×8 pixels, and 64 per side are the least"),
+            ("fifo.png", "", "fifo.png is no file"),
+            ("folder.png", "", "folder.png is no file"),
+            ("gone.webp", "", "There is no file"),
+            (f"a.gif {tmp_path}/gone.jpg", "", "There is no file"),
         ):
-            app.post_message(events.Paste(f"{tmp_path}/{name}"))
+            await _paste(pilot, app, f"{tmp_path}/{name}", key)
             await _until(pilot, app, said)
             assert app.dashboard.prompt.editor.text == ""
 
@@ -253,7 +263,7 @@ async def test_a_picture_without_a_prompt_leaves_ours(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "dog.jpg", exif=exif)
     async with running(ReplayBackend()) as (app, pilot):
         await pilot.press(*"a cat")
-        app.post_message(events.Paste(str(tmp_path / "dog.jpg")))
+        await _paste(pilot, app, str(tmp_path / "dog.jpg"), "s")
         await _until(pilot, app, "Not taken: prompt (the picture has none).")
         assert (app.choices.prompt, app.choices.steps, app.choices.seed) == ("a cat", 9, 5)
         assert "without no" in text_of(app).splitlines()[1]
@@ -361,11 +371,12 @@ async def test_a_pasted_picture_brings_its_recipe_and_nothing_of_its_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(found_again, "is_whole", lambda _: True)  # the store has what was handed in for it
-    path = save_png(Image.new("RGB", (8, 8)), tmp_path / "full.png", ImageMetadata(request=FULL))
+    asked = replace(FULL, loras=())  # which are taken where the folder has them: tests/unit/test_lora_runs.py
+    path = save_png(Image.new("RGB", (8, 8)), tmp_path / "full.png", ImageMetadata(request=asked))
     async with running(ReplayBackend()) as (app, pilot):
-        app.post_message(events.Paste(str(path)))
+        await _paste(pilot, app, str(path), "s")
         await _until(pilot, app, "taken")
-        assert app.choices == recipe(Choices().with_request(FULL))
+        assert app.choices == recipe(Choices().with_request(asked))
 
 
 async def test_one_whose_turn_has_come_is_said_and_its_changes_stay_in_the_editor() -> None:
@@ -382,6 +393,14 @@ async def test_one_whose_turn_has_come_is_said_and_its_changes_stay_in_the_edito
         await pilot.press("ctrl+j")
         await settled(pilot)
         assert [request.prompt for request in backend.enqueued] == ["two!"]
+
+
+async def _paste(pilot: Pilot[None], app: Flux2App, text: str, key: str) -> None:
+    """Paste a path, and answer what it is for."""
+    app.post_message(events.Paste(text))
+    await settled(pilot)
+    if key:
+        await pilot.press(key)
 
 
 async def _until(pilot: object, app: Flux2App, message: str) -> None:

@@ -10,7 +10,9 @@ from tui.keys.keymap import (
     COMPARE_KEYS,
     GALLERY_KEYS,
     KEYS,
+    MASK_KEYS,
     MODELS_KEYS,
+    PICTURES_IN_KEYS,
     PROMPT_KEYS,
     QUEUE_KEYS,
     SETTINGS_KEYS,
@@ -20,9 +22,11 @@ from tui.keys.keymap import (
 from tui.screens.compare import CompareScreen
 from tui.screens.dashboard import Dashboard
 from tui.screens.gallery import GalleryScreen
+from tui.screens.mask_editor import MaskEditor
 from tui.screens.models import ModelsScreen
 from tui.screens.viewer import Viewer
 from tui.widgets.picture_browser import PictureBrowser
+from tui.widgets.pictures_in_pane import PictureCards
 from tui.widgets.prompt_pane import PromptEditor
 from tui.widgets.queue_pane import QueueList
 
@@ -36,6 +40,8 @@ ALL = (
     *VIEWER_KEYS,
     *COMPARE_KEYS,
     *MODELS_KEYS,
+    *MASK_KEYS,
+    *PICTURES_IN_KEYS,
 )
 CONFUSED = {"ctrl+m", "ctrl+i", "ctrl+h", "ctrl+left_square_bracket", "ctrl+a", "ctrl+b", "ctrl+s"}
 """Enter, tab, backspace and escape by other names; the prefixes of screen and tmux; and the terminal's own stop."""
@@ -46,7 +52,7 @@ def test_ids_are_unique() -> None:
     assert len({key.id for key in keys}) == len(keys)
 
 
-@pytest.mark.parametrize("table", [KEYS, GALLERY_KEYS, VIEWER_KEYS, COMPARE_KEYS, MODELS_KEYS])
+@pytest.mark.parametrize("table", [KEYS, GALLERY_KEYS, VIEWER_KEYS, COMPARE_KEYS, MODELS_KEYS, MASK_KEYS])
 def test_no_key_means_two_things(table: tuple[Key, ...]) -> None:
     keys = [name for key in table for name in key.keys.split(",")]
     assert len(set(keys)) == len(keys)
@@ -71,6 +77,8 @@ def test_no_key_that_a_plain_terminal_cannot_send() -> None:
         (VIEWER_KEYS, Viewer),
         (COMPARE_KEYS, CompareScreen),
         (MODELS_KEYS, ModelsScreen),
+        (MASK_KEYS, MaskEditor),
+        (PICTURES_IN_KEYS, PictureCards),
     ],
 )
 def test_every_action_is_there(keys: tuple, owner: type) -> None:  # type: ignore[type-arg]

@@ -96,6 +96,7 @@ CHECKED = {
     "picture_view.py": "pixels of a picture, clamped",
     "picture_browser.py": "rows of a cell of fixed size",
     "compare.py": "the last of its columns, of which there is one at least",
+    "mask_board.py": "cells of the board, of which it has one at least each way, and never below 0",
     "cell_picture.py": "halved, and never below 0",
     "prompt_pane.py": "the last line of a document, which has one at least",
     "text.py": "the function itself",

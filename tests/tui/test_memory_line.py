@@ -42,7 +42,7 @@ def test_a_line_says_what_is_held_the_peak_and_whether_it_fits() -> None:
 def test_auto_says_what_it_takes() -> None:
     choices = replace(NINE, quantization="auto", residency="auto")
     assert memory_line(choices, session_of()).startswith("fits          bf16: active 18.2 GB")
-    assert memory_line(choices, session_of(SMALL_MAC.memory_limit)).startswith("fits          int4: active 5.11 GB")
+    assert memory_line(choices, session_of(SMALL_MAC.memory_limit)).startswith("fits          int5: active 6.24 GB")
 
 
 def test_nothing_is_said_of_what_nobody_knows() -> None:
@@ -105,8 +105,8 @@ async def test_the_menu_shows_the_memory_of_every_level_and_of_either_residency(
 QUESTIONS: list[tuple[list[str], GenerationRequest | None]] = [
     (["escape"], None),
     (["f"], replace(NINE.request(), force=True)),
-    (["1"], replace(NINE.request(), quantization="int4")),
-    (["2"], replace(NINE.request(), residency="streamed")),
+    (["1"], replace(NINE.request(), quantization="int6")),
+    (["5"], replace(NINE.request(), residency="streamed")),
 ]
 
 

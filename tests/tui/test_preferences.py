@@ -13,7 +13,7 @@ from flux2.settings import SettingsFile, read_settings, settings, settings_path
 from tests.tui.replay import ReplayBackend, mid_run
 from tests.tui.screen import running, settled, text_of
 from tui.app import Flux2App
-from tui.keys.keymap import user_keys
+from tui.keys.user_keys import user_keys
 from tui.screens.settings_screen import SettingsScreen
 
 THEME = """

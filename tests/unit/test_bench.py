@@ -310,10 +310,11 @@ def test_draws_the_pictures_side_by_side(
     assert "likeness" not in bf16
     assert int4["likeness"]["psnr"] == pytest.approx(28.13, abs=0.01)  # 20 log10(255 / 10)
     assert 0.9 < int4["likeness"]["ssim"] < 1
+    assert int4["likeness"]["texture"] == 1  # flat pictures have none
     with Image.open(sheet) as picture:
         assert picture.width == 2 * 256 + 3 * 16
         assert picture.getpixel((16 + 128, picture.height // 2)) == (100, 100, 100)
-    assert "pocket" in capsys.readouterr().out
+    assert "| pocket | int4, resident | 28.1 | 0." in capsys.readouterr().out
 
 
 def test_a_sheet_needs_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

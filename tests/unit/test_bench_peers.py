@@ -24,6 +24,7 @@ from flux2.bench.research.peers.contender import Contender, Work
 from flux2.bench.research.peers.race import LEAST_ROUNDS, WARM_UPS, race, relative_error, timed
 from flux2.bench.research.peers.random_weights import random_weight
 from flux2.checkpoint.safetensors_file import read_header, read_tensor
+from flux2.inputs.checks import QUANTIZATIONS
 from tests.unit.checkpoints import sparse_safetensors
 
 SMALL = ["--model", "klein-4b", "--divisor", "32", "--width", "64", "--height", "64", "--tokens", "16"]
@@ -222,4 +223,4 @@ def test_a_phase_that_fails_does_not_end_the_others(tmp_path: Path, monkeypatch:
     assert bounds.main(["--divisor", "32", "--side", "64", "--tokens", "16", "--json", str(out)]) == 0
     report = json.loads(out.read_text())
     assert [row["phase"] for row in report["bounds"]] == ["encode", "decode 64×64"]
-    assert [each["what"] for each in report["failed"]] == ["load bf16", "load qint8", "load int4"]
+    assert [each["what"] for each in report["failed"]] == [f"load {level}" for level in QUANTIZATIONS]

@@ -161,14 +161,16 @@ def test_a_large_source_comes_out_smaller_without_a_mask_and_that_is_said(home: 
     canvas = opened(attached(home, noise(1500, 1100)), strength=0.5)
     assert canvas.window.working == (1184, 864)
     finished = canvas.finished(Image.new("RGB", canvas.window.working))
-    assert finished.size == (1179, 864)
-    assert canvas.remarks == ["The picture comes out as 1179×864; width and height choose another size."]
+    assert finished.size == (1184, 864)
+    assert canvas.remarks == [
+        "The source has 1500×1100 pixels; the picture is made as 1184×864, of the middle 1500×1095 of them."
+    ]
 
 
 def test_of_another_shape_the_middle_is_used_and_that_is_said(home: Path) -> None:
     canvas = opened(attached(home, noise(200, 100)), strength=0.5, width=128, height=128)
     assert canvas.finished(Image.new("RGB", (128, 128))).size == (128, 128)
-    assert "the middle 100×100" in canvas.remarks[0]
+    assert "of the middle 100×100" in canvas.remarks[0]
 
 
 def test_the_same_pixels_are_encoded_once_and_others_anew(home: Path) -> None:

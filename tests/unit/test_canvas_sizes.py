@@ -7,14 +7,8 @@ import random
 
 import pytest
 
-from flux2.architecture.canvas_sizes import (
-    MOST_PIXELS,
-    Margins,
-    Size,
-    canvas_complaint,
-    canvas_size,
-    working_size,
-)
+from flux2.architecture.canvas_sizes import MOST_PIXELS, Margins, canvas_complaint, canvas_size, working_size
+from flux2.architecture.reference_sizes import Size
 from flux2.canvas.window import is_of_shape
 
 SOME = [(random.Random(seed).randint(64, 9000), random.Random(-seed).randint(64, 9000)) for seed in range(60)]
@@ -29,24 +23,29 @@ SOME = [(random.Random(seed).randint(64, 9000), random.Random(-seed).randint(64,
         ((1023, 1000), None, (1024, 1008)),
         ((4000, 3000), None, (1184, 880)),
         ((3000, 4000), None, (880, 1184)),
-        ((9000, 100), None, None),
+        ((9000, 100), None, (5760, 64)),
+        ((3000, 70), None, (3008, 80)),
         ((1024, 1024), (0, 128, 0, 128), (1280, 1024)),
         ((1000, 700), (0, 0, 50, 0), (1008, 752)),
         ((3000, 3000), (0, 500, 0, 0), (3504, 3008)),
     ],
 )
-def test_what_the_model_works_on(source: Size, outpaint: Margins | None, expected: Size | None) -> None:
+def test_what_the_model_works_on(source: Size, outpaint: Margins | None, expected: Size) -> None:
     found = working_size(source, outpaint, 4096)
-    assert found == expected if expected else min(found) < 64
+    assert found == expected
 
 
 @pytest.mark.parametrize("source", SOME)
 def test_a_working_size_has_the_sources_shape_but_for_padding(source: Size) -> None:
     working = working_size(source, None, 4096)
-    assert all(side % 16 == 0 and side <= 4096 for side in working)
-    if min(working) >= 64:
-        assert is_of_shape(source, working)
-        assert math.prod(working) <= MOST_PIXELS + 16 * max(working) + 256
+    assert all(side % 16 == 0 and side >= 64 for side in working)
+    assert is_of_shape(source, working)
+    if min(working) > 64:
+        assert math.prod(working) <= MOST_PIXELS + 16 * max(working) + 256 and max(working) <= 4096
+
+
+def test_a_long_source_stays_as_wide_as_models_need_where_few_pixels_are_worked_on() -> None:
+    assert working_size((1100, 64), None, 4096, 256 * 256) == (1104, 64)
 
 
 def test_a_canvas_is_the_source_and_its_margins() -> None:

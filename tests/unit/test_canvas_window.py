@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flux2.architecture.canvas_sizes import Size, working_size
+from flux2.architecture.canvas_sizes import working_size
+from flux2.architecture.reference_sizes import Size
 from flux2.canvas.mask_drawing import Box
 from flux2.canvas.window import MOST_ENLARGED, Pixels, Window, mask_window, middle_window, whole_window
 

@@ -91,6 +91,12 @@ def test_a_file_anywhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [lora.name for lora in sent.loras] == [str(folder / "styles" / "Ink.safetensors"), "woodcut"]
 
 
+def test_a_folder_with_one_file_is_that_file(folder: Path) -> None:
+    assert find_local_lora(str(folder / "styles")) == folder / "styles" / "Ink.safetensors"
+    (folder / "styles" / "more.safetensors").touch()
+    assert find_local_lora(str(folder / "styles")) is None
+
+
 def test_one_that_is_not_there_is_said_with_what_is() -> None:
     with pytest.raises(RequestError, match="did you mean woodcut"):
         find_lora(Lora("woodcat"))

@@ -101,7 +101,7 @@ class NoPreview:
         ("klein-9b", 8, "qint8", "resident", {"width": 256, "height": 192, "tokens": 512}),
         ("klein-base-4b", 8, "qint8", "resident", {"width": 128, "height": 256, "tokens": 128}),
         ("klein-base-4b", 8, "bf16", "streamed", {"width": 96, "height": 64, "tokens": 64, "references": TWO}),
-        ("klein-9b-kv", 8, "int4", "resident", {"width": 96, "height": 64, "tokens": 64, "references": TWO}),
+        ("klein-9b-kv", 8, "int4", "resident", {"width": 64, "height": 64, "tokens": 16, "references": TWO}),
     ],
 )
 def test_every_phase_is_within_five_percent(

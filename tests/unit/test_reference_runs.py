@@ -15,8 +15,10 @@ from flux2 import Flux2Pipeline
 from flux2 import events as ev
 from flux2.architecture.published import ARCHITECTURES
 from flux2.architecture.reference_caching import caches_references
+from flux2.backend.mlx import mx
 from flux2.checkpoint.networks import NetworkSource
 from flux2.denoise.resume import identify
+from flux2.denoise.steps import unpack
 from flux2.errors import GenerationCancelled, RequestError
 from flux2.inputs.attachment import Attachment
 from flux2.models.reference_cache import ReferenceCache
@@ -28,7 +30,7 @@ from flux2.references.reference_pictures import encodable
 from flux2.reporting import RunReport
 from flux2.request import GenerationRequest
 
-SMALL: dict[str, Any] = {"width": 64, "height": 64, "num_inference_steps": 2, "max_sequence_length": 16}
+SMALL: dict[str, Any] = {"width": 64, "height": 64, "num_inference_steps": 2, "max_sequence_length": 32}
 
 
 def picture(shade: int, size: tuple[int, int] = (80, 64)) -> Image.Image:
@@ -167,6 +169,38 @@ def test_what_is_cached_is_kept_for_other_seeds_and_prompts(
     assert pipe._transformer._references is None
 
 
+def test_a_streamed_transformer_keeps_what_is_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[int] = []
+    alone = TransformerBlock.attend_alone
+
+    def counting(self: TransformerBlock, image: Any, *rest: Any) -> Any:
+        passes.append(image.shape[1])
+        return alone(self, image, *rest)
+
+    monkeypatch.setattr(TransformerBlock, "attend_alone", counting)
+    streamed = Flux2Pipeline.from_pretrained("pocket", "float32", residency="streamed")
+    streamed.cache_references = True
+    made(streamed, [picture(50)])
+    blocks = len(passes)
+    assert blocks > 0
+    made(streamed, [picture(50)], seed=2)
+    assert len(passes) == blocks
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_run_that_is_taken_up_draws_the_same_to_the_last_bit(pipe: Flux2Pipeline, cached: bool) -> None:
+    pipe.cache_references = cached
+    after: list[mx.array] = []
+
+    def keep(_pipe: Flux2Pipeline, _step: int, _sigma: float, tensors: dict[str, mx.array]) -> None:
+        after.append(tensors["latents"])
+
+    undisturbed = made(pipe, [picture(20)], callback_on_step_end=keep)
+    pipe.unload()
+    latents = unpack(after[0], 64, 64)
+    np.testing.assert_array_equal(made(pipe, [picture(20)], latents=latents, first_step=1), undisturbed)
+
+
 def test_a_run_that_was_cancelled_leaves_no_half_cache(pipe: Flux2Pipeline) -> None:
     pipe.cache_references = True
     whole = made(pipe, [picture(70)])
@@ -229,7 +263,7 @@ def test_an_attached_picture_is_the_same_as_one_in_memory(pipe: Flux2Pipeline, h
     picture(80).save(place)
     request = GenerationRequest(
         prompt="the same at night", references=(attach(place),), width=64, height=64, steps=2, seed=1,
-        max_sequence_length=16,
+        max_sequence_length=32,
     )  # fmt: skip
     place.unlink()  # the store has it
     image = pipe.run(pipe.completed(request), RunReport(), previews=False)

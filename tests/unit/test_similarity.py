@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from flux2.pictures import similarity
 
@@ -42,6 +42,18 @@ def test_flat_pictures_follow_the_closed_form() -> None:
     c1 = (0.01 * 255) ** 2
     assert similarity.ssim(flat(100), flat(150)) == pytest.approx((2 * 100 * 150 + c1) / (100**2 + 150**2 + c1))
     assert similarity.psnr(flat(100), flat(101)) == pytest.approx(20 * math.log10(255))
+
+
+def test_texture_is_the_energy_that_a_blur_takes_away() -> None:
+    """Half the contrast is a quarter of the energy, at whatever brightness; noise adds, and a blur takes away."""
+    grey = waves(noise=12)[..., :1].repeat(3, axis=-1)
+    half = (64 + grey / 2).round().astype(np.uint8)
+    assert similarity.texture(half, grey) == pytest.approx(0.25, abs=0.02)
+    assert similarity.texture(waves(noise=12), waves()) > 2
+    soft = np.asarray(Image.fromarray(waves(noise=12)).filter(ImageFilter.GaussianBlur(2)))
+    assert similarity.texture(soft, waves(noise=12)) < 0.1
+    assert similarity.texture(flat(3), flat(9)) == 1
+    assert similarity.texture(waves(), np.full_like(waves(), 9)) == math.inf
 
 
 def test_what_cannot_be_compared_is_refused() -> None:

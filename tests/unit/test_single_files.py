@@ -14,6 +14,7 @@ import pytest
 from mlx.utils import tree_flatten
 
 from flux2.backend.mlx import mx, nn
+from flux2.checkpoint.encodings import decodable
 from flux2.checkpoint.gguf_file import READ_TYPES, read_gguf
 from flux2.checkpoint.layout import Component
 from flux2.checkpoint.loading import load_weights, plan_weights
@@ -85,7 +86,7 @@ def test_a_transformer_is_the_same_bit_by_bit(tmp_path: Path, checkpoint: str, l
 
 @pytest.mark.parametrize("kind", [VAE_DECODER, VAE_ENCODER], ids=["decoder", "encoder"])
 @pytest.mark.parametrize("layout", ["BFL", "diffusers", "behind a prefix"])
-@pytest.mark.parametrize("checkpoint", ["dev", "distilled", "base"])
+@pytest.mark.parametrize("checkpoint", ["distilled", "base"])
 def test_an_autoencoder_is_the_same_bit_by_bit(tmp_path: Path, checkpoint: str, layout: str, kind: NetworkKind) -> None:
     folder = RECORDINGS / checkpoint / "checkpoint"
     weights = tensors_of(folder, "vae")
@@ -194,31 +195,22 @@ def test_a_format_may_be_told_in_the_metadata(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [*READ_TYPES, "F32", "F16", "BF16"])
 def test_gguf_is_what_its_package_decodes(tmp_path: Path, kind: str) -> None:
     """Blocks of any bytes, one after the other, however many are decoded at a time."""
-    weights = bfl_transformer(tensors_of(pocket_checkpoint()))
-    name, rows, inputs = "single_blocks.0.linear2.weight", 320, 1280
     chosen = gguf.GGMLQuantizationType[kind]
-    _, row_bytes = gguf.quants.quant_shape_to_byte_shape((rows, inputs), chosen)
-    blocks = codes((rows, row_bytes), 1)
-    with np.errstate(all="ignore"):
-        expected = np.array(gguf.quants.dequantize(blocks, chosen))
+    blocks = codes(gguf.quants.quant_shape_to_byte_shape((64, 1024), chosen), 1)
     writer = gguf.GGUFWriter(tmp_path / "any.gguf", "flux")
-    for other, tensor in weights.items():
-        numbers = np.array(tensor.astype(mx.float32))
-        plain_type = gguf.GGMLQuantizationType["F32" if tensor.ndim == 1 else "BF16"]
-        data, raw = (blocks, chosen) if other == name else (gguf.quants.quantize(numbers, plain_type), plain_type)
-        writer.add_tensor(other, data, raw_dtype=raw)
+    writer.add_tensor("some.weight", blocks, raw_dtype=chosen)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    checkpoint = resolve_model(str(tmp_path / "any.gguf")).checkpoint
-    plan = NetworkSource.check(checkpoint, TRANSFORMER).plan
-    found = next(tensor for tensor in plan.tensors if tensor.name == "single_transformer_blocks.0.attn.to_out.weight")
+    found = decodable(read_gguf(tmp_path / "any.gguf"))["some.weight"]
     with np.errstate(all="ignore"):
-        numbers = np.array(found.read().astype(mx.float32))
+        expected = mx.array(gguf.quants.dequantize(blocks, chosen))
+        numbers = found.read()
     exact = kind in ("F32", "F16", "BF16")
-    wanted = expected if exact else np.array(mx.array(expected).astype(mx.bfloat16).astype(mx.float32))
-    np.testing.assert_array_equal(numbers, wanted)
+    assert found.shape == (64, 1024)
+    wanted = expected if exact else expected.astype(mx.bfloat16)
+    assert mx.array_equal(numbers.astype(mx.float32), wanted.astype(mx.float32), equal_nan=True)
 
 
 def test_a_gguf_file_of_several_types(tmp_path: Path) -> None:
@@ -235,6 +227,18 @@ def test_a_gguf_file_of_several_types(tmp_path: Path) -> None:
         for name, tensor in weights.items()
     }
     same(loaded(file), loaded(save(tmp_path / "meant.safetensors", meant)))
+
+
+def test_a_file_of_q4_k_is_near_what_it_was_made_of(tmp_path: Path) -> None:
+    """Its groups have scales of their own: MLX's reader gives every second one another's."""
+    weights = bfl_transformer(tensors_of(pocket_checkpoint()))
+    name = "single_blocks.0.linear2.weight"
+    found = loaded(save_gguf(tmp_path / "pocket.gguf", weights, "Q4_K", lambda other: other == name))
+    numbers, meant = (
+        np.array(tensor.astype(mx.float32))
+        for tensor in (found["single_transformer_blocks.0.attn.to_out.weight"], weights[name])
+    )
+    assert np.sqrt(np.mean((numbers - meant) ** 2)) < 0.09 * meant.std()
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ async def test_a_real_run_is_cancelled_between_steps_and_fails_in_a_sentence(hom
 
 async def test_samples_keep_coming_while_the_engine_computes(home: Home, cache: Path) -> None:
     client = await attach(home, cache)
-    run = (await client.ask(Enqueue(replace(SMALL, width=256, height=256, steps=8)))).run
+    run = (await client.ask(Enqueue(replace(SMALL, width=256, height=256, steps=4)))).run
     samples = of_type(await events_until(client, *ENDINGS), ev.MemorySampled, run)
     gaps = [later.time - sample.time for sample, later in itertools.pairwise(samples)]
     assert sorted(gaps)[len(gaps) // 2] < 0.4  # a quarter of a second, but for the machine's other work

@@ -174,7 +174,8 @@ def test_commands_and_hellos_are_checked(data: dict[str, Any]) -> None:
 def test_a_full_queue_of_the_longest_prompts_can_be_told() -> None:
     longest = "🦊" * MAX_PROMPT  # each a pair of surrogates in JSON
     request = GenerationRequest(prompt=longest, prompt_template=longest, negative_prompt=longest)
-    queue = [{"id": "20260101-000000-aaaaaa", "state": "queued", "request": request.to_dict()}] * (MAX_QUEUED + 1)
+    told = json.loads(json.dumps(request.to_dict()))  # whose tuples are lists then
+    queue = [{"id": "20260101-000000-aaaaaa", "state": "queued", "request": told}] * (MAX_QUEUED + 1)
     snapshot = Snapshot(worker=INFO, queue=tuple(queue))
     assert list(Decoder().feed(encode(snapshot))) == [snapshot]
 

@@ -6,13 +6,7 @@ with others (ctrl+m, ctrl+i, ctrl+h) and the prefixes of tmux and screen (ctrl+b
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
-from difflib import get_close_matches
-
-from textual.keys import KEY_NAME_REPLACEMENTS, Keys
-
-from flux2.settings import SettingsFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +33,7 @@ class Key:
         return ", ".join(key_name(key) for key in self.keys.split(","))
 
 
-_WRITTEN = {
+WRITTEN = {
     "question_mark": "?",
     "slash": "/",
     "comma": ",",
@@ -53,11 +47,12 @@ _WRITTEN = {
     "left": "←",
     "right": "→",
 }
+"""Keys that are written otherwise than Textual names them."""
 
 
 def key_name(key: str) -> str:
     """A key as it is written for people."""
-    return _WRITTEN.get(key, key)
+    return WRITTEN.get(key, key)
 
 
 _FAVOURITE = Key(
@@ -74,6 +69,11 @@ _STRENGTHS = Key(
     "Picture",
     "Compare strengths",
     "The picture without its LoRAs, at half and at full strength",
+)
+
+_USE_AS = Key("use-as", "v", "use_as", "Picture", "Use as", "Take it as a reference, change it, or as a mask", "use as")
+_BEFORE = Key(
+    "before", "k", "before", "Picture", "Before and after", "Beside the picture that it was made of", "before/after"
 )
 
 REDRAW = Key(
@@ -109,6 +109,15 @@ KEYS: tuple[Key, ...] = (
     Key("editor", "f4", "edit_elsewhere", "Choose", "Prompt in $EDITOR", "Write the prompt in your own editor"),
     Key("history", "ctrl+r,slash", "search_history", "Choose", "Earlier prompts", "Find an earlier prompt", "history"),
     Key("picture-settings", "e", "picture_settings", "Choose", "Settings of a picture", "Take any picture's settings"),
+    Key(
+        "pictures-in",
+        "v",
+        "pictures_in",
+        "Choose",
+        "Pictures in",
+        "Hand in references, or a picture to change: its mask, strength, extension",
+        "pictures in",
+    ),
     Key("dashboard", "1", "view('dashboard')", "Look", "All panes", "Show all panes"),
     Key("preview", "2", "view('preview')", "Look", "Picture alone", "Show the picture alone"),
     Key("gallery", "3", "gallery", "Look", "Gallery", "Look through all pictures", "gallery"),
@@ -150,6 +159,16 @@ QUEUE_KEYS: tuple[Key, ...] = (
     Key("remove", "delete,backspace", "remove", "Queue", "", "Take the picture out of the queue", "remove"),
 )
 
+PICTURES_IN_KEYS: tuple[Key, ...] = (
+    Key("picture-before", "left,up", "at(-1)", "Pictures in", "", "The picture to the left"),
+    Key("picture-after", "right,down", "at(1)", "Pictures in", "", "The picture to the right"),
+    Key("picture-sooner", "plus", "move(-1)", "Pictures in", "", "Give the reference the number before", "sooner"),
+    Key("picture-later", "minus", "move(1)", "Pictures in", "", "Give it the number after", "later"),
+    Key("picture-open", "enter", "open", "Pictures in", "", "Add others, change strength, mask and extension", "menu"),
+    Key("picture-away", "delete,backspace", "remove", "Pictures in", "", "Take the picture away", "take away"),
+)
+"""What the pane of pictures that are handed in adds to the dashboard's own keys."""
+
 SETTINGS_KEYS: tuple[Key, ...] = (
     Key("select", "up,down", "", "Settings", "", "Go to another setting"),
     Key("change", "left,right", "", "Settings", "", "Change it"),
@@ -180,6 +199,8 @@ _PICTURE: tuple[Key, ...] = (
     _COMPARE,
     _STRENGTHS,
     _FAVOURITE,
+    _USE_AS,
+    _BEFORE,
     Key("reuse", "e", "reuse", "Picture", "Use these settings", "Use its prompt and settings for the next one", "edit"),
     Key("more", "m", "more", "Picture", "More like this", "Make more like it, with other seeds", "more"),
     Key("trash", "delete,backspace", "trash", "Picture", "Move to trash", "Move the picture to the trash", "trash"),
@@ -246,9 +267,33 @@ COMPARE_KEYS: tuple[Key, ...] = (
     Key("weaker", "minus", "amplify(0.5)", "Compare", "", "Amplify the difference less"),
     Key("sheet", "w", "sheet", "Compare", "Save sheet", "Save all of it as one PNG", "save sheet"),
     Key("queue-missing", "r", "retry", "Compare", "Queue what is missing", "Queue the pictures that are missing"),
-    *(key for key in _PICTURE if key not in (_COMPARE, _STRENGTHS)),
+    *(key for key in _PICTURE if key not in (_COMPARE, _STRENGTHS, _BEFORE)),
     *_LEAVE_PICTURES,
 )
+MASK_KEYS: tuple[Key, ...] = (
+    Key("mask-take", "enter,ctrl+j", "take", "Mask", "Take it", "Take the mask as it is", "take it"),
+    Key("mask-paint", "space", "paint", "Mask", "Paint the shape", "Repaint what lies in the shape", "paint"),
+    Key("mask-erase", "delete,backspace,x", "erase", "Mask", "Erase the shape", "Keep what lies in it", "erase"),
+    Key("mask-left", "left", "push(-1,0)", "Shape", "", "Move it to the left, or make it narrower"),
+    Key("mask-right", "right", "push(1,0)", "Shape", "", "Move it to the right, or make it wider"),
+    Key("mask-up", "up", "push(0,-1)", "Shape", "", "Move it up, or make it lower"),
+    Key("mask-down", "down", "push(0,1)", "Shape", "", "Move it down, or make it higher"),
+    Key("mask-arrows", "tab", "arrows", "Shape", "Move or size", "The arrows move the shape, or size it", "move/size"),
+    Key("mask-larger", "plus,equals_sign", "scale(1)", "Shape", "", "Larger on all sides"),
+    Key("mask-smaller", "minus", "scale(-1)", "Shape", "", "Smaller on all sides"),
+    Key("mask-shape", "o", "shape", "Shape", "Rectangle or ellipse", "Rectangle, or ellipse", "oval"),
+    Key("mask-undo", "u,ctrl+z", "undo", "Mask", "Undo", "Undo the last change of the mask", "undo"),
+    Key("mask-invert", "i", "invert", "Mask", "Invert", "Keep what was repainted, and repaint what was kept", "invert"),
+    Key("mask-grow", "g", "grow(1)", "Mask", "Grow", "Repaint a little more on all sides", "grow"),
+    Key("mask-shrink", "s", "grow(-1)", "Mask", "Shrink", "Repaint a little less on all sides", "shrink"),
+    Key("mask-feather", "f", "feather", "Mask", "Feather", "Make its edges softer", "feather"),
+    Key("mask-preview", "p", "preview", "Mask", "Preview", "Show what stays of the picture, or the mask", "preview"),
+    Key("mask-alpha", "a", "alpha", "Mask", "From alpha", "Repaint what is transparent in the picture", "alpha"),
+    Key("mask-load", "l", "load", "Mask", "From a file", "Take the mask out of a file: white is repainted", "file"),
+    Key("mask-clear", "c", "clear", "Mask", "Clear", "Keep all", "clear"),
+    *_LEAVE_PICTURES,
+)
+
 MODELS_KEYS: tuple[Key, ...] = (
     Key("use-model", "enter", "use", "Models", "Use it", "Make the next picture with it", "use", anywhere=True),
     Key("download", "d", "download", "Models", "Download", "Download it, or go on where it stopped", "download"),
@@ -260,90 +305,14 @@ MODELS_KEYS: tuple[Key, ...] = (
 
 SCREENS: tuple[tuple[Key, ...], ...] = (
     (*KEYS, *QUEUE_KEYS),
+    (*KEYS, *PICTURES_IN_KEYS),
     PANE_KEYS,
     (*KEYS, *PROMPT_KEYS),
     (*GALLERY_KEYS, *BROWSER_KEYS),
     VIEWER_KEYS,
     (*COMPARE_KEYS, *BROWSER_KEYS),
     MODELS_KEYS,
+    MASK_KEYS,
 )
 """Keys that may act at the same time."""
 ALL_KEYS: tuple[Key, ...] = tuple(dict.fromkeys(key for screen in SCREENS for key in screen))
-
-_WRITING = ("left", "right", "up", "down", "home", "end", "backspace", "delete")
-"""Keys without which nobody could write."""
-_MODIFIERS = {"ctrl", "alt", "shift", "super", "hyper", "meta"}
-_NAMED_KEYS = {key.value.split("+")[-1] for key in Keys} | set(KEY_NAME_REPLACEMENTS.values())
-
-INDISTINCT = {
-    "ctrl+m": "enter",
-    "ctrl+i": "tab",
-    "ctrl+h": "backspace",
-    "ctrl+left_square_bracket": "escape",
-}
-"""Keys that most terminals send as others."""
-
-
-def user_keys(file: SettingsFile) -> tuple[dict[str, str], list[str]]:
-    """The keys of the settings' table by id, and a sentence with its line for each that can't be had.
-
-    One that is refused leaves that key as it is. Two may not mean the same where both act.
-    """
-    chosen = {
-        name: ",".join(_LONG_NAMES.get(key, key) for key in map(_lower, keys.split(",")))
-        for name, keys in file.settings.keys.items()
-    }
-    complaints: list[str] = []
-    while refused := {name: said for name, keys in chosen.items() if (said := _complaint(name, keys, chosen))}:
-        for name, said in refused.items():
-            complaints.append(f"settings.toml line {file.lines.get(f'keys.{name}', 1)}: {said}")
-            del chosen[name]  # what it had before may be what another one wants: look again
-    return chosen, complaints
-
-
-def _complaint(name: str, keys: str, chosen: dict[str, str]) -> str:
-    known = {key.id: key for key in ALL_KEYS}
-    if name not in known:
-        near = get_close_matches(name, known, 3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else "; the help page (?) names them all."
-        return f"nothing is called {name!r}{hint}"
-    if not known[name].action:
-        return f"the keys of {name!r} can't be changed."
-    for key in keys.split(","):
-        if not is_key(key):
-            return f"{key!r} is no key; write one as ctrl+x, f6, x or enter."
-        if key in _WRITING and known[name] in KEYS:
-            return f"{key_name(key)} is needed where one writes; choose another for {name!r}."
-        if other := INDISTINCT.get(key):
-            return f"{key} can't be told from {other} in most terminals; choose another for {name!r}."
-        if taken := _taken_by(key, name, chosen):
-            return f"{key_name(key)} already means {taken!r}; give that another key first, or choose another."
-    return ""
-
-
-def is_key(key: str) -> bool:
-    """Whether a keyboard can send what is called that. Textual calls a sign by its Unicode name."""
-    *modifiers, last = key.split("+")
-    try:
-        is_named = len(last) == 1 or last in _NAMED_KEYS or bool(unicodedata.lookup(last.replace("_", " ")))
-    except KeyError:
-        return False
-    return is_named and _MODIFIERS.issuperset(modifiers)
-
-
-def _lower(key: str) -> str:
-    """`Ctrl+X` as Textual writes it; a single letter may be a capital one."""
-    return key if len(key) == 1 else key.lower()
-
-
-def _taken_by(key: str, name: str, chosen: dict[str, str]) -> str:
-    for screen in SCREENS:
-        if not any(other.id == name for other in screen):
-            continue
-        for other in screen:
-            if other.id != name and key in chosen.get(other.id, other.keys).split(","):
-                return other.id
-    return ""
-
-
-_LONG_NAMES = {written: name for name, written in _WRITTEN.items()}

@@ -169,6 +169,12 @@ class CompareScreen(PictureScreen):
                     except Flux2Error as error:
                         entry.state = str(error)
                     self._show_all()
+                elif entry.read is not None and entry.pixels is None:
+                    try:
+                        entry.pixels = await asyncio.to_thread(entry.read)
+                    except (Flux2Error, OSError) as error:
+                        entry.state = str(error)
+                    self._show_all()
             reference = self.comparison.reference.pixels
             for entry in self.comparison.entries[1:]:
                 if reference is not None and entry.pixels is not None and entry.likeness is None:

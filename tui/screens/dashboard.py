@@ -20,16 +20,18 @@ from flux2.request import GenerationRequest
 from tui.keys.bindings import bindings
 from tui.keys.keymap import KEYS, Key
 from tui.program import Options, Program
-from tui.screens import iterating, picture_desk, replacing
+from tui.screens import handing_in, iterating, picture_desk, replacing
 from tui.screens.queued_edit import QueuedEdit
+from tui.screens.worker_keys import WorkerKeys
 from tui.state.choices import Choices
+from tui.state.handing_in import move, take_away
 from tui.state.prompt_history import PromptHistory
 from tui.state.session import Session, Topic
-from tui.terminal.inside_textual import UserKeysScreen
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.log_pane import LogPane
 from tui.widgets.memory_pane import MemoryPane
 from tui.widgets.pane import Pane
+from tui.widgets.pictures_in_pane import PictureCards, PicturesInPane
 from tui.widgets.plain import Static
 from tui.widgets.preview_pane import PAUSE, PreviewPane
 from tui.widgets.progress_pane import ProgressPane
@@ -48,11 +50,11 @@ _MOST_COUNTED = 20_000
 """Characters; a message to the worker has a limit. Of a longer prompt its beginning tells how many tokens the model
 reads, and its own number stays an estimate."""
 
-_HAS_AN_ENTER = (PromptEditor, SettingsForm, QueueList)
+_HAS_AN_ENTER = (PromptEditor, SettingsForm, QueueList, PictureCards)
 """What does something of its own with that key."""
 
 
-class Dashboard(UserKeysScreen):
+class Dashboard(WorkerKeys):
     KEYS: ClassVar[tuple[Key, ...]] = KEYS
     BINDINGS: ClassVar[list[BindingType]] = bindings(KEYS)
     AUTO_FOCUS = ""  # it would focus the editor again whenever a menu closes, and letters would be text
@@ -63,6 +65,7 @@ class Dashboard(UserKeysScreen):
         self.status = StatusBar(options.remote)
         self.prompt = PromptPane(history)
         self.settings = SettingsPane()
+        self.pictures_in = PicturesInPane()
         self.memory = MemoryPane(options.glyphs)
         self.preview = PreviewPane(options.graphics, PAUSE[options.remote])
         self.progress = ProgressPane(options.glyphs)
@@ -84,11 +87,13 @@ class Dashboard(UserKeysScreen):
     @property
     def panes(self) -> tuple[Pane, ...]:
         """In the order in which the grid places them."""
-        return (self.prompt, self.settings, self.memory, self.preview, self.progress, self.log_pane, self.queue)
+        first = self.prompt, self.settings, self.pictures_in
+        return (*first, self.memory, self.preview, self.progress, self.log_pane, self.queue)
 
     def on_mount(self) -> None:
         self._arrange_for(self.app.size)  # so that the first frame is right already
         self.prompt.show_negative(self.app.choices.negative_prompt)
+        self._show_pictures_in()
         self.prompt.editor.focus()
         self.set_interval(1.0, self._tick)
 
@@ -117,6 +122,8 @@ class Dashboard(UserKeysScreen):
                 pane.show(session)
         if Topic.QUEUE & topics:
             self.query_one("#panes").set_class(session.waiting > 0, "-queue")
+        if Topic.WORKER & topics:  # what there is of memory
+            self._show_pictures_in()
         if Topic.WORKER & topics and not self.prompt.is_counted:  # what was typed before the worker could count
             self._count_tokens()
         if (Topic.QUEUE | Topic.RUN | Topic.WORKER) & topics:
@@ -127,6 +134,14 @@ class Dashboard(UserKeysScreen):
             self._count_tokens()
         self.settings.form.choices = choices
         self.prompt.show_negative(choices.negative_prompt)
+        self._show_pictures_in()
+
+    def _show_pictures_in(self) -> None:
+        """Their pane is there while there are any; what had the focus with the last of them gives it up."""
+        there = self.pictures_in.show_choices(self.app.choices)
+        self.query_one("#panes").set_class(there, "-pictures-in")
+        if not there and self.pictures_in.has_focus_within:
+            self.set_focus(None)
 
     def _tick(self) -> None:
         """Elapsed time and ETA, once a second; nothing else moves by itself."""
@@ -190,18 +205,6 @@ class Dashboard(UserKeysScreen):
         question = Confirm("Cancel the running picture?", "cancel", lambda: self.app.session.under_way == run)
         self.app.push_screen(question, take)
 
-    @work(group="command")
-    async def on_queue_list_removed(self, event: QueueList.Removed) -> None:
-        from flux2.worker.commands import Remove
-
-        await self.app.ask_worker(Remove(event.item))
-
-    @work(group="command")
-    async def on_queue_list_moved(self, event: QueueList.Moved) -> None:
-        from flux2.worker.commands import Move
-
-        await self.app.ask_worker(Move(event.item, event.by))
-
     def on_queue_list_edited(self, event: QueueList.Edited) -> None:
         self.edited.begin(self.app, event.item)
 
@@ -211,24 +214,6 @@ class Dashboard(UserKeysScreen):
 
     def action_more(self) -> None:
         iterating.more_like_this(self.app)
-
-    @work(group="command")
-    async def action_hold(self) -> None:
-        from flux2.worker.commands import Hold
-
-        await self.app.ask_worker(Hold(not self.app.session.held))
-
-    @work(group="command")
-    async def action_unload(self) -> None:
-        from flux2.worker.commands import Unload
-
-        await self.app.ask_worker(Unload())
-
-    @work(group="command")
-    async def action_unfinished(self) -> None:
-        from tui.screens.unfinished import offer_unfinished
-
-        await offer_unfinished(self.app)
 
     def action_give_up_edit(self) -> None:
         self.edited.end(self.app)
@@ -256,22 +241,25 @@ class Dashboard(UserKeysScreen):
         text, session = self.prompt.editor.text[:_MOST_COUNTED], self.app.session
         if session.worker is None or not session.worker.ready or not text:
             return
-        prompt = resolve(text, self.app.choices.seed or 0)
+        choices = self.app.choices
+        model, prompt = choices.base or choices.model, resolve(text, choices.seed or 0)
         with contextlib.suppress(Flux2Error):  # the estimate stays
-            self.prompt.show_tokens(text, await self.app.worker.ask(CountTokens(self.app.choices.model, prompt)))
+            self.prompt.show_tokens(text, await self.app.worker.ask(CountTokens(model, prompt)))
 
     def on_prompt_editor_pictures_dropped(self, event: PromptEditor.PicturesDropped) -> None:
-        from tui.terminal.pasted_paths import absent
+        handing_in.dropped(self.app, event.paths)
 
-        path, *others = event.paths
-        if others:
-            self.app.say(
-                "warning", f"{len(event.paths)} pictures at once; drop the one whose settings are to be taken."
-            )
-        elif complaint := absent(path):
-            self.app.say("warning", complaint)
-        else:
-            self.app.run_worker(iterating.take_settings(self.app, path), group="settings-of")
+    def action_pictures_in(self) -> None:
+        handing_in.ask_pictures(self.app)
+
+    def on_picture_cards_opened(self) -> None:
+        self.action_pictures_in()
+
+    def on_picture_cards_removed(self, event: PictureCards.Removed) -> None:
+        self.app.choose(take_away(self.app.choices, event.item))
+
+    def on_picture_cards_moved(self, event: PictureCards.Moved) -> None:
+        self.app.choose(move(self.app.choices, event.item.place, event.by))
 
     def action_edit_elsewhere(self) -> None:
         iterating.edit_elsewhere(self.app, self.prompt.editor)

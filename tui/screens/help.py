@@ -11,13 +11,13 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 
-from tui.keys.keymap import KEYS, PANE_KEYS, PROMPT_KEYS, QUEUE_KEYS, SETTINGS_KEYS, Key
+from tui.keys.keymap import KEYS, PANE_KEYS, PICTURES_IN_KEYS, PROMPT_KEYS, QUEUE_KEYS, SETTINGS_KEYS, Key
 from tui.lines.text import room, wrapped
 from tui.program import Program
 from tui.screens.dialog import Dialog
 from tui.widgets.plain import Label, Static
 
-_DASHBOARD = (*KEYS, *PANE_KEYS, *PROMPT_KEYS, *SETTINGS_KEYS, *QUEUE_KEYS)
+_DASHBOARD = (*KEYS, *PANE_KEYS, *PROMPT_KEYS, *SETTINGS_KEYS, *PICTURES_IN_KEYS, *QUEUE_KEYS)
 
 _KEYS_WIDTH = 20
 _INDENT = 2

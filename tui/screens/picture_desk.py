@@ -14,6 +14,7 @@ from flux2.inputs.checks import MAX_SEED, QUANTIZATIONS
 from flux2.request import GenerationRequest
 from flux2.request_fields import recipe
 from tui.program import Program
+from tui.state.handing_in import handed_in
 from tui.state.session import Session, Topic
 
 if TYPE_CHECKING:
@@ -103,6 +104,22 @@ def compare_pictures(app: Program, pictures: Sequence[Picture]) -> None:
     if len(pictures) > MOST:
         app.say("warning", f"{len(pictures)} pictures are picked; the newest {MOST} are compared.")
     app.push_screen(CompareScreen(Comparison.of_pictures(pictures[:MOST]), app.options))
+
+
+def before_and_after(app: Program, picture: Picture) -> None:
+    """What a picture was made of, beside it; flicker and difference as for any comparison."""
+    from tui.screens.compare import MOST, CompareScreen
+    from tui.state.comparison import Comparison
+
+    if picture.request is not None and made_of_pictures(picture):
+        comparison = Comparison.of_edit(picture, picture.request)
+        del comparison.entries[MOST:]
+        app.push_screen(CompareScreen(comparison, app.options))
+
+
+def made_of_pictures(picture: Picture) -> bool:
+    """Whether pictures were handed in for this one."""
+    return picture.request is not None and any(item.role != "mask" for item in handed_in(picture.request))
 
 
 def _model(app: Program, request: GenerationRequest) -> str | None:

@@ -47,7 +47,9 @@ class PictureScreen(UserKeysScreen):
             return False
         if action == "scp":
             return self.app.options.remote
-        if action == "reuse":  # other programs' pictures have settings, too
+        if action == "before":
+            return picture is not None and picture_desk.made_of_pictures(picture)
+        if action in ("use_as", "reuse"):  # other programs' pictures, too
             return picture is not None and not picture.problem
         if action == "compare_strengths":
             return picture is not None and picture.request is not None and bool(picture.request.loras)
@@ -77,6 +79,16 @@ class PictureScreen(UserKeysScreen):
             picture_desk.reuse(self.app, picture.request)
         else:
             picture_desk.reuse_of_others(self.app, picture.path)
+
+    def action_use_as(self) -> None:
+        from tui.screens.handing_in import ask_use
+
+        if (picture := self.current) is not None:
+            ask_use(self.app, [picture.path])
+
+    def action_before(self) -> None:
+        if (picture := self.current) is not None:
+            picture_desk.before_and_after(self.app, picture)
 
     def action_more(self) -> None:
         if (picture := self.current) is not None and picture.request is not None:

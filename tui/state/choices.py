@@ -12,7 +12,8 @@ from flux2.architecture.levels import LEVELS
 from flux2.dataclass_json import read_dataclass, read_value
 from flux2.disk.atomic import put_aside, write_atomically
 from flux2.disk.private import make_private, read_own
-from flux2.inputs.checks import AUTO, MAX_SEED
+from flux2.inputs.checks import AUTO, MAX_SEED, MIN_SIZE
+from flux2.planning.output_size import output_size
 from flux2.request import GenerationRequest
 from flux2.request_fields import about, recipe, said_of
 from flux2.settings import Settings
@@ -59,6 +60,9 @@ class Choices(GenerationRequest):
     def size(self) -> tuple[int | None, int | None]:
         if self.width and self.height:
             return self.width, self.height
+        first = self.source or next(iter(self.references), None)
+        if first and first.width and first.height:
+            return output_size(self, self.card, self.card.size if self.card else (MIN_SIZE, MIN_SIZE))
         return self.card.size if self.card else (None, None)
 
     @property

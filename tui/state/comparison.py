@@ -5,7 +5,7 @@ Knows nothing of Textual. A comparison is found again from the pictures themselv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ from flux2.pictures.sheet import Column, draw
 from flux2.pictures.strength_set import strength_set
 from flux2.request import GenerationRequest
 from flux2.request_fields import decisive
+from tui.state.handing_in import HandedIn, handed_in, title
+from tui.state.previews import on_canvas, small_attachment
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -47,6 +49,8 @@ class Entry:
     """The run that was asked to make it."""
     state: str = MISSING
     """In words, while there is no picture."""
+    read: Callable[[], Image.Image] | None = None
+    """Reads the pixels of what is none of our pictures; raises Flux2Error if it can't."""
 
     @property
     def is_missing(self) -> bool:
@@ -91,6 +95,17 @@ class Comparison:
         entries = [Entry(_label(picture), picture.request, picture) for picture in pictures]
         return cls(entries, f"{len(pictures)} pictures")
 
+    @classmethod
+    def of_edit(cls, picture: Picture, request: GenerationRequest) -> Comparison:
+        """Comparison of what a picture was made of with the picture itself: its source first, else its references."""
+        before = [
+            Entry(f"{title(item)}: {item.picture}", None, state="reading it", read=_reader(picture, request, item))
+            for item in handed_in(request)
+            if item.role != "mask"
+        ]
+        after = Entry("after", request, picture)
+        return cls([before[0], after, *before[1:]], f"{picture.path.name}: {request.prompt}")
+
     @property
     def reference(self) -> Entry:
         return self.entries[0]
@@ -110,6 +125,20 @@ class Comparison:
         for entry in self.entries:
             if entry.picture is None and entry.request is not None:
                 _follow(entry, entry.request, session)
+
+
+def _reader(picture: Picture, request: GenerationRequest, item: HandedIn) -> Callable[[], Image.Image]:
+    """Reads what was handed in; a source where it lies on the picture, so that both can be laid over each other."""
+    size = picture.width, picture.height
+
+    def read() -> Image.Image:
+        image = small_attachment(item.picture.digest, max(size))
+        return on_canvas(image, (item.picture.width, item.picture.height), request.outpaint, size)
+
+    def read_reference() -> Image.Image:
+        return small_attachment(item.picture.digest, max(size))
+
+    return read if item.role == "source" else read_reference
 
 
 def _follow(entry: Entry, request: GenerationRequest, session: Session) -> None:

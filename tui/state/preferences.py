@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flux2.settings import Settings, SettingsError, SettingsFile, read_settings, settings_path, write_setting
-from tui.keys.keymap import user_keys
+from tui.keys.user_keys import user_keys
 from tui.state.themes import DEFAULT_THEME, NamedTheme, load_themes, theme_files
 
 if TYPE_CHECKING:

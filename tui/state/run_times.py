@@ -16,7 +16,7 @@ _TAIL = ("decode", "save")
 @dataclass(frozen=True, slots=True)
 class _Pace:
     step: float
-    """Seconds."""
+    """Seconds, without reference pictures."""
     rest: float
     """Seconds of everything but denoising."""
 
@@ -29,12 +29,13 @@ class RunTimes:
         """Take a finished run in; the latest of a kind counts."""
         steps = request.get("steps")
         if isinstance(steps, int) and steps and 0 < denoising <= seconds:
-            self._paces[_kind(request)] = _Pace(denoising / steps, seconds - denoising)
+            self._paces[_kind(request)] = _Pace(denoising / steps / _growth(request), seconds - denoising)
 
     def estimate(self, request: Mapping[str, object], running: RunProgress | None = None) -> float | None:
         """Seconds that a request will take; None where none of its kind was seen.
 
-        A request that leaves size or steps to its model counts as the last run of that model and quantization.
+        A request that leaves size or steps to its model counts as the last run of that model and quantization. One with
+        other reference pictures takes as much more or less time in each step as there is to compute.
 
         Args:
             running: the run under way, whose steps tell most of those to come where it is of the same kind.
@@ -42,11 +43,12 @@ class RunTimes:
         pace = self._learned(request)
         if running is not None and running.median_step is not None and _like(request, running.request):
             before = sum(seconds for phase, seconds in running.seconds.items() if phase not in ("denoise", *_TAIL))
-            pace = _Pace(running.median_step, pace.rest if pace else before + running.tail_seconds)
+            step = running.median_step / _growth(running.request)
+            pace = _Pace(step, pace.rest if pace else before + running.tail_seconds)
         steps = request.get("steps")
         if steps is None and (card := card_of(request)):
             steps = card.steps
-        return pace.rest + pace.step * steps if pace and isinstance(steps, int) else None
+        return pace.rest + pace.step * _growth(request) * steps if pace and isinstance(steps, int) else None
 
     def _learned(self, request: Mapping[str, object]) -> _Pace | None:
         pace = self._paces.get(_kind(request))
@@ -60,6 +62,15 @@ def _like(request: Mapping[str, object], other: Mapping[str, object]) -> bool:
     """Whether two are of one kind; a size that is left to the model is like any."""
     return all(one == two or (one is None and name in _SIZE)
                for name, one, two in zip(_KIND, _kind(request), _kind(other), strict=True))  # fmt: skip
+
+
+def _growth(request: Mapping[str, object]) -> float:
+    """How many times as long a step takes as without its references."""
+    if not request.get("references") and not request.get("source"):
+        return 1.0
+    from flux2.planning.request_growth import request_growth  # with all that is known of models
+
+    return request_growth(request)
 
 
 def _kind(request: Mapping[str, object]) -> tuple[object, ...]:

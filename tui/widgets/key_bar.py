@@ -7,7 +7,7 @@ from textual.events import Click
 from textual.screen import Screen
 from textual.widget import Widget
 
-from tui.keys.keymap import ALL_KEYS, PROMPT_KEYS, QUEUE_KEYS, key_name
+from tui.keys.keymap import ALL_KEYS, PICTURES_IN_KEYS, PROMPT_KEYS, QUEUE_KEYS, key_name
 
 
 class KeyBar(Widget):
@@ -24,7 +24,7 @@ class KeyBar(Widget):
     def _update(self, screen: Screen[object]) -> None:
         first: dict[str, tuple[str, str, str]] = {}  # an action's first key stands for the others
         # In the key map's own order, whatever the user's keys are.
-        table = (*PROMPT_KEYS, *QUEUE_KEYS, *getattr(screen, "KEYS", ALL_KEYS))
+        table = (*PROMPT_KEYS, *QUEUE_KEYS, *PICTURES_IN_KEYS, *getattr(screen, "KEYS", ALL_KEYS))
         order = {key.id: place for place, key in enumerate(dict.fromkeys(table))}
         active = sorted(screen.active_bindings.values(), key=lambda item: order.get(item.binding.id or "", -1))
         for _, binding, enabled, _ in active:

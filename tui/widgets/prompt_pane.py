@@ -103,7 +103,7 @@ class PromptPane(Pane):
     TITLE = "Prompt"
     HELP = (
         "What the picture should show. Of {red|blue} one is taken by the seed. A picture's path, pasted "
-        "or dragged here, brings its settings."
+        "or dragged here, is a reference, is changed, or brings its settings."
     )
 
     def __init__(self, history: PromptHistory) -> None:

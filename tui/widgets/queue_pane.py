@@ -15,6 +15,7 @@ from flux2.humanize import clock, printable
 from flux2.inputs.loras import Lora
 from tui.keys.bindings import bindings
 from tui.keys.keymap import QUEUE_KEYS
+from tui.lines import handed_in
 from tui.lines.text import fitted, room
 from tui.state.session import QueueItem, Session, Topic
 from tui.widgets.pane import Pane
@@ -136,6 +137,7 @@ def _facts(request: Mapping[str, object], shared: set[str]) -> list[str]:
     steps = request.get("steps") or (card.steps if card else None)
     seed = request.get("seed")
     return [
+        handed_in.summary(request),
         "" if "model" in shared else str(request.get("model", "")),
         "" if "steps" in shared or steps is None else f"{steps} steps",
         "" if "loras" in shared else _loras(request.get("loras")),
