@@ -16,12 +16,13 @@ from PIL import Image
 
 from flux2 import events as ev
 from flux2.backend.mlx import default_dtype, mx
-from flux2.canvas.hand_in import Images, pictures_handed_in
+from flux2.canvas.hand_in import pictures_handed_in
 from flux2.denoise.steps import Step
 from flux2.engine import Engine
 from flux2.errors import RequestError
 from flux2.inputs.checks import RESIDENCIES
 from flux2.quantization.linear import find_mode
+from flux2.references.reference_pictures import Images, Picture
 from flux2.reporting import RunReport, warn_aloud
 from flux2.request import GenerationRequest
 from flux2.request_fields import check_prompts, number, whole_number
@@ -107,9 +108,9 @@ class Flux2Pipeline(Engine):
         prompt: str,
         negative_prompt: str | None = None,
         *,
-        image: Images = (),
-        image_reference: Images = (),
-        mask_image: Image.Image | None = None,
+        image: Images | None = None,
+        image_reference: Images | None = None,
+        mask_image: Picture | None = None,
         strength: float | None = None,
         outpaint: Sequence[int] | None = None,
         source_as_reference: bool | None = None,
@@ -134,8 +135,9 @@ class Flux2Pipeline(Engine):
         Args:
             negative_prompt: what the second pass of a base model is told ("" by default); others have none.
             image: reference pictures, up to 10, in the order in which the prompt calls them "image 1", "image 2"; one
-                needs no list. Each is taken as people see it, upright and on white where it is transparent, shrunk to
-                a megapixel where it has more, and cropped about its centre to multiples of 16.
+                needs no list. They are PIL's, or files' paths. Each is taken as people see it, upright and on white
+                where it is transparent, shrunk to a megapixel where it has more, and cropped about its centre to
+                multiples of 16.
                 With a strength, a mask or margins it is the picture that is changed itself, and one.
             image_reference: reference pictures beside one that is changed.
             mask_image: what of it is painted anew, a picture of any size: white is, black is kept, to the last bit.

@@ -10,16 +10,14 @@ from PIL import Image
 from flux2.architecture.strength import as_run
 from flux2.canvas.masks import read_mask
 from flux2.errors import RequestError
-from flux2.references.reference_pictures import Pictures, hand_in
+from flux2.references.reference_pictures import Images, Picture, Pictures, hand_in, opened
 from flux2.request_fields import number, whole_number
-
-Images = Image.Image | Sequence[Image.Image]
 
 
 def pictures_handed_in(
-    image: Images,
-    image_reference: Images,
-    mask_image: Image.Image | None,
+    image: Images | None,
+    image_reference: Images | None,
+    mask_image: Picture | None,
     strength: float | None,
     outpaint: Sequence[int] | None,
     num_inference_steps: int | None,
@@ -41,7 +39,7 @@ def pictures_handed_in(
     fields["outpaint"] = None if outpaint is None else _margins(outpaint)
     handed_in, pictures = hand_in(image)
     changed = mask_image is not None or fields["strength"] is not None or fields["outpaint"] is not None
-    if not changed and image_reference:
+    if not changed and hand_in(image_reference)[0]:
         raise RequestError("image_reference goes with an image to change; give references alone as image.")
     if not changed:
         return fields | {"references": handed_in}, pictures
@@ -51,9 +49,7 @@ def pictures_handed_in(
     fields["references"], others = hand_in(image_reference)
     pictures |= others
     if mask_image is not None:
-        if not isinstance(mask_image, Image.Image):
-            raise RequestError(f"mask_image is a {type(mask_image).__name__}; give a picture of PIL.")
-        (fields["mask"],), others = hand_in(Image.fromarray(read_mask(mask_image)))
+        (fields["mask"],), others = hand_in(Image.fromarray(read_mask(opened("mask_image", mask_image))))
         pictures |= others
     if fields["strength"] and fields["steps"] and 0 < fields["strength"] <= 1:
         fields["steps"], same = as_run(fields["steps"], fields["strength"])

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import io
+from collections.abc import Mapping, Sequence
 from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import Any
 
 import PIL
 from PIL import Image
 
 from flux2.architecture.reference_sizes import prepared_size
 from flux2.errors import RequestError
-from flux2.inputs.attachment import Attachment
+from flux2.inputs.attachment import MAX_NAME, Attachment
 from flux2.pictures.as_seen import as_seen
 from flux2.pictures.attachments import opened_attachment
+from flux2.pictures.handed_in import FORMATS, read_handed_in, told_name
+from flux2.pictures.opening import DAMAGED, decoded
 from flux2.references.encoding import Pixels
 from flux2.references.picture_encoder import Encodable
 from flux2.references.preparing import shrink_and_crop
@@ -23,25 +29,57 @@ Pictures = Mapping[str, Image.Image]
 
 _PREPARATION = 1
 """Counted up when other pixels are made of the same picture."""
+Picture = Image.Image | str | PathLike[str]
+"""A picture as a program hands one in: PIL's, or a file's path."""
+Images = Picture | Sequence[Picture]
 
 
-def hand_in(images: object) -> tuple[tuple[Attachment, ...], dict[str, Image.Image]]:
-    """Pictures of a program, one or a list of PIL's, as attachments; and the pictures as they are seen, by digest.
+def hand_in(images: Images | None) -> tuple[tuple[Attachment, ...], dict[str, Image.Image]]:
+    """Pictures of a program as attachments, and the pictures themselves as they are seen, by digest.
 
     Raises:
         RequestError: if something else was given.
+        Flux2Error: if one can't be read.
     """
-    listed = list(images) if isinstance(images, list | tuple) else [images]
+    listed = images if isinstance(images, list | tuple) else [] if images is None else [images]
     attachments: list[Attachment] = []
     pictures: dict[str, Image.Image] = {}
     for image in listed:
-        if not isinstance(image, Image.Image):
-            raise RequestError(f"An image is a {type(image).__name__}; give PIL's pictures, one or a list of them.")
-        seen = as_seen(image)
+        seen = as_seen(opened("image", image))
         digest = hashlib.sha256(f"{seen.size}".encode() + seen.tobytes()).hexdigest()
-        attachments.append(Attachment(digest=digest, width=seen.width, height=seen.height))
+        name = told_name(Path(image), MAX_NAME) if isinstance(image, str | PathLike) else ""
+        attachments.append(Attachment(digest=digest, name=name, width=seen.width, height=seen.height))
         pictures[digest] = seen
     return tuple(attachments), pictures
+
+
+def opened(argument: str, picture: Any) -> Image.Image:
+    """A picture with all of its pixels, of whatever a program hands in.
+
+    Args:
+        argument: its name, for the sentence.
+
+    Raises:
+        RequestError: if it is none.
+        Flux2Error: if it can't be read.
+    """
+    if isinstance(picture, str | PathLike):
+        found = read_handed_in(Path(picture))
+        with decoded(io.BytesIO(found.content), picture, FORMATS) as image:
+            image.load()
+            return image
+    if not isinstance(picture, Image.Image):
+        raise RequestError(
+            f"{argument} is a {type(picture).__name__}; give a picture of PIL (Image.fromarray makes one of an array) "
+            "or a file's path."
+        )
+    try:
+        picture.load()
+    except (OSError, AssertionError, *DAMAGED) as error:  # AssertionError: PIL's, of a file that was closed
+        raise RequestError(
+            f"{argument} can't be read to its end ({str(error) or 'it is closed'}); open it again."
+        ) from error
+    return picture
 
 
 def encodable(attachment: Attachment, most_pixels: int | None, pictures: Pictures) -> Encodable:
