@@ -19,7 +19,7 @@ from flux2.backend.mlx import mx
 from flux2.checkpoint.networks import NetworkSource
 from flux2.denoise.resume import identify
 from flux2.denoise.steps import unpack
-from flux2.errors import GenerationCancelled, RequestError
+from flux2.errors import Flux2Error, GenerationCancelled, RequestError
 from flux2.inputs.attachment import Attachment
 from flux2.models.reference_cache import ReferenceCache
 from flux2.models.transformer_blocks import TransformerBlock
@@ -276,14 +276,14 @@ def test_an_attached_picture_is_the_same_as_one_in_memory(pipe: Flux2Pipeline, h
         (picture(0, (63, 100)), "The reference 1 has 63×100 pixels"),
         ([picture(0), picture(0, (1000, 100))], "The reference 2 has 1000×100"),
         ([picture(0)] * 11, "11 references"),
-        ("fox.png", "give PIL's pictures"),
-        (7, "give PIL's pictures"),
-        ([np.zeros((64, 64, 3))], "give PIL's pictures"),
+        ("absent.png", r"absent\.png can't be read"),
+        (7, "image is a int; give a picture of PIL"),
+        ([np.zeros((64, 64, 3))], "image is a ndarray; give a picture of PIL"),
     ],
 )
 def test_refused_before_any_work(pipe: Flux2Pipeline, image: Any, said: str) -> None:
     events: list[ev.Event] = []
-    with pytest.raises(RequestError, match=said):
+    with pytest.raises(Flux2Error, match=said):
         pipe("x", image=image, **SMALL, on_event=events.append)
     assert not events
 
