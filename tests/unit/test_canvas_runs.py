@@ -154,7 +154,7 @@ def test_python_takes_diffusers_arguments() -> None:
     ("image", "others", "remedy"),
     [
         ([SOURCE, SOURCE], {"strength": 0.5}, "image_reference"),
-        (SOURCE, {"mask_image": "mask.png"}, "a picture of PIL"),
+        (SOURCE, {"mask_image": 5}, "a picture of PIL"),
         (SOURCE, {"image_reference": [SOURCE]}, "give references alone as image"),
         (SOURCE, {"strength": "much"}, "give a number"),
         (SOURCE, {"strength": 0.0, "num_inference_steps": 4}, "above 0"),
