@@ -86,6 +86,7 @@ CHECKS: dict[str, Check] = {
         (
             "FLUX2_HOME",
             "FLUX2_OUTPUT",
+            "FLUX2_LORAS",
             "HF_HOME",
             "HF_HUB_CACHE",
             "HUGGINGFACE_HUB_CACHE",

@@ -14,7 +14,7 @@ from flux2.errors import WorkerError
 from flux2.paths import absolute
 from flux2.worker.logfile import log_path, open_log
 
-_FOLDERS = ("FLUX2_HOME", "FLUX2_OUTPUT", "HF_HOME", "HF_HUB_CACHE")
+_FOLDERS = ("FLUX2_HOME", "FLUX2_OUTPUT", "FLUX2_LORAS", "HF_HOME", "HF_HUB_CACHE")
 """Variables of the environment that name a folder, perhaps one below the current."""
 
 _children: dict[int, subprocess.Popen[bytes]] = {}

@@ -18,6 +18,7 @@ from flux2.paths import pocket_checkpoint
 BLOCK_TOKEN_STRIDE = 4  # of the tokens inside the blocks, every fourth is recorded
 RECORDINGS = Path(__file__).parent / "recordings"
 POCKET = RECORDINGS / "pocket"
+LORA = RECORDINGS / "lora"
 POCKET_SEQUENCE_LENGTHS = (64, 512)  # what it was trained with, and what diffusers pads to
 
 

@@ -24,6 +24,7 @@ NONSENSE = {
     "XDG_PICTURES_DIR": "Pictures",
     "FLUX2_HOME": "~nobody-of-that-name/x",
     "FLUX2_OUTPUT": "~nobody-of-that-name",
+    "FLUX2_LORAS": "~nobody-of-that-name",
     "HF_HOME": "~nobody-of-that-name/hf",
     "HF_HUB_CACHE": "~nobody-of-that-name/hub",
     "HUGGINGFACE_HUB_CACHE": "~nobody-of-that-name/hub",
