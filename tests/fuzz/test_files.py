@@ -222,7 +222,9 @@ def test_the_journal(queue: bytes, events: bytes, offer: bytes) -> None:
     (state / "runs" / RUN / "events.jsonl").write_bytes(events)
     (state / "runs" / RUN / "unfinished.json").write_bytes(offer)
     found = recover(Journal(state), 10)
-    assert [item.run for item in (*found.runs, *found.queue)] == [RUN]  # it waits where nothing was said of it yet
+    told = [item.run for item in (*found.runs, *found.queue)]
+    assert told.count(RUN) == 1  # it waits where nothing was said of it yet
+    assert len(told) <= 2  # a request whose id is damaged is another one, which is not thrown away
     progress = RunProgress(run=RUN)
     for event in found.runs[0].events if found.runs else ():
         progress.apply(event)
