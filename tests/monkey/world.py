@@ -30,8 +30,8 @@ from tui.terminal.events import TerminalEvents
 from tui.terminal.glyphs import BRAILLE, GLYPHS
 from tui.terminal.input import TerminalInput, Token
 
-SETTLING = 1.5
-"""Seconds after which whatever was asked for is on the screen."""
+SETTLING = 3.0
+"""Seconds after which whatever was asked for is on the screen: a comparison asks for a picture at every level."""
 _LEAVING = 10.0
 """Seconds within which the program is gone after ctrl+q."""
 
