@@ -13,7 +13,7 @@ from flux2.architecture.reference_sizes import prepared_size
 from flux2.architecture.transformer import Flux2TransformerConfig
 from flux2.errors import RequestError
 from flux2.planning.output_size import output_size, reference_pixels
-from flux2.planning.step_work import step_work
+from flux2.planning.step_work import growth_by
 from flux2.request import GenerationRequest
 
 
@@ -36,7 +36,6 @@ def request_growth(request: Mapping[str, Any]) -> float:
     picture = width // TOKEN_PIXELS * (height // TOKEN_PIXELS)
     sizes = [prepared_size(each.width, each.height, most) for each in asked.references if each.width and each.height]
     references = sum(size.tokens for size in sizes) + (picture if asked.source and asked.shows_source else 0)
-    others = picture + (asked.max_sequence_length or MAX_TEXT_TOKENS)
-    cached = references if known.index["_class_name"] == PIPELINE else 0
-    config = Flux2TransformerConfig.from_dict(known.transformer)
-    return step_work(config, others + references - cached, cached) / step_work(config, others)
+    alone = picture + (asked.max_sequence_length or MAX_TEXT_TOKENS)
+    cached = known.index["_class_name"] == PIPELINE
+    return growth_by(Flux2TransformerConfig.from_dict(known.transformer), alone, references, cached=cached)

@@ -30,8 +30,17 @@ def growth(config: Flux2TransformerConfig, facts: RunFacts) -> float:
         facts: with the text tokens known.
     """
     alone = facts.text_tokens + facts.image_tokens
-    cached = facts.reference_tokens if facts.caches_references else 0
-    return step_work(config, facts.step_tokens, cached) / step_work(config, alone)
+    return growth_by(config, alone, facts.reference_tokens, cached=facts.caches_references)
+
+
+def growth_by(config: Flux2TransformerConfig, alone: int, references: int, *, cached: bool) -> float:
+    """How many times as long a step takes with so many tokens of references beside those that are there `alone`.
+
+    Args:
+        cached: whether an earlier step computed them.
+    """
+    kept = references if cached else 0
+    return step_work(config, alone + references - kept, kept) / step_work(config, alone)
 
 
 def told_growth(config: Flux2TransformerConfig, facts: RunFacts) -> str:
