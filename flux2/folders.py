@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
@@ -14,11 +15,7 @@ from flux2.settings import settings
 
 def pictures_dir() -> Path:
     """Where pictures are saved: FLUX2_OUTPUT, the user's setting, or `flux2` in their pictures folder."""
-    if chosen := os.environ.get("FLUX2_OUTPUT"):
-        return expand(chosen).absolute()
-    if chosen := settings().output_folder:
-        return _from_home(chosen)
-    return Path(platformdirs.user_pictures_dir()) / "flux2"
+    return _folder("FLUX2_OUTPUT", "output_folder", lambda: Path(platformdirs.user_pictures_dir()) / "flux2")
 
 
 def models_dir() -> Path:
@@ -32,20 +29,12 @@ def models_dir() -> Path:
 
 def loras_dir() -> Path:
     """Where LoRAs lie that are known by name: FLUX2_LORAS, the user's setting, or `loras` beside the settings."""
-    if chosen := os.environ.get("FLUX2_LORAS"):
-        return expand(chosen).absolute()
-    if chosen := settings().loras_folder:
-        return _from_home(chosen)
-    return config_dir() / "loras"
+    return _folder("FLUX2_LORAS", "loras_folder", lambda: config_dir() / "loras")
 
 
 def weights_dir() -> Path:
     """Where single files of weights lie: FLUX2_WEIGHTS, the user's setting, or `models` beside the settings."""
-    if chosen := os.environ.get("FLUX2_WEIGHTS"):
-        return expand(chosen).absolute()
-    if chosen := settings().weights_folder:
-        return _from_home(chosen)
-    return config_dir() / "models"
+    return _folder("FLUX2_WEIGHTS", "weights_folder", lambda: config_dir() / "models")
 
 
 def list_loras() -> list[Path]:
@@ -77,6 +66,15 @@ def models_dir_variable() -> str:
     if settings().models_folder:
         return "the setting models_folder"
     return "HUGGINGFACE_HUB_CACHE" if os.environ.get("HUGGINGFACE_HUB_CACHE") else "HF_HOME"
+
+
+def _folder(variable: str, setting: str, otherwise: Callable[[], Path]) -> Path:
+    """The folder that a variable names, else the setting, else `otherwise`."""
+    if chosen := os.environ.get(variable):
+        return expand(chosen).absolute()
+    if chosen := getattr(settings(), setting):
+        return _from_home(chosen)
+    return otherwise()
 
 
 def _from_home(text: str) -> Path:

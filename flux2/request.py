@@ -256,6 +256,11 @@ class GenerationRequest(TextRequest):
         """Whether the source is the first reference, too: where nothing else is said, if it is extended."""
         return bool(self.outpaint) if self.source_as_reference is None else self.source_as_reference
 
+    @property
+    def first_number(self) -> int:
+        """Number that a prompt calls the first of its references by: 2 where the source is shown, and is image 1."""
+        return 2 if self.source and self.shows_source else 1
+
     def with_seed(self) -> Self:
         """Itself with a random seed where it has none, for a variation, too, where there is one."""
         found: dict[str, Any] = {}

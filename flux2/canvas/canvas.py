@@ -25,10 +25,10 @@ from flux2.backend.mlx import mx
 from flux2.canvas.mask_drawing import Mask, painted_box
 from flux2.canvas.masks import check_mask, mapped, read_mask, token_weights
 from flux2.canvas.outpainting import extended, extension_mask
-from flux2.canvas.window import Pixels, Window, mask_window, middle_window, needs_padding_alone, whole_window
+from flux2.canvas.window import Window, mask_window, middle_window, needs_padding_alone, whole_window
 from flux2.denoise.source import Source
 from flux2.inputs.attachment import Attachment
-from flux2.pictures.as_seen import as_seen
+from flux2.pictures.as_seen import Pixels, as_seen
 from flux2.pictures.attachments import opened_attachment
 from flux2.references.encoding import EncodedPicture
 from flux2.references.picture_encoder import Encodable

@@ -9,8 +9,9 @@ from PIL import Image, ImageOps
 from flux2.architecture.limits import TOKEN_PIXELS
 from flux2.architecture.reference_sizes import Size
 from flux2.canvas.mask_drawing import REPAINTED, Mask, invert, painted_box
-from flux2.canvas.window import Pixels, Window
+from flux2.canvas.window import Window
 from flux2.errors import RequestError
+from flux2.pictures.as_seen import Pixels
 
 NEARLY = 4
 """How far from 0 or 255 a value is still taken for it: a JPEG's black is not quite black."""

@@ -11,7 +11,7 @@ import numpy as np
 from flux2.architecture.canvas_sizes import Margins, canvas_size
 from flux2.architecture.reference_sizes import Size
 from flux2.canvas.mask_drawing import REPAINTED, Mask
-from flux2.canvas.window import Pixels
+from flux2.pictures.as_seen import Pixels
 
 GREY, DEVIATION = 128, 32
 """Mean and standard deviation of the noise that fills a strip until it is painted."""

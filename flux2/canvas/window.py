@@ -11,15 +11,12 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from flux2.architecture.limits import TOKEN_PIXELS
 from flux2.architecture.reference_sizes import Size
 from flux2.canvas.mask_drawing import Box
-
-Pixels = npt.NDArray[np.uint8]
-"""A picture, [height, width, 3], red, green, blue."""
+from flux2.pictures.as_seen import Pixels
 
 LEAST_CONTEXT, MOST_CONTEXT = 32, 64
 """Pixels of the canvas around a mask that are worked on with it: a sixteenth of the shorter side, within these."""

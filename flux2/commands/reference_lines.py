@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from flux2.architecture.limits import TOKEN_PIXELS
 from flux2.architecture.transformer import Flux2TransformerConfig
 from flux2.humanize import printable
-from flux2.planning.run_facts import RunFacts
+from flux2.planning.run_facts import RunFacts, picture_tokens
 from flux2.planning.step_work import growth, told_growth
 from flux2.request import GenerationRequest
 
 
 def references_of(request: GenerationRequest, facts: RunFacts) -> list[dict[str, Any]]:
     """Each with the number that a prompt calls it by, its file's name and size, its size as it is taken, its tokens."""
-    first = 2 if request.source and request.shows_source else 1
+    pairs = zip(request.references, facts.references, strict=True)
     return [
         {
             "image": number,
@@ -22,9 +21,9 @@ def references_of(request: GenerationRequest, facts: RunFacts) -> list[dict[str,
             "width": each.width,
             "height": each.height,
             "taken_as": [width, height],
-            "tokens": (width // TOKEN_PIXELS) * (height // TOKEN_PIXELS),
+            "tokens": picture_tokens([(width, height)]),
         }
-        for number, (each, (width, height)) in enumerate(zip(request.references, facts.references, strict=True), first)
+        for number, (each, (width, height)) in enumerate(pairs, request.first_number)
     ]
 
 

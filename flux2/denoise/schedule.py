@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flux2.architecture.config_reader import ConfigReader
+from flux2.architecture.published import ARCHITECTURES
 from flux2.architecture.strength import scheduled
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class SchedulerConfig:
         )
 
 
-FLUX2 = SchedulerConfig(use_dynamic_shifting=True, shift=3.0, time_shift_type="exponential")
+FLUX2 = SchedulerConfig.from_dict(ARCHITECTURES["dev"].scheduler)
 """The schedule of all published FLUX.2 models."""
 
 

@@ -71,10 +71,6 @@ class HeldLoras:
         """The files of those that change anything; they were found."""
         return [self._fitted[lora.digest] for lora in loras if lora.scale]
 
-    def are_loaded(self, loras: Sequence[Lora]) -> bool:
-        """Whether nothing has to be read for these."""
-        return all(lora.digest in self._loaded for lora in loras if lora.scale)
-
     def branches(self, loras: Sequence[Lora], on_bytes: Callable[[int], None]) -> Branches:
         """What is computed beside the matrices for these, which were found; others are let go of first.
 

@@ -10,7 +10,11 @@ import contextlib
 import io
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageCms, ImageOps
+
+Pixels = npt.NDArray[np.uint8]
+"""A picture, [height, width, 3], red, green, blue."""
 
 WHITE = (255, 255, 255, 255)
 _BITS_16 = 65535

@@ -58,8 +58,8 @@ def find_again(request: GenerationRequest, picture: Path) -> FoundAgain:
             return False
         return True
 
-    first = 2 if request.source and request.shows_source else 1
-    references = [each for number, each in enumerate(request.references, first) if there(each, f"image {number}")]
+    numbered = enumerate(request.references, request.first_number)
+    references = [each for number, each in numbered if there(each, f"image {number}")]
     found = replace(request, references=tuple(references))
     if found.source and not there(found.source, "the source"):
         found = replace(found, source=None, mask=None, strength=None, outpaint=None, source_as_reference=None)

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from flux2.backend.mlx import mx
 from flux2.models.autoencoder import AutoencoderKLFlux2
 from flux2.models.evaluation import AfterBlock
-
-Pixels = npt.NDArray[np.uint8]
-"""A picture, [height, width, 3], red, green, blue."""
+from flux2.pictures.as_seen import Pixels
 
 
 class EncodedPicture(NamedTuple):

@@ -13,7 +13,8 @@ from flux2.checkpoint.networks import VAE_ENCODER, NetworkSource
 from flux2.errors import NumericalError
 from flux2.models.evaluation import evaluating
 from flux2.paths import cache_dir
-from flux2.references.encoding import EncodedPicture, Pixels, encode_picture
+from flux2.pictures.as_seen import Pixels
+from flux2.references.encoding import EncodedPicture, encode_picture
 from flux2.reporting import RunReport
 
 FORMAT = 1

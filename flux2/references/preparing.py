@@ -6,8 +6,7 @@ import numpy as np
 from PIL import Image
 
 from flux2.architecture.reference_sizes import prepared_size
-from flux2.pictures.as_seen import as_seen
-from flux2.references.encoding import Pixels
+from flux2.pictures.as_seen import Pixels, as_seen
 
 
 def prepare(image: Image.Image, most_pixels: int | None = None) -> Pixels:

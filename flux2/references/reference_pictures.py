@@ -16,11 +16,10 @@ from PIL import Image
 from flux2.architecture.reference_sizes import prepared_size
 from flux2.errors import RequestError
 from flux2.inputs.attachment import MAX_NAME, Attachment
-from flux2.pictures.as_seen import as_seen
+from flux2.pictures.as_seen import Pixels, as_seen
 from flux2.pictures.attachments import opened_attachment
 from flux2.pictures.handed_in import FORMATS, read_handed_in, told_name
 from flux2.pictures.opening import DAMAGED, decoded
-from flux2.references.encoding import Pixels
 from flux2.references.picture_encoder import Encodable
 from flux2.references.preparing import shrink_and_crop
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flux2.architecture.canvas_sizes import canvas_size
 from flux2.architecture.limits import TOKEN_PIXELS
 from flux2.architecture.strength import scheduled, strongest_that_keeps
-from flux2.denoise.schedule import SchedulerConfig, noise_levels
+from flux2.denoise.schedule import FLUX2, levels_of_run
+from flux2.planning.run_facts import picture_tokens
 from tui.lines.text import size
 
 OFFERED = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 1.0)
-_PUBLISHED = SchedulerConfig(use_dynamic_shifting=True, shift=3.0, time_shift_type="exponential")
-"""The schedule of every published FLUX.2 model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ def effect_of(strength: float, steps: int, drawn: tuple[int | None, int | None])
     """What it does with so many steps that run, at this width and height."""
     part = scheduled(steps, strength)
     width, height = (max(TOKEN_PIXELS, side or 1024) for side in drawn)
-    levels = noise_levels(part.total, width // TOKEN_PIXELS * (height // TOKEN_PIXELS), _PUBLISHED)
-    return Effect(part.runs, part.total, float(levels[part.first]))
+    begins, *_ = levels_of_run(steps, strength, picture_tokens([(width, height)]), FLUX2)
+    return Effect(part.runs, part.total, begins)
 
 
 def offered_strengths(steps: int) -> list[float]:
@@ -58,5 +58,4 @@ def offered_strengths(steps: int) -> list[float]:
 
 def extension(source: tuple[int, int], sides: tuple[int, ...]) -> str:
     """`1152×1024, from 1024×1024`"""
-    top, right, bottom, left = sides
-    return f"{size(source[0] + left + right, source[1] + top + bottom)}, from {size(*source)}"
+    return f"{size(*canvas_size(source, sides))}, from {size(*source)}"

@@ -31,12 +31,11 @@ class HandedIn:
 
 def handed_in(request: GenerationRequest) -> list[HandedIn]:
     """All of a request: the source, its mask, then the references."""
-    first = bool(request.source) and request.shows_source
-    found = [HandedIn("source", request.source, number=int(first))] if request.source else []
+    first = request.first_number
+    found = [HandedIn("source", request.source, number=first - 1)] if request.source else []
     found += [HandedIn("mask", request.mask)] if request.mask else []
     return found + [
-        HandedIn("reference", picture, place, number=place + 1 + first)
-        for place, picture in enumerate(request.references)
+        HandedIn("reference", picture, place, number=first + place) for place, picture in enumerate(request.references)
     ]
 
 
