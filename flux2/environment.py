@@ -78,23 +78,16 @@ def _writable(value: str) -> str:
     return "" if fits and not path.is_dir() else f"is {value!r:.80}, which can't be written"
 
 
+PLACES = (
+    *("FLUX2_HOME", "FLUX2_OUTPUT", "FLUX2_LORAS", "FLUX2_WEIGHTS"),
+    *("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_XET_CACHE", "HF_TOKEN_PATH"),
+)
+"""Variables that name a folder or a file, perhaps one below the current folder."""
 CHECKS: dict[str, Check] = {
     "HOME": _absolute,
     **dict.fromkeys(("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"), _absolute),
     "XDG_PICTURES_DIR": _absolute,
-    **dict.fromkeys(
-        (
-            "FLUX2_HOME",
-            "FLUX2_OUTPUT",
-            "FLUX2_LORAS",
-            "HF_HOME",
-            "HF_HUB_CACHE",
-            "HUGGINGFACE_HUB_CACHE",
-            "HF_XET_CACHE",
-            "HF_TOKEN_PATH",
-        ),
-        _folder,
-    ),
+    **dict.fromkeys(PLACES, _folder),
     "FLUX2_MEMORY_BUDGET": _size,
     **dict.fromkeys(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"), _token),
     "HF_HUB_USER_AGENT_ORIGIN": _header,

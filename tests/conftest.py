@@ -8,8 +8,8 @@ import signal
 import tempfile
 
 _ELSEWHERE = (
-    *("FLUX2_HOME", "FLUX2_OUTPUT", "FLUX2_LORAS", "HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"),
-    *("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_PICTURES_DIR"),
+    *("FLUX2_HOME", "FLUX2_OUTPUT", "FLUX2_LORAS", "FLUX2_WEIGHTS", "HF_HOME", "HF_HUB_CACHE"),
+    *("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_PICTURES_DIR"),
 )
 """Variables that would lead out of it."""
 _made = ""

@@ -10,12 +10,10 @@ from pathlib import Path
 
 import psutil
 
+from flux2.environment import PLACES
 from flux2.errors import WorkerError
 from flux2.paths import absolute
 from flux2.worker.logfile import log_path, open_log
-
-_FOLDERS = ("FLUX2_HOME", "FLUX2_OUTPUT", "FLUX2_LORAS", "HF_HOME", "HF_HUB_CACHE")
-"""Variables of the environment that name a folder, perhaps one below the current."""
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
 """The workers that this process started, by pid: theirs is the only exit status we can know."""
@@ -51,7 +49,7 @@ def start(path: Path, arguments: Sequence[str] = ()) -> subprocess.Popen[bytes]:
                 stderr=log,
                 start_new_session=True,
                 cwd="/",  # a disk that the user was on can be ejected while the worker lives
-                env=os.environ | {name: absolute(os.environ[name]) for name in _FOLDERS if os.environ.get(name)},
+                env=os.environ | {name: absolute(os.environ[name]) for name in PLACES if os.environ.get(name)},
             )
         finally:
             os.close(log)

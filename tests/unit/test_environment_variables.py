@@ -25,6 +25,7 @@ NONSENSE = {
     "FLUX2_HOME": "~nobody-of-that-name/x",
     "FLUX2_OUTPUT": "~nobody-of-that-name",
     "FLUX2_LORAS": "~nobody-of-that-name",
+    "FLUX2_WEIGHTS": "~nobody-of-that-name",
     "HF_HOME": "~nobody-of-that-name/hf",
     "HF_HUB_CACHE": "~nobody-of-that-name/hub",
     "HUGGINGFACE_HUB_CACHE": "~nobody-of-that-name/hub",
