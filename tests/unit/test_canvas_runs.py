@@ -19,7 +19,6 @@ from flux2.canvas.mask_drawing import blank, ellipse, feather, rectangle
 from flux2.denoise import resume
 from flux2.denoise.steps import Step
 from flux2.errors import RequestError
-from flux2.generate import Generator
 from flux2.pictures.attachments import attach
 from flux2.pictures.image_metadata import DIGITAL_SOURCE_TYPE, EDITED_SOURCE_TYPE, ImageMetadata
 from flux2.pictures.images import save_png
@@ -28,13 +27,10 @@ from flux2.planning.run_facts import RunFacts
 from flux2.reporting import RunReport
 from flux2.request import GenerationRequest
 from flux2.store.configs import find_networks
+from tests.unit.killed_runs import run
 
 SOURCE = Image.fromarray(np.random.default_rng(1).integers(0, 256, (70, 125, 3)).astype(np.uint8))
 MASK = feather(ellipse(blank(125, 70), (20, 10, 90, 60)), 8)
-
-
-class Killed(Exception):  # noqa: N818
-    pass
 
 
 @pytest.fixture(autouse=True)
@@ -53,23 +49,6 @@ def masked(tmp_path: Path) -> GenerationRequest:
     source = attach(saved(tmp_path / "source.png", SOURCE))
     mask = attach(saved(tmp_path / "mask.png", Image.fromarray(MASK)))
     return GenerationRequest(prompt="a red fox", source=source, mask=mask, strength=0.8, steps=3, seed=7)
-
-
-def run(
-    request: GenerationRequest, output: Path, state: Path | None = None, *, killed_after: int = 0
-) -> tuple[np.ndarray, list[ev.Event]]:
-    seen: list[ev.Event] = []
-
-    def on_event(event: ev.Event) -> None:
-        seen.append(event)
-        if isinstance(event, ev.StepFinished) and killed_after and event.step > killed_after:
-            raise Killed
-
-    try:
-        finished = Generator().generate(replace(request, output=str(output)), on_event=on_event, state=state)
-    except Killed:
-        return np.empty(0), seen
-    return np.array(Image.open(finished.path)), seen
 
 
 @pytest.mark.parametrize("residency", ["resident", "streamed"])

@@ -8,42 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from flux2 import events as ev
 from flux2.denoise import resume
 from flux2.generate import Generator
 from flux2.request import GenerationRequest
 from tests.other_values import other_value
+from tests.unit.killed_runs import run
 
 REQUEST = GenerationRequest(prompt="a red fox in the snow", width=128, height=64, steps=4, seed=7)
-
-
-class Killed(Exception):  # noqa: N818
-    pass
 
 
 @pytest.fixture(autouse=True)
 def _keeps_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resume, "KEEP_EVERY", 0.0)
-
-
-def _run(
-    request: GenerationRequest, output: Path, state: Path | None = None, *, killed_after: int = 0
-) -> tuple[np.ndarray, list[ev.Event]]:
-    seen: list[ev.Event] = []
-
-    def on_event(event: ev.Event) -> None:
-        seen.append(event)
-        if isinstance(event, ev.StepFinished) and killed_after and event.step > killed_after:
-            raise Killed
-
-    request = replace(request, output=str(output))
-    try:
-        finished = Generator().generate(request, on_event=on_event, state=state)
-    except Killed:
-        return np.empty(0), seen
-    return np.array(Image.open(finished.path)), seen
 
 
 def _started(seen: list[ev.Event]) -> ev.RunStarted:
@@ -54,11 +32,11 @@ def _started(seen: list[ev.Event]) -> ev.RunStarted:
 @pytest.mark.parametrize("step", [1, 3])
 def test_the_picture_is_the_same_to_the_last_bit(tmp_path: Path, residency: str, step: int) -> None:
     request = replace(REQUEST, residency=residency)
-    undisturbed, _ = _run(request, tmp_path / "a.png")
+    undisturbed, _ = run(request, tmp_path / "a.png")
     state = tmp_path / "run" / "latents.safetensors"
-    _run(request, tmp_path / "b.png", state, killed_after=step)
+    run(request, tmp_path / "b.png", state, killed_after=step)
     assert state.exists()
-    taken_up, seen = _run(request, tmp_path / "b.png", state)
+    taken_up, seen = run(request, tmp_path / "b.png", state)
     assert _started(seen).first_step == step
     assert [event.step for event in seen if isinstance(event, ev.StepFinished)] == list(range(step + 1, 5))
     assert np.array_equal(taken_up, undisturbed)
@@ -68,10 +46,10 @@ def test_the_picture_is_the_same_to_the_last_bit(tmp_path: Path, residency: str,
 
 def test_what_was_kept_of_another_request_is_not_used(tmp_path: Path) -> None:
     state = tmp_path / "latents.safetensors"
-    _run(REQUEST, tmp_path / "a.png", state, killed_after=2)
+    run(REQUEST, tmp_path / "a.png", state, killed_after=2)
     other = replace(REQUEST, prompt="a blue car")
-    expected, _ = _run(other, tmp_path / "b.png")
-    made, seen = _run(other, tmp_path / "c.png", state)
+    expected, _ = run(other, tmp_path / "b.png")
+    made, seen = run(other, tmp_path / "c.png", state)
     assert _started(seen).first_step == 0
     assert any("begins anew" in event.message for event in seen if isinstance(event, ev.Warned))
     assert np.array_equal(made, expected)
@@ -82,9 +60,9 @@ def test_what_was_kept_under_another_core_type_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernels: str
 ) -> None:
     state = tmp_path / "latents.safetensors"
-    _run(REQUEST, tmp_path / "a.png", state, killed_after=2)
+    run(REQUEST, tmp_path / "a.png", state, killed_after=2)
     monkeypatch.setattr(resume.blas, "kernels", lambda: kernels)
-    _, seen = _run(REQUEST, tmp_path / "b.png", state)
+    _, seen = run(REQUEST, tmp_path / "b.png", state)
     assert _started(seen).first_step == 0
     assert any("or processor; it begins anew." in event.message for event in seen if isinstance(event, ev.Warned))
 
@@ -92,27 +70,27 @@ def test_what_was_kept_under_another_core_type_is_not_used(
 @pytest.mark.parametrize("position", [0, 5, 100, 2000, -1])
 def test_a_damaged_file_is_noticed(tmp_path: Path, position: int) -> None:
     state = tmp_path / "latents.safetensors"
-    _run(REQUEST, tmp_path / "a.png", state, killed_after=2)
+    run(REQUEST, tmp_path / "a.png", state, killed_after=2)
     data = bytearray(state.read_bytes())
     data[position] ^= 0x40
     state.write_bytes(data)
-    _, seen = _run(REQUEST, tmp_path / "b.png", state)
+    _, seen = run(REQUEST, tmp_path / "b.png", state)
     assert _started(seen).first_step == 0
     assert any("begins anew" in event.message for event in seen if isinstance(event, ev.Warned))
 
 
 def test_a_cut_file_is_noticed(tmp_path: Path) -> None:
     state = tmp_path / "latents.safetensors"
-    _run(REQUEST, tmp_path / "a.png", state, killed_after=2)
+    run(REQUEST, tmp_path / "a.png", state, killed_after=2)
     state.write_bytes(state.read_bytes()[:-100])
-    _, seen = _run(REQUEST, tmp_path / "b.png", state)
+    _, seen = run(REQUEST, tmp_path / "b.png", state)
     assert _started(seen).first_step == 0
 
 
 def test_a_disk_that_is_full_ends_no_run(tmp_path: Path) -> None:
     in_the_way = tmp_path / "file"
     in_the_way.write_text("")
-    picture, seen = _run(REQUEST, tmp_path / "a.png", in_the_way / "latents.safetensors")
+    picture, seen = run(REQUEST, tmp_path / "a.png", in_the_way / "latents.safetensors")
     assert picture.size
     assert len([event for event in seen if isinstance(event, ev.Warned) and "can't be kept" in event.message]) == 1
 
@@ -127,14 +105,14 @@ def test_a_run_that_is_broken_off_can_be_taken_up(tmp_path: Path) -> None:
             should_cancel=lambda: any(isinstance(event, ev.StepFinished) for event in seen),
             state=state,
         )
-    _, seen = _run(REQUEST, tmp_path / "a.png", state)
+    _, seen = run(REQUEST, tmp_path / "a.png", state)
     assert _started(seen).first_step == 1
 
 
 def test_nothing_is_kept_of_a_short_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resume, "KEEP_EVERY", 15.0)
     state = tmp_path / "latents.safetensors"
-    _run(REQUEST, tmp_path / "a.png", state, killed_after=3)
+    run(REQUEST, tmp_path / "a.png", state, killed_after=3)
     assert not state.exists()
 
 
