@@ -149,10 +149,10 @@ class Engine(LoraLoaderMixin):
         kept = {"encode": known, "load": self.transformer_loaded}
         return tuple(phase for phase in ev.PHASES_OF_TEXT if not kept.get(phase) and phase != "save")
 
-    def phases_of(self, request: GenerationRequest) -> tuple[ev.Phase, ...]:
-        """Phases that a run of this request, its defaults filled in, would go through now."""
+    def phases_of(self, request: GenerationRequest, canvas: Canvas | None) -> tuple[ev.Phase, ...]:
+        """Phases that a run of this request, its defaults filled in, and on its canvas would go through now."""
         phases = self.phases(request.prompt, request.negative_prompt, request.guidance, request.max_sequence_length)
-        if not self._pictures.knows(self._encodables(request, open_canvas(request))):
+        if not self._pictures.knows(self._encodables(request, canvas)):
             phases = tuple(phase for phase in ev.PHASES if phase in (*phases, "references"))
         return phases
 
@@ -175,6 +175,7 @@ class Engine(LoraLoaderMixin):
         request: GenerationRequest,
         report: RunReport,
         *,
+        canvas: Canvas | None = None,
         pictures: Pictures = MappingProxyType({}),
         latents: npt.ArrayLike | mx.array | None = None,
         first_step: int = 0,
@@ -188,11 +189,12 @@ class Engine(LoraLoaderMixin):
         remembers the rest.
 
         Args:
+            canvas: the request's, where it was opened already.
             pictures: those of the request's attachments that are in memory; the others are read from the store.
         """
         # 1. Check, before any work, what the request leaves open being the model's; its LoRAs fit the transformer.
         request = self.completed(self.with_loras_found(request.validated(), report)).validated()
-        canvas = open_canvas(request, pictures)
+        canvas = canvas or open_canvas(request, pictures)
         noise, taken_up = self._noise(request, latents, first_step)
         self._warn(report, request, canvas)
         for sentence in self._loras.summaries(request.loras):

@@ -12,6 +12,7 @@ from pathlib import Path
 from flux2 import events as ev
 from flux2.backend import memory
 from flux2.backend.mlx import default_dtype
+from flux2.canvas.canvas import open_canvas
 from flux2.denoise.resume import RunState, identify
 from flux2.errors import Flux2Error, GenerationCancelled, RequestError
 from flux2.folders import pictures_dir
@@ -116,7 +117,8 @@ class Generator:
         assert request.seed is not None
         path = output_path(request.output, pictures_dir(), request, request.seed, settings().output_name)
         check_writable(path)
-        phases = pipeline.phases_of(request)
+        canvas = open_canvas(request)
+        phases = pipeline.phases_of(request, canvas)
         kept = RunState(state, identify(request, pipeline.dtype, pipeline.checkpoint.stamps())) if state else None
         progress = kept.take_up(report) if kept else None
         fit = self._weigh(request, kept_model.model.networks())
@@ -135,6 +137,7 @@ class Generator:
         image = pipeline.run(
             request,
             report,
+            canvas=canvas,
             latents=progress.latents if progress else None,
             first_step=progress.step if progress else 0,
             on_step=kept.keeper(request, report) if kept else None,
