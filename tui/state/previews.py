@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flux2.architecture.canvas_sizes import canvas_size
 from flux2.errors import Flux2Error
 
 if TYPE_CHECKING:
@@ -114,8 +115,8 @@ def on_canvas(
     """
     from PIL import Image as Pillow
 
-    top, right, bottom, left = margins or (0, 0, 0, 0)
-    across, down = size[0] / max(1, source[0] + left + right), size[1] / max(1, source[1] + top + bottom)
+    top, _, _, left = margins or (0, 0, 0, 0)
+    across, down = (side / max(1, whole) for side, whole in zip(size, canvas_size(source, margins), strict=True))
     part = max(1, round(source[0] * across)), max(1, round(source[1] * down))
     canvas = Pillow.new("RGB", size, (128, 128, 128))
     canvas.paste(image.resize(part, Pillow.Resampling.LANCZOS), (round(left * across), round(top * down)))
